@@ -1,0 +1,5 @@
+"""`python -m brainctl`."""
+
+from brainctl.cli import main
+
+main()

@@ -1,0 +1,153 @@
+"""What can go wrong: one class per reaction of the caller.
+
+`ApiError` is an answer of the etcd API: a gRPC code and etcd's own text, on which clients match
+(etcd api/v3rpc/rpctypes/error.go). The other classes are brainctl's own; each carries the exit code with
+which the command line ends. Exit codes 0 to 6 and 128 are etcdctl's (etcd pkg/cobrautl/error.go).
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class ExitCode(IntEnum):
+    """How a brainctl process ends."""
+
+    OK = 0
+    ERROR = 1
+    CONNECTION = 2
+    INVALID_INPUT = 3
+    UNSUPPORTED = 4
+    INTERRUPTED = 5
+    IO = 6
+    DIFFERENT = 7
+    COMPACTED = 8
+    FENCED = 9
+    AUTH = 10
+    IN_USE = 11
+    DAMAGED = 12
+    NO_SPACE = 13
+    NOT_EMPTY = 14
+    UNKNOWN_OUTCOME = 15
+    TIMEOUT = 124
+    BAD_ARGS = 128
+    SIGINT = 130
+    SIGTERM = 143
+
+
+class Code(IntEnum):
+    """gRPC status codes (grpc statuscodes.md)."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class Status(NamedTuple):
+    """A gRPC status: the code and etcd's text for it."""
+
+    code: Code
+    message: str
+
+
+EMPTY_KEY = Status(Code.INVALID_ARGUMENT, "etcdserver: key is not provided")
+KEY_NOT_FOUND = Status(Code.INVALID_ARGUMENT, "etcdserver: key not found")
+VALUE_PROVIDED = Status(Code.INVALID_ARGUMENT, "etcdserver: value is provided")
+LEASE_PROVIDED = Status(Code.INVALID_ARGUMENT, "etcdserver: lease is provided")
+TOO_MANY_OPS = Status(Code.INVALID_ARGUMENT, "etcdserver: too many operations in txn request")
+DUPLICATE_KEY = Status(Code.INVALID_ARGUMENT, "etcdserver: duplicate key given in txn request")
+INVALID_SORT_OPTION = Status(Code.INVALID_ARGUMENT, "etcdserver: invalid sort option")
+INVALID_CLIENT_API = Status(Code.INVALID_ARGUMENT, "etcdserver: invalid client api version")
+COMPACTED = Status(Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted")
+FUTURE_REVISION = Status(Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision")
+NO_SPACE = Status(Code.RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded")
+LEASE_NOT_FOUND = Status(Code.NOT_FOUND, "etcdserver: requested lease not found")
+LEASE_EXISTS = Status(Code.FAILED_PRECONDITION, "etcdserver: lease already exists")
+LEASE_TTL_TOO_LARGE = Status(Code.OUT_OF_RANGE, "etcdserver: too large lease TTL")
+REQUEST_TOO_LARGE = Status(Code.INVALID_ARGUMENT, "etcdserver: request is too large")
+TOO_MANY_REQUESTS = Status(Code.RESOURCE_EXHAUSTED, "etcdserver: too many requests")
+STOPPED = Status(Code.UNAVAILABLE, "etcdserver: server stopped")
+TIMEOUT = Status(Code.UNAVAILABLE, "etcdserver: request timed out")
+CORRUPT = Status(Code.DATA_LOSS, "etcdserver: corrupt cluster")
+MEMBER_NOT_FOUND = Status(Code.NOT_FOUND, "etcdserver: member not found")
+
+
+class BrainctlError(Exception):
+    """A failure that brainctl can name; its text is one sentence for the user."""
+
+    exit_code = ExitCode.ERROR
+
+
+class ApiError(BrainctlError):
+    """An answer of the etcd API other than OK; nothing was changed by the request."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status.message)
+        self.status = status
+
+
+class ConnectionFailed(BrainctlError):
+    """No endpoint could be reached."""
+
+    exit_code = ExitCode.CONNECTION
+
+
+class InvalidInput(BrainctlError):
+    """What the user gave cannot be read."""
+
+    exit_code = ExitCode.INVALID_INPUT
+
+
+class StoreInUse(BrainctlError):
+    """Another process holds the store; the text names its pid."""
+
+    exit_code = ExitCode.IN_USE
+
+
+class StoreDamaged(BrainctlError):
+    """Bytes of the store are not what was written; the text names file and offset."""
+
+    exit_code = ExitCode.DAMAGED
+
+
+class StoreFull(BrainctlError):
+    """The file system under the store has no room left; nothing acknowledged is lost."""
+
+    exit_code = ExitCode.NO_SPACE
+
+
+class StoreFailed(BrainctlError):
+    """The store met an I/O error on its durable path and has stopped; what was acknowledged is kept."""
+
+    exit_code = ExitCode.IO
+
+
+class UnknownOutcome(BrainctlError):
+    """The change may or may not have happened, and could not be settled."""
+
+    exit_code = ExitCode.UNKNOWN_OUTCOME
+
+
+class Fenced(BrainctlError):
+    """Another writer has taken over; this one must stop."""
+
+    exit_code = ExitCode.FENCED
+
+
+class NotEmpty(BrainctlError):
+    """The target holds data already."""
+
+    exit_code = ExitCode.NOT_EMPTY

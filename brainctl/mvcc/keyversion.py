@@ -1,0 +1,42 @@
+"""One version of one key, as every medium stores it and every reader sees it."""
+
+from typing import NamedTuple
+
+from brainctl.wire.varint import varint
+
+
+class KeyVersion(NamedTuple):
+    """A key as one revision left it. A tombstone (the key was deleted) has version 0.
+
+    `kv` is the marshalled mvccpb.KeyValue and never changes once written: responses, watch events and
+    snapshots are built by joining it with length prefixes. Of a tombstone it holds key and mod_revision only,
+    as in etcd's DELETE events.
+    """
+
+    key: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int
+    kv: bytes
+
+
+def put_version(key: bytes, value: bytes, lease: int, revision: int, before: KeyVersion | None) -> KeyVersion:
+    """The version that putting `value` at `revision` makes of a key whose live version was `before`."""
+    if before is None:
+        create, version = revision, 1
+    else:
+        create, version = before.create_revision, before.version + 1
+    kv = b"\n%b%b\x10%b\x18%b\x20\x01" if version == 1 else b"\n%b%b\x10%b\x18%b\x20%b"
+    head = (varint(len(key)), key, varint(create), varint(revision))
+    parts = kv % (head if version == 1 else (*head, varint(version)))
+    if value:
+        parts += b"*%b%b" % (varint(len(value)), value)
+    if lease:
+        parts += b"0%b" % varint(lease)
+    return KeyVersion(key, create, revision, version, lease, parts)
+
+
+def tombstone(key: bytes, revision: int) -> KeyVersion:
+    """The version that deleting a key at `revision` leaves."""
+    return KeyVersion(key, 0, revision, 0, 0, b"\n%b%b\x18%b" % (varint(len(key)), key, varint(revision)))

@@ -1,0 +1,1 @@
+"""Stores by URL: etcd://, file://, tikv://; one interface for commands, migration and verification."""

@@ -1,0 +1,20 @@
+"""Protobuf's base-128 variable-length integers (protobuf encoding.md, "Base 128 Varints")."""
+
+_MASK64 = (1 << 64) - 1
+_SMALL = [bytes((value,)) for value in range(128)]
+_MEDIUM = [bytes((value & 127 | 128, value >> 7)) for value in range(1 << 14)]
+
+
+def varint(value: int) -> bytes:
+    """The encoding of `value`, an int64 or uint64: 1 to 10 bytes; negative numbers take ten."""
+    if 0 <= value < 128:  # noqa: PLR2004
+        return _SMALL[value]
+    if 0 <= value < 1 << 14:
+        return _MEDIUM[value]
+    value &= _MASK64
+    out = bytearray()
+    while value > 127:  # noqa: PLR2004
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
