@@ -1,4 +1,4 @@
-"""What the rules need to read: the durable state of a store, at its newest or an older revision.
+r"""What the rules need to read: the durable state of a store, at its newest or an older revision.
 
 `View` is synchronous (the local engine, and whatever was loaded beforehand for one batch); `AsyncView` is the
 same over a network (TiKV). Key ranges are half open, `start <= key < end`; `end=None` has no upper bound, and a

@@ -31,7 +31,8 @@ class Medium(Protocol):
 
     def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
         """Queue a write. Writes are evaluated in the order of submission, each seeing those before it; `reply` is
-        called when the group commit that carries the write is durable, or with the error."""
+        called when the group commit that carries the write is durable, or with the error.
+        """
 
     def range(self, request: Message, reply: Reply) -> None:
         """Answer a pb.RangeRequest from the durable state."""

@@ -100,7 +100,8 @@ class ReplicaTarget(Protocol):
 
     async def import_base(self, kvs: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
         """Add live keys as they stood at `base_revision` (marshalled KeyValues), which becomes the compacted
-        revision. Keys may come again after a resume: the same bytes are then written again."""
+        revision. Keys may come again after a resume: the same bytes are then written again.
+        """
 
     async def import_leases(self, leases: Sequence[tuple[int, int, int]], checkpoint: Checkpoint) -> None:
         """Grant leases as (id, granted TTL, remaining TTL), seconds; an id that exists is set anew."""
@@ -111,7 +112,8 @@ class ReplicaTarget(Protocol):
     async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
         """Append whole revisions of the change stream (marshalled mvccpb.Event, in order, without prev_kv), the
         last of which is at most `revision`, which becomes the store's. Events at or below the store's revision
-        are skipped, so that a batch can be sent again."""
+        are skipped, so that a batch can be sent again.
+        """
 
     async def reset(self, checkpoint: Checkpoint) -> None:
         """Remove all keys, leases and history, to start the copy over; the checkpoint stays."""

@@ -7,13 +7,13 @@ _MEDIUM = [bytes((value & 127 | 128, value >> 7)) for value in range(1 << 14)]
 
 def varint(value: int) -> bytes:
     """The encoding of `value`, an int64 or uint64: 1 to 10 bytes; negative numbers take ten."""
-    if 0 <= value < 128:  # noqa: PLR2004
+    if 0 <= value < 128:
         return _SMALL[value]
     if 0 <= value < 1 << 14:
         return _MEDIUM[value]
     value &= _MASK64
     out = bytearray()
-    while value > 127:  # noqa: PLR2004
+    while value > 127:
         out.append(value & 127 | 128)
         value >>= 7
     out.append(value)
