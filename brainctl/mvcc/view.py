@@ -17,7 +17,7 @@ class Selection(NamedTuple):
 
     kvs: list[bytes]
     """Marshalled mvccpb.KeyValue messages, in key order."""
-    count: int
+    total: int
     """Live keys in the whole range, whatever the limit."""
 
 

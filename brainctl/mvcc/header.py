@@ -1,0 +1,34 @@
+"""The header of every response, as bytes.
+
+Responses are built without a message object: their header is field 1 of each of them (etcd
+api/etcdserverpb/rpc.proto, ResponseHeader), and only its revision changes from one to the next.
+"""
+
+from brainctl.wire.varint import varint
+
+
+class Header:
+    """Marshals `ResponseHeader header = 1` for a member of a cluster."""
+
+    def __init__(self, cluster_id: int, member_id: int, raft_term: int) -> None:
+        self.cluster_id = cluster_id
+        self.member_id = member_id
+        self.raft_term = raft_term
+        self._head = b"\x08%b\x10%b\x18" % (varint(cluster_id), varint(member_id))
+        self._tail = b"\x20%b" % varint(raft_term)
+        self._last = (0, b"")
+
+    def __call__(self, revision: int) -> bytes:
+        """The field with its tag and length, for a store at `revision`."""
+        known, field = self._last
+        if known != revision:
+            body = b"%b%b%b" % (self._head, varint(revision), self._tail)
+            field = b"\n%b%b" % (varint(len(body)), body)
+            self._last = (revision, field)
+        return field
+
+
+def nested_header(revision: int) -> bytes:
+    """The header of a response inside a TxnResponse: it carries the revision only, as etcd's does."""
+    body = b"\x18%b" % varint(revision) if revision else b""
+    return b"\n%b%b" % (varint(len(body)), body)

@@ -1,0 +1,136 @@
+r"""What a Range request means, and the bytes of its response (etcd server/etcdserver/txn/range.go).
+
+Two ways lead to a response. A plain request (key order, no filters, values wanted) is answered by joining stored
+bytes. Any other one needs every version of its range: etcd ignores the limit while it scans for those, then filters,
+sorts and cuts.
+"""
+
+from collections.abc import Callable, Iterable
+
+from brainctl.errors import COMPACTED, EMPTY_KEY, FUTURE_REVISION, INVALID_SORT_OPTION, ApiError
+from brainctl.etcdpb import kv_pb2
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.view import Selection, View
+from brainctl.wire.varint import varint
+
+_KEY, _VERSION, _CREATE, _MOD, _VALUE = 0, 1, 2, 3, 4
+_NONE, _ASCEND, _DESCEND = 0, 1, 2
+
+
+def bounds(key: bytes, range_end: bytes) -> tuple[bytes, bytes | None]:
+    r"""The half-open range that `key` and `range_end` name: no end is the key alone, an end of b"\0" has no bound."""
+    if not range_end:
+        return key, key + b"\0"
+    return key, None if range_end == b"\0" else range_end
+
+
+def check_range(request: pb.RangeRequest) -> None:
+    """Refuse a request that no store could answer; ApiError."""
+    if not request.key:
+        raise ApiError(EMPTY_KEY)
+    if not (0 <= request.sort_order <= _DESCEND and 0 <= request.sort_target <= _VALUE):
+        raise ApiError(INVALID_SORT_OPTION)
+
+
+def check_revision(revision: int, current: int, compacted: int) -> None:
+    """Refuse a revision that is not there yet or not there any more; 0 and less mean the newest. ApiError."""
+    if revision > current:
+        raise ApiError(FUTURE_REVISION)
+    if 0 < revision < compacted:
+        raise ApiError(COMPACTED)
+
+
+def is_plain(request: pb.RangeRequest) -> bool:
+    """Whether the first `limit` keys in key order, unfiltered and whole, are the answer."""
+    return not (
+        request.keys_only
+        or (request.sort_order == _DESCEND or (request.sort_order != _NONE and request.sort_target != _KEY))
+        or request.min_mod_revision
+        or request.max_mod_revision
+        or request.min_create_revision
+        or request.max_create_revision
+    )
+
+
+_PREFIXES = [b"\x12" + varint(length) for length in range(1 << 14)]
+
+
+def _kv_field(kv: bytes) -> bytes:
+    length = len(kv)
+    return _PREFIXES[length] if length < 1 << 14 else b"\x12" + varint(length)
+
+
+def response(header: bytes, kvs: list[bytes], count: int, *, more: bool) -> bytes:
+    """A marshalled RangeResponse; `header` is its field 1, `kvs` are marshalled KeyValues."""
+    parts = [header]
+    for kv in kvs:
+        parts.append(_kv_field(kv))
+        parts.append(kv)
+    if more:
+        parts.append(b"\x18\x01")
+    if count:
+        parts.append(b"\x20" + varint(count))
+    return b"".join(parts)
+
+
+def plain_response(header: bytes, request: pb.RangeRequest, selection: Selection) -> bytes:
+    """The response to a plain request, from the first `limit` keys of its range."""
+    more = 0 < request.limit < selection.total
+    return response(header, selection.kvs, selection.total, more=more)
+
+
+def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[KeyVersion]) -> bytes:
+    """The response to any request, from all versions of its range in key order."""
+    found = list(versions)
+    count = len(found)
+    if request.max_mod_revision:
+        found = [v for v in found if v.mod_revision <= request.max_mod_revision]
+    if request.min_mod_revision:
+        found = [v for v in found if v.mod_revision >= request.min_mod_revision]
+    if request.max_create_revision:
+        found = [v for v in found if v.create_revision <= request.max_create_revision]
+    if request.min_create_revision:
+        found = [v for v in found if v.create_revision >= request.min_create_revision]
+    if request.sort_order == _DESCEND or (request.sort_order == _ASCEND and request.sort_target != _KEY):
+        found.sort(key=_SORT_KEYS[request.sort_target], reverse=request.sort_order == _DESCEND)
+    elif request.sort_target != _KEY:
+        found.sort(key=_SORT_KEYS[request.sort_target])
+    more = 0 < request.limit < len(found)
+    if more:
+        found = found[: request.limit]
+    kvs = [without_value(v) if request.keys_only else v.kv for v in found]
+    return response(header, kvs, count, more=more)
+
+
+def value_of(version: KeyVersion) -> bytes:
+    """The value that a version holds."""
+    return kv_pb2.KeyValue.FromString(version.kv).value
+
+
+def without_value(version: KeyVersion) -> bytes:
+    """The marshalled KeyValue of a version, its value left out."""
+    kv = kv_pb2.KeyValue.FromString(version.kv)
+    kv.ClearField("value")
+    return kv.SerializeToString()
+
+
+_SORT_KEYS: list[Callable[[KeyVersion], int | bytes]] = [
+    lambda v: v.key,
+    lambda v: v.version,
+    lambda v: v.create_revision,
+    lambda v: v.mod_revision,
+    value_of,
+]
+
+
+def read_range(view: View, request: pb.RangeRequest, header: bytes) -> bytes:
+    """Answer a request, which was checked, from a view; ApiError for its revision."""
+    check_revision(request.revision, view.revision, view.compacted)
+    revision = max(request.revision, 0)
+    start, end = bounds(request.key, request.range_end)
+    if request.count_only:
+        return response(header, [], view.count(start, end, revision), more=False)
+    if is_plain(request):
+        return plain_response(header, request, view.select(start, end, revision, max(request.limit, 0)))
+    return full_response(header, request, view.versions(start, end, revision))

@@ -1,0 +1,82 @@
+"""Changes on their way to the disk: what writers see on top of the durable state, and readers do not."""
+
+from collections.abc import Iterator
+
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.view import View
+
+
+class Staged:
+    """The durable state and the commits in flight above it, as the next write must see them."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.revision = view.revision
+        self.compacted = view.compacted
+        self._newest: dict[bytes, KeyVersion] = {}
+        self._commits: list[Commit] = []
+        self._meta: dict[bytes, bytes | None] = {}
+
+    def add(self, version: KeyVersion) -> None:
+        """Let the writes that follow see a change."""
+        self._newest[version.key] = version
+
+    def add_meta(self, name: bytes, value: bytes | None) -> None:
+        """Let the writes that follow see a small record."""
+        self._meta[name] = value
+
+    def begin(self, commit: Commit) -> None:
+        """Note that a commit is in flight; its changes are added one by one."""
+        self._commits.append(commit)
+
+    def durable(self, commit: Commit) -> None:
+        """The oldest commit in flight has become part of the view."""
+        assert self._commits[0] is commit
+        del self._commits[0]
+        newest = self._newest
+        for change in commit.changes:
+            if newest.get(change.key) is change:
+                del newest[change.key]
+        if not self._commits:
+            self._meta.clear()
+
+    def get(self, key: bytes) -> KeyVersion | None:
+        """The live version of a key."""
+        version = self._newest.get(key)
+        if version is None:
+            return self.view.get(key)
+        return version if version.version else None
+
+    def record(self, name: bytes) -> tuple[bool, bytes | None]:
+        """Whether a small record is staged, and as what; (False, None) sends the caller to the durable one."""
+        return (True, self._meta[name]) if name in self._meta else (False, None)
+
+    def versions(self, start: bytes, end: bytes | None, revision: int = 0) -> Iterator[KeyVersion]:
+        """The live versions of a range, in key order, at `revision` or, when that is 0, the newest."""
+        overlay = self._overlay(start, end, revision)
+        durable = self.view.versions(start, end, revision if revision <= self.view.revision else 0)
+        if not overlay:
+            yield from durable
+            return
+        merged = {version.key: version for version in durable} | overlay
+        for key in sorted(merged):
+            if merged[key].version:
+                yield merged[key]
+
+    def _overlay(self, start: bytes, end: bytes | None, revision: int) -> dict[bytes, KeyVersion]:
+        if not self._newest or 0 < revision <= self.view.revision:
+            return {}
+        if revision == 0:
+            found = self._newest.values()
+            return {v.key: v for v in found if start <= v.key and (end is None or v.key < end)}
+        return {
+            change.key: change
+            for commit in self._commits
+            for change in commit.changes
+            if change.mod_revision <= revision and start <= change.key and (end is None or change.key < end)
+        }
+
+    def attached(self, lease: int) -> set[bytes]:
+        """Keys that a commit in flight put on a lease, or took from it: candidates beside the durable ones."""
+        return {key for key, version in self._newest.items() if version.lease == lease}

@@ -1,0 +1,79 @@
+"""Which way a transaction takes (etcd server/etcdserver/txn/txn.go, compareToPath and applyCompare)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.ranges import bounds, value_of
+
+Versions = Callable[[bytes, bytes | None], Iterable[KeyVersion]]
+"""The live versions of a range, before the transaction."""
+
+_NO_VERSION = KeyVersion(b"", 0, 0, 0, 0, b"")
+_VERSION, _CREATE, _MOD, _VALUE, _LEASE = range(5)
+_EQUAL, _GREATER, _LESS, _NOT_EQUAL = range(4)
+
+
+class Branch(NamedTuple):
+    """The operations that a transaction runs."""
+
+    succeeded: bool
+    operations: Sequence[pb.RequestOp]
+    nested: list["Branch"]
+    """The branches of the nested transactions among them, in order."""
+
+
+def take_branch(request: pb.TxnRequest, versions: Versions) -> Branch:
+    """Decide, from the state before the first operation, which branch runs here and in each nested transaction."""
+    succeeded = all(holds(guard, versions) for guard in request.compare)
+    operations = request.success if succeeded else request.failure
+    nested = [
+        take_branch(operation.request_txn, versions)
+        for operation in operations
+        if operation.WhichOneof("request") == "request_txn"
+    ]
+    return Branch(succeeded, operations, nested)
+
+
+def holds(compare: pb.Compare, versions: Versions) -> bool:
+    """Whether a guard holds for every live key of its range.
+
+    A range without keys compares as one key with all numbers 0, but a comparison of its value is always false: an
+    empty value and no value cannot be told apart on the wire.
+    """
+    found = list(versions(*bounds(compare.key, compare.range_end)))
+    if not found and compare.target != _VALUE:
+        found = [_NO_VERSION]
+    return bool(found) and all(_related(compare.result, _order(compare, version)) for version in found)
+
+
+def _order(compare: pb.Compare, version: KeyVersion) -> int:
+    """-1, 0 or 1: how what the key has stands to what the guard names. A target left out reads as 0 or empty."""
+    target = compare.target
+    if target == _VALUE:
+        value = value_of(version)
+        return (value > compare.value) - (value < compare.value)
+    if target == _VERSION:
+        have, want = version.version, compare.version
+    elif target == _CREATE:
+        have, want = version.create_revision, compare.create_revision
+    elif target == _MOD:
+        have, want = version.mod_revision, compare.mod_revision
+    elif target == _LEASE:
+        have, want = version.lease, compare.lease
+    else:
+        return 0
+    return (have > want) - (have < want)
+
+
+def _related(result: int, order: int) -> bool:
+    if result == _EQUAL:
+        return order == 0
+    if result == _GREATER:
+        return order > 0
+    if result == _LESS:
+        return order < 0
+    if result == _NOT_EQUAL:
+        return order != 0
+    return True
