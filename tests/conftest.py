@@ -1,0 +1,66 @@
+"""Fixtures of all tests. Servers are real, on free loopback ports, and stopped when their scope ends."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.peers.servers import Brainctl, Etcd, Playground
+
+NewEtcd = Callable[..., Etcd]
+NewBrainctl = Callable[..., Brainctl]
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """A real etcd shared by the tests of a worker: use keys of your own, compact nothing."""
+    with Etcd(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+@pytest.fixture
+def new_etcd(tmp_path: Path) -> Iterator[NewEtcd]:
+    """Start a real etcd of the test's own: new_etcd(*flags, fsync=False, data_dir=None)."""
+    number = count()
+    with ExitStack() as servers:
+
+        def start(*flags: str, fsync: bool = False, data_dir: Path | None = None) -> Etcd:
+            server = Etcd(tmp_path / f"etcd{next(number)}", *flags, fsync=fsync, data_dir=data_dir)
+            return servers.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def tikv(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]:
+    """A TiKV cluster shared by the tests of a worker: use a prefix of your own."""
+    with Playground(tmp_path_factory.mktemp("tikv")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def tikv_url(tikv: Playground, request: pytest.FixtureRequest) -> str:
+    """A store URL on the TiKV cluster under a prefix that only this test uses."""
+    return tikv.url(f"{abs(hash(request.node.nodeid)):x}")
+
+
+@pytest.fixture(scope="session")
+def brainctl_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brainctl]:
+    """`brainctl serve` shared by the tests of a worker: use keys of your own, compact nothing."""
+    with Brainctl(tmp_path_factory.mktemp("brainctl")) as server:
+        yield server
+
+
+@pytest.fixture
+def new_brainctl(tmp_path: Path) -> Iterator[NewBrainctl]:
+    """Start a `brainctl serve` of the test's own: new_brainctl(*flags, store=None)."""
+    number = count()
+    with ExitStack() as servers:
+
+        def start(*flags: str, store: str | None = None) -> Brainctl:
+            server = Brainctl(tmp_path / f"brainctl{next(number)}", *flags, store=store)
+            return servers.enter_context(server)
+
+        yield start
