@@ -38,8 +38,9 @@ class Staged:
         for change in commit.changes:
             if newest.get(change.key) is change:
                 del newest[change.key]
-        if not self._commits:
-            self._meta.clear()
+        for name, value in commit.meta.items():
+            if name in self._meta and self._meta[name] is value:
+                del self._meta[name]
 
     def get(self, key: bytes) -> KeyVersion | None:
         """The live version of a key."""

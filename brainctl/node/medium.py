@@ -1,22 +1,36 @@
 """The seam between the RPCs of a node and what keeps its data (the local engine, or TiKV)."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
 from brainctl.errors import BrainctlError
+from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.header import Header
+from brainctl.mvcc.view import AsyncView, View
 
 Reply = Callable[[bytes | BrainctlError], None]
 """Takes the marshalled response, or the error, exactly once."""
-Evaluate = Callable[[Batch, Message], bytes]
+Evaluate = Callable[[Batch, Any], bytes]
 """Stages the changes of a request and returns its marshalled response; raises ApiError and stages nothing."""
 
 
 class Medium(Protocol):
-    """Durable revisions and small records, written by one writer in group commits."""
+    """Durable revisions and small records, written by one writer in group commits.
+
+    All methods are called on the event loop. Replies are called on it too, some before the method returns.
+    """
+
+    @property
+    def header(self) -> Header:
+        """Marshals response headers: the ids of the cluster and of this member are part of the data."""
+
+    @property
+    def view(self) -> View | AsyncView:
+        """The durable state."""
 
     @property
     def revision(self) -> int:
@@ -26,19 +40,41 @@ class Medium(Protocol):
     def compacted(self) -> int:
         """The compacted revision."""
 
-    def meta(self, prefix: bytes) -> dict[bytes, bytes]:
+    @property
+    def size(self) -> int:
+        """Bytes that the data takes up on its medium."""
+
+    @property
+    def size_in_use(self) -> int:
+        """Bytes of it that are not garbage."""
+
+    def record(self, name: bytes) -> bytes | None:
+        """A small record as it is durable now."""
+
+    def records(self, prefix: bytes) -> dict[bytes, bytes]:
         """The small records whose names start with `prefix`, as they are durable now."""
 
     def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
         """Queue a write. Writes are evaluated in the order of submission, each seeing those before it; `reply` is
-        called when the group commit that carries the write is durable, or with the error.
-        """
+        called when the group commit that carries the write is durable, or with the error."""
 
-    def range(self, request: Message, reply: Reply) -> None:
-        """Answer a pb.RangeRequest from the durable state."""
+    def read(self, request: pb.TxnRequest, reply: Reply) -> None:
+        """Answer a transaction that consists of reads only from the durable state."""
+
+    def range(self, request: pb.RangeRequest, reply: Reply) -> None:
+        """Answer a range request, which was checked, from the durable state."""
 
     def subscribe(self, observer: Callable[[Commit], None]) -> None:
         """Have `observer` called with each commit once it is durable, in order, before its replies."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work beside the requests; it is cancelled when the medium closes."""
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Run an action after a while, unless the medium was closed before."""
+
+    async def defragment(self) -> None:
+        """Give back the space of garbage; reads and writes go on meanwhile."""
 
     async def close(self) -> None:
         """Finish what is queued, then let go of the data."""

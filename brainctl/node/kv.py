@@ -1,0 +1,97 @@
+"""The KV service: requests are parsed and checked here, and answered by the medium."""
+
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from brainctl.errors import ApiError, BrainctlError, Code, Status
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.ranges import check_range
+from brainctl.node.medium import Medium, Reply
+
+Handler = Callable[[bytes, Reply], None]
+"""Serves one unary method: takes the marshalled request."""
+
+MALFORMED = Status(Code.INTERNAL, "grpc: failed to unmarshal the received message")
+
+
+class KvService:
+    """KV.Range, Put, DeleteRange, Txn and Compact over a medium."""
+
+    def __init__(self, medium: Medium) -> None:
+        self._medium = medium
+        self._submit = medium.submit
+
+    def handlers(self) -> dict[str, Handler]:
+        """By path."""
+        return {
+            "/etcdserverpb.KV/Range": self.range,
+            "/etcdserverpb.KV/Put": self.put,
+            "/etcdserverpb.KV/DeleteRange": self.delete_range,
+            "/etcdserverpb.KV/Txn": self.txn,
+            "/etcdserverpb.KV/Compact": self.compact,
+        }
+
+    def range(self, body: bytes, reply: Reply) -> None:
+        """KV.Range."""
+        try:
+            request = pb.RangeRequest.FromString(body)
+            check_range(request)
+        except (DecodeError, ApiError) as error:
+            reply(refusal(error))
+            return
+        self._medium.range(request, reply)
+
+    def put(self, body: bytes, reply: Reply) -> None:
+        """KV.Put."""
+        try:
+            request = pb.PutRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        self._submit(Batch.put, request, reply)
+
+    def delete_range(self, body: bytes, reply: Reply) -> None:
+        """KV.DeleteRange."""
+        try:
+            request = pb.DeleteRangeRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        self._submit(Batch.delete_range, request, reply)
+
+    def txn(self, body: bytes, reply: Reply) -> None:
+        """KV.Txn; one that only reads does not queue behind writes."""
+        try:
+            request = pb.TxnRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        if is_readonly(request):
+            self._medium.read(request, reply)
+        else:
+            self._submit(Batch.txn, request, reply)
+
+    def compact(self, body: bytes, reply: Reply) -> None:
+        """KV.Compact; space is given back in the background."""
+        try:
+            request = pb.CompactionRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        self._submit(Batch.compact, request, reply)
+
+
+def is_readonly(request: pb.TxnRequest) -> bool:
+    """Whether a transaction has nothing but ranges in either branch."""
+    return all(
+        operation.WhichOneof("request") == "request_range"
+        for operations in (request.success, request.failure)
+        for operation in operations
+    )
+
+
+def refusal(error: Exception) -> BrainctlError:
+    """What to answer to a request that could not be taken."""
+    return error if isinstance(error, BrainctlError) else ApiError(MALFORMED)

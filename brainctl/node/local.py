@@ -1,0 +1,257 @@
+"""The local engine as a medium: an event loop that owns the state, and one thread that writes.
+
+A write is evaluated when it is submitted, on the durable state and what is staged above it, and joins the open batch.
+While the writer thread makes one batch durable the next one fills; that is the whole of group commit. Readers see
+the durable state only, so they never wait, and nothing undurable is ever visible. Any failure to write ends the
+medium: what was acknowledged is on the disk, and every write in flight has an unknown outcome.
+"""
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Coroutine
+from queue import SimpleQueue
+from typing import Any
+
+from google.protobuf.message import Message
+
+from brainctl.engine.engine import Engine, Prepared
+from brainctl.errors import STOPPED, ApiError, BrainctlError, StoreFailed, UnknownOutcome
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.header import Header
+from brainctl.mvcc.ranges import read_range
+from brainctl.mvcc.staged import Staged
+from brainctl.node.medium import Evaluate, Reply
+
+_log = logging.getLogger(__name__)
+
+IDENTITY = b"identity"
+"""The small record with cluster id and member id, 8 bytes each, big endian."""
+RAFT_TERM = 2
+RECLAIM_BYTES = 4 << 20
+"""How much one step of background reclaim may read and write."""
+
+Answer = tuple[Reply, bytes | BrainctlError]
+
+
+class LocalMedium:
+    """A medium over a directory of this machine; made by `open_local`."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self.engine = engine
+        self.view = engine
+        self.failure: BrainctlError | None = None
+        self.on_failure: Callable[[BrainctlError], None] | None = None
+        self._loop = loop
+        self._observers: list[Callable[[Commit], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._staged = Staged(engine)
+        self._in_flight: list[Answer] | None = None
+        self._answers: list[Answer] = []
+        self._sealing = False
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+        self._work: SimpleQueue[tuple[Commit, Prepared] | None] = SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="log writer", daemon=True)
+        self._writer.start()
+        self._reclaiming = False
+        identity = engine.record(IDENTITY) or b"\0" * 16
+        self.header = Header(int.from_bytes(identity[:8]), int.from_bytes(identity[8:]), RAFT_TERM)
+        self._batch = Batch(self._staged, engine.record, self.header)
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        """The newest durable revision."""
+        return self.engine.revision
+
+    @property
+    def compacted(self) -> int:
+        """The compacted revision."""
+        return self.engine.compacted
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files."""
+        return self.engine.size
+
+    @property
+    def size_in_use(self) -> int:
+        """Bytes of live records."""
+        return self.engine.size_in_use
+
+    def record(self, name: bytes) -> bytes | None:
+        """A small record."""
+        return self.engine.record(name)
+
+    def records(self, prefix: bytes) -> dict[bytes, bytes]:
+        """Small records by prefix."""
+        return self.engine.records(prefix)
+
+    # -- reads --------------------------------------------------------------------------------------------------
+
+    def range(self, request: pb.RangeRequest, reply: Reply) -> None:
+        """Answer at once."""
+        engine = self.engine
+        try:
+            answer: bytes | BrainctlError = read_range(engine, request, self.header(engine.revision))
+        except BrainctlError as error:
+            answer = error
+        reply(answer)
+
+    def read(self, request: pb.TxnRequest, reply: Reply) -> None:
+        """Answer at once."""
+        try:
+            answer: bytes | BrainctlError = Batch(Staged(self.engine), self.engine.record, self.header).txn(request)
+        except BrainctlError as error:
+            answer = error
+        reply(answer)
+
+    # -- writes -------------------------------------------------------------------------------------------------
+
+    def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
+        """Evaluate at once, answer when durable."""
+        if self.failure is not None or self._closed:
+            reply(ApiError(STOPPED))
+            return
+        try:
+            answer: bytes | BrainctlError = evaluate(self._batch, request)
+        except BrainctlError as error:
+            answer = error
+        except Exception:
+            # A write that broke half way has left changes staged that nobody asked for.
+            self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess"))
+            raise
+        self._answers.append((reply, answer))
+        if self._in_flight is None and not self._sealing:
+            self._sealing = True
+            self._loop.call_soon(self._seal)
+
+    def subscribe(self, observer: Callable[[Commit], None]) -> None:
+        """See `Medium`."""
+        self._observers.append(observer)
+
+    def _seal(self) -> None:
+        """Hand the open batch to the writer and open the next one."""
+        self._sealing = False
+        if self.failure is not None or not self._answers:
+            return
+        self._in_flight, self._answers = self._answers, []
+        self._idle.clear()
+        commit = self._batch.commit
+        if self._batch.empty:
+            self._durable(commit, None)
+            return
+        self._batch = Batch(self._staged, self.engine.record, self.header)
+        self._work.put((commit, self.engine.encode(commit)))
+
+    def _write(self) -> None:
+        """The writer thread."""
+        while (work := self._work.get()) is not None:
+            commit, prepared = work
+            try:
+                self.engine.write(prepared)
+            except BrainctlError as error:
+                self._loop.call_soon_threadsafe(self._fail, error)
+                return
+            self._loop.call_soon_threadsafe(self._durable, commit, prepared)
+
+    def _durable(self, commit: Commit, prepared: Prepared | None) -> None:
+        """Show a commit to readers and watchers, then answer those who wait for it."""
+        if self.failure is not None:
+            return
+        if prepared is not None:
+            self.engine.publish(commit, prepared)
+            self._staged.durable(commit)
+            for observer in self._observers:
+                observer(commit)
+        answers, self._in_flight = self._in_flight, None
+        for reply, answer in answers or ():
+            reply(answer)
+        if self._answers:
+            if not self._sealing:
+                self._seal()
+        else:
+            self._idle.set()
+        if commit.compact and not self._reclaiming:
+            self.spawn(self._reclaim())
+
+    def _fail(self, error: BrainctlError) -> None:
+        """Stop for good."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        _log.error("%s", error)
+        waiting = (self._in_flight or []) + self._answers
+        self._in_flight, self._answers = None, []
+        for reply, _ in waiting:
+            reply(UnknownOutcome(str(error)))
+        self._idle.set()
+        if self.on_failure is not None:
+            self.on_failure(error)
+
+    # -- background ---------------------------------------------------------------------------------------------
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """See `Medium`."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
+        """See `Medium`."""
+        if self._closed:
+            return
+
+        def run() -> None:
+            self._timers.discard(handle)
+            action()
+
+        handle = self._loop.call_later(seconds, run)
+        self._timers.add(handle)
+
+    async def _reclaim(self) -> None:
+        """Give back space in small steps, one at a time, between which requests are served."""
+        self._reclaiming = True
+        try:
+            while self.engine.reclaim_step(RECLAIM_BYTES):
+                await asyncio.sleep(0)
+        except BrainctlError as error:
+            self._fail(error)
+        finally:
+            self._reclaiming = False
+
+    async def defragment(self) -> None:
+        """Reclaim whatever is garbage now, in steps."""
+        for _ in self.engine.defragment(RECLAIM_BYTES):
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Finish what was submitted; the directory can be opened by others afterwards."""
+        self._closed = True
+        for timer in self._timers:
+            timer.cancel()
+        await self._idle.wait()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._work.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self.engine.close()
+
+
+def open_local(engine: Engine, loop: asyncio.AbstractEventLoop) -> LocalMedium:
+    """A medium over an open engine; a store that was never written gets its identity first."""
+    if engine.record(IDENTITY) is None:
+        ids = b"".join((secrets.randbits(63) | 1).to_bytes(8) for _ in range(2))
+        commit = Commit(engine.revision, meta={IDENTITY: ids})
+        prepared = engine.encode(commit)
+        engine.write(prepared)
+        engine.publish(commit, prepared)
+    return LocalMedium(engine, loop)

@@ -1,0 +1,127 @@
+"""A node in this process as a Store: file:// without a server, and tikv://."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from brainctl.errors import BrainctlError
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.node.node import Node
+
+ReplyMessage = TypeVar("ReplyMessage", bound=Message)
+
+
+class NodeStore:
+    """Calls a node as a client would call a server."""
+
+    def __init__(self, node: Node, url: str) -> None:
+        self.node = node
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        """See `Store`."""
+        return self._url
+
+    async def call(self, method: str, request: Message, reply: type[ReplyMessage]) -> ReplyMessage:
+        """See `Store`."""
+        answer = Answer()
+        self.node.call(method, request.SerializeToString(), answer)
+        return reply.FromString(await answer.wait())
+
+    async def range(self, request: pb.RangeRequest) -> pb.RangeResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/Range", request, pb.RangeResponse)
+
+    async def put(self, request: pb.PutRequest) -> pb.PutResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/Put", request, pb.PutResponse)
+
+    async def delete_range(self, request: pb.DeleteRangeRequest) -> pb.DeleteRangeResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/DeleteRange", request, pb.DeleteRangeResponse)
+
+    async def txn(self, request: pb.TxnRequest) -> pb.TxnResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/Txn", request, pb.TxnResponse)
+
+    async def compact(self, request: pb.CompactionRequest) -> pb.CompactionResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/Compact", request, pb.CompactionResponse)
+
+    async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
+        """See `Store`. A reader that falls behind holds its own responses; there is no network to push back."""
+        responses: asyncio.Queue[bytes] = asyncio.Queue()
+        session = self.node.watch(responses.put_nowait)
+
+        async def feed() -> None:
+            async for request in requests:
+                session.receive(request.SerializeToString())
+
+        feeder = asyncio.ensure_future(feed())
+        try:
+            while True:
+                yield pb.WatchResponse.FromString(await responses.get())
+        finally:
+            feeder.cancel()
+            with suppress(asyncio.CancelledError):
+                await feeder
+            session.close()
+
+    async def lease_grant(self, request: pb.LeaseGrantRequest) -> pb.LeaseGrantResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Lease/LeaseGrant", request, pb.LeaseGrantResponse)
+
+    async def lease_revoke(self, request: pb.LeaseRevokeRequest) -> pb.LeaseRevokeResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Lease/LeaseRevoke", request, pb.LeaseRevokeResponse)
+
+    async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
+        """See `Store`."""
+        answer = Answer()
+        self.node.keep_alive(pb.LeaseKeepAliveRequest(ID=lease).SerializeToString(), answer)
+        return pb.LeaseKeepAliveResponse.FromString(await answer.wait())
+
+    async def lease_time_to_live(self, request: pb.LeaseTimeToLiveRequest) -> pb.LeaseTimeToLiveResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Lease/LeaseTimeToLive", request, pb.LeaseTimeToLiveResponse)
+
+    async def leases(self) -> pb.LeaseLeasesResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Lease/LeaseLeases", pb.LeaseLeasesRequest(), pb.LeaseLeasesResponse)
+
+    async def status(self) -> pb.StatusResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Maintenance/Status", pb.StatusRequest(), pb.StatusResponse)
+
+    async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
+        """See `Store`."""
+        async for body in self.node.snapshot():
+            yield pb.SnapshotResponse.FromString(body)
+
+    async def close(self) -> None:
+        """See `Store`."""
+        await self.node.close()
+
+
+class Answer:
+    """A reply that can be awaited."""
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def __call__(self, answer: bytes | BrainctlError) -> None:
+        """Take the reply of a node; one that nobody waits for any more is dropped."""
+        if self._future.done():
+            return
+        if isinstance(answer, BrainctlError):
+            self._future.set_exception(answer)
+        else:
+            self._future.set_result(answer)
+
+    async def wait(self) -> bytes:
+        """The marshalled response; raises the error."""
+        return await self._future
