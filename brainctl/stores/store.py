@@ -81,8 +81,9 @@ class Checkpoint(NamedTuple):
 class ReplicaTarget(Protocol):
     """A store that can take another's data with its revisions, versions and leases unchanged.
 
-    Every call is one or more atomic, durable commits that also check the epoch and move the checkpoint; Fenced
-    is raised, and nothing written, when another epoch has taken over.
+    Every call is one atomic, durable commit that also checks the epoch and moves the checkpoint; Fenced is raised,
+    and nothing written, when another epoch has taken over. Only `import_base` and `reset` may take several commits,
+    each of which checks the epoch: the checkpoint then moves with the last one, because it says what is complete.
     """
 
     @property
@@ -102,6 +103,9 @@ class ReplicaTarget(Protocol):
         """Add live keys as they stood at `base_revision` (marshalled KeyValues), which becomes the compacted
         revision. Keys may come again after a resume: the same bytes are then written again.
         """
+
+    async def leases(self) -> Sequence[int]:
+        """The ids of the leases that the target holds, in any order."""
 
     async def import_leases(self, leases: Sequence[tuple[int, int, int]], checkpoint: Checkpoint) -> None:
         """Grant leases as (id, granted TTL, remaining TTL), seconds; an id that exists is set anew."""
