@@ -16,7 +16,7 @@ class Header:
         self.raft_term = raft_term
         self._head = b"\x08%b\x10%b\x18" % (varint(cluster_id), varint(member_id))
         self._tail = b"\x20%b" % varint(raft_term)
-        self._last = (0, b"")
+        self._last = (-1, b"")
 
     def __call__(self, revision: int) -> bytes:
         """The field with its tag and length, for a store at `revision`."""

@@ -1,0 +1,108 @@
+"""The bytes of watch responses, built by joining stored versions (etcd api/etcdserverpb/rpc.proto, WatchResponse).
+
+A response is its header (field 1), the watch id (2), flags, and events (11). Events are made once per change and
+shared by all watchers that want the same form of it; bodies are made once per audience.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.wire.varint import varint
+
+_CREATED = b"\x18\x01"
+_CANCELED = b"\x20\x01"
+_FRAGMENT = b"\x38\x01"
+
+
+class Event(NamedTuple):
+    """One change, as the field `events` of a response."""
+
+    revision: int
+    field: bytes
+    """Tag, length and marshalled mvccpb.Event."""
+
+
+class Page(NamedTuple):
+    """Whole revisions that travel in one response."""
+
+    first: int
+    """The revision of the first event."""
+    last: int
+    """The revision of the last event."""
+    events: list[Event]
+    body: bytes
+    """The events, joined."""
+
+
+def event(change: KeyVersion, before: KeyVersion | None = None) -> Event:
+    """The event of a change; `before` becomes its prev_kv."""
+    kind = b"" if change.version else b"\x08\x01"
+    parts = b"%b\x12%b%b" % (kind, varint(len(change.kv)), change.kv)
+    if before is not None:
+        parts += b"\x1a%b%b" % (varint(len(before.kv)), before.kv)
+    return Event(change.mod_revision, b"Z%b%b" % (varint(len(parts)), parts))
+
+
+def pages(events: list[Event], size: int) -> list[Page]:
+    """Events of rising revisions in responses of about `size` bytes; a revision is never split."""
+    if sum(len(one.field) for one in events) <= size:
+        return [_page(events)]
+    found = []
+    start = taken = 0
+    for index, one in enumerate(events):
+        if taken >= size and one.revision != events[index - 1].revision:
+            found.append(_page(events[start:index]))
+            start, taken = index, 0
+        taken += len(one.field)
+    found.append(_page(events[start:]))
+    return found
+
+
+def _page(events: list[Event]) -> Page:
+    return Page(events[0].revision, events[-1].revision, events, b"".join([one.field for one in events]))
+
+
+def watch_id_field(watch_id: int) -> bytes:
+    """The field `watch_id`."""
+    return b"\x10" + varint(watch_id) if watch_id else b""
+
+
+def created(header: bytes, watch_id: int) -> bytes:
+    """The answer to a create request, before any event."""
+    return header + watch_id_field(watch_id) + _CREATED
+
+
+def refused(header: bytes, reason: str) -> bytes:
+    """The answer to a create request that makes no watcher; its watch id is -1."""
+    text = reason.encode()
+    return b"%b%b%b%b2%b%b" % (header, watch_id_field(-1), _CREATED, _CANCELED, varint(len(text)), text)
+
+
+def canceled(header: bytes, watch_id: int, compact_revision: int = 0) -> bytes:
+    """The last response of a watcher: the client asked for it, or what it wants to read was compacted."""
+    reason = b"\x28" + varint(compact_revision) if compact_revision > 0 else b""
+    return header + watch_id_field(watch_id) + _CANCELED + reason
+
+
+def progress(header: bytes, watch_id: int) -> bytes:
+    """All events up to the header's revision were sent; an id of -1 speaks for all watchers of the stream."""
+    return header + watch_id_field(watch_id)
+
+
+def fragments(head: bytes, page: Page, size: int) -> Iterator[bytes]:
+    """The responses that carry one page to a watcher that accepts parts of revisions.
+
+    Each stays below `size` bytes unless a single event does not fit; all but the last say that more follow. `head` is
+    the header and the watch id.
+    """
+    overhead = len(head) + len(_FRAGMENT)
+    part: list[bytes] = []
+    taken = overhead
+    for one in page.events:
+        if part and taken + len(one.field) >= size:
+            yield b"".join([head, _FRAGMENT, *part])
+            part, taken = [], overhead
+        part.append(one.field)
+        taken += len(one.field)
+    yield b"".join([head, *part])

@@ -1,0 +1,282 @@
+"""All watchers of a store: who gets which events, when (etcd server/storage/mvcc/watchable_store.go).
+
+The hub does no I/O. It is told every durable commit and sends events to the watchers that are up to date. For the
+others it says which part of the history it needs (`next_read`) and is fed with it, a piece at a time. What a watcher
+costs does not depend on how far it is behind: one that misses events because its client does not read remembers a
+revision, and reads the history from there when the stream resumes, or is cancelled if that was compacted.
+
+A watcher gets the events of a revision in one response, in order, each revision once, and no progress notification
+says more than what was sent before it on the stream.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.view import Revision
+from brainctl.mvcc.watch_event import Event, Page, canceled, event, fragments, pages
+from brainctl.mvcc.watch_index import Audience, WatchIndex
+from brainctl.mvcc.watcher import Outlet, State, Watcher
+
+RESPONSE_SIZE = 1 << 20
+"""Bytes after which a response that carries several revisions is closed; clients accept at least 4 MiB."""
+FRAGMENT_SIZE = (1 << 20) * 3 // 2 + (1 << 19)
+"""Bytes below which parts of a revision stay for watchers that accept fragments: etcd's request limit and overhead."""
+
+Previous = Mapping[tuple[bytes, int], KeyVersion | None]
+"""By key and mod_revision of a change: the live version before it."""
+
+
+class Read(NamedTuple):
+    """The revisions `first <= revision <= last` of the history, wanted by a watcher."""
+
+    first: int
+    last: int
+
+
+class WatchHub:
+    """Delivers the changes of a store to its watchers."""
+
+    def __init__(
+        self,
+        revision: int,
+        compact_revision: int,
+        header: Callable[[int], bytes],
+        response_size: int = RESPONSE_SIZE,
+        fragment_size: int = FRAGMENT_SIZE,
+    ) -> None:
+        self.revision = revision
+        self.compact_revision = compact_revision
+        self.header = header
+        self._response_size = response_size
+        self._fragment_size = fragment_size
+        self._synced: WatchIndex[Watcher] = WatchIndex()
+        self._behind: WatchIndex[Watcher] = WatchIndex()
+        self._queue: dict[Watcher, None] = {}
+        self._future: dict[Watcher, None] = {}
+        self._soonest = 0
+        self._asking: dict[Outlet, None] = {}
+
+    # -- watchers come and go -----------------------------------------------------------------------------------
+
+    def attach(self, watcher: Watcher) -> None:
+        """Start a watcher at the revision that it asks for."""
+        if watcher.start > self.revision + 1:
+            if not self._future or watcher.start < self._soonest:
+                self._soonest = watcher.start
+            watcher.state = State.FUTURE
+            self._future[watcher] = None
+        elif watcher.start in (0, self.revision + 1):
+            self._sync(watcher)
+        else:
+            watcher.next = watcher.start
+            self._fall_behind(watcher)
+
+    def detach(self, watcher: Watcher) -> None:
+        """Stop a watcher; it gets nothing more."""
+        match watcher.state:
+            case State.SYNCED:
+                self._synced.remove(watcher)
+            case State.BEHIND:
+                self._behind.remove(watcher)
+                del self._queue[watcher]
+            case State.PARKED:
+                del watcher.stream.parked[watcher]
+            case State.FUTURE:
+                del self._future[watcher]
+            case State.ENDED:
+                pass
+        watcher.state = State.ENDED
+
+    def resume(self, stream: Outlet) -> None:
+        """The client of a stream reads again: let its watchers read what they missed."""
+        missed = list(stream.parked)
+        stream.parked.clear()
+        for watcher in missed:
+            self._fall_behind(watcher)
+
+    def reached(self, watcher: Watcher) -> bool:
+        """Whether everything up to the hub's revision was sent to a watcher, and that is not before its start."""
+        return watcher.state is State.SYNCED and watcher.start <= self.revision
+
+    def ask(self, stream: Outlet) -> None:
+        """Have a stream's `settle` called each time that something has moved, until `satisfied`."""
+        self._asking[stream] = None
+
+    def satisfied(self, stream: Outlet) -> None:
+        """End what `ask` began."""
+        self._asking.pop(stream, None)
+
+    def _sync(self, watcher: Watcher) -> None:
+        watcher.state = State.SYNCED
+        self._synced.add(watcher)
+
+    def _fall_behind(self, watcher: Watcher) -> None:
+        watcher.state = State.BEHIND
+        self._behind.add(watcher)
+        self._queue[watcher] = None
+
+    def _park(self, watcher: Watcher) -> None:
+        watcher.state = State.PARKED
+        watcher.stream.parked[watcher] = None
+
+    # -- the present --------------------------------------------------------------------------------------------
+
+    def publish(self, commit: Commit) -> None:
+        """Send the changes of a commit, which has become durable, to the watchers that are up to date."""
+        self.revision = max(self.revision, commit.revision)
+        self.compacted(commit.compact)
+        if self._synced and not commit.imported:
+            self._send_commit(commit)
+        if self._future and self._soonest <= self.revision:
+            self._arrive()
+        self._settle()
+
+    def compacted(self, revision: int) -> None:
+        """The history up to `revision` is gone; a watcher that still wants some of it is cancelled when it reads."""
+        self.compact_revision = max(self.compact_revision, revision)
+
+    def _send_commit(self, commit: Commit) -> None:
+        batches = _select(self._synced, commit.changes, commit.before)
+        header = self.header(self.revision)
+        for audience, events in batches.items():
+            shared = pages(events, self._response_size)
+            # A list: sending may pause or close a stream, and with it watchers of this audience.
+            for watcher in list(audience.members):
+                if watcher.state is State.SYNCED and not self._send(watcher, header, shared):
+                    self._synced.remove(watcher)
+                    self._park(watcher)
+
+    def _arrive(self) -> None:
+        for watcher in [watcher for watcher in self._future if watcher.start <= self.revision]:
+            del self._future[watcher]
+            watcher.next = watcher.start
+            self._fall_behind(watcher)
+        self._soonest = min((watcher.start for watcher in self._future), default=0)
+
+    def _settle(self) -> None:
+        for stream in list(self._asking):
+            stream.settle()
+
+    # -- the past -----------------------------------------------------------------------------------------------
+
+    @property
+    def behind(self) -> bool:
+        """Whether `next_read` has anything to say."""
+        return bool(self._queue)
+
+    def next_read(self) -> Read | None:
+        """What to read next, for the watcher that has waited longest; None when nobody needs the history.
+
+        Watchers whose history is gone are cancelled here. Any beginning of the range may be fed.
+        """
+        while self._queue:
+            watcher = next(iter(self._queue))
+            if watcher.next < self.compact_revision:
+                self._cancel(watcher)
+            elif watcher.stream.paused:
+                self._leave_queue(watcher)
+                self._park(watcher)
+            else:
+                return Read(watcher.next, self.revision)
+        self._settle()
+        return None
+
+    def previous_wanted(self, revisions: Iterable[Revision]) -> list[KeyVersion]:
+        """The changes of a piece of the history for which `feed` wants the version before, as it can still be read."""
+        oldest = max(self.compact_revision, 1)
+        return [
+            change
+            for revision in revisions
+            if revision.main > oldest
+            for change in revision.changes
+            if any(_wants_before(audience, change) for audience in self._behind.of(change.key))
+        ]
+
+    def feed(self, first: int, last: int, revisions: Iterable[Revision], previous: Previous) -> None:
+        """Give all revisions of the history with `first <= revision <= last` to the watchers that wait for them."""
+        changes = [change for revision in revisions for change in revision.changes]
+        before = [previous.get((change.key, change.mod_revision)) for change in changes]
+        batches = _select(self._behind, changes, before)
+        header = self.header(self.revision)
+        for audience in self._behind.audiences():
+            events = batches.get(audience, [])
+            shared = pages(events, self._response_size) if events else []
+            for watcher in list(audience.members):
+                if watcher.state is State.BEHIND and first <= watcher.next <= last:
+                    self._feed_one(watcher, header, events, shared, last)
+        self._settle()
+
+    def _feed_one(self, watcher: Watcher, header: bytes, events: list[Event], shared: list[Page], last: int) -> None:
+        if watcher.next < self.compact_revision:
+            self._cancel(watcher)
+            return
+        if shared and watcher.next > shared[0].first:
+            own = [one for one in events if one.revision >= watcher.next]
+            shared = pages(own, self._response_size) if own else []
+        sent = self._send(watcher, header, shared)
+        if watcher.state is not State.BEHIND:
+            return
+        self._leave_queue(watcher)
+        if not sent:
+            self._park(watcher)
+            return
+        watcher.next = last + 1
+        if watcher.next > self.revision:
+            self._sync(watcher)
+        else:
+            self._fall_behind(watcher)
+
+    def _leave_queue(self, watcher: Watcher) -> None:
+        self._behind.remove(watcher)
+        del self._queue[watcher]
+
+    def _cancel(self, watcher: Watcher) -> None:
+        self.detach(watcher)
+        # etcd leaves the revision of this header at 0.
+        watcher.stream.send(canceled(self.header(0), watcher.watch_id, self.compact_revision))
+        watcher.stream.ended(watcher)
+
+    def _send(self, watcher: Watcher, header: bytes, found: list[Page]) -> bool:
+        """Send pages to a watcher; False when its stream is paused, and then `next` says from where to go on."""
+        head = header + watcher.id_field
+        for page in found:
+            if watcher.stream.paused:
+                watcher.next = page.first
+                return False
+            watcher.quiet = False
+            if watcher.fragment and len(head) + len(page.body) >= self._fragment_size:
+                for part in fragments(head, page, self._fragment_size):
+                    watcher.stream.send(part)
+            else:
+                watcher.stream.send(head + page.body)
+            if watcher.state is State.ENDED:
+                break
+        return True
+
+
+def _wants_before(audience: Audience[Watcher], change: KeyVersion) -> bool:
+    return audience.interest.takes(change) and audience.interest.wants_before(change)
+
+
+def _select(
+    index: WatchIndex[Watcher], changes: list[KeyVersion], before: list[KeyVersion | None]
+) -> dict[Audience[Watcher], list[Event]]:
+    """The events of each audience, in order; an event is made once for each of its two forms."""
+    batches: dict[Audience[Watcher], list[Event]] = {}
+    for place, change in enumerate(changes):
+        plain = full = None
+        for audience in index.of(change.key):
+            if not audience.interest.takes(change):
+                continue
+            if audience.interest.wants_before(change):
+                chosen = full = full or event(change, before[place])
+            else:
+                chosen = plain = plain or event(change)
+            events = batches.get(audience)
+            if events is None:
+                batches[audience] = [chosen]
+            else:
+                events.append(chosen)
+    return batches

@@ -1,0 +1,143 @@
+"""The watch protocol of one stream: requests in, responses out (etcd server/etcdserver/api/v3rpc/watch.go).
+
+A stream carries any number of watchers, told apart by their watch id. The transport calls `pause` when the client
+does not read and `resume` when it does; both may be called from inside `send`.
+"""
+
+from collections.abc import Callable
+
+from brainctl.errors import COMPACTED
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.ranges import bounds
+from brainctl.mvcc.watch_event import canceled, created, progress, refused
+from brainctl.mvcc.watch_hub import WatchHub
+from brainctl.mvcc.watch_index import Interest
+from brainctl.mvcc.watcher import Watcher
+
+DUPLICATE_ID = "mvcc: duplicate watch ID provided on the WatchStream"
+EMPTY_RANGE = "mvcc: watcher range is empty"
+ALL_WATCHERS = -1
+"""The watch id of a progress notification that speaks for every watcher of the stream."""
+
+
+class WatchStream:
+    """One client's watchers."""
+
+    def __init__(self, hub: WatchHub, send: Callable[[bytes], None]) -> None:
+        self.send = send
+        self.paused = False
+        self.parked: dict[Watcher, None] = {}
+        self.watchers: dict[int, Watcher] = {}
+        self._hub = hub
+        self._next_id = 0
+        self._asked = False
+
+    def receive(self, request: pb.WatchRequest) -> None:
+        """Do what the client asks for; a request that names nothing known is ignored, as etcd does."""
+        match request.WhichOneof("request_union"):
+            case "create_request":
+                self._create(request.create_request)
+            case "cancel_request":
+                self._cancel(request.cancel_request.watch_id)
+            case "progress_request":
+                self._asked = True
+                self._hub.ask(self)
+                self.settle()
+            case _:
+                pass
+
+    def pause(self) -> None:
+        """Hold events back: the client does not read."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Go on where the stream was paused."""
+        if self.paused:
+            self.paused = False
+            self._hub.resume(self)
+            self.settle()
+
+    def close(self) -> None:
+        """End all watchers without a word."""
+        self._asked = False
+        self._hub.satisfied(self)
+        for watcher in self.watchers.values():
+            self._hub.detach(watcher)
+        self.watchers.clear()
+
+    def tick(self) -> None:
+        """Notify the watchers that asked for it and had no event since the last tick of their progress."""
+        for watcher in list(self.watchers.values()):
+            if not watcher.progress_notify or self.paused:
+                continue
+            if watcher.quiet and self._hub.reached(watcher):
+                self.send(progress(self._hub.header(self._hub.revision), watcher.watch_id))
+            watcher.quiet = True
+
+    def settle(self) -> None:
+        """Answer a progress request as soon as every watcher has got everything up to the hub's revision.
+
+        Requests that have to wait share one answer; without watchers there is none, as in etcd.
+        """
+        if not self._asked or self.paused or not all(map(self._hub.reached, self.watchers.values())):
+            return
+        self._asked = False
+        self._hub.satisfied(self)
+        if self.watchers:
+            self.send(progress(self._hub.header(self._hub.revision), ALL_WATCHERS))
+
+    def ended(self, watcher: Watcher) -> None:
+        """Forget a watcher that the hub has cancelled."""
+        self.watchers.pop(watcher.watch_id, None)
+
+    def _create(self, request: pb.WatchCreateRequest) -> None:
+        header = self._hub.header(self._hub.revision)
+        interest = _interest(request)
+        reason = self._refusal(request, interest)
+        if reason:
+            self.send(refused(header, reason))
+            return
+        watch_id = request.watch_id or self._free_id()
+        watcher = Watcher(
+            stream=self,
+            watch_id=watch_id,
+            interest=interest,
+            start=request.start_revision,
+            fragment=request.fragment,
+            progress_notify=request.progress_notify,
+        )
+        self.watchers[watch_id] = watcher
+        self.send(created(header, watch_id))
+        if watch_id in self.watchers:  # sending may have closed the stream
+            self._hub.attach(watcher)
+
+    def _refusal(self, request: pb.WatchCreateRequest, interest: Interest) -> str:
+        if request.start_revision < 0:
+            return COMPACTED.message
+        if interest.end is not None and interest.end <= interest.start:
+            return EMPTY_RANGE
+        return DUPLICATE_ID if request.watch_id in self.watchers and request.watch_id else ""
+
+    def _free_id(self) -> int:
+        while self._next_id in self.watchers:
+            self._next_id += 1
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _cancel(self, watch_id: int) -> None:
+        watcher = self.watchers.pop(watch_id, None)
+        if watcher is not None:
+            self._hub.detach(watcher)
+            self.send(canceled(self._hub.header(self._hub.revision), watch_id))
+            self.settle()
+
+
+def _interest(request: pb.WatchCreateRequest) -> Interest:
+    start, end = bounds(request.key or b"\0", request.range_end)
+    return Interest(
+        start,
+        end,
+        prev_kv=request.prev_kv,
+        no_put=pb.WatchCreateRequest.NOPUT in request.filters,
+        no_delete=pb.WatchCreateRequest.NODELETE in request.filters,
+    )
