@@ -1,0 +1,55 @@
+# `make demo` and `make test` do all set-up themselves. They need Python >= 3.11; the test peers need Go and Node too.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := brainctl tests scripts bench
+
+.PHONY: demo test check lint format peers bench pins docs clean
+
+demo: .venv/runtime  ## migrate a server under live writes into a second store, verify it, show the report
+	$(BIN)/brainctl demo
+
+test: .venv/develop check peers  ## everything, with real peers, in parallel
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+check: .venv/develop lint  ## layers and generated files
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python scripts/gen_proto.py --check
+
+lint: .venv/develop  ## style and types
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+format: .venv/develop  ## mend style
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+peers: .venv/develop  ## etcd, TiKV, h2spec and the clients, once per machine
+	$(BIN)/python -m tests.peers.build
+
+bench: .venv/develop  ## etcd and brainctl side by side; writes bench/results.json and the README's table
+	$(BIN)/python -m tests.peers.build etcd etcd-load
+	$(BIN)/python -m bench
+
+pins: .venv/develop  ## take newer versions of the dependencies
+	$(BIN)/python scripts/pin.py
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find brainctl tests scripts bench -name __pycache__ -type d -exec rm -rf {} +
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "brainctl needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: requirements/runtime.txt pyproject.toml | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements/runtime.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/develop: requirements/develop.txt pyproject.toml | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements/develop.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@ .venv/runtime
