@@ -1,0 +1,88 @@
+"""The hash of Maintenance.HashKV: CRC-32C over a history, equal to etcd's (etcd server/storage/mvcc/hash.go).
+
+etcd hashes the name of its bucket, then each record's key and value in revision order. The key is
+`<main, 8 bytes BE> "_" <sub, 8 bytes BE>` and a `t` behind it for a tombstone; the value is the marshalled KeyValue, of
+which a tombstone has the key only. Hashed are all records above the compacted revision, and of those at or below it the
+ones that are live at the revision asked for; or, when nothing at all is live there, the ones live at the compaction.
+
+The sub-revisions of what was compacted are not part of a view. They are taken to be 0, 1, ... in key order among the
+records of one revision that are left, which is what etcd has unless a transaction of several writes was compacted
+apart, or wrote its keys out of order.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.view import Revision, View
+from brainctl.wire.varint import varint
+
+
+class KvHash(NamedTuple):
+    """A hash, and what it covers. Two are comparable when their revisions are equal in pairs."""
+
+    hash: int
+    compact_revision: int
+    """-1 when there was no compaction."""
+    revision: int
+
+
+class Hasher:
+    """Computes the hash piece by piece."""
+
+    def __init__(self, compact_revision: int, revision: int) -> None:
+        self._crc = crc32c(b"key")
+        self._compact_revision = compact_revision if compact_revision > 0 else -1
+        self._revision = revision
+
+    def base(self, versions: Iterable[KeyVersion]) -> None:
+        """Add the live versions at or below the compacted revision; all of them, in any order, in one call."""
+        ordered = sorted(versions, key=lambda version: (version.mod_revision, version.key))
+        main = sub = -1
+        for version in ordered:
+            sub = sub + 1 if version.mod_revision == main else 0
+            main = version.mod_revision
+            self._add(version, sub)
+
+    def revisions(self, revisions: Iterable[Revision]) -> None:
+        """Add revisions above the compacted one, in order."""
+        for revision in revisions:
+            for sub, change in enumerate(revision.changes):
+                self._add(change, sub)
+
+    def value(self) -> KvHash:
+        """The hash of what was added."""
+        return KvHash(self._crc, self._compact_revision, self._revision)
+
+    def _add(self, version: KeyVersion, sub: int) -> None:
+        place = b"%b_%b" % (version.mod_revision.to_bytes(8), sub.to_bytes(8))
+        if version.version:
+            self._crc = crc32c(version.kv, crc32c(place, self._crc))
+        else:
+            self._crc = crc32c(b"\n%b%b" % (varint(len(version.key)), version.key), crc32c(place + b"t", self._crc))
+
+
+def hashed_revision(requested: int, current: int, compacted: int) -> int:
+    """The revision that a request means; ApiError when it is not there."""
+    if requested <= 0:
+        return current
+    if requested < compacted:
+        raise ApiError(COMPACTED)
+    if requested > current:
+        raise ApiError(FUTURE_REVISION)
+    return requested
+
+
+def hash_kv(view: View, revision: int = 0) -> KvHash:
+    """The hash of a view's history up to `revision`, 0 for the newest; ApiError when it is not there."""
+    revision = hashed_revision(revision, view.revision, view.compacted)
+    compacted = view.compacted
+    hasher = Hasher(compacted, revision)
+    if compacted > 0:
+        live = list(view.versions(b"", None, revision)) or list(view.versions(b"", None, compacted))
+        hasher.base(version for version in live if version.mod_revision <= compacted)
+    hasher.revisions(view.history(max(compacted, 0) + 1, revision))
+    return hasher.value()

@@ -1,0 +1,210 @@
+"""Leases: which there are, when they expire, which keys hang on them (etcd server/lease/lessor.go).
+
+A lease is durable as a small record, named by `lease_record` and holding its granted TTL; what is attached to it is
+said by the versions of the keys themselves. The lessor follows the commits and never decides anything: grants and
+revokes are writes, evaluated in a batch. When a lease expires is not durable: after a restart each has its full TTL.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+from brainctl.clock import Clock
+from brainctl.errors import LEASE_EXISTS, LEASE_NOT_FOUND, LEASE_TTL_TOO_LARGE, ApiError
+from brainctl.mvcc.batch import Batch, lease_record
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+
+LEASES = b"lease/"
+"""The names of all lease records start with this."""
+MIN_TTL = 2
+"""Seconds: etcd's ceil(1.5 * election timeout) with the default timeout of one second."""
+MAX_TTL = 9_000_000_000
+REVOKE_RETRY_SECONDS = 3.0
+"""After this time a lease that expired and is still there is offered for revocation again."""
+
+
+def encode_ttl(ttl: int) -> bytes:
+    """The value of a lease record: the granted TTL in seconds, 8 bytes, big endian."""
+    return ttl.to_bytes(8)
+
+
+def decode_ttl(record: bytes) -> int:
+    """The granted TTL that a lease record holds."""
+    return int.from_bytes(record)
+
+
+def lease_id(name: bytes) -> int:
+    """The id in the name of a lease record, an int64."""
+    return int.from_bytes(bytes.fromhex(name[len(LEASES) :].decode()), signed=True)
+
+
+@dataclass(slots=True)
+class Lease:
+    """A lease that is durable."""
+
+    id: int
+    ttl: int
+    """As granted, in seconds."""
+    expiry: float
+    """On the monotonic clock, in seconds."""
+
+
+class Lessor:
+    """The durable leases of a store."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._leases: dict[int, Lease] = {}
+        self._keys: dict[int, set[bytes]] = {}
+        # Earliest times at which leases may expire; keeping a lease alive moves only the lease, not its entry.
+        self._schedule: list[tuple[float, int]] = []
+        self._waiting: dict[int, list[Callable[[], None]]] = {}
+        self._changed: set[bytes] | None = None
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    # -- following the store ------------------------------------------------------------------------------------
+
+    def load(self, records: Mapping[bytes, bytes]) -> None:
+        """Take the lease records of a store that was just opened; their keys follow through `recover`."""
+        now = self._clock.monotonic()
+        for name, record in records.items():
+            ttl = max(decode_ttl(record), MIN_TTL)
+            lease = Lease(lease_id(name), ttl, now + ttl)
+            self._leases[lease.id] = lease
+        self._schedule = [(lease.expiry, lease.id) for lease in self._leases.values()]
+        heapify(self._schedule)
+        self._changed = set() if self._leases else None
+
+    @property
+    def recovering(self) -> bool:
+        """Whether keys are still missing: from `load` of any leases until `recovered`."""
+        return self._changed is not None
+
+    def recover(self, versions: Iterable[KeyVersion]) -> None:
+        """Attach live versions as they were read; commits may be published between calls and are newer."""
+        changed = self._changed or ()
+        for version in versions:
+            if version.lease and version.key not in changed:
+                self._keys.setdefault(version.lease, set()).add(version.key)
+
+    def recovered(self) -> None:
+        """All versions were given to `recover`."""
+        self._changed = None
+
+    def publish(self, commit: Commit) -> None:
+        """Follow a commit that has become durable."""
+        for name, record in commit.meta.items():
+            if name.startswith(LEASES):
+                self._follow_record(lease_id(name), record)
+        for before in commit.before:
+            if before is not None and before.lease:
+                self._detach(before.lease, before.key)
+        for change in commit.changes:
+            if change.lease:
+                self._keys.setdefault(change.lease, set()).add(change.key)
+        if self._changed is not None:
+            self._changed.update(change.key for change in commit.changes)
+
+    def _follow_record(self, lease: int, record: bytes | None) -> None:
+        if record is None:
+            self._leases.pop(lease, None)
+            for waiting in self._waiting.pop(lease, ()):
+                waiting()
+            return
+        ttl = decode_ttl(record)
+        expiry = self._clock.monotonic() + ttl
+        self._leases[lease] = Lease(lease, ttl, expiry)
+        heappush(self._schedule, (expiry, lease))
+
+    def _detach(self, lease: int, key: bytes) -> None:
+        keys = self._keys.get(lease)
+        if keys is not None:
+            keys.discard(key)
+            if not keys:
+                del self._keys[lease]
+
+    # -- questions ----------------------------------------------------------------------------------------------
+
+    def get(self, lease: int) -> Lease | None:
+        """A lease by its id."""
+        return self._leases.get(lease)
+
+    def leases(self) -> list[Lease]:
+        """All leases, those that expire first before the others."""
+        return sorted(self._leases.values(), key=lambda lease: lease.expiry)
+
+    def attached(self, lease: int) -> set[bytes]:
+        """The keys that hang on a lease."""
+        return set(self._keys.get(lease, ()))
+
+    def remaining(self, lease: Lease) -> int:
+        """Whole seconds that a lease has left."""
+        return int(lease.expiry - self._clock.monotonic())
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def keep_alive(self, lease: int, answer: Callable[[int], None]) -> None:
+        """Give a lease its full TTL again, and answer with it, or with 0 when there is no such lease.
+
+        A lease that has expired cannot be saved: the answer is 0, once it is revoked.
+        """
+        found = self._leases.get(lease)
+        if found is None:
+            answer(0)
+            return
+        now = self._clock.monotonic()
+        if found.expiry <= now:
+            self._waiting.setdefault(lease, []).append(lambda: answer(0))
+            return
+        found.expiry = now + found.ttl
+        answer(found.ttl)
+
+    def expired(self, limit: int) -> list[int]:
+        """At most `limit` leases that are to be revoked now; one that stays is named again after some seconds."""
+        now = self._clock.monotonic()
+        found: list[int] = []
+        while self._schedule and self._schedule[0][0] <= now and len(found) < limit:
+            _, identity = heappop(self._schedule)
+            lease = self._leases.get(identity)
+            if lease is None:
+                continue
+            if lease.expiry > now:
+                heappush(self._schedule, (lease.expiry, identity))
+            else:
+                found.append(identity)
+        for identity in found:
+            heappush(self._schedule, (now + REVOKE_RETRY_SECONDS, identity))
+        return found
+
+
+def grant(batch: Batch, lease: int, ttl: int) -> int:
+    """Stage a new lease; the TTL that was granted. ApiError when the id is taken or the TTL too large."""
+    if ttl > MAX_TTL:
+        raise ApiError(LEASE_TTL_TOO_LARGE)
+    name = lease_record(lease)
+    if batch.record(name) is not None:
+        raise ApiError(LEASE_EXISTS)
+    granted = max(ttl, MIN_TTL)
+    batch.set_record(name, encode_ttl(granted))
+    return granted
+
+
+def revoke(batch: Batch, lease: int, durable: Iterable[bytes]) -> None:
+    """Stage the end of a lease and of its keys, in one revision; ApiError when there is no such lease.
+
+    `durable` names at least the keys that are attached in the durable state.
+    """
+    name = lease_record(lease)
+    if batch.record(name) is None:
+        raise ApiError(LEASE_NOT_FOUND)
+    candidates = batch.staged.attached(lease).union(durable)
+    batch.delete_keys([key for key in candidates if _is_attached(batch, key, lease)])
+    batch.set_record(name, None)
+
+
+def _is_attached(batch: Batch, key: bytes, lease: int) -> bool:
+    version = batch.staged.get(key)
+    return version is not None and version.lease == lease

@@ -1,0 +1,228 @@
+"""The Lease service: grants and revokes are writes; keeping alive is not, and time to live is a look.
+
+A revoke needs to know the keys of its lease before it is evaluated, because a store over a network loads them first.
+They are named in the request that is submitted; when others were attached until it is evaluated, it is refused
+privately and submitted anew.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+from inspect import iscoroutinefunction
+from itertools import islice
+from typing import cast
+
+from google.protobuf.message import DecodeError
+
+from brainctl.clock import Clock
+from brainctl.errors import BrainctlError
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch, lease_record
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.lessor import LEASES, Lessor, grant, revoke
+from brainctl.mvcc.view import AsyncView, View
+from brainctl.node.kv import Handler, refusal
+from brainctl.node.medium import Medium, Reply
+from brainctl.wire.varint import varint
+
+_log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+REVOKES_PER_TICK = 500
+"""etcd revokes at most 1000 expired leases per second."""
+RETRY_SECONDS = 1.0
+"""How long to wait after the medium could not be read."""
+RECOVER_KEYS = 5000
+"""How many keys one step of finding attached keys looks at."""
+
+
+class _KeysMoved(BrainctlError):
+    """Keys were attached to a lease between the submission of its revoke and its evaluation."""
+
+
+class LeaseService:
+    """Lease.LeaseGrant, LeaseRevoke, LeaseKeepAlive, LeaseTimeToLive and LeaseLeases over a medium."""
+
+    def __init__(self, medium: Medium, clock: Clock, rng: random.Random | None = None) -> None:
+        self._medium = medium
+        self._rng = rng or random.SystemRandom()
+        self._ticking = False
+        self._when_recovered: list[Callable[[], None]] = []
+        self.lessor = Lessor(clock)
+        self.lessor.load(medium.records(LEASES))
+        medium.subscribe(self._publish)
+        if self.lessor.recovering:
+            self._recover()
+        self._tick_later()
+
+    def handlers(self) -> dict[str, Handler]:
+        """By path."""
+        return {
+            "/etcdserverpb.Lease/LeaseGrant": self.grant,
+            "/etcdserverpb.Lease/LeaseRevoke": self.revoke,
+            "/etcdserverpb.Lease/LeaseTimeToLive": self.time_to_live,
+            "/etcdserverpb.Lease/LeaseLeases": self.leases,
+        }
+
+    def grant(self, body: bytes, reply: Reply) -> None:
+        """Lease.LeaseGrant."""
+        try:
+            request = pb.LeaseGrantRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        self._medium.submit(self._grant, request, reply)
+
+    def revoke(self, body: bytes, reply: Reply) -> None:
+        """Lease.LeaseRevoke."""
+        try:
+            request = pb.LeaseRevokeRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        self._revoke(request.ID, reply)
+
+    def keep_alive(self, body: bytes, reply: Reply) -> None:
+        """One exchange of Lease.LeaseKeepAlive; a TTL of 0 says that the lease is gone."""
+        try:
+            request = pb.LeaseKeepAliveRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        # The header is older than the answer: a client must not see the lease alive at a revision that revoked it.
+        header = self._medium.header(self._medium.revision)
+
+        def answer(ttl: int) -> None:
+            reply(_lease_response(header, request.ID, ttl))
+
+        self.lessor.keep_alive(request.ID, answer)
+
+    def time_to_live(self, body: bytes, reply: Reply) -> None:
+        """Lease.LeaseTimeToLive; a TTL of -1 says that there is no such lease."""
+        try:
+            request = pb.LeaseTimeToLiveRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        if request.keys and self.lessor.recovering:
+            self._when_recovered.append(partial(self._time_to_live, request, reply))
+        else:
+            self._time_to_live(request, reply)
+
+    def leases(self, body: bytes, reply: Reply) -> None:
+        """Lease.LeaseLeases."""
+        del body
+        response = pb.LeaseLeasesResponse(leases=[pb.LeaseStatus(ID=lease.id) for lease in self.lessor.leases()])
+        reply(self._medium.header(self._medium.revision) + response.SerializeToString())
+
+    def _time_to_live(self, request: pb.LeaseTimeToLiveRequest, reply: Reply) -> None:
+        response = pb.LeaseTimeToLiveResponse(ID=request.ID, TTL=-1)
+        lease = self.lessor.get(request.ID)
+        if lease is not None:
+            response.TTL = self.lessor.remaining(lease)
+            response.grantedTTL = lease.ttl
+            if request.keys:
+                response.keys.extend(sorted(self.lessor.attached(lease.id)))
+        reply(self._medium.header(self._medium.revision) + response.SerializeToString())
+
+    # -- writes -------------------------------------------------------------------------------------------------
+
+    def _grant(self, batch: Batch, request: pb.LeaseGrantRequest) -> bytes:
+        lease = request.ID or self._free_id(batch)
+        ttl = grant(batch, lease, request.TTL)
+        return _lease_response(batch.header(batch.revision), lease, ttl)
+
+    def _free_id(self, batch: Batch) -> int:
+        while True:
+            lease = self._rng.getrandbits(63)
+            if lease and batch.record(lease_record(lease)) is None:
+                return lease
+
+    def _revoke(self, lease: int, reply: Reply) -> None:
+        if self.lessor.recovering:
+            self._when_recovered.append(partial(self._revoke, lease, reply))
+            return
+        keys = self.lessor.attached(lease)
+
+        def evaluate(batch: Batch, request: pb.TxnRequest) -> bytes:
+            del request
+            durable = self.lessor.attached(lease)
+            if not durable <= keys:
+                raise _KeysMoved
+            revoke(batch, lease, durable)
+            return batch.header(batch.revision)
+
+        def settle(answer: bytes | BrainctlError) -> None:
+            if isinstance(answer, _KeysMoved):
+                self._revoke(lease, reply)
+            else:
+                reply(answer)
+
+        # Comparing the keys is a way to say that their current versions are needed.
+        footprint = pb.TxnRequest(compare=[pb.Compare(key=key) for key in sorted(keys)])
+        self._medium.submit(evaluate, footprint, settle)
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def _publish(self, commit: Commit) -> None:
+        self.lessor.publish(commit)
+        self._tick_later()
+
+    def _tick_later(self) -> None:
+        if not self._ticking and len(self.lessor):
+            self._ticking = True
+            self._medium.call_later(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        if not self.lessor.recovering:
+            for lease in self.lessor.expired(REVOKES_PER_TICK):
+                self._revoke(lease, partial(_expired, lease))
+        self._tick_later()
+
+    # -- opening ------------------------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        """Find the keys that hang on leases, beside the requests; a revoke waits for it."""
+        view = self._medium.view
+        if iscoroutinefunction(view.get):
+            self._medium.spawn(self._recover_remote(cast("AsyncView", view)))
+        else:
+            self._recover_step(cast("View", view), b"")
+
+    def _recover_step(self, view: View, start: bytes) -> None:
+        versions: Iterator[KeyVersion] = view.versions(start, None, 0)
+        found = list(islice(versions, RECOVER_KEYS))
+        self.lessor.recover(found)
+        if len(found) < RECOVER_KEYS:
+            self._recovered()
+        else:
+            self._medium.call_later(0, partial(self._recover_step, view, found[-1].key + b"\0"))
+
+    async def _recover_remote(self, view: AsyncView) -> None:
+        try:
+            async for version in view.versions(b"", None, 0):
+                self.lessor.recover((version,))
+        except BrainctlError as error:
+            _log.warning("keys with leases cannot be read, trying again: %s", error)
+            self._medium.call_later(RETRY_SECONDS, self._recover)
+        else:
+            self._recovered()
+
+    def _recovered(self) -> None:
+        self.lessor.recovered()
+        waiting, self._when_recovered = self._when_recovered, []
+        for action in waiting:
+            action()
+
+
+def _lease_response(header: bytes, lease: int, ttl: int) -> bytes:
+    """A LeaseGrantResponse or LeaseKeepAliveResponse: header, ID = 2, TTL = 3."""
+    return b"%b\x10%b%b" % (header, varint(lease), b"\x18" + varint(ttl) if ttl else b"")
+
+
+def _expired(lease: int, answer: bytes | BrainctlError) -> None:
+    if isinstance(answer, BrainctlError):
+        _log.warning("lease %016x has expired and could not be revoked yet: %s", lease, answer)

@@ -1,0 +1,231 @@
+"""The Maintenance service: status, alarms, hashes, defragmentation."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from inspect import iscoroutinefunction
+from itertools import islice
+from typing import Any, cast
+
+from crc32c import crc32c
+from google.protobuf.message import DecodeError
+
+from brainctl.errors import ApiError, BrainctlError, Code, Status
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.hashkv import Hasher, KvHash, hashed_revision
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.lessor import LEASES
+from brainctl.mvcc.view import AsyncView, View
+from brainctl.node.kv import Handler, refusal
+from brainctl.node.medium import Medium, Reply
+
+ETCD_VERSION = "3.7.3"
+"""The release of etcd whose API this is; clients decide by it what they may use."""
+STORAGE_VERSION = "3.7.0"
+ALARMS = b"alarm/"
+"""Names of alarm records: `alarm/<member id, 16 hex>/<alarm type>`; they hold the marshalled AlarmMember."""
+HASH_STEP = 2000
+"""How many keys or revisions are hashed before other requests get their turn."""
+_NO_SNAPSHOT = Status(Code.UNIMPLEMENTED, "unknown method Snapshot for service etcdserverpb.Maintenance")
+
+
+class MaintenanceService:
+    """Maintenance.Status, Alarm, HashKV, Hash and Defragment over a medium."""
+
+    def __init__(self, medium: Medium) -> None:
+        self._medium = medium
+
+    def handlers(self) -> dict[str, Handler]:
+        """By path."""
+        return {
+            "/etcdserverpb.Maintenance/Status": self.status,
+            "/etcdserverpb.Maintenance/Alarm": self.alarm,
+            "/etcdserverpb.Maintenance/HashKV": self.hash_kv,
+            "/etcdserverpb.Maintenance/Hash": self.hash,
+            "/etcdserverpb.Maintenance/Defragment": self.defragment,
+        }
+
+    def status(self, body: bytes, reply: Reply) -> None:
+        """Maintenance.Status. There is no raft log: its index is the revision. There is no quota."""
+        del body
+        medium = self._medium
+        response = pb.StatusResponse(
+            version=ETCD_VERSION,
+            storageVersion=STORAGE_VERSION,
+            dbSize=max(medium.size, 1),  # etcdctl divides by it
+            dbSizeInUse=medium.size_in_use,
+            leader=medium.header.member_id,
+            raftTerm=medium.header.raft_term,
+            raftIndex=medium.revision,
+            raftAppliedIndex=medium.revision,
+            errors=[_alarm_text(alarm) for alarm in self._alarms()],
+            downgradeInfo=pb.DowngradeInfo(),
+        )
+        reply(medium.header(medium.revision) + response.SerializeToString())
+
+    # -- alarms -------------------------------------------------------------------------------------------------
+
+    def alarm(self, body: bytes, reply: Reply) -> None:
+        """Maintenance.Alarm: list, raise or clear alarms."""
+        try:
+            request = pb.AlarmRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        match request.action:
+            case pb.AlarmRequest.ACTIVATE if request.alarm != pb.NONE:
+                self._medium.submit(_activate, request, reply)
+            case pb.AlarmRequest.DEACTIVATE:
+                self._medium.submit(_deactivate, request, reply)
+            case pb.AlarmRequest.GET:
+                wanted = [alarm for alarm in self._alarms() if request.alarm in (pb.NONE, alarm.alarm)]
+                reply(_alarms_response(self._medium.header(self._medium.revision), *wanted))
+            case _:
+                reply(self._medium.header(self._medium.revision))
+
+    def _alarms(self) -> list[pb.AlarmMember]:
+        return [pb.AlarmMember.FromString(record) for record in self._medium.records(ALARMS).values()]
+
+    # -- hashes -------------------------------------------------------------------------------------------------
+
+    def hash_kv(self, body: bytes, reply: Reply) -> None:
+        """Maintenance.HashKV, computed beside other requests."""
+        try:
+            requested = pb.HashKVRequest.FromString(body).revision
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+
+        async def answer() -> bytes:
+            found = await self._hash(requested)
+            response = pb.HashKVResponse(
+                hash=found.hash, compact_revision=found.compact_revision, hash_revision=found.revision
+            )
+            return self._medium.header(self._medium.revision) + response.SerializeToString()
+
+        self._medium.spawn(_reply_with(answer, reply))
+
+    def hash(self, body: bytes, reply: Reply) -> None:
+        """Maintenance.Hash: over the keys and the leases, comparable between stores of this kind only."""
+        del body
+
+        async def answer() -> bytes:
+            found = await self._hash(0)
+            crc = found.hash
+            for name, record in sorted(self._medium.records(LEASES).items()):
+                crc = crc32c(name + record, crc)
+            return self._medium.header(found.revision) + pb.HashResponse(hash=crc).SerializeToString()
+
+        self._medium.spawn(_reply_with(answer, reply))
+
+    async def _hash(self, requested: int) -> KvHash:
+        view = self._medium.view
+        if iscoroutinefunction(view.get):
+            return await _hash_remote(cast("AsyncView", view), requested)
+        return await _hash_local(cast("View", view), requested)
+
+    # -- space --------------------------------------------------------------------------------------------------
+
+    def defragment(self, body: bytes, reply: Reply) -> None:
+        """Maintenance.Defragment; reads and writes go on meanwhile."""
+        del body
+
+        async def answer() -> bytes:
+            await self._medium.defragment()
+            return b""
+
+        self._medium.spawn(_reply_with(answer, reply))
+
+    async def snapshot(self) -> AsyncIterator[bytes]:
+        """Maintenance.Snapshot, which is not served: ApiError on the first step."""
+        for response in _snapshot():
+            yield response
+
+
+def _snapshot() -> Iterator[bytes]:
+    raise ApiError(_NO_SNAPSHOT)
+
+
+async def _reply_with(answer: Callable[[], Coroutine[Any, Any, bytes]], reply: Reply) -> None:
+    try:
+        response: bytes | BrainctlError = await answer()
+    except BrainctlError as error:
+        response = error
+    reply(response)
+
+
+def _record_name(request: pb.AlarmRequest) -> bytes:
+    return b"%b%016x/%d" % (ALARMS, request.memberID, request.alarm)
+
+
+def _activate(batch: Batch, request: pb.AlarmRequest) -> bytes:
+    alarm = pb.AlarmMember(memberID=request.memberID, alarm=request.alarm)
+    name = _record_name(request)
+    if batch.record(name) is None:
+        batch.set_record(name, alarm.SerializeToString())
+    return _alarms_response(batch.header(batch.revision), alarm)
+
+
+def _deactivate(batch: Batch, request: pb.AlarmRequest) -> bytes:
+    name = _record_name(request)
+    record = batch.record(name)
+    if record is None:
+        return batch.header(batch.revision)
+    batch.set_record(name, None)
+    return _alarms_response(batch.header(batch.revision), pb.AlarmMember.FromString(record))
+
+
+def _alarms_response(header: bytes, *alarms: pb.AlarmMember) -> bytes:
+    return header + pb.AlarmResponse(alarms=alarms).SerializeToString()
+
+
+def _alarm_text(alarm: pb.AlarmMember) -> str:
+    """How etcd prints an alarm in the errors of a status."""
+    member = f"memberID:{alarm.memberID} " if alarm.memberID else ""
+    return f"{member}alarm:{pb.AlarmType.Name(alarm.alarm)}"
+
+
+async def _hash_local(view: View, requested: int) -> KvHash:
+    revision = hashed_revision(requested, view.revision, view.compacted)
+    compacted = view.compacted
+    hasher = Hasher(compacted, revision)
+    if compacted > 0:
+        live = await _collect(view, revision) or await _collect(view, compacted)
+        hasher.base(version for version in live if version.mod_revision <= compacted)
+    first = max(compacted, 0) + 1
+    while first <= revision:
+        last = min(first + HASH_STEP - 1, revision)
+        hasher.revisions(view.history(first, last))
+        first = last + 1
+        await asyncio.sleep(0)
+        # A compaction since the beginning may have taken away what is still to be read.
+        hashed_revision(first, view.revision + 1, view.compacted)
+    return hasher.value()
+
+
+async def _collect(view: View, revision: int) -> list[KeyVersion]:
+    found: list[KeyVersion] = []
+    start = b""
+    while True:
+        hashed_revision(revision, view.revision, view.compacted)
+        piece = list(islice(view.versions(start, None, revision), HASH_STEP))
+        found += piece
+        if len(piece) < HASH_STEP:
+            return found
+        start = piece[-1].key + b"\0"
+        await asyncio.sleep(0)
+
+
+async def _hash_remote(view: AsyncView, requested: int) -> KvHash:
+    revision = hashed_revision(requested, view.revision, view.compacted)
+    compacted = view.compacted
+    hasher = Hasher(compacted, revision)
+    if compacted > 0:
+        live = [version async for version in view.versions(b"", None, revision)] or [
+            version async for version in view.versions(b"", None, compacted)
+        ]
+        hasher.base(version for version in live if version.mod_revision <= compacted)
+    async for one in view.history(max(compacted, 0) + 1, revision):
+        hasher.revisions((one,))
+    hashed_revision(revision, view.revision, view.compacted)
+    return hasher.value()
