@@ -87,7 +87,7 @@ class Batch:
 
     def compact(self, request: pb.CompactionRequest) -> bytes:
         """KV.Compact: the marshalled CompactionResponse; ApiError."""
-        if request.revision <= self.staged.compacted:
+        if request.revision <= max(self.staged.compacted, 0):
             raise ApiError(COMPACTED)
         if request.revision > self.staged.revision:
             raise ApiError(FUTURE_REVISION)
@@ -172,8 +172,11 @@ class Batch:
                     pass
 
     def _check_read(self, revision: int) -> None:
-        ranges.check_revision(revision, self.staged.revision, self.staged.compacted)
-        if revision < 0:
+        # Unlike outside of a transaction a negative revision is not the newest: etcd compares it with the compacted
+        # one, which is -1 before the first compaction.
+        oldest = self.staged.compacted if self.staged.compacted > 0 else -1
+        ranges.check_revision(revision, self.staged.revision, oldest)
+        if revision < 0 and revision < oldest:
             raise ApiError(COMPACTED)
 
     def _run_branch(self, branch: Branch, revision: int, first: int) -> list[bytes]:

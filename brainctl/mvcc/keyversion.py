@@ -21,20 +21,24 @@ class KeyVersion(NamedTuple):
     kv: bytes
 
 
+def marshal_kv(key: bytes, create: int, revision: int, version: int, value: bytes, lease: int) -> bytes:
+    """A marshalled mvccpb.KeyValue; `key`, `create`, `revision` and `version` are neither empty nor 0."""
+    kv = b"\n%b%b\x10%b\x18%b\x20%b" % (varint(len(key)), key, varint(create), varint(revision), varint(version))
+    if value:
+        kv += b"*%b%b" % (varint(len(value)), value)
+    if lease:
+        kv += b"0%b" % varint(lease)
+    return kv
+
+
 def put_version(key: bytes, value: bytes, lease: int, revision: int, before: KeyVersion | None) -> KeyVersion:
     """The version that putting `value` at `revision` makes of a key whose live version was `before`."""
     if before is None:
         create, version = revision, 1
     else:
         create, version = before.create_revision, before.version + 1
-    kv = b"\n%b%b\x10%b\x18%b\x20\x01" if version == 1 else b"\n%b%b\x10%b\x18%b\x20%b"
-    head = (varint(len(key)), key, varint(create), varint(revision))
-    parts = kv % (head if version == 1 else (*head, varint(version)))
-    if value:
-        parts += b"*%b%b" % (varint(len(value)), value)
-    if lease:
-        parts += b"0%b" % varint(lease)
-    return KeyVersion(key, create, revision, version, lease, parts)
+    kv = marshal_kv(key, create, revision, version, value, lease)
+    return KeyVersion(key, create, revision, version, lease, kv)
 
 
 def tombstone(key: bytes, revision: int) -> KeyVersion:

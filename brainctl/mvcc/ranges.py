@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from brainctl.errors import COMPACTED, EMPTY_KEY, FUTURE_REVISION, INVALID_SORT_OPTION, ApiError
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.keyversion import KeyVersion, marshal_kv
 from brainctl.mvcc.view import Selection, View
 from brainctl.wire.varint import varint
 
@@ -92,14 +92,12 @@ def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[Ke
         found = [v for v in found if v.create_revision <= request.max_create_revision]
     if request.min_create_revision:
         found = [v for v in found if v.create_revision >= request.min_create_revision]
-    if request.sort_order == _DESCEND or (request.sort_order == _ASCEND and request.sort_target != _KEY):
+    if request.sort_order == _DESCEND or request.sort_target != _KEY:
         found.sort(key=_SORT_KEYS[request.sort_target], reverse=request.sort_order == _DESCEND)
-    elif request.sort_target != _KEY:
-        found.sort(key=_SORT_KEYS[request.sort_target])
     more = 0 < request.limit < len(found)
     if more:
         found = found[: request.limit]
-    kvs = [without_value(v) if request.keys_only else v.kv for v in found]
+    kvs = [_key_only(v, request) if request.keys_only else v.kv for v in found]
     return response(header, kvs, count, more=more)
 
 
@@ -108,11 +106,13 @@ def value_of(version: KeyVersion) -> bytes:
     return kv_pb2.KeyValue.FromString(version.kv).value
 
 
-def without_value(version: KeyVersion) -> bytes:
-    """The marshalled KeyValue of a version, its value left out."""
-    kv = kv_pb2.KeyValue.FromString(version.kv)
-    kv.ClearField("value")
-    return kv.SerializeToString()
+def _key_only(version: KeyVersion, request: pb.RangeRequest) -> bytes:
+    """The marshalled KeyValue of a version without its value.
+
+    etcd 3.7 answers keys_only from its index, which knows no leases, except where the values are needed to sort.
+    """
+    lease = version.lease if request.sort_target == _VALUE else 0
+    return marshal_kv(version.key, version.create_revision, version.mod_revision, version.version, b"", lease)
 
 
 _SORT_KEYS: list[Callable[[KeyVersion], int | bytes]] = [
