@@ -1,0 +1,252 @@
+"""What a migration is told (events) and what it asks for (actions); both are plain values.
+
+Reads of the source carry the `attempt` they belong to: the number of resyncs when they were asked for. What arrives
+from an earlier attempt is of no use any more.
+"""
+
+from typing import NamedTuple
+
+from brainctl.migrate.checkpoint import Record
+
+Lease = tuple[int, int, int]
+"""Lease id, granted TTL, remaining TTL; seconds."""
+
+
+# Events.
+
+
+class BaseChosen(NamedTuple):
+    """The answer to ChooseBase."""
+
+    attempt: int
+    revision: int
+    splits: tuple[bytes, ...]
+    """Keys that cut the key space into spans of similar size, in order."""
+    keys: int
+    """Live keys at the base revision."""
+
+
+class PageRead(NamedTuple):
+    """The answer to ReadPage: the first keys of its span."""
+
+    attempt: int
+    span: int
+    kvs: list[bytes]
+    """Marshalled KeyValues, in key order."""
+    size: int
+    """Their bytes."""
+    leases: frozenset[int]
+    """The leases that they are attached to."""
+    next: bytes
+    """Where the rest of the span starts; empty when there is no rest."""
+
+
+class RevisionRead(NamedTuple):
+    """One whole revision of the change stream; without events it says only that nothing is missing up to here."""
+
+    revision: int
+    events: list[bytes]
+    """Marshalled mvccpb.Events, in order, without prev_kv."""
+    size: int
+    leases: frozenset[int]
+
+
+class Streamed(NamedTuple):
+    """Whole revisions of the change stream, in order. Some may have been delivered before."""
+
+    attempt: int
+    revisions: list[RevisionRead]
+
+
+class SourceCompacted(NamedTuple):
+    """A read was refused because its revision is compacted."""
+
+    attempt: int
+
+
+class SourceAt(NamedTuple):
+    """The source's revision, read just now."""
+
+    revision: int
+
+
+class LeasesFetched(NamedTuple):
+    """The answer to FetchLeases: those of the ids that the source knows."""
+
+    asked: tuple[int, ...]
+    found: tuple[Lease, ...]
+
+
+class LeasesListed(NamedTuple):
+    """All leases of the source, as it had them at `revision` or later."""
+
+    revision: int
+    live: frozenset[int]
+    held: frozenset[int]
+    """What the target held when the list was asked for."""
+    details: tuple[Lease, ...]
+    """Those to set anew in the target."""
+    final: bool
+    """Whether this answers ReconcileLeases."""
+
+
+class Written(NamedTuple):
+    """The last write action is durable in the target."""
+
+
+class Frozen(NamedTuple):
+    """The source takes no more writes; `revision` is its last."""
+
+    revision: int
+
+
+class Verified(NamedTuple):
+    """Source and target were compared; afterwards the source was at `revision`."""
+
+    revision: int
+    differences: int
+
+
+class GiveUp(NamedTuple):
+    """The cutover cannot go on."""
+
+    reason: str
+
+
+class Stop(NamedTuple):
+    """The user wants the process to end."""
+
+
+Event = (
+    BaseChosen
+    | PageRead
+    | Streamed
+    | SourceCompacted
+    | SourceAt
+    | LeasesFetched
+    | LeasesListed
+    | Written
+    | Frozen
+    | Verified
+    | GiveUp
+    | Stop
+)
+
+
+# Actions: reads of the source.
+
+
+class ChooseBase(NamedTuple):
+    """Find the base revision, and cut the key space; answered by BaseChosen."""
+
+    attempt: int
+    oldest: bool
+    """The oldest readable revision, or the newest."""
+
+
+class ReadPage(NamedTuple):
+    """Read the next keys of a span at the base revision; answered by PageRead or SourceCompacted."""
+
+    attempt: int
+    span: int
+    start: bytes
+    end: bytes
+    revision: int
+
+
+class Watch(NamedTuple):
+    """Follow the change stream from `start` on; answered by Streamed again and again, or SourceCompacted."""
+
+    attempt: int
+    start: int
+
+
+class FetchLeases(NamedTuple):
+    """Look up leases; answered by LeasesFetched."""
+
+    ids: tuple[int, ...]
+
+
+class ReconcileLeases(NamedTuple):
+    """Read all leases with their TTLs; answered by a final LeasesListed."""
+
+
+# Actions: writes to the target, one at a time, each answered by Written.
+
+
+class Reset(NamedTuple):
+    """Remove everything."""
+
+    record: Record
+
+
+class ImportBase(NamedTuple):
+    """Add keys of the base."""
+
+    kvs: list[bytes]
+    record: Record
+
+
+class Apply(NamedTuple):
+    """Append revisions; the last of them is the record's watermark."""
+
+    events: list[bytes]
+    record: Record
+
+
+class GrantLeases(NamedTuple):
+    """Set leases."""
+
+    leases: tuple[Lease, ...]
+    record: Record
+
+
+class DropLeases(NamedTuple):
+    """Forget leases."""
+
+    ids: tuple[int, ...]
+    record: Record
+
+
+Write = Reset | ImportBase | Apply | GrantLeases | DropLeases
+
+
+# Actions: the cutover, and the end.
+
+
+class Freeze(NamedTuple):
+    """Stop the writes to the source; answered by Frozen or GiveUp."""
+
+    again: bool
+    """The source was frozen before and has moved since."""
+
+
+class Verify(NamedTuple):
+    """Compare both sides at `revision`; answered by Verified."""
+
+    revision: int
+
+
+class Unfreeze(NamedTuple):
+    """Let the source take writes again."""
+
+
+class Finish(NamedTuple):
+    """End the process, once the write that may still be under way is durable."""
+
+    reason: str
+    """Why it ends early; empty when it reached its goal."""
+
+
+Action = (
+    ChooseBase
+    | ReadPage
+    | Watch
+    | FetchLeases
+    | ReconcileLeases
+    | Write
+    | Freeze
+    | Verify
+    | Unfreeze
+    | Finish
+)

@@ -1,0 +1,79 @@
+"""The phases of a migration and the only ways from one to the next.
+
+    new -> copying -> catching-up -> synced -> freezing -> draining -> verifying -> committed
+
+From everywhere before `committed` the way back to `new` is open: the source compacted what was still needed, so
+the copy starts over from a newer base. A cutover that is given up returns to `synced`; one whose source took one
+more write (a lease ran out, say) freezes again.
+"""
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """What a migration is doing. The values are part of the checkpoint and of the output."""
+
+    NEW = "new"
+    """Nothing of the source is in the target yet, or what is there is about to be removed."""
+    COPYING = "copying"
+    """The state at the base revision is being copied."""
+    CATCHING_UP = "catching-up"
+    """The base is complete; the target is the source as it was at the watermark."""
+    SYNCED = "synced"
+    """The watermark has reached a revision of the source that was read after the copy."""
+    FREEZING = "freezing"
+    """The source is being asked to take no more writes."""
+    DRAINING = "draining"
+    """The last revisions of the frozen source are applied."""
+    VERIFYING = "verifying"
+    """Both sides are compared, at the last revision."""
+    COMMITTED = "committed"
+    """The target is the store of record; it takes no more from the source."""
+
+
+class Trigger(StrEnum):
+    """What moves a migration on."""
+
+    BASE_CHOSEN = "base chosen"
+    COPIED = "copied"
+    CAUGHT_UP = "caught up"
+    CUTOVER = "cutover"
+    FROZEN = "frozen"
+    DRAINED = "drained"
+    EQUAL = "equal"
+    MOVED = "moved"
+    GIVEN_UP = "given up"
+    COMPACTED = "compacted"
+
+
+TRANSITIONS: dict[Phase, dict[Trigger, Phase]] = {
+    Phase.NEW: {Trigger.BASE_CHOSEN: Phase.COPYING, Trigger.COMPACTED: Phase.NEW},
+    Phase.COPYING: {Trigger.COPIED: Phase.CATCHING_UP, Trigger.COMPACTED: Phase.NEW},
+    Phase.CATCHING_UP: {Trigger.CAUGHT_UP: Phase.SYNCED, Trigger.COMPACTED: Phase.NEW},
+    Phase.SYNCED: {Trigger.CUTOVER: Phase.FREEZING, Trigger.COMPACTED: Phase.NEW},
+    Phase.FREEZING: {
+        Trigger.FROZEN: Phase.DRAINING,
+        Trigger.GIVEN_UP: Phase.SYNCED,
+        Trigger.COMPACTED: Phase.NEW,
+    },
+    Phase.DRAINING: {
+        Trigger.DRAINED: Phase.VERIFYING,
+        Trigger.GIVEN_UP: Phase.SYNCED,
+        Trigger.COMPACTED: Phase.NEW,
+    },
+    Phase.VERIFYING: {
+        Trigger.EQUAL: Phase.COMMITTED,
+        Trigger.MOVED: Phase.FREEZING,
+        Trigger.GIVEN_UP: Phase.SYNCED,
+        Trigger.COMPACTED: Phase.NEW,
+    },
+    Phase.COMMITTED: {},
+}
+
+STREAMING = frozenset({Phase.CATCHING_UP, Phase.SYNCED, Phase.FREEZING, Phase.DRAINING, Phase.VERIFYING})
+"""The phases in which the change stream is applied."""
+
+
+def step(phase: Phase, trigger: Trigger) -> Phase:
+    """The phase after `trigger`; KeyError when there is no such way."""
+    return TRANSITIONS[phase][trigger]

@@ -1,0 +1,328 @@
+"""The migration as a state machine without I/O: events in, actions out.
+
+Invariants, which tests/migrate/test_state_property.py holds under crashes at every step:
+
+1. The watermark never goes back, except to a new base after the source compacted (a resync).
+2. From CATCHING_UP on, the target's state at the watermark is the source's state at that revision.
+3. Each event of the source after the base is applied exactly once.
+4. One write is under way at a time, and the record written with it says what is complete once it is durable.
+5. A key's lease is in the target before the key is.
+6. Nothing is written once the phase is COMMITTED.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from brainctl.errors import COMPACTED, ApiError
+from brainctl.migrate.backlog import Backlog
+from brainctl.migrate.base import BaseCopy, spans_of
+from brainctl.migrate.checkpoint import History, Record
+from brainctl.migrate.events import (
+    Action,
+    Apply,
+    BaseChosen,
+    ChooseBase,
+    DropLeases,
+    Event,
+    FetchLeases,
+    Finish,
+    Freeze,
+    Frozen,
+    GiveUp,
+    GrantLeases,
+    ImportBase,
+    LeasesFetched,
+    LeasesListed,
+    PageRead,
+    ReconcileLeases,
+    Reset,
+    SourceAt,
+    SourceCompacted,
+    Stop,
+    Streamed,
+    Unfreeze,
+    Verified,
+    Verify,
+    Watch,
+    Write,
+    Written,
+)
+from brainctl.migrate.leases import LeaseBook
+from brainctl.migrate.phase import STREAMING, Phase, Trigger, step
+
+MAX_RESYNCS = 10
+"""After so many copies that the source's compaction overtook, the process ends with the compaction's error."""
+MAX_FREEZES = 5
+"""How often a cutover looks for a source that holds still."""
+
+
+class Goal(StrEnum):
+    """When the process ends of itself."""
+
+    SYNCED = "until-synced"
+    FOLLOW = "follow"
+    CUTOVER = "cutover"
+
+
+class Migration:
+    """One process's part of a migration, from where the target's record says it stands."""
+
+    def __init__(self, record: Record, held: Iterable[int], goal: Goal, *, clean: bool) -> None:
+        self.record = record
+        """What the target holds once the writes asked for are durable."""
+        self.watermark = record.watermark
+        """The newest revision of the source that is durable in the target."""
+        self.source = 0
+        """The newest revision of the source that was seen."""
+        self.leases = LeaseBook(held)
+        self._goal = goal
+        self._dirty = record.phase is Phase.NEW and not clean
+        self._base = BaseCopy(record.spans, record.base, record.resyncs)
+        self._backlog = Backlog(record.watermark)
+        self._writing: Write | None = None
+        self._fetching = False
+        self._read_since_copy = 0
+        self._reconciling = False
+        self._reconciled = False
+        self._last = 0
+        self._freezes = 0
+        self._resyncs = 0
+        self._stopping = False
+        self._finished = False
+        self._out: list[Action] = []
+
+    @property
+    def phase(self) -> Phase:
+        """The phase as of the writes asked for."""
+        return self.record.phase
+
+    @property
+    def received(self) -> int:
+        """The newest revision taken from the stream: a stream that broke is opened again after it."""
+        return self._backlog.received
+
+    @property
+    def full(self) -> bool:
+        """Whether the reader of the stream should wait for the target."""
+        return self._backlog.full
+
+    def begin(self) -> list[Action]:
+        """The first actions."""
+        if self.phase is Phase.COMMITTED:
+            self._finish("")
+        elif self.phase is Phase.NEW:
+            self._choose_base()
+        elif self.phase in STREAMING:
+            self.record = self.record._replace(phase=Phase.CATCHING_UP)
+            self._watch()
+        return self._flush()
+
+    def handle(self, event: Event) -> list[Action]:
+        """Take one event; the actions to start now. ApiError(COMPACTED) when there were too many resyncs."""
+        match event:
+            case BaseChosen() | PageRead() | Streamed() | SourceCompacted():
+                if event.attempt == self.record.resyncs and not self._finished:
+                    self._read(event)
+            case SourceAt(revision):
+                self.source = max(self.source, revision)
+                if self.phase in STREAMING:
+                    self._read_since_copy = self.source
+            case LeasesFetched():
+                self._fetching = False
+                self.leases.fetched(event)
+            case LeasesListed():
+                self.leases.listed(event)
+                self._reconciling = self._reconciling and not event.final
+                self._reconciled = self._reconciled or event.final
+            case Written():
+                self._written()
+            case Stop():
+                self._stopping = True
+            case Frozen() | Verified() | GiveUp():
+                self._cut(event)
+        return self._flush()
+
+    # What was read from the source.
+
+    def _read(self, event: BaseChosen | PageRead | Streamed | SourceCompacted) -> None:
+        match event:
+            case BaseChosen(_, revision, splits, keys):
+                self._step(Trigger.BASE_CHOSEN)
+                self.record = self.record._replace(
+                    base=revision, watermark=revision, expected=keys, keys=0, bytes=0, spans=spans_of(splits)
+                )
+                self._base = BaseCopy(self.record.spans, revision, event.attempt)
+            case PageRead():
+                self._base.add(event)
+            case Streamed(_, revisions):
+                self._backlog.add(revisions)
+                self.source = max(self.source, self._backlog.received)
+            case SourceCompacted():
+                self._resync()
+
+    def _resync(self) -> None:
+        """Start over from the newest revision, which the source will keep longest."""
+        if self._resyncs == MAX_RESYNCS:
+            raise ApiError(COMPACTED)
+        self._resyncs += 1
+        if self.phase in {Phase.DRAINING, Phase.VERIFYING, Phase.FREEZING}:
+            self._out.append(Unfreeze())
+        self._step(Trigger.COMPACTED)
+        self.record = self.record._replace(resyncs=self.record.resyncs + 1, spans=())
+        self._dirty = True
+        self._reconciling = self._reconciled = False
+        self._read_since_copy = 0
+        self._choose_base()
+
+    def _choose_base(self) -> None:
+        oldest = self.record.history is History.ALL and self.record.resyncs == 0
+        self._out.append(ChooseBase(self.record.resyncs, oldest))
+
+    def _watch(self) -> None:
+        self._backlog = Backlog(self.record.watermark)
+        self._out.append(Watch(self.record.resyncs, self.record.watermark + 1))
+
+    # What is written to the target.
+
+    def _written(self) -> None:
+        write, self._writing = self._writing, None
+        match write:
+            case Reset():
+                self.leases.forget()
+            case ImportBase(_, record):
+                self.watermark = record.base
+                if record.phase is Phase.CATCHING_UP and self.phase is Phase.CATCHING_UP:
+                    self._watch()
+            case Apply(_, record):
+                self.watermark = record.watermark
+                if record.phase is Phase.COMMITTED:
+                    self._finish("")
+
+    def _next_write(self) -> Write | None:
+        """The write that is due, if what it needs is there; none while both sides are compared, and none after."""
+        if self.phase in {Phase.VERIFYING, Phase.COMMITTED}:
+            return None
+        if self._dirty:
+            self._dirty = False
+            return Reset(self.record._replace(phase=Phase.NEW, spans=()))
+        if grants := self.leases.take_grants():
+            return GrantLeases(grants, self.record)
+        if self.phase is Phase.COPYING:
+            return self._next_import()
+        if self.phase in STREAMING:
+            return self._next_apply()
+        return None
+
+    def _next_import(self) -> Write | None:
+        pages = self._base.peek()
+        if pages is None or self._lacks(pages.leases):
+            return None
+        self._base.take()
+        self.record = self.record._replace(
+            keys=self.record.keys + len(pages.kvs), bytes=self.record.bytes + pages.size, spans=pages.spans
+        )
+        if self._base.complete:
+            self._step(Trigger.COPIED)
+        return ImportBase(pages.kvs, self.record)
+
+    def _next_apply(self) -> Write | None:
+        if drops := self.leases.take_drops(self.watermark):
+            return DropLeases(drops, self.record)
+        batch = self._backlog.peek()
+        if batch is None or self._lacks(batch.leases):
+            return None
+        self.leases.keep(batch.leases)
+        self._backlog.take()
+        self.record = self.record._replace(
+            watermark=batch.revision, events=self.record.events + len(batch.events)
+        )
+        return Apply(batch.events, self.record)
+
+    def _lacks(self, leases: frozenset[int]) -> bool:
+        """Whether leases must be granted first; they are then asked for."""
+        missing = self.leases.missing(leases)
+        if missing and not self._fetching:
+            self._fetching = True
+            self._out.append(FetchLeases(missing))
+        return bool(missing)
+
+    # The way to the goal.
+
+    def _settle(self) -> None:
+        """Move on as far as what is durable allows."""
+        if self.phase is Phase.CATCHING_UP and 0 < self._read_since_copy <= self.watermark:
+            self._step(Trigger.CAUGHT_UP)
+            self._reconciled = False
+        if self.phase is Phase.SYNCED and self._has_reconciled():
+            if self._goal is Goal.SYNCED:
+                self._stopping = True
+            elif self._goal is Goal.CUTOVER:
+                self._step(Trigger.CUTOVER)
+                self._out.append(Freeze(again=False))
+        if self.phase is Phase.DRAINING and self.watermark >= self._last and self._has_reconciled():
+            self._step(Trigger.DRAINED)
+            self._out.append(Verify(self._last))
+        if self._stopping and self._writing is None:
+            self._finish("")
+
+    def _has_reconciled(self) -> bool:
+        """Whether the leases are those of the source; if they were not compared yet, that is asked for."""
+        if not self._reconciled and not self._reconciling:
+            self._reconciling = True
+            self._out.append(ReconcileLeases())
+        return self._reconciled and self.leases.settled and self._writing is None
+
+    def _cut(self, event: Frozen | Verified | GiveUp) -> None:
+        """The answers during a cutover; one that comes after it was given up is of no use any more."""
+        match event:
+            case Frozen(revision) if self.phase is Phase.FREEZING:
+                self._step(Trigger.FROZEN)
+                self._last = revision
+                self._reconciled = False
+            case Verified(revision, _) if self.phase is Phase.VERIFYING and revision != self._last:
+                self._freezes += 1
+                if self._freezes >= MAX_FREEZES:
+                    self._give_up("the source went on taking writes after it was frozen")
+                    return
+                self._step(Trigger.MOVED)
+                self._out.append(Freeze(again=True))
+            case Verified(_, differences) if self.phase is Phase.VERIFYING:
+                if differences:
+                    self._give_up(f"source and target differ in {differences} places")
+                    return
+                self._step(Trigger.EQUAL)
+                self._start(Apply([], self.record))
+            case GiveUp(reason) if self.phase in {Phase.FREEZING, Phase.DRAINING, Phase.VERIFYING}:
+                self._give_up(reason)
+            case _:
+                pass
+
+    def _give_up(self, reason: str) -> None:
+        self._step(Trigger.GIVEN_UP)
+        self._out.append(Unfreeze())
+        self._finish(reason)
+
+    # Plumbing.
+
+    def _step(self, trigger: Trigger) -> None:
+        self.record = self.record._replace(phase=step(self.phase, trigger))
+
+    def _start(self, write: Write) -> None:
+        self._writing = write
+        self._out.append(write)
+
+    def _finish(self, reason: str) -> None:
+        if not self._finished:
+            self._finished = True
+            self._out.append(Finish(reason))
+
+    def _flush(self) -> list[Action]:
+        """What to start now: at most one write, the reads that are due, and the steps towards the goal."""
+        if not self._finished:
+            self._settle()
+            if self._writing is None and not self._stopping and (write := self._next_write()) is not None:
+                self._start(write)
+            if self.phase is Phase.COPYING and not self._stopping:
+                self._out += self._base.reads()
+        actions, self._out = self._out, []
+        return actions
