@@ -1,0 +1,262 @@
+"""The watch protocol of one stream, response by response."""
+
+import pytest
+
+from brainctl.clock import ManualClock
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.staged import Staged
+from brainctl.node.watch import WatchService
+from tests.support.memory import MemoryMedium
+
+
+class Stream:
+    def __init__(self, service: WatchService) -> None:
+        self.responses: list[pb.WatchResponse] = []
+        self.session = service.open(lambda body: self.responses.append(pb.WatchResponse.FromString(body)))
+
+    def create(self, key: bytes, **fields: object) -> pb.WatchResponse:
+        request = pb.WatchCreateRequest(key=key, **fields)
+        self.session.receive(pb.WatchRequest(create_request=request).SerializeToString())
+        return self.take()
+
+    def cancel(self, watch_id: int) -> None:
+        request = pb.WatchRequest(cancel_request=pb.WatchCancelRequest(watch_id=watch_id))
+        self.session.receive(request.SerializeToString())
+
+    def ask_progress(self) -> None:
+        self.session.receive(pb.WatchRequest(progress_request=pb.WatchProgressRequest()).SerializeToString())
+
+    def take(self) -> pb.WatchResponse:
+        return self.responses.pop(0)
+
+
+class World:
+    def __init__(self) -> None:
+        self.medium = MemoryMedium()
+        self.clock = ManualClock()
+        self.service = WatchService(self.medium, self.clock)
+        self.stream = Stream(self.service)
+
+    def put(self, key: bytes, value: bytes = b"v") -> None:
+        self.medium.submit(Batch.put, pb.PutRequest(key=key, value=value), lambda _: None)
+
+    def delete(self, key: bytes) -> None:
+        self.medium.submit(Batch.delete_range, pb.DeleteRangeRequest(key=key), lambda _: None)
+
+    def compact(self, revision: int) -> None:
+        self.medium.submit(Batch.compact, pb.CompactionRequest(revision=revision), lambda _: None)
+
+    def turn(self) -> None:
+        timers, self.medium.timers = self.medium.timers, []
+        for seconds, action in timers:
+            if seconds == 0:
+                action()
+            else:
+                self.medium.timers.append((seconds, action))
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        timers, self.medium.timers = self.medium.timers, []
+        for _, action in timers:
+            action()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_ids_are_given_or_chosen(world: World) -> None:
+    assert [world.stream.create(b"a", watch_id=n).watch_id for n in (0, 1, 0, 0)] == [0, 1, 2, 3]
+
+
+def test_a_used_id_is_refused(world: World) -> None:
+    world.stream.create(b"a", watch_id=7)
+    answer = world.stream.create(b"a", watch_id=7)
+    assert (answer.watch_id, answer.created, answer.canceled) == (-1, True, True)
+    assert answer.cancel_reason == "mvcc: duplicate watch ID provided on the WatchStream"
+
+
+@pytest.mark.parametrize(("key", "end"), [(b"b", b"b"), (b"b", b"a")])
+def test_an_empty_range_is_refused(world: World, key: bytes, end: bytes) -> None:
+    answer = world.stream.create(key, range_end=end)
+    assert (answer.watch_id, answer.created, answer.canceled) == (-1, True, True)
+    assert answer.cancel_reason == "mvcc: watcher range is empty"
+
+
+def test_a_negative_revision_is_refused(world: World) -> None:
+    answer = world.stream.create(b"a", start_revision=-1)
+    assert (answer.watch_id, answer.created, answer.canceled, answer.compact_revision) == (-1, True, True, 0)
+    assert answer.cancel_reason == "etcdserver: mvcc: required revision has been compacted"
+
+
+def test_events_now(world: World) -> None:
+    assert world.stream.create(b"a", prev_kv=True).header.revision == 1
+    world.put(b"a", b"1")
+    world.put(b"b")
+    world.put(b"a", b"2")
+    world.delete(b"a")
+    first, second, third = (world.stream.take().events[0] for _ in range(3))
+    assert (first.type, first.kv.value, first.HasField("prev_kv")) == (0, b"1", False)
+    assert (second.kv.version, second.prev_kv.value) == (2, b"1")
+    assert (third.type, third.kv.mod_revision, third.kv.value, third.prev_kv.value) == (1, 5, b"", b"2")
+
+
+def test_filters(world: World) -> None:
+    world.stream.create(b"a", filters=[pb.WatchCreateRequest.NOPUT], watch_id=1)
+    world.stream.create(b"a", filters=[pb.WatchCreateRequest.NODELETE], watch_id=2)
+    world.put(b"a")
+    world.delete(b"a")
+    assert [(answer.watch_id, answer.events[0].type) for answer in world.stream.responses] == [(2, 0), (1, 1)]
+
+
+def test_the_past_comes_before_the_present(world: World) -> None:
+    for key in (b"a", b"b", b"a"):
+        world.put(key)
+    world.stream.create(b"a", start_revision=2)
+    assert not world.stream.responses
+    world.put(b"a")
+    world.turn()
+    world.put(b"a")
+    seen = [[event.kv.mod_revision for event in answer.events] for answer in world.stream.responses]
+    assert seen == [[2, 4, 5], [6]]
+
+
+def test_the_future_is_waited_for(world: World) -> None:
+    world.stream.create(b"a", start_revision=4)
+    for _ in range(3):
+        world.put(b"a")
+        world.turn()
+    assert [event.kv.mod_revision for answer in world.stream.responses for event in answer.events] == [4]
+
+
+def test_a_compacted_start_is_cancelled_with_the_revision(world: World) -> None:
+    for _ in range(4):
+        world.put(b"a")
+    world.compact(4)
+    assert world.stream.create(b"a", start_revision=3).created
+    world.stream.create(b"a", start_revision=4)
+    world.turn()
+    first, second = world.stream.responses
+    assert (first.watch_id, first.canceled, first.compact_revision, first.header.revision) == (0, True, 4, 0)
+    assert [event.kv.mod_revision for event in second.events] == [4, 5]
+
+
+def test_a_reader_that_stops_costs_no_events(world: World) -> None:
+    world.stream.create(b"a")
+    world.stream.session.pause()
+    for _ in range(5):
+        world.put(b"a")
+    assert not world.stream.responses
+    assert len(world.stream.session.stream.parked) == 1
+    world.stream.session.resume()
+    world.turn()
+    assert [event.kv.mod_revision for event in world.stream.take().events] == [2, 3, 4, 5, 6]
+
+
+def test_a_reader_that_stops_too_long_is_cancelled(world: World) -> None:
+    world.stream.create(b"a")
+    world.stream.session.pause()
+    for _ in range(5):
+        world.put(b"a")
+    world.compact(5)
+    world.stream.session.resume()
+    world.turn()
+    assert world.stream.take().compact_revision == 5
+    assert not world.stream.session.stream.watchers
+
+
+def test_cancel(world: World) -> None:
+    world.stream.create(b"a")
+    world.stream.cancel(0)
+    assert world.stream.take().canceled
+    world.stream.cancel(0)
+    world.put(b"a")
+    assert not world.stream.responses
+
+
+def test_closed_streams_get_nothing(world: World) -> None:
+    world.put(b"a")
+    for start in (0, 2, 9):
+        world.stream.create(b"a", start_revision=start)
+    world.stream.session.close()
+    world.put(b"a")
+    world.turn()
+    assert not world.stream.responses
+    assert not world.service.hub.behind
+
+
+def test_progress_on_request(world: World) -> None:
+    world.stream.ask_progress()
+    assert not world.stream.responses, "nobody to speak for"
+    world.stream.create(b"a")
+    world.put(b"b")
+    world.stream.ask_progress()
+    answer = world.stream.take()
+    assert (answer.watch_id, answer.header.revision, len(answer.events)) == (-1, 2, 0)
+
+
+def test_progress_waits_for_the_slowest(world: World) -> None:
+    world.put(b"a")
+    world.stream.create(b"b")
+    world.stream.create(b"a", start_revision=2)
+    world.stream.ask_progress()
+    world.stream.ask_progress()
+    assert not world.stream.responses
+    world.turn()
+    events, progress = world.stream.responses
+    assert events.events
+    assert (progress.watch_id, progress.header.revision) == (-1, 2)
+
+
+def test_progress_does_not_speak_for_a_future_watcher(world: World) -> None:
+    world.stream.create(b"a", start_revision=3)
+    world.put(b"b")
+    world.stream.ask_progress()
+    assert not world.stream.responses
+    world.put(b"b")
+    world.turn()
+    assert world.stream.take().header.revision == 3
+
+
+def test_progress_timer_leaves_out_busy_watchers(world: World) -> None:
+    world.stream.create(b"a", progress_notify=True)
+    world.stream.create(b"b", progress_notify=True)
+    world.stream.create(b"c")
+    world.put(b"a")
+    world.stream.take()
+    world.pass_time(601)
+    assert [answer.watch_id for answer in world.stream.responses] == [1]
+    world.pass_time(601)
+    assert [answer.watch_id for answer in world.stream.responses] == [1, 0, 1]
+
+
+def test_fragments_join_to_the_revision(world: World) -> None:
+    world.service.hub._fragment_size = 300
+    world.stream.create(b"\0", range_end=b"\0", fragment=True, watch_id=1)
+    world.stream.create(b"\0", range_end=b"\0", watch_id=2)
+    puts = [pb.RequestOp(request_put=pb.PutRequest(key=b"%d" % n, value=b"v" * 50)) for n in range(9)]
+    world.medium.submit(Batch.txn, pb.TxnRequest(success=puts), lambda _: None)
+    parts = [answer for answer in world.stream.responses if answer.watch_id == 1]
+    (whole,) = (answer for answer in world.stream.responses if answer.watch_id == 2)
+    assert len(parts) > 2
+    assert [part.fragment for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert all(part.ByteSize() < 300 for part in parts)
+    assert [event for part in parts for event in part.events] == list(whole.events)
+
+
+def test_one_group_commit_is_one_response(world: World) -> None:
+    world.stream.create(b"a")
+    batch = Batch(Staged(world.medium.view), world.medium.record, world.medium.header)
+    for _ in range(3):
+        batch.put(pb.PutRequest(key=b"a"))
+    world.medium.view.publish(batch.commit)
+    for observer in world.medium.observers:
+        observer(batch.commit)
+    assert [event.kv.mod_revision for event in world.stream.take().events] == [2, 3, 4]
+
+
+def test_a_request_that_is_none_is_refused(world: World) -> None:
+    with pytest.raises(Exception, match="unmarshal"):
+        world.stream.session.receive(b"\xff\xff")
