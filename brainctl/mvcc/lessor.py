@@ -8,6 +8,7 @@ revokes are writes, evaluated in a batch. When a lease expires is not durable: a
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import zip_longest
 
 from brainctl.clock import Clock
 from brainctl.errors import LEASE_EXISTS, LEASE_NOT_FOUND, LEASE_TTL_TOO_LARGE, ApiError
@@ -99,10 +100,10 @@ class Lessor:
         for name, record in commit.meta.items():
             if name.startswith(LEASES):
                 self._follow_record(lease_id(name), record)
-        for before in commit.before:
+        # One by one: within a commit a key may be attached, detached and attached again.
+        for change, before in zip_longest(commit.changes, commit.before):
             if before is not None and before.lease:
                 self._detach(before.lease, before.key)
-        for change in commit.changes:
             if change.lease:
                 self._keys.setdefault(change.lease, set()).add(change.key)
         if self._changed is not None:
