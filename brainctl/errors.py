@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     NO_SPACE = 13
     NOT_EMPTY = 14
     UNKNOWN_OUTCOME = 15
+    LISTEN = 16
     TIMEOUT = 124
     BAD_ARGS = 128
     SIGINT = 130
@@ -151,3 +152,9 @@ class NotEmpty(BrainctlError):
     """The target holds data already."""
 
     exit_code = ExitCode.NOT_EMPTY
+
+
+class ListenFailed(BrainctlError):
+    """The server cannot listen at the address that it was given."""
+
+    exit_code = ExitCode.LISTEN

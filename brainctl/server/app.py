@@ -1,0 +1,202 @@
+"""The server: a listening socket, its connections, and the way it stops."""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+from urllib.parse import urlsplit
+
+from brainctl.errors import InvalidInput, ListenFailed
+from brainctl.server.http1 import Http1Protocol
+from brainctl.server.node import Node
+from brainctl.server.pages import Pages
+from brainctl.server.transport import Http2Protocol
+from brainctl.wire.frames import PREFACE
+from brainctl.wire.limits import Limits
+
+_TELLING_BYTES: Final = 4
+"""What it takes to tell HTTP/2 from HTTP/1.1: no method of the latter is called PRI."""
+_FIRST_BYTES_SECONDS: Final = 20
+_BACKLOG: Final = 1024
+GRACE_SECONDS: Final = 5.0
+
+
+class Connection(Protocol):
+    """What the server asks of its connections."""
+
+    def tick(self) -> None:
+        """A second has passed."""
+
+    def drain(self) -> None:
+        """Answer what was asked, take nothing more, close."""
+
+    def abort(self) -> None:
+        """Close now."""
+
+
+class Server:
+    """Serves one node at one address; `start`, then `stop`."""
+
+    def __init__(self, node: Node, limits: Limits | None = None) -> None:
+        self.node = node
+        self.pages = Pages(node)
+        self.limits = limits or Limits()
+        self.connections: set[Connection] = set()
+        self._listener: asyncio.Server | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._stopping = False
+
+    async def start(self, listen: str, tls: ssl.SSLContext | None = None) -> str:
+        """Listen at `listen` ("HOST:PORT", or a URL of that); gives the address with the port that was taken for 0.
+
+        InvalidInput when the address cannot be read, ListenFailed when it cannot be had.
+        """
+        host, port = parse_address(listen)
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(lambda: FirstBytes(self), host, port, ssl=tls, backlog=_BACKLOG)
+        except OSError as error:
+            raise ListenFailed(f"cannot listen at {listen}: {_reason(error)}") from error
+        self._timer = loop.call_later(1, self._tick)
+        bound = self._listener.sockets[0].getsockname()[1]
+        return f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+
+    async def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Take no more connections, end streams with "server stopped", finish the calls in progress, close.
+
+        What is not over after `grace_seconds` is cut off.
+        """
+        self._stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        for connection in tuple(self.connections):
+            connection.drain()
+        self._check_empty()
+        try:
+            await asyncio.wait_for(self._empty.wait(), grace_seconds)
+        except TimeoutError:
+            for connection in tuple(self.connections):
+                connection.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def remove(self, connection: Connection) -> None:
+        """A connection is lost."""
+        self.connections.discard(connection)
+        self._check_empty()
+
+    def _check_empty(self) -> None:
+        if self._stopping and not self.connections:
+            self._empty.set()
+
+    def _tick(self) -> None:
+        for connection in tuple(self.connections):
+            connection.tick()
+        self._timer = asyncio.get_running_loop().call_later(1, self._tick)
+
+
+class FirstBytes(asyncio.Protocol):
+    """A connection whose first bytes tell what it speaks."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._ticks = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first bytes."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        self._server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand the connection over once it is known what it speaks."""
+        self._buffer += data
+        if len(self._buffer) < _TELLING_BYTES and PREFACE.startswith(self._buffer):
+            return
+        server = self._server
+        protocol: Http2Protocol | Http1Protocol
+        if self._buffer.startswith(PREFACE[:_TELLING_BYTES]):
+            protocol = Http2Protocol(server.node, server.pages, server.limits, server.remove)
+        else:
+            protocol = Http1Protocol(server.pages, server.remove)
+        assert self._transport is not None
+        server.connections.discard(self)
+        server.connections.add(protocol)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(self._buffer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client left before it said anything."""
+        del exc
+        self._server.remove(self)
+
+    def tick(self) -> None:
+        """Close a connection that stays silent."""
+        self._ticks += 1
+        if self._ticks > _FIRST_BYTES_SECONDS:
+            self.abort()
+
+    def drain(self) -> None:
+        """Close: nothing was asked."""
+        self.abort()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def parse_address(listen: str) -> tuple[str, int]:
+    """Host and port of "HOST:PORT", "[V6]:PORT", ":PORT" (every interface), or such a URL; InvalidInput otherwise."""
+    parts = urlsplit(listen if "://" in listen else f"//{listen}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if port is None or parts.path not in {"", "/"}:
+        raise InvalidInput(f"not an address to listen at: {listen!r}; HOST:PORT is wanted")
+    return parts.hostname or "0.0.0.0", port  # noqa: S104 - ":PORT" asks for every interface
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+async def serve(
+    node: Node,
+    listen: str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve `node` at `listen` until SIGTERM or SIGINT, then drain; a second signal cuts the draining short.
+
+    `on_ready` gets the address once connections are taken. Raises InvalidInput and ListenFailed before that. The node
+    is the caller's to close afterwards: nothing is using it any more when this returns.
+    """
+    server = Server(node, limits)
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[None] = asyncio.Queue()
+    address = await server.start(listen, tls)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, None)
+    try:
+        if on_ready is not None:
+            on_ready(address)
+        await signals.get()
+        stopping = asyncio.ensure_future(server.stop(grace_seconds))
+        again = asyncio.ensure_future(signals.get())
+        await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
+        again.cancel()
+        if not stopping.done():
+            stopping.cancel()
+            await server.stop(0)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

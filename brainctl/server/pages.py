@@ -1,0 +1,175 @@
+"""The HTTP pages beside gRPC: /health, /livez, /readyz, /version, /metrics, with etcd's paths and JSON."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+
+from brainctl.errors import BrainctlError
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.server.node import Node
+
+_TEXT: Final = "text/plain; charset=utf-8"
+_JSON: Final = "application/json"
+_METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_STATUS: Final = "/etcdserverpb.Maintenance/Status"
+_ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
+_RANGE: Final = "/etcdserverpb.KV/Range"
+
+
+class Page(NamedTuple):
+    """A response."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+Query = dict[str, list[str]]
+Answer = Callable[[Page], None]
+Check = Callable[[Callable[[str], None]], None]
+"""Calls back with why the check fails, "" when it does not."""
+
+
+class Pages:
+    """The pages of one node. Every answer comes through a callback, because a node may take its time."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._pages: dict[str, Callable[[Query, Answer], None]] = {
+            "/health": self._health,
+            "/version": self._version,
+            "/metrics": self._metrics,
+        }
+        read = self._check_read
+        self._add_checks("/livez", {"serializable_read": read})
+        self._add_checks(
+            "/readyz",
+            {
+                "data_corruption": self._check_corruption,
+                "serializable_read": read,
+                "linearizable_read": read,
+                "non_learner": lambda done: done(""),
+            },
+        )
+
+    def get(self, method: str, target: str, answer: Answer) -> None:
+        """Answer a request; `target` is its path and query."""
+        parts = urlsplit(target)
+        page = self._pages.get(parts.path)
+        if page is None:
+            answer(Page(404, _TEXT, b"404 page not found\n"))
+        elif method not in {"GET", "HEAD"}:
+            answer(Page(405, _TEXT, b"Method Not Allowed\n"))
+        else:
+            page(parse_qs(parts.query, keep_blank_values=True), answer)
+
+    # -- /health: alarms, then a read ---------------------------------------------------------------------------------
+
+    def _health(self, query: Query, answer: Answer) -> None:
+        excluded = set(query.get("exclude", ()))
+
+        def on_alarms(reply: bytes | BrainctlError) -> None:
+            alarms = pb.AlarmResponse.FromString(reply).alarms if isinstance(reply, bytes) else ()
+            names = [pb.AlarmType.Name(alarm.alarm) for alarm in alarms]
+            raised = [name for name in names if name not in excluded]
+            if raised:
+                answer(_health_page(f"ALARM {raised[0]}"))
+            else:
+                self._check_read(lambda reason: answer(_health_page(reason and f"RANGE ERROR:{reason}")))
+
+        self._node.call(_ALARM, pb.AlarmRequest().SerializeToString(), on_alarms)
+
+    # -- /livez and /readyz: named checks -----------------------------------------------------------------------------
+
+    def _add_checks(self, path: str, checks: dict[str, Check]) -> None:
+        self._pages[path] = partial(self._run_checks, checks)
+        for name, check in checks.items():
+            self._pages[f"{path}/{name}"] = partial(self._run_checks, {name: check})
+
+    def _run_checks(self, checks: dict[str, Check], query: Query, answer: Answer) -> None:
+        excluded = set(query.get("exclude", ()))
+        waiting = [(name, check) for name, check in checks.items() if name not in excluded]
+        lines: list[str] = []
+        failed = False
+
+        def step() -> None:
+            if not waiting:
+                text = "".join(lines)
+                if failed:
+                    answer(Page(503, _TEXT, text.encode() + b"\n"))
+                else:
+                    answer(Page(200, _TEXT, (text if "verbose" in query else "").encode() + b"ok\n"))
+                return
+            name, check = waiting.pop(0)
+            check(lambda reason: note(name, reason))
+
+        def note(name: str, reason: str) -> None:
+            nonlocal failed
+            failed = failed or bool(reason)
+            lines.append(f"[-]{name} failed: {reason}\n" if reason else f"[+]{name} ok\n")
+            step()
+
+        step()
+
+    def _check_read(self, done: Callable[[str], None]) -> None:
+        request = pb.RangeRequest(key=b"health", limit=1, keys_only=True)
+        self._node.call(
+            _RANGE,
+            request.SerializeToString(),
+            lambda reply: done(str(reply) if isinstance(reply, BrainctlError) else ""),
+        )
+
+    def _check_corruption(self, done: Callable[[str], None]) -> None:
+        def on_alarms(reply: bytes | BrainctlError) -> None:
+            if isinstance(reply, BrainctlError):
+                done(str(reply))
+                return
+            alarms = pb.AlarmResponse.FromString(reply).alarms
+            done("alarm activated: CORRUPT" if any(alarm.alarm == pb.CORRUPT for alarm in alarms) else "")
+
+        self._node.call(_ALARM, pb.AlarmRequest().SerializeToString(), on_alarms)
+
+    # -- /version and /metrics ----------------------------------------------------------------------------------------
+
+    def _status(self, answer: Answer, page: Callable[[pb.StatusResponse], Page]) -> None:
+        def on_status(reply: bytes | BrainctlError) -> None:
+            if isinstance(reply, BrainctlError):
+                answer(Page(503, _TEXT, f"{reply}\n".encode()))
+            else:
+                answer(page(pb.StatusResponse.FromString(reply)))
+
+        self._node.call(_STATUS, pb.StatusRequest().SerializeToString(), on_status)
+
+    def _version(self, _query: Query, answer: Answer) -> None:
+        self._status(answer, _version_page)
+
+    def _metrics(self, _query: Query, answer: Answer) -> None:
+        self._status(answer, _metrics_page)
+
+
+def _health_page(reason: str) -> Page:
+    body = orjson.dumps({"health": "false" if reason else "true", "reason": reason})
+    return Page(503, _TEXT, body + b"\n") if reason else Page(200, _TEXT, body)
+
+
+def _version_page(status: pb.StatusResponse) -> Page:
+    cluster = ".".join([*status.version.split(".")[:2], "0"]) if status.version else "not_decided"
+    storage = status.storageVersion or "unknown"
+    return Page(200, _JSON, orjson.dumps({"etcdserver": status.version, "etcdcluster": cluster, "storage": storage}))
+
+
+def _metrics_page(status: pb.StatusResponse) -> Page:
+    gauges = {
+        "etcd_server_has_leader": 1 if status.leader else 0,
+        "etcd_server_is_leader": 1 if status.leader == status.header.member_id else 0,
+        "etcd_debugging_mvcc_current_revision": status.header.revision,
+        "etcd_mvcc_db_total_size_in_bytes": status.dbSize,
+        "etcd_mvcc_db_total_size_in_use_in_bytes": status.dbSizeInUse,
+    }
+    return Page(
+        200, _METRICS, "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in gauges.items()).encode()
+    )

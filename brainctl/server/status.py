@@ -1,0 +1,55 @@
+"""From the errors of a node to the statuses of gRPC."""
+
+from typing import Final
+
+from brainctl.errors import (
+    ApiError,
+    BrainctlError,
+    Code,
+    ConnectionFailed,
+    Fenced,
+    InvalidInput,
+    Status,
+    StoreDamaged,
+    StoreFailed,
+    StoreFull,
+    StoreInUse,
+    UnknownOutcome,
+)
+
+_CODES: Final[dict[type[BrainctlError], Code]] = {
+    ConnectionFailed: Code.UNAVAILABLE,
+    Fenced: Code.UNAVAILABLE,
+    InvalidInput: Code.INVALID_ARGUMENT,
+    StoreDamaged: Code.DATA_LOSS,
+    StoreFailed: Code.UNAVAILABLE,
+    StoreFull: Code.RESOURCE_EXHAUSTED,
+    StoreInUse: Code.UNAVAILABLE,
+    UnknownOutcome: Code.UNAVAILABLE,
+}
+
+INTERNAL: Final = Status(Code.INTERNAL, "internal error; the server's log has more")
+DEADLINE_EXCEEDED: Final = Status(Code.DEADLINE_EXCEEDED, "context deadline exceeded")
+
+_SERVICES: Final = frozenset(
+    f"etcdserverpb.{name}" for name in ("KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth")
+)
+
+
+def status_of(error: BrainctlError) -> Status:
+    """The status of an error: that of the API where it has one; UNAVAILABLE, which clients retry, where the outcome may
+    be better elsewhere or later.
+    """
+    if isinstance(error, ApiError):
+        return error.status
+    return Status(_CODES.get(type(error), Code.UNKNOWN), str(error))
+
+
+def unknown_path(path: str) -> Status | None:
+    """The status for a path that names no service of etcd; None when it does."""
+    service, separator, _method = path.removeprefix("/").rpartition("/")
+    if not separator:
+        return Status(Code.UNIMPLEMENTED, f'malformed method name: "{path}"')
+    if service not in _SERVICES:
+        return Status(Code.UNIMPLEMENTED, f"unknown service {service}")
+    return None

@@ -1,0 +1,250 @@
+"""One connection of the edge: asyncio on one side, the sans-IO core on the other, a node behind it.
+
+Every read is walked whole, then everything that was answered meanwhile leaves in one write. Answers that come later (a
+group commit) leave in one write per event-loop turn. While the socket takes no more, nothing is read and the streams
+are paused, so that a client that does not read costs a bounded amount of memory.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final, cast
+
+from brainctl.errors import STOPPED, BrainctlError, Status
+from brainctl.server.node import Node
+from brainctl.server.pages import Page, Pages
+from brainctl.server.status import DEADLINE_EXCEEDED, INTERNAL, status_of, unknown_path
+from brainctl.server.streams import STREAMS, Stream
+from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Request, Reset, Resumed
+from brainctl.wire.head import Head
+from brainctl.wire.limits import Limits
+from brainctl.wire.server import ServerConnection
+
+_log = logging.getLogger(__name__)
+
+WRITE_BYTES: Final = 1 << 20
+"""What may wait for the socket before reading stops and the streams are paused."""
+_KNOWN_PATHS: Final = 1024
+_STREAMING: Final = frozenset(STREAMS)
+
+
+class Http2Protocol(asyncio.Protocol):
+    """A connection whose client speaks HTTP/2."""
+
+    def __init__(self, node: Node, pages: Pages, limits: Limits, on_lost: Callable[["Http2Protocol"], None]) -> None:
+        self._node = node
+        self._pages = pages
+        self._on_lost = on_lost
+        self._connection = ServerConnection(_STREAMING, limits)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._streams: dict[int, Stream] = {}
+        self._known: set[str] = set()
+        self._deadlines: dict[int, float] = {}
+        self._flush_due = False
+        self._socket_full = False
+        self._ending = False
+
+    # -- asyncio ------------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello: the SETTINGS of the server."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        self._transport.set_write_buffer_limits(high=WRITE_BYTES)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Serve the requests in `data`."""
+        self._flush_due = True
+        connection = self._connection
+        call = self._node.call
+        known = self._known
+        for event in connection.receive(data):
+            if type(event) is Request:
+                stream_id, head, body = event
+                if head.path not in known and not self._check_path(stream_id, head.path):
+                    continue
+                try:
+                    call(head.path, body, partial(self._reply, stream_id))
+                except Exception:  # noqa: BLE001 - a bug in one call must not end the others
+                    _log.exception("%s failed", head.path)
+                    connection.fail(stream_id, INTERNAL)
+                if head.timeout is not None and connection.is_open(stream_id):
+                    self._deadlines[stream_id] = self._loop.time() + head.timeout
+            else:
+                self._on_event(event)
+        self._flush()
+
+    def pause_writing(self) -> None:
+        """The socket is full: hear and make no more until it is not."""
+        self._socket_full = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+        for stream in tuple(self._streams.values()):
+            stream.pause()
+
+    def resume_writing(self) -> None:
+        """The socket takes more."""
+        self._socket_full = False
+        if self._transport is not None:
+            self._transport.resume_reading()
+        for stream_id, stream in tuple(self._streams.items()):
+            if not self._connection.paused(stream_id):
+                stream.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Close what the client had open."""
+        del exc
+        self._transport = None
+        self._connection.close()
+        self._close_streams()
+        self._on_lost(self)
+
+    # -- for the server -----------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self._connection.tick()
+        if self._deadlines:
+            now = self._loop.time()
+            for stream_id in [stream_id for stream_id, at in self._deadlines.items() if at <= now]:
+                del self._deadlines[stream_id]
+                self._end_stream(stream_id)
+                self._connection.expire(stream_id, DEADLINE_EXCEEDED)
+            self._flush_soon()
+
+    def drain(self) -> None:
+        """Take no more requests, end the streams, answer what was asked, then close."""
+        self._ending = True
+        self._connection.shutdown()
+        for stream_id in tuple(self._streams):
+            self._end_stream(stream_id)
+            self._connection.fail(stream_id, STOPPED)
+        self._flush_soon()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def _check_path(self, stream_id: int, path: str) -> bool:
+        status = unknown_path(path)
+        if status is not None:
+            self._connection.fail(stream_id, status)
+            return False
+        if len(self._known) < _KNOWN_PATHS:
+            self._known.add(path)
+        return True
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Opened(stream_id, head):
+                self._open_stream(stream_id, head)
+            case Message(stream_id, body):
+                self._on_message(stream_id, body)
+            case Reset(stream_id):
+                self._end_stream(stream_id)
+            case PageRequest(stream_id, head, _body):
+                self._pages.get(head.method, head.path, partial(self._respond, stream_id))
+            case Closed(code, text):
+                _log.info("connection closed: %s (%d)", text, code)
+                self._close_streams()
+            case HalfClosed(stream_id) if stream_id in self._streams:
+                self._streams[stream_id].half_close()
+            case Resumed(stream_id) if stream_id in self._streams and not self._socket_full:
+                self._streams[stream_id].resume()
+            case _:  # an answer to what is over, or GOAWAY: the client will close by itself
+                pass
+
+    def _open_stream(self, stream_id: int, head: Head) -> None:
+        self._streams[stream_id] = STREAMS[head.path](self._node, _Outlet(self, stream_id))
+        if head.timeout is not None:
+            self._deadlines[stream_id] = self._loop.time() + head.timeout
+        if self._socket_full:
+            self._streams[stream_id].pause()
+
+    def _on_message(self, stream_id: int, body: bytes) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        try:
+            stream.message(body)
+        except BrainctlError as error:
+            self._fail(stream_id, status_of(error))
+        except Exception:  # noqa: BLE001 - a bug in one stream must not end the others
+            _log.exception("a stream failed")
+            self._fail(stream_id, INTERNAL)
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def _reply(self, stream_id: int, answer: bytes | BrainctlError) -> None:
+        if isinstance(answer, bytes):
+            self._connection.reply(stream_id, answer)
+        else:
+            self._connection.fail(stream_id, status_of(answer))
+        if self._deadlines:
+            self._deadlines.pop(stream_id, None)
+        if not self._flush_due:
+            self._flush_soon()
+
+    def _respond(self, stream_id: int, page: Page) -> None:
+        self._connection.respond(stream_id, page.status, page.content_type, page.body)
+        self._flush_soon()
+
+    def send(self, stream_id: int, body: bytes) -> None:
+        """One message of a stream, for its outlet."""
+        self._connection.send(stream_id, body)
+        self._flush_soon()
+        if self._connection.paused(stream_id) and stream_id in self._streams:
+            self._streams[stream_id].pause()
+
+    def finish(self, stream_id: int) -> None:
+        """End a stream with OK, for its outlet."""
+        self._end_stream(stream_id)
+        self._connection.finish(stream_id)
+        self._flush_soon()
+
+    def _fail(self, stream_id: int, status: Status) -> None:
+        self._end_stream(stream_id)
+        self._connection.fail(stream_id, status)
+        self._flush_soon()
+
+    fail = _fail
+
+    def _end_stream(self, stream_id: int) -> None:
+        self._deadlines.pop(stream_id, None)
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None:
+            stream.close()
+
+    def _close_streams(self) -> None:
+        for stream_id in tuple(self._streams):
+            self._end_stream(stream_id)
+
+    def _flush_soon(self) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        transport = self._transport
+        if transport is None:
+            return
+        data = self._connection.take()
+        if data:
+            transport.write(data)
+        if self._connection.closed or (self._ending and self._connection.drained):
+            transport.close()
+
+
+class _Outlet:
+    """The answering side of one stream of a connection."""
+
+    def __init__(self, protocol: Http2Protocol, stream_id: int) -> None:
+        self.send: Callable[[bytes], None] = partial(protocol.send, stream_id)
+        self.finish: Callable[[], None] = partial(protocol.finish, stream_id)
+        self.fail: Callable[[Status], None] = partial(protocol.fail, stream_id)

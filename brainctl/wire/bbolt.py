@@ -1,0 +1,177 @@
+"""The file format of bbolt, which etcd's snapshots are: read any, write one in a single pass.
+
+A file is pages of 4 KiB. Pages 0 and 1 are meta pages, of which the sound one with the higher transaction id counts.
+All others form B+trees: branch pages point to pages, leaf pages hold keys and values, and a page too small for its
+content goes on in the pages behind it ("overflow"). The root tree maps bucket names to the root pages of buckets
+(bbolt internal/common/page.go, meta.go, bucket.go). Nothing here does I/O.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from struct import Struct
+
+from brainctl.errors import StoreDamaged
+
+PAGE_SIZE = 4096
+_PAGE = Struct("<QHHI")
+"""id, flags, count, overflow."""
+_LEAF = Struct("<IIII")
+"""flags, position of the key from here, key size, value size; the value follows the key."""
+_BRANCH = Struct("<IIQ")
+"""position of the key from here, key size, page."""
+_META = Struct("<IIIIQQQQQ")
+"""magic, version, page size, flags, root page, sequence, freelist page, pages, transaction."""
+_BUCKET = Struct("<QQ")
+"""root page, sequence. A root page of 0 says that the bucket's only page follows right here."""
+_BRANCH_PAGE, _LEAF_PAGE, _META_PAGE, _FREELIST_PAGE = 1, 2, 4, 16
+_BUCKET_FLAG = 1
+_MAGIC = 0xED0CDAED
+_VERSION = 2
+_FREELIST = 2
+_FIRST_FREE = 3
+
+Items = Iterable[tuple[bytes, bytes]]
+
+
+def fnv64a(data: bytes) -> int:
+    """The checksum of a meta page."""
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+class Reader:
+    """The buckets of a file that lies in memory, for example a memory map."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data = memoryview(data)
+        metas = [meta for at in (0, PAGE_SIZE) if (meta := self._meta(at)) is not None]
+        if not metas:
+            raise StoreDamaged("not a bbolt file: neither of its two meta pages is sound")
+        self.page_size, self._root = max(metas)[1:]
+        self.buckets = {key: value for key, value, flags in self._walk(self._root) if flags & _BUCKET_FLAG}
+
+    def items(self, bucket: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values of a bucket in key order; none when there is no such bucket. StoreDamaged."""
+        record = self.buckets.get(bucket)
+        if record is None:
+            return
+        root, _ = _BUCKET.unpack_from(record)
+        entries = self._walk(root) if root else self._entries(memoryview(record), _BUCKET.size)
+        for key, value, _ in entries:
+            yield key, value
+
+    def _meta(self, at: int) -> tuple[int, int, int] | None:
+        at += _PAGE.size
+        if len(self._data) < at + _META.size + 8:
+            return None
+        magic, version, page_size, _, root, _, _, _, transaction = _META.unpack_from(self._data, at)
+        body = bytes(self._data[at : at + _META.size])
+        checksum = int.from_bytes(self._data[at + _META.size : at + _META.size + 8], "little")
+        if magic != _MAGIC or version != _VERSION or checksum != fnv64a(body):
+            return None
+        return transaction, page_size, root
+
+    def _walk(self, page: int, depth: int = 0) -> Iterator[tuple[bytes, bytes, int]]:
+        at = page * self.page_size
+        if at + _PAGE.size > len(self._data) or depth > 64:
+            raise StoreDamaged(f"bbolt page {page} lies outside of the file")
+        number, flags, count, _ = _PAGE.unpack_from(self._data, at)
+        if number != page:
+            raise StoreDamaged(f"bbolt page {page} says that it is page {number}")
+        if flags & _LEAF_PAGE:
+            yield from self._entries(self._data, at)
+        elif flags & _BRANCH_PAGE:
+            for index in range(count):
+                _, _, child = _BRANCH.unpack_from(self._data, at + _PAGE.size + index * _BRANCH.size)
+                yield from self._walk(child, depth + 1)
+        else:
+            raise StoreDamaged(f"bbolt page {page} is neither a branch nor a leaf")
+
+    def _entries(self, data: memoryview, at: int) -> Iterator[tuple[bytes, bytes, int]]:
+        _, _, count, _ = _PAGE.unpack_from(data, at)
+        for element in range(at + _PAGE.size, at + _PAGE.size + count * _LEAF.size, _LEAF.size):
+            flags, position, key_size, value_size = _LEAF.unpack_from(data, element)
+            key = element + position
+            value = key + key_size
+            if value + value_size > len(data):
+                raise StoreDamaged(f"a bbolt leaf page at {at} points outside of the file")
+            yield bytes(data[key:value]), bytes(data[value : value + value_size]), flags
+
+
+class Writer:
+    """Builds a file from buckets whose items come in key order, page after page.
+
+    `write` takes the pages in order from page 2 on; `finish` returns the two pages that go before them.
+    """
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._next = _FIRST_FREE
+        self._buckets: list[tuple[bytes, bytes]] = []
+        write(_page(_FREELIST, _FREELIST_PAGE, 0, b""))
+
+    def bucket(self, name: bytes, items: Items) -> None:
+        """Write a whole bucket; buckets come in the order of their names."""
+        self._buckets.append((name, _BUCKET.pack(self._tree(items, 0), 0)))
+
+    def finish(self) -> bytes:
+        """Write the root tree; the meta pages, to be put before everything written."""
+        root = self._tree(self._buckets, _BUCKET_FLAG)
+        pages = b""
+        for number in (0, 1):
+            body = _META.pack(_MAGIC, _VERSION, PAGE_SIZE, 0, root, 0, _FREELIST, self._next, number)
+            pages += _page(number, _META_PAGE, 0, body + fnv64a(body).to_bytes(8, "little"))
+        return pages
+
+    def _tree(self, items: Items, flags: int) -> int:
+        """Write a B+tree; its root page."""
+        level = [self._leaf(page, flags) for page in _paged(items, _LEAF.size)] or [self._leaf([], flags)]
+        while len(level) > 1:
+            children = [(key, number.to_bytes(8, "little")) for key, number in level]
+            level = [self._branch(page) for page in _paged(children, _BRANCH.size - 8)]
+        return level[0][1]
+
+    def _leaf(self, items: list[tuple[bytes, bytes]], flags: int) -> tuple[bytes, int]:
+        position = len(items) * _LEAF.size
+        elements = bytearray()
+        for key, value in items:
+            elements += _LEAF.pack(flags, position - len(elements), len(key), len(value))
+            position += len(key) + len(value)
+        body = bytes(elements) + b"".join(part for item in items for part in item)
+        return self._add(_LEAF_PAGE, items, body)
+
+    def _branch(self, items: list[tuple[bytes, bytes]]) -> tuple[bytes, int]:
+        position = len(items) * _BRANCH.size
+        elements = bytearray()
+        for key, number in items:
+            elements += _BRANCH.pack(position - len(elements), len(key), int.from_bytes(number, "little"))
+            position += len(key)
+        return self._add(_BRANCH_PAGE, items, bytes(elements) + b"".join(key for key, _ in items))
+
+    def _add(self, kind: int, items: list[tuple[bytes, bytes]], body: bytes) -> tuple[bytes, int]:
+        number = self._next
+        page = _page(number, kind, len(items), body)
+        self._next += len(page) // PAGE_SIZE
+        self._write(page)
+        return items[0][0] if items else b"", number
+
+
+def _page(number: int, flags: int, count: int, body: bytes) -> bytes:
+    pages = max(1, -(-(_PAGE.size + len(body)) // PAGE_SIZE))
+    return (_PAGE.pack(number, flags, count, pages - 1) + body).ljust(pages * PAGE_SIZE, b"\0")
+
+
+def _paged(items: Items, overhead: int) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Items in page-sized groups of at least two, as far as there are two: a branch of one would never end."""
+    group: list[tuple[bytes, bytes]] = []
+    room = PAGE_SIZE - _PAGE.size
+    for item in items:
+        need = overhead + len(item[0]) + len(item[1])
+        if need > room and len(group) > 1:
+            yield group
+            group, room = [], PAGE_SIZE - _PAGE.size
+        group.append(item)
+        room -= need
+    if group:
+        yield group

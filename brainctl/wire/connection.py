@@ -1,0 +1,474 @@
+"""What both roles of an HTTP/2 connection share: frames, settings, flow control, the end.
+
+Theory of operation. `receive` cuts the bytes into frames, keeps an incomplete last one, and gives each frame to the
+method for its type; those append to the events that `receive` returns and to `_out`, which `take` empties. A
+ConnectionFault anywhere becomes GOAWAY and a Closed event, after which input is ignored. A StreamFault becomes
+RST_STREAM. DATA leaves through `_send_data`, which emits as much as both windows allow and queues the rest on the
+stream; whatever opens a window calls `_pump`.
+
+`_streams` holds the open streams. None stands for a unary call that came whole and has had no answer and no window
+change: such a call has no other state, and most calls never have. Its send window is the peer's initial window.
+"""
+
+from brainctl.wire import frames
+from brainctl.wire.events import Closed, Event, GoingAway, Resumed
+from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
+from brainctl.wire.limits import Limits
+from brainctl.wire.stream import Stream
+
+_QUANTUM = 1 << 16
+"""What one stream may send before the next waiting one has its turn."""
+_REMEMBERED = 256
+"""Streams we reset whose late frames are still known for what they are."""
+
+
+class Connection:
+    """The common part; use ServerConnection or ClientConnection."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.closed = False
+        """Input is ignored from now on."""
+        self.queued_bytes = 0
+        """Bytes that wait for the peer's flow control, over all streams."""
+        self._out: list[bytes | memoryview] = []
+        self._events: list[Event] = []
+        self._rest = b""
+        self._settled = False
+        self._streams: dict[int, Stream | None] = {}
+        self._last = -1
+        self._waiting: dict[int, Stream] = {}
+        self._reset_by_us: dict[int, None] = {}
+        self._window = frames.WINDOW
+        self._stream_window = frames.WINDOW
+        self._frame_bytes = frames.FRAME_BYTES
+        self._unacked = 0
+        self._partial = 0
+        self._block: bytearray | None = None
+        self._block_stream = 0
+        self._block_flags = 0
+        self._controls_left = limits.control_frames
+        self._resets_left = limits.resets
+        self._handlers = (
+            self._on_data,
+            self._on_headers,
+            self._on_priority,
+            self._on_rst_stream,
+            self._on_settings,
+            self._on_push_promise,
+            self._on_ping,
+            self._on_goaway,
+            self._on_window_update,
+            self._on_continuation,
+        )
+
+    # -- for the owner ------------------------------------------------------------------------------------------------
+
+    @property
+    def open_streams(self) -> int:
+        """Streams that are not over."""
+        return len(self._streams)
+
+    def is_open(self, stream_id: int) -> bool:
+        """Whether the stream is not over."""
+        return stream_id in self._streams
+
+    def take(self) -> bytes:
+        """Everything that is to be sent now."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def tick(self) -> None:
+        """Grant the peer the next portion of what is limited per tick; to be called about once a second."""
+        self._controls_left = self.limits.control_frames
+        self._resets_left = self.limits.resets
+
+    def paused(self, stream_id: int) -> bool:
+        """Whether a producer should stop sending on the stream until a Resumed event, because the peer reads slowly."""
+        stream = self._streams.get(stream_id)
+        return stream is not None and stream.paused
+
+    def reset(self, stream_id: int, code: int = ErrorCode.CANCEL) -> None:
+        """Give a stream up."""
+        if stream_id in self._streams:
+            self._forget(stream_id)
+            self._reset(stream_id, code)
+
+    def close(self, code: ErrorCode = ErrorCode.NO_ERROR, text: str = "") -> None:
+        """End the connection at once: GOAWAY, and all streams are over."""
+        if not self.closed:
+            self.closed = True
+            self._out.append(frames.goaway(max(self._last, 0), code, text))
+            for stream_id in tuple(self._streams):
+                self._forget(stream_id)
+
+    # -- frames in ----------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> list[Event]:
+        """The events that `data`, the next bytes from the peer, completes."""
+        if self.closed:
+            return []
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        events: list[Event] = []
+        self._events = events
+        try:
+            self._walk(data, 0)
+            self._acknowledge()
+        except ConnectionFault as fault:
+            self.close(fault.code, str(fault))
+            events.append(Closed(fault.code, str(fault)))
+        return events
+
+    def _walk(self, data: bytes, at: int) -> None:
+        """Handle the frames of `data` from `at`, and keep an incomplete one."""
+        size = len(data)
+        while size - at >= frames.HEADER_BYTES:
+            word, flags, stream_id = FRAME_HEADER.unpack_from(data, at)
+            if word >> 8 > frames.FRAME_BYTES:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "frame is larger than the limit")
+            end = at + frames.HEADER_BYTES + (word >> 8)
+            if end > size:
+                break
+            self._on_frame(word & 0xFF, flags, stream_id & frames.STREAM_MASK, data[at + frames.HEADER_BYTES : end])
+            at = end
+        self._rest = data[at:]
+
+    def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        if not self._settled:
+            if kind != frames.SETTINGS or flags & frames.ACK:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+            self._settled = True
+        if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block_stream):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "header block is interrupted")
+        if kind >= len(self._handlers):
+            self._count_control()
+            return
+        try:
+            self._handlers[kind](flags, stream_id, payload)
+        except StreamFault as fault:
+            self._on_stream_fault(stream_id, fault)
+
+    def _on_stream_fault(self, stream_id: int, fault: StreamFault) -> None:
+        """The peer broke the rules on a stream: drop it, and tell the owner when it is in use."""
+        self._count_reset()
+        if stream_id in self._streams:
+            self._on_reset(stream_id, fault.code)
+        self._reset(stream_id, fault.code)
+
+    def _count_control(self) -> None:
+        self._controls_left -= 1
+        if self._controls_left < 0:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames")
+
+    def _count_reset(self) -> None:
+        self._resets_left -= 1
+        if self._resets_left < 0:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams reset")
+
+    def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
+        payload = frames.unpad(payload, flags)
+        fault = None
+        if flags & frames.PRIORITISED:
+            if len(payload) < 5:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS is too short for its priority")
+            if frames.read_word(payload) == stream_id:
+                fault = StreamFault(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
+            payload = payload[5:]
+        if flags & frames.END_HEADERS:
+            self._on_block(stream_id, flags, payload)
+        else:
+            self._block = bytearray(payload)
+            self._block_stream = stream_id
+            self._block_flags = flags
+        if fault is not None:
+            raise fault
+
+    def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if self._block is None:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
+        self._count_control()
+        self._block += payload
+        if len(self._block) > self.limits.header_list_bytes:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "header block is too large")
+        if flags & frames.END_HEADERS:
+            block = bytes(self._block)
+            self._block = None
+            self._on_block(stream_id, self._block_flags, block)
+
+    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+        """A whole header block; `flags` are those of its HEADERS frame."""
+        raise NotImplementedError
+
+    def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """DATA of a stream that is open for it goes to `_on_body`."""
+        if stream_id == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0")
+        self._unacked += len(payload)
+        if self._unacked > self.limits.window_bytes:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the window of the connection")
+        stream = self._streams.get(stream_id)
+        if stream is None or not stream.remote_open:
+            self._on_late_frame(stream_id)
+            return
+        stream.unacked += len(payload)
+        if stream.unacked > self._receive_window:
+            raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the window of the stream")
+        if not payload and not flags & frames.END_STREAM:
+            self._count_control()
+        end = bool(flags & frames.END_STREAM)
+        self._on_body(stream_id, stream, frames.unpad(payload, flags), end)
+        if not end and stream_id in self._streams and stream.unacked * 2 > self._receive_window:
+            self._out.append(frames.window_update(stream_id, stream.unacked))
+            stream.unacked = 0
+
+    def _on_body(self, stream_id: int, stream: Stream, data: bytes, end: bool) -> None:
+        """The next bytes of a stream's body."""
+        raise NotImplementedError
+
+    def _on_late_frame(self, stream_id: int) -> None:
+        """A frame on a stream that is not open for it: in order only when it crossed with our RST_STREAM."""
+        if stream_id > self._last:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "frame on a stream that was never opened")
+        if stream_id in self._reset_by_us:
+            self._count_control()
+            return
+        raise StreamFault(ErrorCode.STREAM_CLOSED, "frame on a closed stream")
+
+    def _on_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        self._count_control()
+        if stream_id == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        if len(payload) != 5:
+            raise StreamFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY is not 5 bytes")
+        if frames.read_word(payload) == stream_id:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
+
+    def _on_rst_stream(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM is not 4 bytes")
+        if stream_id == 0 or stream_id > self._last:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on a stream that was never opened")
+        self._count_reset()
+        self._reset_by_us.pop(stream_id, None)
+        if stream_id in self._streams:
+            self._on_reset(stream_id, int.from_bytes(payload))
+
+    def _on_reset(self, stream_id: int, code: int) -> None:
+        """The peer gave an open stream up."""
+        raise NotImplementedError
+
+    def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, which nobody allowed")
+
+    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id != 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if len(payload) % 6 or (flags & frames.ACK and payload):
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS has a wrong length")
+        self._count_control()
+        if flags & frames.ACK:
+            return
+        for name, value in frames.read_settings(payload):
+            self._on_setting(name, value)
+        self._out.append(frames.SETTINGS_ACK)
+        self._pump()
+
+    def _on_setting(self, name: int, value: int) -> None:
+        if name == frames.INITIAL_WINDOW_SIZE:
+            if value > frames.WINDOW_MAX:
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "initial window is too large")
+            for stream in self._streams.values():
+                if stream is not None:
+                    stream.window += value - self._stream_window
+                    if stream.window > frames.WINDOW_MAX:
+                        raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "initial window overflows a stream's")
+            self._stream_window = value
+        elif name == frames.MAX_FRAME_SIZE:
+            if not frames.FRAME_BYTES <= value <= frames.FRAME_BYTES_MAX:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "frame size is out of range")
+            self._frame_bytes = value
+        elif name == frames.ENABLE_PUSH and value > 1:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
+
+    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id != 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PING is not 8 bytes")
+        self._count_control()
+        if flags & frames.ACK:
+            self._on_pong(payload)
+        else:
+            self._out.append(frames.ping(payload, ack=True))
+
+    def _on_pong(self, payload: bytes) -> None:
+        """An answer to a PING of ours."""
+
+    def _on_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id != 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+        if len(payload) < 8:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY is shorter than 8 bytes")
+        self._count_control()
+        self._events.append(GoingAway(frames.read_word(payload), int.from_bytes(payload[4:8])))
+
+    # -- flow control -------------------------------------------------------------------------------------------------
+
+    @property
+    def _receive_window(self) -> int:
+        """The window of each stream that our SETTINGS announce: a whole message fits, so unary calls need no update."""
+        return self.limits.message_bytes + frames.WINDOW
+
+    def _acknowledge(self) -> None:
+        """Give the peer its connection window back, in large portions."""
+        if self._unacked * 2 > self.limits.window_bytes:
+            if self._unacked > self.limits.window_bytes:
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the window of the connection")
+            self._out.append(frames.window_update(0, self._unacked))
+            self._unacked = 0
+
+    def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE is not 4 bytes")
+        increment = frames.read_word(payload)
+        if stream_id == 0:
+            if increment == 0:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+            self._window += increment
+            if self._window > frames.WINDOW_MAX:
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "window of the connection overflows")
+        else:
+            self._on_stream_window_update(stream_id, increment)
+        self._pump()
+
+    def _on_stream_window_update(self, stream_id: int, increment: int) -> None:
+        if stream_id > self._last:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE on a stream that was never opened")
+        if increment == 0:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        if stream_id not in self._streams:
+            self._count_control()
+            return
+        stream = self._stateful(stream_id)
+        stream.window += increment
+        if stream.window > frames.WINDOW_MAX:
+            raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "window of the stream overflows")
+
+    def _stateful(self, stream_id: int) -> Stream:
+        """The state of an open stream, made for one that had none."""
+        stream = self._streams[stream_id]
+        if stream is None:
+            stream = Stream(self._stream_window)
+            stream.remote_open = False
+            stream.requested = True
+            self._streams[stream_id] = stream
+        return stream
+
+    def _send_data(self, stream_id: int, stream: Stream, *parts: bytes) -> None:
+        """Send or queue body bytes; nothing once the end has been decided."""
+        if stream.closing is not None:
+            return
+        for part in parts:
+            if part:
+                stream.queue.append(memoryview(part))
+                stream.queued += len(part)
+                self.queued_bytes += len(part)
+        if stream_id not in self._waiting and not self._emit(stream_id, stream, frames.WINDOW_MAX):
+            self._waiting[stream_id] = stream
+        if stream.queued > self.limits.stream_queue_bytes:
+            stream.paused = True
+
+    def _end_data(self, stream_id: int, stream: Stream, trailers: bytes) -> None:
+        """End our side once everything queued is sent. The block `trailers` must not use the dynamic table, since
+        blocks of other streams may leave before it; b"" ends without trailers.
+        """
+        if stream.closing is None:
+            stream.closing = trailers
+            stream.requested = False
+            if not stream.queued:
+                self._end_now(stream_id, stream, trailers)
+
+    def _end_now(self, stream_id: int, stream: Stream, trailers: bytes) -> None:
+        if trailers:
+            self._send_block(stream_id, trailers, end_stream=True)
+        else:
+            self._out.append(frames.frame(frames.DATA, frames.END_STREAM, stream_id))
+        self._ended(stream_id, stream)
+
+    def _send_block(self, stream_id: int, block: bytes, *, end_stream: bool) -> None:
+        self._out.append(frames.headers(stream_id, block, end_stream=end_stream, frame_bytes=self._frame_bytes))
+
+    def _emit(self, stream_id: int, stream: Stream, budget: int) -> bool:
+        """Send up to `budget` queued bytes as far as the windows allow; True when the queue is empty after it."""
+        allowed = min(budget, self._window, stream.window)
+        out = self._out
+        while stream.queue and allowed > 0:
+            size = min(stream.queued, allowed, self._frame_bytes)
+            out.append(FRAME_HEADER.pack(size << 8 | frames.DATA, 0, stream_id))
+            self._window -= size
+            stream.window -= size
+            stream.queued -= size
+            self.queued_bytes -= size
+            allowed -= size
+            while size:
+                part = stream.queue[0]
+                if len(part) > size:
+                    out.append(part[:size])
+                    stream.queue[0] = part[size:]
+                    break
+                out.append(part)
+                size -= len(part)
+                stream.queue.popleft()
+        return not stream.queue
+
+    def _pump(self) -> None:
+        """Send what waits, in turns, now that a window may have opened."""
+        while self._window > 0 and self._pump_round():
+            pass
+
+    def _pump_round(self) -> bool:
+        """One turn for each waiting stream; False when nothing could be sent."""
+        sent = False
+        for stream_id, stream in tuple(self._waiting.items()):
+            before = stream.queued
+            if self._emit(stream_id, stream, _QUANTUM):
+                del self._waiting[stream_id]
+                if stream.closing is not None:
+                    self._end_now(stream_id, stream, stream.closing)
+            sent |= stream.queued != before
+            if stream.paused and stream.closing is None and stream.queued * 2 <= self.limits.stream_queue_bytes:
+                stream.paused = False
+                self._events.append(Resumed(stream_id))
+        return sent
+
+    # -- the end of streams -------------------------------------------------------------------------------------------
+
+    def _ended(self, stream_id: int, stream: Stream) -> None:
+        """Our side of the stream has ended."""
+        raise NotImplementedError
+
+    def _forget(self, stream_id: int) -> Stream | None:
+        """Drop the state of an open stream."""
+        stream = self._streams.pop(stream_id)
+        if stream is not None:
+            self._waiting.pop(stream_id, None)
+            self.queued_bytes -= stream.queued
+            self._release(stream)
+        return stream
+
+    def _release(self, stream: Stream) -> None:
+        """Take what an incomplete request holds off the account."""
+        if stream.reader is not None:
+            self._partial -= stream.reader.held_bytes
+        self._partial -= len(stream.body) + sum(map(len, stream.messages))
+
+    def _reset(self, stream_id: int, code: int) -> None:
+        if len(self._reset_by_us) >= _REMEMBERED:
+            del self._reset_by_us[next(iter(self._reset_by_us))]
+        self._reset_by_us[stream_id] = None
+        self._out.append(frames.rst_stream(stream_id, code))

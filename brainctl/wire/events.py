@@ -1,0 +1,80 @@
+"""What a connection tells its owner. Events of one `receive` come in the order of the bytes."""
+
+from typing import NamedTuple
+
+from brainctl.wire.head import Head
+
+
+class Request(NamedTuple):
+    """A unary call, whole: answer with reply or fail."""
+
+    stream_id: int
+    head: Head
+    body: bytes
+
+
+class Opened(NamedTuple):
+    """A streaming call begins; messages follow."""
+
+    stream_id: int
+    head: Head
+
+
+class Message(NamedTuple):
+    """One message of a streaming call."""
+
+    stream_id: int
+    body: bytes
+
+
+class HalfClosed(NamedTuple):
+    """The peer will send no more messages on this streaming call."""
+
+    stream_id: int
+
+
+class Reset(NamedTuple):
+    """The peer gave the call up; what is still sent on it is dropped."""
+
+    stream_id: int
+    code: int
+
+
+class Resumed(NamedTuple):
+    """A stream that was paused takes messages again."""
+
+    stream_id: int
+
+
+class PageRequest(NamedTuple):
+    """An HTTP request that is not gRPC, whole: answer with respond."""
+
+    stream_id: int
+    head: Head
+    body: bytes
+
+
+class Ended(NamedTuple):
+    """Client role: the call is over. `message` is the response of a call made by `request`, when there is one."""
+
+    stream_id: int
+    code: int
+    text: str
+    message: bytes | None
+
+
+class GoingAway(NamedTuple):
+    """The peer takes no streams above `last_stream_id`."""
+
+    last_stream_id: int
+    code: int
+
+
+class Closed(NamedTuple):
+    """The connection is over: send what `take` still gives, then close. `code` is 0 when nothing was wrong."""
+
+    code: int
+    text: str
+
+
+Event = Request | Opened | Message | HalfClosed | Reset | Resumed | PageRequest | Ended | GoingAway | Closed

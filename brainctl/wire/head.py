@@ -1,0 +1,136 @@
+"""The head of a request: its header fields, checked (RFC 9113 section 8.2 and 8.3) and read for gRPC."""
+
+import re
+from collections.abc import Container
+from typing import Final
+
+from brainctl.errors import Code, Status
+from brainctl.wire.frames import ErrorCode, StreamFault
+from brainctl.wire.grpc import is_grpc, timeout_seconds
+from brainctl.wire.headers import Field
+
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_BAD_VALUE: Final = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$")
+_PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority"))
+_HOP_BY_HOP: Final = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
+
+
+class Head:
+    """A request before its body."""
+
+    __slots__ = (
+        "encoding",
+        "fault",
+        "fields",
+        "grpc",
+        "length",
+        "method",
+        "path",
+        "plain",
+        "refusal",
+        "streaming",
+        "timeout",
+        "trailers",
+    )
+
+    def __init__(self, fields: list[Field]) -> None:
+        self.fields = tuple(fields)
+        """Regular fields, in order, without the pseudo-fields."""
+        self.method = ""
+        self.path = ""
+        self.grpc = False
+        self.streaming = False
+        """The call's messages are handed on one by one."""
+        self.encoding = b""
+        """grpc-encoding, empty when there is none."""
+        self.timeout: float | None = None
+        """grpc-timeout in seconds."""
+        self.length: int | None = None
+        """content-length."""
+        self.fault: tuple[ErrorCode, str] | None = None
+        """Set when the head is malformed: the stream is to be reset, nothing else of the head is valid."""
+        self.trailers = False
+        """There is no pseudo-field, so this can only be the trailers of a request."""
+        self.plain = False
+        """A unary call with nothing to look at besides its message: no content-length, no refusal, no fault."""
+        self.refusal: tuple[int, Status] | None = None
+        """Set when the call cannot be made: HTTP status and gRPC status."""
+
+    def metadata(self, name: bytes) -> bytes | None:
+        """The value of the first field called `name`."""
+        for field, value in self.fields:
+            if field == name:
+                return value
+        return None
+
+
+def read_head(fields: list[Field], whole: bool, streaming: Container[str]) -> Head:
+    """The head that `fields` make; a malformed one has `fault` set. `streaming` holds paths of streaming methods."""
+    if not whole:
+        return _faulty(ErrorCode.ENHANCE_YOUR_CALM, "header list is too large")
+    try:
+        pseudo, regular = split_fields(fields, _PSEUDO)
+        head = Head(regular)
+        _read_regular(head, regular)
+    except StreamFault as fault:
+        return _faulty(fault.code, str(fault))
+    for required in (b":method", b":scheme", b":path"):
+        if not pseudo.get(required):
+            head.fault = (ErrorCode.PROTOCOL_ERROR, f"{required.decode()} is missing")
+            head.trailers = not pseudo
+            return head
+    head.method = pseudo[b":method"].decode("latin-1")
+    head.path = pseudo[b":path"].decode("latin-1")
+    head.streaming = head.grpc and head.path in streaming
+    if head.grpc and head.method != "POST" and head.refusal is None:
+        head.refusal = (405, Status(Code.INTERNAL, f"gRPC calls are POST, this is {head.method}"))
+    head.plain = head.grpc and not head.streaming and head.length is None and head.refusal is None
+    return head
+
+
+def _faulty(code: ErrorCode, text: str) -> Head:
+    head = Head([])
+    head.fault = (code, text)
+    return head
+
+
+def split_fields(fields: list[Field], allowed: Container[bytes]) -> tuple[dict[bytes, bytes], list[Field]]:
+    """Pseudo-fields and regular fields; StreamFault PROTOCOL_ERROR when the list is malformed."""
+    pseudo: dict[bytes, bytes] = {}
+    regular: list[Field] = []
+    for field in fields:
+        name, value = field
+        if name[:1] == b":":
+            if regular or name in pseudo or name not in allowed:
+                raise _malformed("pseudo-field is unknown, doubled or out of place")
+            pseudo[name] = value
+        else:
+            if not _NAME.fullmatch(name):
+                raise _malformed("field name has a forbidden character")
+            if name in _HOP_BY_HOP or (name == b"te" and value != b"trailers"):
+                raise _malformed("field belongs to a connection of HTTP/1.1")
+            regular.append(field)
+        if _BAD_VALUE.search(value):
+            raise _malformed("field value has a forbidden character")
+    return pseudo, regular
+
+
+def _read_regular(head: Head, fields: list[Field]) -> None:
+    for name, value in fields:
+        if name == b"content-type":
+            head.grpc = is_grpc(value)
+        elif name == b"grpc-encoding":
+            head.encoding = value
+        elif name == b"grpc-timeout":
+            head.timeout = timeout_seconds(value)
+            if head.timeout is None:
+                text = f"malformed grpc-timeout: {value.decode('latin-1')!r}"
+                head.refusal = (400, Status(Code.INTERNAL, text))
+        elif name == b"content-length":
+            if not value.isdigit() or len(value) > 19 or head.length not in {None, int(value)}:
+                raise _malformed("content-length is malformed")
+            head.length = int(value)
+
+
+def _malformed(text: str) -> StreamFault:
+    return StreamFault(ErrorCode.PROTOCOL_ERROR, text)

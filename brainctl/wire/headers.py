@@ -1,0 +1,166 @@
+"""HPACK (RFC 7541): header blocks to fields, and fields to blocks that leave the table alone.
+
+The decoder is written for the traffic of one gRPC connection, where nearly every block repeats. A block of indexed
+fields alone does not change the table, so what it means is remembered under its bytes until the table changes;
+everything else takes a few steps per field. The Huffman code and the static table are the `hpack` library's.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, Generic, TypeVar
+
+from hpack.exceptions import HPACKDecodingError
+from hpack.huffman_table import decode_huffman
+from hpack.table import HeaderTable
+
+from brainctl.wire.frames import ConnectionFault, ErrorCode
+
+Field = tuple[bytes, bytes]
+Meaning = TypeVar("Meaning")
+
+TABLE_BYTES: Final = 4096
+"""The size of the dynamic table until settings say otherwise; brainctl never offers more."""
+_STATIC: Final[tuple[Field, ...]] = ((b"", b""), *HeaderTable.STATIC_TABLE)
+_DYNAMIC_FROM: Final = len(_STATIC)
+_ENTRY_OVERHEAD: Final = 32
+_MEMO_ENTRIES: Final = 256
+
+
+class HeaderDecoder(Generic[Meaning]):
+    """Decodes the blocks of one direction of a connection, in order, and gives each to `interpret`.
+
+    `interpret` gets the fields in order and whether the list was within `list_bytes` (RFC 9113 section 6.5.2: name and
+    value lengths plus 32 each; fields beyond are dropped). It must depend on nothing but its arguments.
+    """
+
+    def __init__(self, interpret: Callable[[list[Field], bool], Meaning], list_bytes: int) -> None:
+        self._interpret = interpret
+        self._list_bytes = list_bytes
+        self._table: deque[Field] = deque()
+        self._table_bytes = 0
+        self._table_limit = TABLE_BYTES
+        self.memo: dict[bytes, Meaning] = {}
+
+    def decode(self, block: bytes) -> Meaning:
+        """What `interpret` makes of the block; ConnectionFault COMPRESSION_ERROR when the block is not HPACK."""
+        known = self.memo.get(block)
+        if known is not None:
+            return known
+        try:
+            fields, whole, indexed = self._fields(block)
+        except (IndexError, HPACKDecodingError) as error:
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, "header block cannot be decoded") from error
+        meaning = self._interpret(fields, whole)
+        if indexed:
+            if len(self.memo) >= _MEMO_ENTRIES:
+                self.memo.clear()
+            self.memo[block] = meaning
+        return meaning
+
+    def _fields(self, block: bytes) -> tuple[list[Field], bool, bool]:
+        """The fields, whether all of them fitted, and whether all were indexed. IndexError when the block is short."""
+        fields: list[Field] = []
+        room = self._list_bytes
+        indexed = True
+        at = 0
+        while at < len(block):
+            first = block[at]
+            if first & 0x80:  # indexed field
+                index, at = _integer(block, at, 0x7F)
+                field = self._entry(index)
+            elif first & 0xE0 == 0x20:  # dynamic table size update, allowed only before the first field
+                if fields:
+                    raise HPACKDecodingError
+                limit, at = _integer(block, at, 0x1F)
+                self._resize(limit)
+                indexed = False
+                continue
+            else:  # literal field; with incremental indexing when bit 6 is set
+                indexed = False
+                index, at = _integer(block, at, 0x3F if first & 0x40 else 0x0F)
+                if index:
+                    name = self._entry(index)[0]
+                else:
+                    name, at = _string(block, at)
+                value, at = _string(block, at)
+                field = (name, value)
+                if first & 0x40:
+                    self._insert(field)
+            room -= len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
+            if room >= 0:
+                fields.append(field)
+        return fields, room >= 0, indexed
+
+    def _entry(self, index: int) -> Field:
+        if index < _DYNAMIC_FROM:
+            if index == 0:
+                raise HPACKDecodingError
+            return _STATIC[index]
+        return self._table[index - _DYNAMIC_FROM]
+
+    def _insert(self, field: Field) -> None:
+        self.memo.clear()
+        self._table.appendleft(field)
+        self._table_bytes += len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
+        self._evict()
+
+    def _resize(self, limit: int) -> None:
+        if limit > TABLE_BYTES:
+            raise HPACKDecodingError
+        self.memo.clear()
+        self._table_limit = limit
+        self._evict()
+
+    def _evict(self) -> None:
+        while self._table_bytes > self._table_limit:
+            name, value = self._table.pop()
+            self._table_bytes -= len(name) + len(value) + _ENTRY_OVERHEAD
+
+
+def _integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
+    """The integer whose prefix is the low bits of block[at], and where it ends (RFC 7541 section 5.1)."""
+    value = block[at] & mask
+    at += 1
+    if value < mask:
+        return value, at
+    for shift in (0, 7, 14, 21):
+        byte = block[at]
+        at += 1
+        value += (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise HPACKDecodingError
+
+
+def _string(block: bytes, at: int) -> tuple[bytes, int]:
+    """The string at `at`, and where it ends (RFC 7541 section 5.2)."""
+    huffman = block[at] & 0x80
+    length, at = _integer(block, at, 0x7F)
+    end = at + length
+    if end > len(block):
+        raise HPACKDecodingError
+    text = block[at:end]
+    return (decode_huffman(text) if huffman else text), end
+
+
+def literal_block(fields: Iterable[Field]) -> bytes:
+    """A header block of literal fields without indexing: it means the same whatever the peer's table holds."""
+    out = bytearray()
+    for name, value in fields:
+        out.append(0)
+        for text in (name, value):
+            out += _length(len(text))
+            out += text
+    return bytes(out)
+
+
+def _length(value: int) -> bytes:
+    if value < 0x7F:
+        return bytes((value,))
+    out = bytearray((0x7F,))
+    value -= 0x7F
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,26 @@
+"""What one peer may cost."""
+
+from typing import NamedTuple
+
+
+class Limits(NamedTuple):
+    """The bounds of one connection; every buffer and every counter of the core is held to one of them."""
+
+    message_bytes: int = 3 * 512 * 1024 + 512 * 1024
+    """The largest gRPC message: etcd's 1.5 MiB of request and 512 KiB around it."""
+    header_list_bytes: int = 64 * 1024
+    """The largest header list, decoded; also the largest header block as it is sent, over all its frames."""
+    streams: int = 4096
+    """Requests at once, counting those that the peer has given up but whose answer is still being made."""
+    window_bytes: int = 16 * 1024 * 1024
+    """What the peer may send on the connection before it hears from us."""
+    partial_bytes: int = 64 * 1024 * 1024
+    """Bytes of requests that are not complete yet, over all streams."""
+    queue_bytes: int = 64 * 1024 * 1024
+    """Responses that wait for the peer's flow control; beyond it new requests are turned away."""
+    stream_queue_bytes: int = 1024 * 1024
+    """Responses of one stream that wait for flow control before the stream counts as paused."""
+    control_frames: int = 10_000
+    """Frames per tick that carry no request: PING, SETTINGS, PRIORITY, empty DATA; beyond it the peer is cut off."""
+    resets: int = 2_000
+    """Requests per tick that the peer may take back, or get reset for breaking the rules."""

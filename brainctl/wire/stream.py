@@ -1,0 +1,53 @@
+"""The state of one stream that is more than a unary call in one piece."""
+
+from collections import deque
+
+from brainctl.wire.grpc import MessageReader
+from brainctl.wire.head import Head
+
+
+class Stream:
+    """What a connection knows of a stream; the connection alone changes it."""
+
+    __slots__ = (
+        "body",
+        "closing",
+        "head",
+        "messages",
+        "paused",
+        "queue",
+        "queued",
+        "reader",
+        "received",
+        "remote_open",
+        "requested",
+        "started",
+        "unacked",
+        "window",
+    )
+
+    def __init__(self, window: int, head: Head | None = None, reader: MessageReader | None = None) -> None:
+        self.head = head
+        self.reader = reader
+        """Cuts what is received into gRPC messages; None when the body is not gRPC."""
+        self.messages: list[bytes] = []
+        """Messages of a unary call that is not complete."""
+        self.body = bytearray()
+        """The body of a request that is not gRPC."""
+        self.received = 0
+        """Bytes of DATA, for content-length."""
+        self.unacked = 0
+        """Bytes received that no WINDOW_UPDATE has given back."""
+        self.remote_open = True
+        self.requested = False
+        """A whole request was handed on and is not answered yet."""
+        self.window = window
+        """What the peer's flow control lets us send; negative after a change of settings."""
+        self.started = False
+        """Our header block is out."""
+        self.queue: deque[memoryview] = deque()
+        self.queued = 0
+        """Bytes in `queue`, which wait for flow control."""
+        self.closing: bytes | None = None
+        """The block of the trailers that end our side once the queue is empty; b"" for an end without trailers."""
+        self.paused = False
