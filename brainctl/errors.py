@@ -112,6 +112,30 @@ class InvalidInput(BrainctlError):
     exit_code = ExitCode.INVALID_INPUT
 
 
+class BadArguments(BrainctlError):
+    """The command line does not say what to do: too many arguments, flags that exclude each other."""
+
+    exit_code = ExitCode.BAD_ARGS
+
+
+class Unsupported(BrainctlError):
+    """A flag has a value that the command does not know."""
+
+    exit_code = ExitCode.UNSUPPORTED
+
+
+class Interrupted(BrainctlError):
+    """Something that was to run on was ended by the other side."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class TimedOut(BrainctlError):
+    """No answer came in time; nothing was changed by the request."""
+
+    exit_code = ExitCode.TIMEOUT
+
+
 class StoreInUse(BrainctlError):
     """Another process holds the store; the text names its pid."""
 
