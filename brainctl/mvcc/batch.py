@@ -33,6 +33,7 @@ class Batch:
         self.staged = staged
         self.header = header
         self.commit = Commit(staged.revision)
+        self._first = 0
         self._durable_meta = meta
         self._max_txn_ops = max_txn_ops
         staged.begin(self.commit)
@@ -62,7 +63,7 @@ class Batch:
         """KV.Put: the marshalled PutResponse; ApiError."""
         check_put(request)
         self._check_put_state(request)
-        revision = self.staged.revision + 1
+        revision = self._begin()
         before = self._put(request, revision)
         self.staged.revision = self.commit.revision = revision
         return _put_response(self.header(revision), before if request.prev_kv else None)
@@ -70,19 +71,18 @@ class Batch:
     def delete_range(self, request: pb.DeleteRangeRequest) -> bytes:
         """KV.DeleteRange: the marshalled DeleteRangeResponse; ApiError."""
         check_delete(request)
-        revision = self.staged.revision + 1
+        revision = self._begin()
         gone = self._delete(ranges.bounds(request.key, request.range_end), revision)
-        self._advance(revision, changed=bool(gone))
+        self._end(revision)
         return _delete_response(self.header(self.revision), gone, prev_kv=request.prev_kv)
 
     def delete_keys(self, keys: Iterable[bytes]) -> int:
         """Delete the given keys, those that are live, in key order and in one revision; how many there were."""
         live = [found for key in sorted(keys) if (found := self.staged.get(key)) is not None]
-        if live:
-            revision = self.staged.revision + 1
-            for version in live:
-                self._stage(tombstone(version.key, revision), version)
-            self._advance(revision, changed=True)
+        revision = self._begin()
+        for version in live:
+            self._stage(tombstone(version.key, revision, self._sub), version)
+        self._end(revision)
         return len(live)
 
     def compact(self, request: pb.CompactionRequest) -> bytes:
@@ -103,17 +103,26 @@ class Batch:
         check_txn(request, self._max_txn_ops)
         branch = take_branch(request, self._versions)
         self._check_branch(branch)
-        revision = self.staged.revision + 1
-        first = len(self.commit.changes)
-        responses = self._run_branch(branch, revision, first)
-        self._advance(revision, changed=len(self.commit.changes) > first)
+        revision = self._begin()
+        responses = self._run_branch(branch, revision)
+        self._end(revision)
         return _txn_response(self.header(self.revision), responses, branch.succeeded)
 
     # -- one operation ------------------------------------------------------------------------------------------
 
-    def _advance(self, revision: int, *, changed: bool) -> None:
-        if changed:
+    def _begin(self) -> int:
+        """Start a write: its revision, if it changes anything."""
+        self._first = len(self.commit.changes)
+        return self.staged.revision + 1
+
+    def _end(self, revision: int) -> None:
+        if self._sub:
             self.staged.revision = self.commit.revision = revision
+
+    @property
+    def _sub(self) -> int:
+        """How many changes the write has staged so far: the sub-revision of the next one."""
+        return len(self.commit.changes) - self._first
 
     def _stage(self, version: KeyVersion, before: KeyVersion | None) -> None:
         commit = self.commit
@@ -136,7 +145,7 @@ class Batch:
                 value = ranges.value_of(before)
             if request.ignore_lease:
                 lease = before.lease
-        self._stage(put_version(key, value, lease, revision, before), before)
+        self._stage(put_version(key, value, lease, revision, self._sub, before), before)
         return before
 
     def _delete(self, bounds: tuple[bytes, bytes | None], revision: int) -> list[KeyVersion]:
@@ -147,7 +156,7 @@ class Batch:
         else:
             live = list(self.staged.versions(start, end))
         for version in live:
-            self._stage(tombstone(version.key, revision), version)
+            self._stage(tombstone(version.key, revision, self._sub), version)
         return live
 
     # -- transactions -------------------------------------------------------------------------------------------
@@ -179,17 +188,14 @@ class Batch:
         if revision < 0 and revision < oldest:
             raise ApiError(COMPACTED)
 
-    def _run_branch(self, branch: Branch, revision: int, first: int) -> list[bytes]:
-        """The marshalled ResponseOps of a branch; its changes are staged at `revision`.
-
-        `first` is where the changes of the outermost transaction begin in the commit.
-        """
+    def _run_branch(self, branch: Branch, revision: int) -> list[bytes]:
+        """The marshalled ResponseOps of a branch; its changes are staged at `revision`."""
         nested = iter(branch.nested)
         responses = []
         for operation in branch.operations:
             match operation.WhichOneof("request"):
                 case "request_range":
-                    body = self._read(operation.request_range, self._now(revision, first))
+                    body = self._read(operation.request_range, self._now(revision))
                     responses.append(_response_op(b"\n", body))
                 case "request_put":
                     before = self._put(operation.request_put, revision)
@@ -198,19 +204,19 @@ class Batch:
                 case "request_delete_range":
                     deletion = operation.request_delete_range
                     gone = self._delete(ranges.bounds(deletion.key, deletion.range_end), revision)
-                    header = nested_header(self._now(revision, first))
+                    header = nested_header(self._now(revision))
                     responses.append(_response_op(b"\x1a", _delete_response(header, gone, prev_kv=deletion.prev_kv)))
                 case "request_txn":
                     inner = next(nested)
-                    body = _txn_response(nested_header(0), self._run_branch(inner, revision, first), inner.succeeded)
+                    body = _txn_response(nested_header(0), self._run_branch(inner, revision), inner.succeeded)
                     responses.append(_response_op(b"\x22", body))
                 case _:
                     pass
         return responses
 
-    def _now(self, revision: int, first: int) -> int:
+    def _now(self, revision: int) -> int:
         """The revision that an operation of a transaction reports: the new one once something has changed."""
-        return revision if len(self.commit.changes) > first else revision - 1
+        return revision if self._sub else revision - 1
 
     def _read(self, request: pb.RangeRequest, now: int) -> bytes:
         start, end = ranges.bounds(request.key, request.range_end)

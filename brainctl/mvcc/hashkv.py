@@ -4,10 +4,6 @@ etcd hashes the name of its bucket, then each record's key and value in revision
 `<main, 8 bytes BE> "_" <sub, 8 bytes BE>` and a `t` behind it for a tombstone; the value is the marshalled KeyValue, of
 which a tombstone has the key only. Hashed are all records above the compacted revision, and of those at or below it the
 ones that are live at the revision asked for; or, when nothing at all is live there, the ones live at the compaction.
-
-The sub-revisions of what was compacted are not part of a view. They are taken to be 0, 1, ... in key order among the
-records of one revision that are left, which is what etcd has unless a transaction of several writes was compacted
-apart, or wrote its keys out of order.
 """
 
 from collections.abc import Iterable
@@ -40,25 +36,21 @@ class Hasher:
 
     def base(self, versions: Iterable[KeyVersion]) -> None:
         """Add the live versions at or below the compacted revision; all of them, in any order, in one call."""
-        ordered = sorted(versions, key=lambda version: (version.mod_revision, version.key))
-        main = sub = -1
-        for version in ordered:
-            sub = sub + 1 if version.mod_revision == main else 0
-            main = version.mod_revision
-            self._add(version, sub)
+        for version in sorted(versions, key=lambda version: (version.mod_revision, version.sub)):
+            self._add(version)
 
     def revisions(self, revisions: Iterable[Revision]) -> None:
         """Add revisions above the compacted one, in order."""
         for revision in revisions:
-            for sub, change in enumerate(revision.changes):
-                self._add(change, sub)
+            for change in revision.changes:
+                self._add(change)
 
     def value(self) -> KvHash:
         """The hash of what was added."""
         return KvHash(self._crc, self._compact_revision, self._revision)
 
-    def _add(self, version: KeyVersion, sub: int) -> None:
-        place = b"%b_%b" % (version.mod_revision.to_bytes(8), sub.to_bytes(8))
+    def _add(self, version: KeyVersion) -> None:
+        place = b"%b_%b" % (version.mod_revision.to_bytes(8), version.sub.to_bytes(8))
         if version.version:
             self._crc = crc32c(version.kv, crc32c(place, self._crc))
         else:

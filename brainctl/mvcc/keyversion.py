@@ -19,6 +19,8 @@ class KeyVersion(NamedTuple):
     version: int
     lease: int
     kv: bytes
+    sub: int = 0
+    """Its place among the changes of its revision."""
 
 
 def marshal_kv(key: bytes, create: int, revision: int, version: int, value: bytes, lease: int) -> bytes:
@@ -31,16 +33,17 @@ def marshal_kv(key: bytes, create: int, revision: int, version: int, value: byte
     return kv
 
 
-def put_version(key: bytes, value: bytes, lease: int, revision: int, before: KeyVersion | None) -> KeyVersion:
+def put_version(key: bytes, value: bytes, lease: int, revision: int, sub: int, before: KeyVersion | None) -> KeyVersion:
     """The version that putting `value` at `revision` makes of a key whose live version was `before`."""
     if before is None:
         create, version = revision, 1
     else:
         create, version = before.create_revision, before.version + 1
     kv = marshal_kv(key, create, revision, version, value, lease)
-    return KeyVersion(key, create, revision, version, lease, kv)
+    return KeyVersion(key, create, revision, version, lease, kv, sub)
 
 
-def tombstone(key: bytes, revision: int) -> KeyVersion:
+def tombstone(key: bytes, revision: int, sub: int) -> KeyVersion:
     """The version that deleting a key at `revision` leaves."""
-    return KeyVersion(key, 0, revision, 0, 0, b"\n%b%b\x18%b" % (varint(len(key)), key, varint(revision)))
+    kv = b"\n%b%b\x18%b" % (varint(len(key)), key, varint(revision))
+    return KeyVersion(key, 0, revision, 0, 0, kv, sub)

@@ -8,7 +8,6 @@ revokes are writes, evaluated in a batch. When a lease expires is not durable: a
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from itertools import zip_longest
 
 from brainctl.clock import Clock
 from brainctl.errors import LEASE_EXISTS, LEASE_NOT_FOUND, LEASE_TTL_TOO_LARGE, ApiError
@@ -58,6 +57,7 @@ class Lessor:
         self._clock = clock
         self._leases: dict[int, Lease] = {}
         self._keys: dict[int, set[bytes]] = {}
+        self._lease_of: dict[bytes, int] = {}
         # Earliest times at which leases may expire; keeping a lease alive moves only the lease, not its entry.
         self._schedule: list[tuple[float, int]] = []
         self._waiting: dict[int, list[Callable[[], None]]] = {}
@@ -89,7 +89,7 @@ class Lessor:
         changed = self._changed or ()
         for version in versions:
             if version.lease and version.key not in changed:
-                self._keys.setdefault(version.lease, set()).add(version.key)
+                self._attach(version.key, version.lease)
 
     def recovered(self) -> None:
         """All versions were given to `recover`."""
@@ -100,12 +100,8 @@ class Lessor:
         for name, record in commit.meta.items():
             if name.startswith(LEASES):
                 self._follow_record(lease_id(name), record)
-        # One by one: within a commit a key may be attached, detached and attached again.
-        for change, before in zip_longest(commit.changes, commit.before):
-            if before is not None and before.lease:
-                self._detach(before.lease, before.key)
-            if change.lease:
-                self._keys.setdefault(change.lease, set()).add(change.key)
+        for change in commit.changes:
+            self._attach(change.key, change.lease)
         if self._changed is not None:
             self._changed.update(change.key for change in commit.changes)
 
@@ -120,12 +116,17 @@ class Lessor:
         self._leases[lease] = Lease(lease, ttl, expiry)
         heappush(self._schedule, (expiry, lease))
 
-    def _detach(self, lease: int, key: bytes) -> None:
-        keys = self._keys.get(lease)
-        if keys is not None:
+    def _attach(self, key: bytes, lease: int) -> None:
+        """Let a key hang on a lease, or on none when that is 0."""
+        former = self._lease_of.pop(key, 0)
+        if former:
+            keys = self._keys[former]
             keys.discard(key)
             if not keys:
-                del self._keys[lease]
+                del self._keys[former]
+        if lease:
+            self._lease_of[key] = lease
+            self._keys.setdefault(lease, set()).add(key)
 
     # -- questions ----------------------------------------------------------------------------------------------
 

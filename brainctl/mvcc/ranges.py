@@ -41,15 +41,19 @@ def check_revision(revision: int, current: int, compacted: int) -> None:
         raise ApiError(COMPACTED)
 
 
-def is_plain(request: pb.RangeRequest) -> bool:
-    """Whether the first `limit` keys in key order, unfiltered and whole, are the answer."""
-    return not (
-        request.keys_only
-        or (request.sort_order == _DESCEND or (request.sort_order != _NONE and request.sort_target != _KEY))
-        or request.min_mod_revision
+def _has_filters(request: pb.RangeRequest) -> bool:
+    return bool(
+        request.min_mod_revision
         or request.max_mod_revision
         or request.min_create_revision
         or request.max_create_revision
+    )
+
+
+def is_plain(request: pb.RangeRequest) -> bool:
+    """Whether the first `limit` keys in key order, unfiltered and whole, are the answer."""
+    return not (
+        request.keys_only or request.sort_order == _DESCEND or request.sort_target != _KEY or _has_filters(request)
     )
 
 
@@ -92,6 +96,9 @@ def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[Ke
         found = [v for v in found if v.create_revision <= request.max_create_revision]
     if request.min_create_revision:
         found = [v for v in found if v.create_revision >= request.min_create_revision]
+    if request.sort_order == _NONE and not _has_filters(request) and request.limit > 0:
+        # etcd takes a sort without an order for none when it scans, and for an ascending one when it sorts.
+        found = found[: request.limit + 1]
     if request.sort_order == _DESCEND or request.sort_target != _KEY:
         found.sort(key=_SORT_KEYS[request.sort_target], reverse=request.sort_order == _DESCEND)
     more = 0 < request.limit < len(found)

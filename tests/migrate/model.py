@@ -45,11 +45,12 @@ class SourceModel:
         state, revision = dict(self.states[-1]), self.revision + 1
         changes = []
         for key, (value, lease) in sorted(puts.items()):
-            state[key] = put_version(key, value, lease if lease in self.leases else 0, revision, state.get(key))
+            attached = lease if lease in self.leases else 0
+            state[key] = put_version(key, value, attached, revision, len(changes), state.get(key))
             changes.append(state[key])
         for key in sorted(deletes - puts.keys()):
             if state.pop(key, None):
-                changes.append(tombstone(key, revision))
+                changes.append(tombstone(key, revision, len(changes)))
         if changes:
             self.states.append(state)
             self.changes.append(changes)

@@ -1,0 +1,133 @@
+"""A directory as the target of a migration (`ReplicaTarget`).
+
+The directory is held exclusively, so nobody serves it meanwhile. Each call is one commit of the engine, which is
+written and synced on another thread before the call returns.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from brainctl.engine.engine import Engine
+from brainctl.errors import Fenced
+from brainctl.etcdpb import kv_pb2
+from brainctl.mvcc.batch import lease_record
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion, tombstone
+from brainctl.mvcc.lessor import LEASES, encode_ttl, lease_id
+from brainctl.stores.checkpoint import CHECKPOINT, decode_checkpoint, encode_checkpoint
+from brainctl.stores.store import Checkpoint
+
+
+class LocalReplica:
+    """Takes another store's data with its revisions, into a directory."""
+
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        self._engine = engine
+        self._directory = directory
+
+    @classmethod
+    def open(cls, directory: Path) -> "LocalReplica":
+        """Open or create the directory; StoreInUse when a server holds it."""
+        return cls(Engine.open(directory), directory)
+
+    @property
+    def revision(self) -> int:
+        """See `ReplicaTarget`."""
+        return self._engine.revision
+
+    async def is_empty(self) -> bool:
+        """See `ReplicaTarget`."""
+        return self._engine.revision <= 1 and not self._engine.records(b"")
+
+    async def checkpoint(self) -> Checkpoint | None:
+        """See `ReplicaTarget`."""
+        record = self._engine.record(CHECKPOINT)
+        return None if record is None else decode_checkpoint(record)
+
+    async def take_over(self, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        stored = await self.checkpoint()
+        if stored is not None and checkpoint.epoch <= stored.epoch:
+            raise Fenced(f"epoch {stored.epoch} of the migration has taken over this directory")
+        await self._write(Commit(self.revision), checkpoint)
+
+    async def import_base(self, kvs: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        await self._check(checkpoint)
+        commit = Commit(max(base_revision, self.revision), compact=base_revision, imported=True)
+        for raw in kvs:
+            kv = kv_pb2.KeyValue.FromString(raw)
+            self._add(commit, key_version(kv, raw, 0))
+        await self._write(commit, checkpoint)
+
+    async def leases(self) -> Sequence[int]:
+        """See `ReplicaTarget`."""
+        return [lease_id(name) for name in self._engine.records(LEASES)]
+
+    async def import_leases(self, leases: Sequence[tuple[int, int, int]], checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`. What remains of a TTL is not kept: a server that opens the store starts it anew."""
+        await self._check(checkpoint)
+        meta: dict[bytes, bytes | None] = {lease_record(lease): encode_ttl(ttl) for lease, ttl, _ in leases}
+        await self._write(Commit(self.revision, meta=meta), checkpoint)
+
+    async def drop_leases(self, leases: Sequence[int], checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        await self._check(checkpoint)
+        meta: dict[bytes, bytes | None] = {lease_record(lease): None for lease in leases}
+        await self._write(Commit(self.revision, meta=meta), checkpoint)
+
+    async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        await self._check(checkpoint)
+        commit = Commit(max(revision, self.revision))
+        newest: dict[bytes, KeyVersion] = {}
+        main = sub = 0
+        for raw in events:
+            kv = kv_pb2.Event.FromString(raw).kv
+            if kv.mod_revision <= self.revision:
+                continue
+            sub = sub + 1 if kv.mod_revision == main else 0
+            main = kv.mod_revision
+            if kv.version:
+                change = key_version(kv, kv.SerializeToString(), sub)
+            else:
+                change = tombstone(kv.key, main, sub)
+            self._add(commit, change, newest)
+        await self._write(commit, checkpoint)
+
+    async def reset(self, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`. A crash between the removal and the new checkpoint leaves an empty directory."""
+        await self._check(checkpoint)
+        self._engine.close()
+        Engine.destroy(self._directory)
+        self._engine = Engine.open(self._directory)
+        await self._write(Commit(self.revision), checkpoint)
+
+    async def close(self) -> None:
+        """See `ReplicaTarget`."""
+        self._engine.close()
+
+    def _add(self, commit: Commit, change: KeyVersion, newest: dict[bytes, KeyVersion] | None = None) -> None:
+        before = None if newest is None else newest.get(change.key)
+        before = before or self._engine.get(change.key)
+        commit.changes.append(change)
+        commit.before.append(before if before is not None and before.version else None)
+        if newest is not None:
+            newest[change.key] = change
+
+    async def _check(self, checkpoint: Checkpoint) -> None:
+        stored = await self.checkpoint()
+        if stored is None or stored.epoch != checkpoint.epoch or stored.run != checkpoint.run:
+            raise Fenced("another migration has taken over this directory")
+
+    async def _write(self, commit: Commit, checkpoint: Checkpoint) -> None:
+        commit.meta[CHECKPOINT] = encode_checkpoint(checkpoint)
+        prepared = self._engine.encode(commit)
+        await asyncio.to_thread(self._engine.write, prepared)
+        self._engine.publish(commit, prepared)
+
+
+def key_version(kv: kv_pb2.KeyValue, raw: bytes, sub: int) -> KeyVersion:
+    """The version that a KeyValue, marshalled as `raw`, describes."""
+    return KeyVersion(kv.key, kv.create_revision, kv.mod_revision, kv.version, kv.lease, raw, sub)
