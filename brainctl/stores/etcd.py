@@ -1,0 +1,217 @@
+"""A real etcd, or anything that speaks its API, as a Store.
+
+Reads go to another endpoint when one cannot be reached. A write is sent once: when it fails after it was sent,
+nobody knows whether it happened, and UnknownOutcome says so.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from brainctl.errors import ApiError, BrainctlError, Code, ConnectionFailed
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.channel import Connection
+from brainctl.stores.outcome import WRITES, failure
+from brainctl.stores.target import EtcdTarget
+
+Reply = TypeVar("Reply", bound=Message)
+
+_BAD_TOKEN = "etcdserver: invalid auth token"  # noqa: S105 - the text of an error
+_Metadata = tuple[tuple[str, str], ...]
+
+
+class EtcdStore:
+    """The API of an etcd cluster over gRPC. Connects when first used; the loop that uses it must close it."""
+
+    def __init__(self, target: EtcdTarget) -> None:
+        self.target = target
+        self._connections = [Connection(endpoint, target) for endpoint in target.endpoints]
+        self._turn = 0
+        self._token = target.token
+
+    @property
+    def url(self) -> str:
+        """See `Store`."""
+        return "etcd://" + ",".join(endpoint.partition("://")[2] or endpoint for endpoint in self.target.endpoints)
+
+    async def call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
+        """See `Store`."""
+        try:
+            return await self._attempt(method, request, reply)
+        except ApiError as error:
+            if error.status.message != _BAD_TOKEN or not self.target.user:
+                raise
+            self._token = ""  # a restarted server has forgotten it, and has refused the call unseen
+            return await self._attempt(method, request, reply)
+
+    async def range(self, request: pb.RangeRequest) -> pb.RangeResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/Range", request, pb.RangeResponse)
+
+    async def put(self, request: pb.PutRequest) -> pb.PutResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/Put", request, pb.PutResponse)
+
+    async def delete_range(self, request: pb.DeleteRangeRequest) -> pb.DeleteRangeResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/DeleteRange", request, pb.DeleteRangeResponse)
+
+    async def txn(self, request: pb.TxnRequest) -> pb.TxnResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/Txn", request, pb.TxnResponse)
+
+    async def compact(self, request: pb.CompactionRequest) -> pb.CompactionResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.KV/Compact", request, pb.CompactionResponse)
+
+    async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
+        """See `Store`. The server is asked to end the stream when it has lost its leader."""
+        method = "/etcdserverpb.Watch/Watch"
+        channel, metadata = await self._ready()
+        stream: AsyncIterable[pb.WatchResponse] = channel.stream_stream(
+            method,
+            request_serializer=pb.WatchRequest.SerializeToString,
+            response_deserializer=pb.WatchResponse.FromString,
+        )(requests, metadata=(*metadata, ("hasleader", "true")))
+        async for response in self._responses(method, stream):
+            yield response
+
+    async def lease_grant(self, request: pb.LeaseGrantRequest) -> pb.LeaseGrantResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Lease/LeaseGrant", request, pb.LeaseGrantResponse)
+
+    async def lease_revoke(self, request: pb.LeaseRevokeRequest) -> pb.LeaseRevokeResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Lease/LeaseRevoke", request, pb.LeaseRevokeResponse)
+
+    async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
+        """See `Store`."""
+        method = "/etcdserverpb.Lease/LeaseKeepAlive"
+        channel, metadata = await self._ready()
+        stream: AsyncIterable[pb.LeaseKeepAliveResponse] = channel.stream_stream(
+            method,
+            request_serializer=pb.LeaseKeepAliveRequest.SerializeToString,
+            response_deserializer=pb.LeaseKeepAliveResponse.FromString,
+        )(_once(pb.LeaseKeepAliveRequest(ID=lease)), metadata=metadata, timeout=self.target.command_timeout)
+        async for response in self._responses(method, stream):
+            return response
+        raise ConnectionFailed(f"{self._endpoint}: the server ended LeaseKeepAlive without an answer")
+
+    async def lease_time_to_live(self, request: pb.LeaseTimeToLiveRequest) -> pb.LeaseTimeToLiveResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Lease/LeaseTimeToLive", request, pb.LeaseTimeToLiveResponse)
+
+    async def leases(self) -> pb.LeaseLeasesResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Lease/LeaseLeases", pb.LeaseLeasesRequest(), pb.LeaseLeasesResponse)
+
+    async def status(self) -> pb.StatusResponse:
+        """See `Store`."""
+        return await self.call("/etcdserverpb.Maintenance/Status", pb.StatusRequest(), pb.StatusResponse)
+
+    async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
+        """See `Store`. There is no time limit."""
+        method = "/etcdserverpb.Maintenance/Snapshot"
+        async for response in self._stream(method, pb.SnapshotRequest(), pb.SnapshotResponse.FromString):
+            yield response
+
+    async def range_stream(self, request: pb.RangeRequest) -> AsyncIterator[pb.RangeResponse]:
+        """KV.RangeStream: the parts of a range, in order (etcd 3.7 and newer)."""
+        method = "/etcdserverpb.KV/RangeStream"
+        async for response in self._stream(method, request, pb.RangeStreamResponse.FromString):
+            yield response.range_response
+
+    async def close(self) -> None:
+        """See `Store`."""
+        for connection in self._connections:
+            await connection.drop()
+
+    @property
+    def _endpoint(self) -> str:
+        return self._connections[self._turn].endpoint
+
+    async def _attempt(self, method: str, request: Message, reply: type[Reply]) -> Reply:
+        """One write, or as many reads as there are endpoints."""
+        for _ in range(len(self._connections) - 1):
+            try:
+                return await self._send(method, request, reply)
+            except ConnectionFailed:
+                if method in WRITES:
+                    raise
+                self._turn = (self._turn + 1) % len(self._connections)
+        return await self._send(method, request, reply)
+
+    async def _send(self, method: str, request: Message, reply: type[Reply]) -> Reply:
+        channel, metadata = await self._ready()
+        stub: Callable[..., grpc.aio.UnaryUnaryCall[Message, Reply]] = channel.unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=reply.FromString,
+        )
+        try:
+            return await stub(request, metadata=metadata, timeout=self.target.command_timeout)
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(method, error) from None
+
+    async def _stream(
+        self, method: str, request: Message, deserialize: Callable[[bytes], Reply]
+    ) -> AsyncIterator[Reply]:
+        channel, metadata = await self._ready()
+        stream: AsyncIterable[Reply] = channel.unary_stream(
+            method, request_serializer=type(request).SerializeToString, response_deserializer=deserialize
+        )(request, metadata=metadata)
+        async for response in self._responses(method, stream):
+            yield response
+
+    async def _responses(self, method: str, stream: AsyncIterable[Reply]) -> AsyncIterator[Reply]:
+        try:
+            async for response in stream:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(method, error) from None
+
+    def _failure(self, method: str, error: grpc.aio.AioRpcError) -> BrainctlError:
+        code = Code[error.code().name]
+        return failure(method, self._endpoint, code, error.details() or code.name, self.target.command_timeout)
+
+    async def _ready(self) -> tuple[grpc.aio.Channel, _Metadata]:
+        """A connected channel to the first endpoint that can be reached, starting with the last used, and what
+        shows who we are. Nothing has been sent of a call when this raises ConnectionFailed.
+        """
+        failures = []
+        for _ in self._connections:
+            try:
+                channel = await self._connections[self._turn].dial()
+            except ConnectionFailed as error:
+                failures.append(str(error))
+                self._turn = (self._turn + 1) % len(self._connections)
+            else:
+                return channel, await self._identity(channel)
+        raise ConnectionFailed("; ".join(failures))
+
+    async def _identity(self, channel: grpc.aio.Channel) -> _Metadata:
+        if not self._token and self.target.user:
+            self._token = await self._authenticate(channel)
+        return (("token", self._token),) if self._token else ()
+
+    async def _authenticate(self, channel: grpc.aio.Channel) -> str:
+        method = "/etcdserverpb.Auth/Authenticate"
+        request = pb.AuthenticateRequest(name=self.target.user, password=self.target.password)
+        stub: Callable[..., grpc.aio.UnaryUnaryCall[Message, pb.AuthenticateResponse]] = channel.unary_unary(
+            method,
+            request_serializer=pb.AuthenticateRequest.SerializeToString,
+            response_deserializer=pb.AuthenticateResponse.FromString,
+        )
+        try:
+            return (await stub(request, timeout=self.target.command_timeout)).token
+        except grpc.aio.AioRpcError as error:
+            if error.details() == "etcdserver: authentication is not enabled":
+                return ""
+            raise self._failure(method, error) from None
+
+
+async def _once(request: pb.LeaseKeepAliveRequest) -> AsyncIterator[pb.LeaseKeepAliveRequest]:
+    yield request
