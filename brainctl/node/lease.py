@@ -1,8 +1,6 @@
 """The Lease service: grants and revokes are writes; keeping alive is not, and time to live is a look.
 
-A revoke needs to know the keys of its lease before it is evaluated, because a store over a network loads them first.
-They are named in the request that is submitted; when others were attached until it is evaluated, it is refused
-privately and submitted anew.
+Which keys hang on leases is found beside the requests after a store was opened; until then revokes wait.
 """
 
 import logging
@@ -36,10 +34,6 @@ RETRY_SECONDS = 1.0
 """How long to wait after the medium could not be read."""
 RECOVER_KEYS = 5000
 """How many keys one step of finding attached keys looks at."""
-
-
-class _KeysMoved(BrainctlError):
-    """Keys were attached to a lease between the submission of its revoke and its evaluation."""
 
 
 class LeaseService:
@@ -144,25 +138,11 @@ class LeaseService:
         if self.lessor.recovering:
             self._when_recovered.append(partial(self._revoke, lease, reply))
             return
-        keys = self.lessor.attached(lease)
+        self._medium.submit(self._evaluate_revoke, pb.LeaseRevokeRequest(ID=lease), reply)
 
-        def evaluate(batch: Batch, request: pb.TxnRequest) -> bytes:
-            del request
-            durable = self.lessor.attached(lease)
-            if not durable <= keys:
-                raise _KeysMoved
-            revoke(batch, lease, durable)
-            return batch.header(batch.revision)
-
-        def settle(answer: bytes | BrainctlError) -> None:
-            if isinstance(answer, _KeysMoved):
-                self._revoke(lease, reply)
-            else:
-                reply(answer)
-
-        # Comparing the keys is a way to say that their current versions are needed.
-        footprint = pb.TxnRequest(compare=[pb.Compare(key=key) for key in sorted(keys)])
-        self._medium.submit(evaluate, footprint, settle)
+    def _evaluate_revoke(self, batch: Batch, request: pb.LeaseRevokeRequest) -> bytes:
+        revoke(batch, request.ID, self.lessor.attached(request.ID))
+        return batch.header(batch.revision)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -224,5 +204,5 @@ def _lease_response(header: bytes, lease: int, ttl: int) -> bytes:
 
 
 def _expired(lease: int, answer: bytes | BrainctlError) -> None:
-    if isinstance(answer, BrainctlError):
-        _log.warning("lease %016x has expired and could not be revoked yet: %s", lease, answer)
+    if isinstance(answer, BrainctlError):  # tried again after a while; whether that is trouble, the medium says
+        _log.debug("lease %016x has expired and could not be revoked: %s", lease, answer)
