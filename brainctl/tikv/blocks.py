@@ -1,0 +1,58 @@
+"""Blocks of the revision log, which never change once written, kept in memory while they are of use."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from brainctl.tikv.client import Reader, unique
+from brainctl.tikv.keys import Layout
+from brainctl.tikv.stored import Stored, unpack_block
+
+CACHED_BYTES = 32 << 20
+
+
+class Blocks:
+    """The blocks read or written last, by position."""
+
+    def __init__(self, layout: Layout, limit: int = CACHED_BYTES) -> None:
+        self._layout = layout
+        self._limit = limit
+        self._known: OrderedDict[bytes, tuple[int, list[Stored]]] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, place: bytes, value: bytes) -> list[Stored]:
+        """Unpack a block, and remember it; StoreDamaged."""
+        known = self._known.get(place)
+        if known is not None:
+            self._known.move_to_end(place)
+            return known[1]
+        changes = unpack_block(value)
+        self._known[place] = (len(value), changes)
+        self._bytes += len(value)
+        while self._bytes > self._limit:
+            _, (size, _) = self._known.popitem(last=False)
+            self._bytes -= size
+        return changes
+
+    def clear(self) -> None:
+        """Forget all: the store was started over."""
+        self._known.clear()
+        self._bytes = 0
+
+    async def load(self, reader: Reader, places: Iterable[bytes]) -> dict[bytes, list[Stored]]:
+        """Those of the blocks that exist, by position; StoreDamaged."""
+        found: dict[bytes, list[Stored]] = {}
+        missing = []
+        for place in unique(places):
+            known = self._known.get(place)
+            if known is None:
+                missing.append(place)
+            else:
+                self._known.move_to_end(place)
+                found[place] = known[1]
+        if missing:
+            values = await reader.get([self._layout.block(place) for place in missing])
+            for place in missing:
+                value = values.get(self._layout.block(place))
+                if value is not None:
+                    found[place] = self.add(place, value)
+        return found

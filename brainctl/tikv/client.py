@@ -1,0 +1,248 @@
+"""The `tikv-client` package behind types, with its traps closed. Nothing else imports the package.
+
+* Its exceptions are translated (`errors`). Locks that a dead writer left are waited for until they run out.
+* Its stream of timestamps does not survive a lost connection to the Placement Driver: the client connects anew.
+* Replies above 4 MiB fail: pages adapt to the size of what they hold, and large requests are halved.
+* A transaction keeps its writes here until it commits: each call into the package costs about 50 us when it is awaited
+  by itself, so they are handed over together.
+* A commit is never cancelled and never rolled back while its outcome is unknown.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from tikv_client.asynchronous import TransactionClient
+
+from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, translate
+
+Result = TypeVar("Result")
+Pair = tuple[bytes, bytes]
+
+PATIENCE = 8.0
+"""Seconds for which a read waits for locks and for TiKV to come back; a dead writer's locks last about three."""
+PAUSE = 0.05
+"""Seconds between two attempts."""
+SETTLE_DOWN = 0.2
+"""Seconds that the package's background tasks get before the interpreter may end."""
+FIRST_PAGE = 64
+LARGEST_PAGE = 8192
+PAGE_BYTES = 1 << 20
+LARGEST_GET = 1024
+"""Keys asked for in one request."""
+HANDED_OVER = 256
+"""Writes handed to the package at a time."""
+
+_commits: set["asyncio.Task[None]"] = set()
+"""Commits on their way, so that none is collected before it ends."""
+
+
+class Reader(Protocol):
+    """Reads of one consistent state: a snapshot, or a transaction."""
+
+    async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those keys that exist."""
+
+    def scan(self, start: bytes, end: bytes, limit: int = 0) -> AsyncIterator[list[Pair]]:
+        """Pages of the pairs of a range in key order, `limit` pairs in all when that is not 0."""
+
+    async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
+        """The keys of a range in order, at most `limit` when that is not 0."""
+
+    async def count(self, start: bytes, end: bytes) -> int:
+        """How many keys a range has."""
+
+
+class _Reads:
+    """`Reader` over a snapshot or transaction of the package, which have the same methods."""
+
+    def __init__(self, inner: Any) -> None:  # noqa: ANN401 - the package has no types
+        self._inner = inner
+
+    async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """See `Reader`."""
+        found: dict[bytes, bytes] = {}
+        todo = [keys[at : at + LARGEST_GET] for at in range(0, len(keys), LARGEST_GET)]
+        while todo:
+            part = todo.pop()
+            try:
+                found.update(await _patiently(self._inner.batch_get, list(part)))
+            except TikvFailed as error:
+                if error.failure is not Failure.REPLY_TOO_LARGE or len(part) == 1:
+                    raise
+                half = len(part) // 2
+                todo += [part[:half], part[half:]]
+        return found
+
+    async def scan(self, start: bytes, end: bytes, limit: int = 0) -> AsyncIterator[list[Pair]]:
+        """See `Reader`."""
+        page, left = FIRST_PAGE, limit
+        while start < end:
+            size = min(page, left) if limit else page
+            try:
+                pairs: list[Pair] = await _patiently(self._inner.scan, start, end, size)
+            except TikvFailed as error:
+                if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
+                    raise
+                page = size // 2
+                continue
+            if pairs:
+                yield pairs
+            left -= len(pairs)
+            if len(pairs) < size or (limit and left <= 0):
+                return
+            start = pairs[-1][0] + b"\0"
+            weight = sum(len(key) + len(value) for key, value in pairs) // len(pairs)
+            page = min(LARGEST_PAGE, page * 4, max(1, PAGE_BYTES // max(weight, 1)))
+
+    async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
+        """See `Reader`."""
+        found: list[bytes] = []
+        async for page in self._key_pages(start, end):
+            found += page
+            if limit and len(found) >= limit:
+                return found[:limit]
+        return found
+
+    async def count(self, start: bytes, end: bytes) -> int:
+        """See `Reader`."""
+        return sum([len(page) async for page in self._key_pages(start, end)])
+
+    async def _key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
+        # Of keys at their longest a page of this many stays below the limit of a reply.
+        size = 512
+        while start < end:
+            page: list[bytes] = await _patiently(self._inner.scan_keys, start, end, size)
+            yield page
+            if len(page) < size:
+                return
+            start = page[-1] + b"\0"
+            size = min(LARGEST_PAGE, size * 4, PAGE_BYTES // (sum(map(len, page)) // len(page)))
+
+
+class Snapshot(_Reads):
+    """Reads at one timestamp."""
+
+
+class Transaction(_Reads):
+    """Reads at the timestamp of its beginning, and writes that happen together or not at all."""
+
+    async def commit(self, writes: Mapping[bytes, bytes | None]) -> None:
+        """Write values, and delete the keys whose value is None. TikvFailed: unless its failure is one of NOT_WRITTEN
+        the writes may have happened or, for as long as the locks last, may still happen.
+
+        Once begun it runs to its end, also when the caller is cancelled.
+        """
+        task = asyncio.ensure_future(self._commit(list(writes.items())))
+        _commits.add(task)
+        task.add_done_callback(_commits.discard)
+        await asyncio.shield(task)
+
+    async def _commit(self, writes: list[tuple[bytes, bytes | None]]) -> None:
+        inner = self._inner
+        try:
+            for at in range(0, len(writes), HANDED_OVER):
+                handed = [
+                    inner.delete(key) if value is None else inner.put(key, value)
+                    for key, value in writes[at : at + HANDED_OVER]
+                ]
+                for future in handed:
+                    await future
+        except Exception as error:
+            await self.rollback()
+            raise translate(error) from error
+        try:
+            await inner.commit()
+        except Exception as error:
+            failed = translate(error)
+            if failed.failure in NOT_WRITTEN:
+                await self.rollback()
+            # The package keeps the locks alive while the transaction exists.
+            self._inner = None
+            raise failed from error
+
+    async def rollback(self) -> None:
+        """Let go of a transaction that is not to be committed; harmless after a commit."""
+        inner, self._inner = self._inner, None
+        if inner is None:
+            return
+        try:
+            await inner.rollback()
+        except Exception:  # noqa: BLE001 - what could not be rolled back runs out by itself
+            return
+
+
+class Client:
+    """A connection to a TiKV cluster."""
+
+    def __init__(self, endpoints: Sequence[str]) -> None:
+        """Of the Placement Driver: "host:port" each. Connects with the first use."""
+        self._endpoints = list(endpoints)
+        self._inner: Any = None
+        self._connecting = asyncio.Lock()
+
+    async def timestamp(self) -> int:
+        """A timestamp of the cluster's oracle: reads at it see every commit that was answered before this call."""
+        return int(await self._connected(lambda inner: inner.current_timestamp()))
+
+    async def snapshot(self, timestamp: int) -> Snapshot:
+        """The state at a timestamp that the oracle gave."""
+        inner = await self._connection()
+        return Snapshot(inner.snapshot(timestamp, False))
+
+    async def begin(self) -> Transaction:
+        """An optimistic transaction: it fails when a key that it writes was written by another since."""
+        begun: Any = await self._connected(lambda inner: inner.begin())
+        return Transaction(begun)
+
+    async def close(self) -> None:
+        """Let go of the connection, and let the package's tasks end."""
+        if self._inner is not None:
+            self._inner = None
+            await asyncio.sleep(SETTLE_DOWN)
+
+    async def _connection(self) -> Any:  # noqa: ANN401 - the package has no types
+        async with self._connecting:
+            if self._inner is None:
+                try:
+                    self._inner = await TransactionClient.connect(self._endpoints)
+                except Exception as error:
+                    raise translate(error) from error
+            return self._inner
+
+    async def _connected(self, call: Callable[[Any], Awaitable[Result]]) -> Result:
+        """Make a call that needs the Placement Driver, over a new connection when the one at hand is lost."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            inner: Any = None
+            try:
+                inner = await self._connection()
+                return await call(inner)
+            except TikvFailed as error:
+                failed = error
+            except Exception as error:  # noqa: BLE001 - the package raises nothing more exact
+                failed = translate(error)
+                if self._inner is inner:
+                    self._inner = None
+            if asyncio.get_running_loop().time() > deadline:
+                raise failed
+            await asyncio.sleep(PAUSE)
+
+
+async def _patiently(call: Callable[..., Awaitable[Any]], *args: object) -> Any:  # noqa: ANN401 - as the package
+    """Repeat a read while locks stand in its way or TiKV is away."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        try:
+            return await call(*args)
+        except Exception as error:
+            failed = translate(error)
+            waits = failed.failure in (Failure.LOCKED, Failure.UNAVAILABLE)
+            if not waits or asyncio.get_running_loop().time() > deadline:
+                raise failed from error
+        await asyncio.sleep(PAUSE)
+
+
+def unique(keys: Iterable[bytes]) -> list[bytes]:
+    """Keys in order of appearance, each once."""
+    return list(dict.fromkeys(keys))

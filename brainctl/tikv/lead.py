@@ -1,0 +1,142 @@
+"""The right to write to a store on TiKV, and the only way in which its head moves.
+
+Every commit of the writer reads the head, checks that it is the one that this writer left, and rewrites it in the
+same transaction; so of two writers at most one can commit, and the other learns it with its next commit. A take-over
+raises the epoch in the head. A commit whose outcome the client cannot tell is settled by reading the head back: it
+carries the number of the last commit. Where a later writer has already taken over, the record of its take-over says
+which commit of the epoch before was the last.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from brainctl.errors import Fenced, StoreInUse
+from brainctl.tikv.blocks import Blocks
+from brainctl.tikv.client import PAUSE, Client, Transaction
+from brainctl.tikv.errors import Failure, TikvFailed
+from brainctl.tikv.keys import LANES, Layout
+from brainctl.tikv.stored import Head
+from brainctl.tikv.view import StateView
+
+LEASE_MS = 5_000
+"""How long a writer that is not heard of keeps the lead against those who wait for it."""
+RENEW_SECONDS = 1.0
+"""How often a writer says that it is alive."""
+KEPT_EPOCHS = 64
+"""Take-overs of which the record is kept."""
+
+
+class NotWritten(TikvFailed):
+    """A commit wrote nothing, for certain."""
+
+
+class Lead:
+    """A writer of a store. One commit at a time."""
+
+    def __init__(self, client: Client, layout: Layout, blocks: Blocks) -> None:
+        self.client = client
+        self.layout = layout
+        self.blocks = blocks
+        self.head = Head()
+        self._renewed = float("-inf")
+
+    async def acquire(self, *, force: bool) -> None:
+        """Take the lead; its last holder is fenced. Without `force`: StoreInUse while a living writer holds it."""
+        while True:
+            transaction = await self.client.begin()
+            try:
+                values = await transaction.get([self.layout.head])
+                old = Head.unpack(values.get(self.layout.head))
+                now = await self._now()
+                if old.expires > now and not force:
+                    raise StoreInUse(f"another process writes to the store {self.layout.prefix!r} on TiKV")
+                head = old._replace(epoch=old.epoch + 1, sequence=old.sequence + 1, expires=now + LEASE_MS)
+                await transaction.commit(self._take_over(old, head))
+            except TikvFailed as error:
+                if error.failure in (Failure.UNAVAILABLE, Failure.TOO_LARGE):
+                    raise
+                # Whatever became of it, a take-over can be repeated: it only has to be the last one.
+                await asyncio.sleep(PAUSE)
+            else:
+                self.head = head
+                return
+            finally:
+                await transaction.rollback()
+
+    def _take_over(self, old: Head, head: Head) -> dict[bytes, bytes | None]:
+        layout = self.layout
+        writes: dict[bytes, bytes | None] = {layout.lane(number): head.epoch.to_bytes(8) for number in range(LANES)}
+        writes[layout.head] = head.pack()
+        writes[layout.epoch(head.epoch)] = old.sequence.to_bytes(8)
+        if head.epoch > KEPT_EPOCHS:
+            writes[layout.epoch(head.epoch - KEPT_EPOCHS)] = None
+        return writes
+
+    async def begin(self) -> StateView:
+        """The state to base a commit on; its reader is the transaction to write it with. Fenced; TikvFailed."""
+        transaction = await self.client.begin()
+        try:
+            values = await transaction.get([self.layout.head])
+            head = Head.unpack(values.get(self.layout.head))
+        except BaseException:
+            await transaction.rollback()
+            raise
+        if head != self.head:
+            await transaction.rollback()
+            raise Fenced(f"another process has taken over the store {self.layout.prefix!r} on TiKV")
+        return StateView(self.layout, transaction, head, self.blocks)
+
+    async def next_head(self, **changes: int) -> Head:
+        """The head that the next commit is to leave; it prolongs the lead when that is due."""
+        now = asyncio.get_running_loop().time()
+        expires = self.head.expires
+        if now > self._renewed + RENEW_SECONDS:
+            expires = await self._now() + LEASE_MS
+            self._renewed = now
+        return self.head._replace(sequence=self.head.sequence + 1, expires=expires, **changes)
+
+    async def commit(self, transaction: Transaction, writes: Mapping[bytes, bytes | None], head: Head) -> None:
+        """Make writes durable together with the new head. Returns when they are; NotWritten when they never will be;
+        Fenced when another writer took over first. While TiKV cannot say which, this waits.
+        """
+        try:
+            await transaction.commit({**writes, self.layout.head: head.pack()})
+        except TikvFailed as error:
+            if not await self._happened(head):
+                raise NotWritten(error.failure, str(error)) from error
+        self.head = head
+
+    async def release(self) -> None:
+        """Let others take the lead without waiting; Fenced, TikvFailed."""
+        view = await self.begin()
+        head = self.head._replace(sequence=self.head.sequence + 1, expires=0)
+        await self.commit(transaction_of(view), {}, head)
+
+    async def _happened(self, tried: Head) -> bool:
+        """Whether the commit that was to leave this head did; Fenced when it did not and another writer leads."""
+        layout = self.layout
+        heir = layout.epoch(tried.epoch + 1)
+        while True:
+            try:
+                snapshot = await self.client.snapshot(await self.client.timestamp())
+                # To read the head is to wait for the locks of the commit, or to end them.
+                values = await snapshot.get([layout.head, heir])
+            except TikvFailed:
+                await asyncio.sleep(PAUSE)
+                continue
+            head = Head.unpack(values.get(layout.head))
+            if head.epoch == tried.epoch:
+                return head.sequence == tried.sequence
+            if int.from_bytes(values.get(heir, b"")) == tried.sequence:
+                return True
+            raise Fenced(f"another process has taken over the store {layout.prefix!r} on TiKV")
+
+    async def _now(self) -> int:
+        """Milliseconds on the cluster's clock."""
+        return await self.client.timestamp() >> 18
+
+
+def transaction_of(view: StateView) -> Transaction:
+    """The transaction that a view made by `Lead.begin` reads from."""
+    assert isinstance(view.reader, Transaction)
+    return view.reader

@@ -1,0 +1,269 @@
+"""A store on TiKV as a medium of a node.
+
+One process at a time writes: the holder of the lead (`lead`). Any process reads, at a timestamp of its own, and sees
+what is durable. A process that does not write follows the log of the one that does, so that its watches deliver what
+happens there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from enum import Enum
+from typing import Any
+
+from google.protobuf.message import Message
+
+from brainctl.errors import STOPPED, TIMEOUT, ApiError, BrainctlError, Fenced
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.header import Header
+from brainctl.mvcc.ranges import bounds
+from brainctl.tikv.answers import answer_range, answer_reads
+from brainctl.tikv.blocks import Blocks
+from brainctl.tikv.client import Client
+from brainctl.tikv.encode import Writes
+from brainctl.tikv.errors import TikvFailed
+from brainctl.tikv.group import Reply, Write
+from brainctl.tikv.keys import Layout
+from brainctl.tikv.lead import Lead
+from brainctl.tikv.live import LiveView
+from brainctl.tikv.reads import Reads
+from brainctl.tikv.reclaim import reclaim
+from brainctl.tikv.shown import Shown
+from brainctl.tikv.view import StateView
+from brainctl.tikv.writer import Writer
+
+_log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 2.0
+FOLLOW_SECONDS = 0.05
+"""How often a process that does not write looks for what another wrote."""
+
+
+class Role(Enum):
+    """Whether a process writes."""
+
+    LEADER = "takes the lead when it opens the store, and fences whoever had it"
+    ON_DEMAND = "takes the lead with its first write, unless a living process holds it"
+    FOLLOWER = "never writes"
+
+
+class TikvMedium:
+    """A `Medium` over TiKV; made by `open_medium`."""
+
+    def __init__(self, client: Client, layout: Layout, role: Role) -> None:
+        self.on_failure: Callable[[BrainctlError], None] | None = None
+        """Called when this process was fenced."""
+        self._client = client
+        self._role = role
+        blocks = Blocks(layout)
+        self._reads = Reads(client, layout, blocks)
+        self._shown = Shown()
+        self.writer = Writer(Lead(client, layout, blocks), self._shown, self._reads)
+        self.view = LiveView(self._shown, self._reads)
+        self._closed = False
+        self._reclaimed = asyncio.Event()
+        self._reclaimed.set()
+        self._answers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._writing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Read the state, and take the lead if that is the role; TikvFailed."""
+        await self._shown.load(await self._reads.state())
+        if self._role is Role.LEADER:
+            await self.writer.acquire(force=True)
+        self.writer.identify()
+        self._shown.observers.append(self._notice)
+        self._writing = asyncio.ensure_future(self.writer.run())
+        self.spawn(self._keep_up())
+        self._start_reclaim()
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    @property
+    def header(self) -> Header:
+        """See `Medium`. The ids are 0 in a store that was never written."""
+        return self.writer.header
+
+    @property
+    def revision(self) -> int:
+        """The newest durable revision that this process has shown."""
+        return self._shown.head.revision
+
+    @property
+    def compacted(self) -> int:
+        """The compacted revision."""
+        return self._shown.head.compacted
+
+    @property
+    def size(self) -> int:
+        """0: TiKV does not tell what a range of keys takes up."""
+        return 0
+
+    @property
+    def size_in_use(self) -> int:
+        """0, as `size`."""
+        return 0
+
+    @property
+    def failure(self) -> BrainctlError | None:
+        """Why this process does not write any more, None while it may."""
+        return self.writer.fenced
+
+    def record(self, name: bytes) -> bytes | None:
+        """A small record."""
+        return self._shown.records.get(name)
+
+    def records(self, prefix: bytes) -> dict[bytes, bytes]:
+        """Small records by prefix."""
+        return {name: value for name, value in self._shown.records.items() if name.startswith(prefix)}
+
+    # -- requests -------------------------------------------------------------------------------------------------
+
+    def range(self, request: pb.RangeRequest, reply: Reply) -> None:
+        """Answer from the state at a timestamp not before this call."""
+        self._answer(self._range(request), reply)
+
+    async def _range(self, request: pb.RangeRequest) -> bytes:
+        start, end = bounds(request.key, request.range_end)
+        state = await self._reads.state([start] if end == start + b"\0" else [])
+        return await answer_range(state, request, self.header(state.revision))
+
+    def read(self, request: pb.TxnRequest, reply: Reply) -> None:
+        """Answer from the state at a timestamp not before this call."""
+        self._answer(self._read(request), reply)
+
+    async def _read(self, request: pb.TxnRequest) -> bytes:
+        return await answer_reads(await self._reads.state(), request, self.record, self.header)
+
+    def _answer(self, work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
+        if self._closed:
+            work.close()
+            reply(ApiError(STOPPED))
+            return
+        task = asyncio.ensure_future(_reply_with(work, reply))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    def submit(self, evaluate: Callable[[Batch, Any], bytes], request: Message, reply: Reply) -> None:
+        """Queue a write for the next group commit."""
+        if self._role is Role.FOLLOWER:
+            reply(Fenced("this process only reads the store on TiKV; writes go to the one that leads"))
+        else:
+            self.writer.submit(Write(evaluate, request, reply))
+
+    def subscribe(self, observer: Callable[[Commit], None]) -> None:
+        """See `Medium`."""
+        self._shown.observers.append(observer)
+
+    # -- background -----------------------------------------------------------------------------------------------
+
+    async def _keep_up(self) -> None:
+        """As the leader, say so from time to time; otherwise follow whoever leads."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS if self.writer.leads else FOLLOW_SECONDS)
+            try:
+                if self.writer.leads:
+                    await self.writer.edit(_nothing, 0)
+                else:
+                    async with self.writer.busy:
+                        await self._shown.catch_up(await self._reads.state())
+            except Fenced as error:
+                self._step_down(error)
+            except BrainctlError as error:
+                _log.warning("%s", error)
+
+    def _step_down(self, error: Fenced) -> None:
+        self.writer.step_down(error)
+        if self.on_failure is not None:
+            self.on_failure(error)
+
+    def _notice(self, commit: Commit) -> None:
+        if commit.compact:
+            self._start_reclaim()
+
+    def _start_reclaim(self) -> None:
+        if self.writer.leads and self._reclaimed.is_set():
+            self._reclaimed.clear()
+            self.spawn(self._reclaim())
+
+    async def _reclaim(self) -> None:
+        try:
+            while self.writer.leads and self._shown.head.reclaimed < self._shown.head.compacted:
+                await reclaim(await self._reads.state(), self.writer.edit)
+        except Fenced as error:
+            self._step_down(error)
+        except TikvFailed as error:
+            _log.warning("reclaiming goes on after the next compaction: %s", error)
+        finally:
+            self._reclaimed.set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """See `Medium`."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
+        """See `Medium`."""
+        if self._closed:
+            return
+
+        def run() -> None:
+            self._timers.discard(handle)
+            action()
+
+        handle = asyncio.get_running_loop().call_later(seconds, run)
+        self._timers.add(handle)
+
+    async def defragment(self) -> None:
+        """Wait until the garbage of compactions is gone; TiKV gives the space back by itself."""
+        await self._reclaimed.wait()
+
+    async def close(self) -> None:
+        """Finish what is queued, leave the lead to others, and let go of the connection."""
+        self._closed = True
+        for timer in self._timers:
+            timer.cancel()
+        self.writer.finish()
+        if self._writing is not None:
+            await self._writing
+        await asyncio.gather(*self._answers)
+        async with self.writer.busy:
+            # Nothing that is cancelled here is in the middle of a commit.
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.writer.release()
+        await self._client.close()
+
+
+async def _nothing(_: StateView) -> Writes:
+    return {}
+
+
+async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
+    try:
+        answer: bytes | BrainctlError = await work
+    except TikvFailed as error:
+        _log.warning("%s", error)
+        answer = ApiError(TIMEOUT)
+    except BrainctlError as error:
+        answer = error
+    reply(answer)
+
+
+async def open_medium(endpoints: Sequence[str], prefix: str, role: Role) -> TikvMedium:
+    """Open the store under a prefix of a TiKV cluster; InvalidInput, TikvFailed, StoreDamaged."""
+    client = Client(endpoints)
+    medium = TikvMedium(client, Layout(prefix), role)
+    try:
+        await medium.open()
+    except BaseException:
+        await client.close()
+        raise
+    return medium

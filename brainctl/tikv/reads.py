@@ -1,0 +1,42 @@
+"""Reads of the newest state, which share timestamps: those of one turn of the event loop go to TiKV together."""
+
+import asyncio
+from collections.abc import Iterable
+
+from brainctl.tikv.blocks import Blocks
+from brainctl.tikv.client import Client
+from brainctl.tikv.keys import Layout
+from brainctl.tikv.stored import Head
+from brainctl.tikv.view import StateView
+
+
+class Reads:
+    """Gives out the state of a store at moments not before they were asked for."""
+
+    def __init__(self, client: Client, layout: Layout, blocks: Blocks) -> None:
+        self._client = client
+        self._layout = layout
+        self._blocks = blocks
+        self._next: asyncio.Task[StateView] | None = None
+        self._wanted: set[bytes] = set()
+        self._epoch = 0
+
+    async def state(self, keys: Iterable[bytes] = ()) -> StateView:
+        """The state at a timestamp taken after this call, with the live versions of `keys` loaded; TikvFailed."""
+        self._wanted.update(map(self._layout.live, keys))
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._fetch())
+        return await asyncio.shield(self._next)
+
+    async def _fetch(self) -> StateView:
+        # Requests that arrive from here on need a later timestamp.
+        self._next = None
+        wanted, self._wanted = [self._layout.head, *self._wanted], set()
+        snapshot = await self._client.snapshot(await self._client.timestamp())
+        values = await snapshot.get(wanted)
+        head = Head.unpack(values.get(self._layout.head))
+        if head.epoch != self._epoch:
+            # A take-over may have started the store over, and positions then come again.
+            self._blocks.clear()
+            self._epoch = head.epoch
+        return StateView(self._layout, snapshot, head, self._blocks, {key: values.get(key) for key in wanted})

@@ -1,0 +1,212 @@
+"""The writes of one process, in groups: those that arrive while a commit is under way form the next one."""
+
+import asyncio
+import logging
+import secrets
+
+from brainctl.errors import REQUEST_TOO_LARGE, STOPPED, TIMEOUT, ApiError, BrainctlError, Fenced, UnknownOutcome
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.header import Header
+from brainctl.tikv.encode import encode_commit
+from brainctl.tikv.errors import Failure, TikvFailed
+from brainctl.tikv.group import Evaluated, Write, evaluate_group, take_group
+from brainctl.tikv.lead import Lead, NotWritten, transaction_of
+from brainctl.tikv.loaded import Loaded
+from brainctl.tikv.reads import Reads
+from brainctl.tikv.reclaim import Edit
+from brainctl.tikv.shown import Shown
+from brainctl.tikv.view import StateView
+
+_log = logging.getLogger(__name__)
+
+IDENTITY = b"identity"
+"""The small record with cluster id and member id, 8 bytes each, big endian."""
+RAFT_TERM = 2
+SETTLE_SECONDS = 10.0
+"""After this long a write whose outcome TiKV does not tell is answered as unknown."""
+ATTEMPTS = 5
+"""How often a group is tried whose commit certainly wrote nothing."""
+
+
+class Writer:
+    """Queues writes, and commits them while this process holds the lead."""
+
+    def __init__(self, lead: Lead, shown: Shown, reads: Reads) -> None:
+        self.leads = False
+        """Whether this process holds the lead, as far as it knows."""
+        self.fenced: Fenced | None = None
+        """Why this process will never write again."""
+        self.header = Header(0, 0, RAFT_TERM)
+        self.settle_seconds = SETTLE_SECONDS
+        self.busy = asyncio.Lock()
+        """Held while a commit is under way."""
+        self._lead = lead
+        self._shown = shown
+        self._reads = reads
+        self._queue: list[Write] = []
+        self._arrived = asyncio.Event()
+        self._unsettled = False
+        self._closed = False
+
+    def submit(self, write: Write) -> None:
+        """Queue a write."""
+        if self._closed:
+            write.answer(ApiError(STOPPED))
+        elif self.fenced is not None:
+            write.answer(self.fenced)
+        elif self._unsettled:
+            write.answer(ApiError(TIMEOUT))
+        elif write.too_large:
+            write.answer(ApiError(REQUEST_TOO_LARGE))
+        else:
+            self._queue.append(write)
+            self._arrived.set()
+
+    async def run(self) -> None:
+        """Commit what is queued, until `finish`."""
+        while not self._closed or self._queue:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._queue:
+                group = take_group(self._queue)
+                try:
+                    async with self.busy:
+                        await self._write(group)
+                except Exception as error:  # noqa: BLE001 - whatever went wrong, those who wait are told
+                    self._refuse(group, error)
+
+    def finish(self) -> None:
+        """Take no more writes, and end `run` when those that wait are done."""
+        self._closed = True
+        self._arrived.set()
+
+    # -- the lead -------------------------------------------------------------------------------------------------
+
+    async def acquire(self, *, force: bool) -> None:
+        """Take the lead; without `force` StoreInUse while a living process holds it. TikvFailed."""
+        await self._lead.acquire(force=force)
+        await self._shown.catch_up(await self._reads.state())
+        self.leads = True
+        if IDENTITY not in self._shown.records:
+            ids = b"".join((secrets.randbits(63) | 1).to_bytes(8) for _ in range(2))
+            await self._commit_records({IDENTITY: ids})
+        self.identify()
+
+    def identify(self) -> None:
+        """Take the ids of the cluster and of this member from the store."""
+        ids = self._shown.records.get(IDENTITY, bytes(16))
+        self.header = Header(int.from_bytes(ids[:8]), int.from_bytes(ids[8:]), RAFT_TERM)
+
+    async def release(self) -> None:
+        """Let others take the lead at once."""
+        async with self.busy:
+            if not self.leads:
+                return
+            self.leads = False
+            try:
+                await self._lead.release()
+            except BrainctlError as error:
+                _log.warning("the lead was not given back: %s", error)
+
+    def step_down(self, error: Fenced) -> None:
+        """Never write again: another process does."""
+        if self.fenced is None:
+            _log.warning("%s", error)
+        self.leads = False
+        self.fenced = error
+        self._refuse_queue(error)
+
+    # -- commits --------------------------------------------------------------------------------------------------
+
+    async def edit(self, edit: Edit, reclaimed: int) -> None:
+        """Make a commit of the store's own, between two groups; does nothing without the lead. Fenced, TikvFailed."""
+        async with self.busy:
+            if not self.leads:
+                return
+            view = await self._lead.begin()
+            try:
+                writes = await edit(view)
+                head = await self._lead.next_head(reclaimed=reclaimed or view.head.reclaimed)
+                await self._lead.commit(transaction_of(view), writes, head)
+            finally:
+                await transaction_of(view).rollback()
+            self._shown.head = head
+
+    async def _commit_records(self, records: dict[bytes, bytes]) -> None:
+        view = await self._lead.begin()
+        try:
+            evaluated = Evaluated([], [], Commit(view.revision, meta=dict(records)), Loaded(view))
+            await self._commit(view, evaluated)
+        finally:
+            await transaction_of(view).rollback()
+
+    async def _write(self, group: list[Write]) -> None:
+        if not self.leads:
+            await self.acquire(force=False)
+        for attempt in range(1, ATTEMPTS + 1):
+            view = await self._lead.begin()
+            try:
+                evaluated = await evaluate_group(group, view, self._shown.records.get, self.header)
+                await self._commit(view, evaluated)
+            except NotWritten as error:
+                if attempt == ATTEMPTS or error.failure is Failure.TOO_LARGE or group[0].answered:
+                    raise
+                continue
+            finally:
+                await transaction_of(view).rollback()
+            self._queue[:0] = group[len(evaluated.writes) :]
+            for write, answer in zip(evaluated.writes, evaluated.answers, strict=True):
+                write.answer(answer)
+            return
+
+    async def _commit(self, view: StateView, evaluated: Evaluated) -> None:
+        """Make a group durable and show it; Fenced, NotWritten."""
+        commit = evaluated.commit
+        if not (commit.changes or commit.meta or commit.compact):
+            return
+        encoded = encode_commit(view.layout, commit, evaluated.loaded.newest, view.compacted)
+        head = await self._lead.next_head(
+            revision=commit.revision,
+            compacted=max(commit.compact, view.compacted),
+            records=view.head.sequence + 1 if commit.meta else view.head.records,
+        )
+        task = asyncio.ensure_future(self._lead.commit(transaction_of(view), encoded.writes, head))
+        done, _ = await asyncio.wait({task}, timeout=self.settle_seconds)
+        if not done:
+            self._give_up_waiting(evaluated.writes)
+        try:
+            await task
+        finally:
+            self._unsettled = False
+        for place, value in encoded.blocks.items():
+            self._lead.blocks.add(place, value)
+        self._shown.show(commit, head)
+
+    def _give_up_waiting(self, writes: list[Write]) -> None:
+        """Answer a group whose commit TiKV does not tell about, and refuse further writes until it does."""
+        self._unsettled = True
+        for write in writes:
+            write.answer(UnknownOutcome("TiKV did not say in time whether the write happened"))
+        self._refuse_queue(ApiError(TIMEOUT))
+
+    def _refuse_queue(self, error: BrainctlError) -> None:
+        waiting, self._queue = self._queue, []
+        for write in waiting:
+            write.answer(error)
+
+    def _refuse(self, group: list[Write], error: Exception) -> None:
+        """Answer a group that was not written."""
+        answer: BrainctlError
+        if isinstance(error, Fenced):
+            self.step_down(error)
+            answer = error
+        elif isinstance(error, TikvFailed):
+            _log.warning("%s", error)
+            answer = ApiError(REQUEST_TOO_LARGE if error.failure is Failure.TOO_LARGE else TIMEOUT)
+        elif isinstance(error, BrainctlError):
+            answer = error
+        else:
+            _log.error("a group of writes failed", exc_info=error)
+            answer = ApiError(STOPPED)
+        for write in group:
+            write.answer(answer)
