@@ -16,7 +16,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from brainctl.engine.engine import Engine, Prepared
+from brainctl.engine.engine import Engine
+from brainctl.engine.writer import Prepared
 from brainctl.errors import STOPPED, ApiError, BrainctlError, StoreFailed, UnknownOutcome
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
@@ -92,7 +93,7 @@ class LocalMedium:
 
     def records(self, prefix: bytes) -> dict[bytes, bytes]:
         """Small records by prefix."""
-        return self.engine.records(prefix)
+        return self.engine.meta(prefix)
 
     # -- reads --------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The Maintenance service: status, alarms, hashes, defragmentation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from inspect import iscoroutinefunction
 from itertools import islice
 from typing import Any, cast
@@ -9,7 +9,7 @@ from typing import Any, cast
 from crc32c import crc32c
 from google.protobuf.message import DecodeError
 
-from brainctl.errors import ApiError, BrainctlError, Code, Status
+from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.hashkv import Hasher, KvHash, hashed_revision
@@ -18,15 +18,14 @@ from brainctl.mvcc.lessor import LEASES
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.kv import Handler, refusal
 from brainctl.node.medium import Medium, Reply
+from brainctl.node.snapshot import STORAGE_VERSION, snapshot
 
 ETCD_VERSION = "3.7.3"
 """The release of etcd whose API this is; clients decide by it what they may use."""
-STORAGE_VERSION = "3.7.0"
 ALARMS = b"alarm/"
 """Names of alarm records: `alarm/<member id, 16 hex>/<alarm type>`; they hold the marshalled AlarmMember."""
 HASH_STEP = 2000
 """How many keys or revisions are hashed before other requests get their turn."""
-_NO_SNAPSHOT = Status(Code.UNIMPLEMENTED, "unknown method Snapshot for service etcdserverpb.Maintenance")
 
 
 class MaintenanceService:
@@ -136,14 +135,9 @@ class MaintenanceService:
 
         self._medium.spawn(_reply_with(answer, reply))
 
-    async def snapshot(self) -> AsyncIterator[bytes]:
-        """Maintenance.Snapshot, which is not served: ApiError on the first step."""
-        for response in _snapshot():
-            yield response
-
-
-def _snapshot() -> Iterator[bytes]:
-    raise ApiError(_NO_SNAPSHOT)
+    def snapshot(self) -> AsyncIterator[bytes]:
+        """Maintenance.Snapshot: its marshalled responses."""
+        return snapshot(self._medium)
 
 
 async def _reply_with(answer: Callable[[], Coroutine[Any, Any, bytes]], reply: Reply) -> None:

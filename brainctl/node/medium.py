@@ -56,7 +56,8 @@ class Medium(Protocol):
 
     def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
         """Queue a write. Writes are evaluated in the order of submission, each seeing those before it; `reply` is
-        called when the group commit that carries the write is durable, or with the error."""
+        called when the group commit that carries the write is durable, or with the error.
+        """
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
         """Answer a transaction that consists of reads only from the durable state."""

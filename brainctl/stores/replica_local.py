@@ -38,7 +38,7 @@ class LocalReplica:
 
     async def is_empty(self) -> bool:
         """See `ReplicaTarget`."""
-        return self._engine.revision <= 1 and not self._engine.records(b"")
+        return self._engine.revision <= 1 and not self._engine.meta(b"")
 
     async def checkpoint(self) -> Checkpoint | None:
         """See `ReplicaTarget`."""
@@ -63,7 +63,7 @@ class LocalReplica:
 
     async def leases(self) -> Sequence[int]:
         """See `ReplicaTarget`."""
-        return [lease_id(name) for name in self._engine.records(LEASES)]
+        return [lease_id(name) for name in self._engine.meta(LEASES)]
 
     async def import_leases(self, leases: Sequence[tuple[int, int, int]], checkpoint: Checkpoint) -> None:
         """See `ReplicaTarget`. What remains of a TTL is not kept: a server that opens the store starts it anew."""

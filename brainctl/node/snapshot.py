@@ -1,0 +1,140 @@
+"""Maintenance.Snapshot: the store as a database file of etcd, from which a real etcd can be restored.
+
+The file has etcd's buckets (etcd server/storage/schema): every revision that is not compacted with what was live at
+the compaction, the leases, and the few records of meta without which etcd does not start. It is written to an unnamed
+temporary file first, because a bbolt file begins with what is known last, and then sent in order.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from tempfile import TemporaryFile
+from typing import IO, TypeVar
+
+from brainctl.errors import ApiError, Code, Status
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.lessor import LEASES, decode_ttl, lease_id
+from brainctl.mvcc.view import AsyncView, View
+from brainctl.node.medium import Medium
+from brainctl.wire.bbolt import PAGE_SIZE, Items, Writer
+from brainctl.wire.varint import varint
+
+STORAGE_VERSION = "3.7.0"
+CHUNK = 32 << 10
+"""Bytes of the file in one response, as etcd sends them."""
+_DIGEST_BYTES = 1 << 20
+ATTEMPTS = 3
+"""How often a snapshot is begun anew because a compaction has overtaken it."""
+_STEP = 1000
+"""Rows that are gathered before other requests get their turn."""
+_OVERTAKEN = Status(Code.UNAVAILABLE, "brainctl: compactions overtook the snapshot; try again")
+
+T = TypeVar("T")
+
+
+async def snapshot(medium: Medium) -> AsyncIterator[bytes]:
+    """The marshalled SnapshotResponses: the file, then its SHA-256. ApiError when compactions are faster."""
+    with TemporaryFile() as file:
+        digest = await _build(medium, file)
+        total = file.seek(0, 2)
+        file.seek(0)
+        while blob := file.read(CHUNK):
+            left = total - file.tell()
+            yield pb.SnapshotResponse(remaining_bytes=left, blob=blob, version=STORAGE_VERSION).SerializeToString()
+            await asyncio.sleep(0)
+    yield pb.SnapshotResponse(blob=digest, version=STORAGE_VERSION).SerializeToString()
+
+
+async def _build(medium: Medium, file: IO[bytes]) -> bytes:
+    for _ in range(ATTEMPTS):
+        compacted, revision = medium.compacted, medium.revision
+        rows = await _rows(medium.view, compacted, revision)
+        if medium.compacted == compacted:
+            return await asyncio.to_thread(_write, file, _buckets(medium, rows, revision))
+    raise ApiError(_OVERTAKEN)
+
+
+async def _rows(view: View | AsyncView, compacted: int, revision: int) -> list[KeyVersion]:
+    """What etcd would hold, in revision order."""
+    rows: list[KeyVersion] = []
+    if compacted > 0:
+        live = _paced(view.versions(b"", None, compacted))
+        rows = [version async for version in live if version.mod_revision < compacted]
+        rows.sort(key=lambda version: (version.mod_revision, version.sub))
+    async for group in _paced(view.history(max(compacted, 1), revision)):
+        rows += group.changes
+    return rows
+
+
+async def _paced(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """Any iterable, with a pause for others now and then."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+        return
+    for number, item in enumerate(items):
+        if number % _STEP == 0:
+            await asyncio.sleep(0)
+        yield item
+
+
+def _buckets(medium: Medium, rows: list[KeyVersion], revision: int) -> dict[bytes, Items]:
+    member = medium.header.member_id
+    compaction = _place(medium.compacted, 0)
+    meta = {
+        b"confState": b'{"voters":[%d],"auto_leave":false}' % member,
+        b"consistent_index": revision.to_bytes(8),
+        b"storageVersion": STORAGE_VERSION.encode(),
+        b"term": medium.header.raft_term.to_bytes(8),
+    }
+    if medium.compacted > 0:
+        meta |= {b"finishedCompactRev": compaction, b"scheduledCompactRev": compaction}
+    leases = {
+        (lease & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8): b"\x08%b\x10%b" % (varint(lease), varint(decode_ttl(record)))
+        for lease, record in ((lease_id(name), record) for name, record in medium.records(LEASES).items())
+    }
+    return {
+        b"alarm": (),
+        b"auth": [(b"authRevision", (1).to_bytes(8))],
+        b"authRoles": (),
+        b"authUsers": (),
+        b"cluster": [(b"clusterVersion", STORAGE_VERSION.encode())],
+        b"key": ((_row_key(version), _row_value(version)) for version in rows),
+        b"lease": sorted(leases.items()),
+        b"members": [(b"%x" % member, b'{"id":%d,"peerURLs":[],"name":"default"}' % member)],
+        b"members_removed": (),
+        b"meta": sorted(meta.items()),
+    }
+
+
+def _place(main: int, sub: int) -> bytes:
+    return b"%b_%b" % (main.to_bytes(8), sub.to_bytes(8))
+
+
+def _row_key(version: KeyVersion) -> bytes:
+    place = _place(version.mod_revision, version.sub)
+    return place if version.version else place + b"t"
+
+
+def _row_value(version: KeyVersion) -> bytes:
+    """Etcd's record of a deletion holds the key and nothing else."""
+    return version.kv if version.version else b"\n%b%b" % (varint(len(version.key)), version.key)
+
+
+def _write(file: IO[bytes], buckets: dict[bytes, Items]) -> bytes:
+    """Fill the file; the SHA-256 of it."""
+    file.seek(2 * PAGE_SIZE)
+    file.truncate()
+    writer = Writer(file.write)
+    for name in sorted(buckets):
+        writer.bucket(name, buckets[name])
+    head = writer.finish()
+    file.seek(0)
+    file.write(head)
+    file.flush()
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(_DIGEST_BYTES):
+        digest.update(piece)
+    return digest.digest()
