@@ -1,0 +1,223 @@
+"""The local engine: one directory, one owner, every write durable before it is visible.
+
+All methods but `write` belong to one thread or event loop. A commit goes through three of them: `encode` gives it
+its place in the log, `write` makes it durable (on a thread of its own, if wanted), `publish` makes it visible.
+"""
+
+import os
+from collections.abc import Iterator
+from random import Random, SystemRandom
+
+from brainctl.engine import lock, manifest
+from brainctl.engine.files import FileSystem, Lock, OsFileSystem
+from brainctl.engine.garbage import Garbage
+from brainctl.engine.lock import Holder
+from brainctl.engine.manifest import Listing, Manifest
+from brainctl.engine.options import EngineOptions
+from brainctl.engine.recovery import Recovered, recover
+from brainctl.engine.segment import Segment
+from brainctl.engine.stats import Stats
+from brainctl.engine.view import EngineView
+from brainctl.engine.writer import Prepared, Writer
+from brainctl.errors import BrainctlError, StoreDamaged, StoreFull
+from brainctl.mvcc.commit import Commit
+
+__all__ = ["Engine", "EngineOptions", "Prepared"]
+
+
+class Engine(EngineView):
+    """An open store."""
+
+    def __init__(
+        self,
+        directory: str,
+        fs: FileSystem,
+        options: EngineOptions,
+        held: Lock,
+        names: Manifest,
+        stats: Stats,
+        state: Recovered,
+    ) -> None:
+        super().__init__(state.index, state.segments, state.end.revision, state.end.compacted)
+        self.directory = directory
+        self.options = options
+        self.stats = stats
+        self._fs = fs
+        self._owner = held
+        self._manifest = names
+        self._garbage: Garbage = state.garbage
+        self._meta = dict(state.end.meta)
+        self._writer = Writer(directory, fs, options, names, stats, state.end, state.index.newest)
+        self._spares = state.end.spares
+
+    @classmethod
+    def open(
+        cls,
+        directory: str | os.PathLike[str],
+        fs: FileSystem | None = None,
+        options: EngineOptions | None = None,
+        rng: Random | None = None,
+    ) -> "Engine":
+        """Open the store in `directory`, or make a new one where there is none.
+
+        StoreInUse when another process has it, StoreDamaged when it is not as it was written, StoreFull, OSError.
+        """
+        fs = fs or OsFileSystem()
+        directory = os.fspath(directory)
+        fs.make_directory(directory)
+        held = lock.take(directory, fs, os.getpid())
+        try:
+            stats = Stats()
+            listing = _listing(directory, fs, stats, rng or SystemRandom())
+            _remove_orphans(directory, fs, listing)
+            state = recover(directory, fs, listing)
+            names = Manifest(directory, fs, stats, listing)
+            return cls(directory, fs, options or EngineOptions(), held, names, stats, state)
+        except BaseException:
+            held.release()
+            raise
+
+    @staticmethod
+    def destroy(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> None:
+        """Remove the store in `directory`, so that a new one can be made there; StoreInUse, OSError.
+
+        The manifest goes last: a crash on the way leaves a store that is refused, and can be destroyed again.
+        """
+        fs = fs or OsFileSystem()
+        directory = os.fspath(directory)
+        held = lock.take(directory, fs, os.getpid())
+        try:
+            for name in sorted(fs.names(directory)):
+                if name.endswith(".seg") or name.startswith(manifest.NAME):
+                    fs.unlink(f"{directory}/{name}")
+            fs.sync_directory(directory)
+        finally:
+            held.release()
+
+    def close(self) -> None:
+        """Let go of the store. Nothing is written: what was published is durable already."""
+        for segment in [*self._segments.values(), *self._spares]:
+            segment.close()
+        self._owner.release()
+
+    def announce(self, endpoint: str) -> None:
+        """Leave word in the lock file of where this store is served."""
+        lock.note(self._owner, Holder(os.getpid(), endpoint))
+
+    # -- small records and sizes --------------------------------------------------------------------------------
+
+    def record(self, name: bytes) -> bytes | None:
+        """A small record; None when there is none of that name."""
+        return self._meta.get(name)
+
+    def meta(self, prefix: bytes) -> dict[bytes, bytes]:
+        """The small records whose names start with `prefix`."""
+        return {name: value for name, value in self._meta.items() if name.startswith(prefix)}
+
+    @property
+    def keys(self) -> int:
+        """How many keys are live."""
+        return len(self._index)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the log in use, what is dead included; space prepared for what is to come is not counted."""
+        return sum(segment.end for segment in self._segments.values())
+
+    @property
+    def size_in_use(self) -> int:
+        """Bytes of versions that can still be read, their record headers included."""
+        return sum(s.record_bytes - s.dead_bytes - s.grave_bytes for s in self._segments.values())
+
+    @property
+    def failure(self) -> BrainctlError | None:
+        """Why the store takes no more writes; None while it does."""
+        return self._writer.failure
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def encode(self, commit: Commit) -> Prepared:
+        """Give a commit its place in the log, after those encoded before it. StoreFull, StoreFailed."""
+        return self._writer.encode(commit)
+
+    def write(self, prepared: Prepared | list[Prepared]) -> None:
+        """Write what was encoded, in that order, and make it durable. May run on another thread, one call at a time.
+
+        StoreFull (no space left) and StoreFailed (any other I/O error) are final: nothing is written any more until
+        the store is opened again, reads go on. Whether the batches of the failed call are found then is not known;
+        everything written before is there.
+        """
+        self._writer.write(prepared if isinstance(prepared, list) else [prepared])
+
+    def publish(self, commit: Commit, prepared: Prepared) -> None:
+        """Make a commit visible, once `write` has returned; in the order of encoding."""
+        segment = prepared.segment
+        if segment.number not in self._segments:
+            self._add(segment, prepared.header.sequence)
+        header = prepared.header
+        segment.mark(header.first, prepared.offset)
+        segment.end = prepared.offset + header.span
+        segment.sequences = (segment.sequences[0], header.sequence)
+        segment.record_bytes += prepared.version_bytes
+        self._index_changes(commit, prepared.addresses)
+        for name, value in commit.meta.items():
+            if value is None:
+                self._meta.pop(name, None)
+            else:
+                self._meta[name] = value
+        self._revision = commit.revision
+        self._compacted = header.compacted
+
+    # -- reclaim ------------------------------------------------------------------------------------------------
+
+    def reclaim_step(self, budget: int) -> bool:
+        """Do up to `budget` bytes of background work; whether there is more to do."""
+        return self._garbage.sweep(self._compacted, self._segments, self._index, max(1, budget >> 8))
+
+    def defragment(self, budget: int = 1 << 20) -> Iterator[None]:
+        """Give back all space that is dead now, in steps of about `budget` bytes; done when the iterator ends."""
+        while self.reclaim_step(budget):
+            yield
+
+    def _add(self, segment: Segment, sequence: int) -> None:
+        segment.sequences = (sequence, sequence)
+        self._segments[segment.number] = segment
+        self._maps[segment.number] = segment.mapped
+
+    def _index_changes(self, commit: Commit, addresses: list[int]) -> None:
+        put, delete = self._index.put, self._index.delete
+        garbage, published = self._garbage, self._writer.published
+        imported = commit.revision if commit.imported else 0
+        for change, address in zip(commit.changes, addresses, strict=True):
+            key, mod, version = change[0], change[2], change[3]
+            published(key, address)
+            if version:
+                old = put(key, address)
+            else:
+                old = delete(key, address)
+                garbage.bury(mod, address, key)
+            if old:
+                garbage.supersede(imported or mod, old)
+
+
+def _listing(directory: str, fs: FileSystem, stats: Stats, rng: Random) -> Listing:
+    listing = manifest.load(directory, fs)
+    if listing is None:
+        if any(name.endswith(".seg") for name in fs.names(directory)):
+            raise StoreDamaged(f"{directory}/{manifest.NAME}: the file is missing, but there are segments (offset 0)")
+        listing = Listing(rng.getrandbits(64), {})
+        try:
+            manifest.store(directory, fs, stats, listing)
+        except OSError as error:
+            if error.errno == 28:  # ENOSPC
+                raise StoreFull(f"{directory}: no space left to make a store") from error
+            raise
+    return listing
+
+
+def _remove_orphans(directory: str, fs: FileSystem, listing: Listing) -> None:
+    """Remove files that a crash left before they became part of the store, or after they ceased to be."""
+    wanted = {manifest.segment_name(*segment) for segment in listing.segments.items()}
+    for name in fs.names(directory):
+        if (name.endswith(".seg") and name not in wanted) or name == f"{manifest.NAME}.new":
+            fs.unlink(f"{directory}/{name}")

@@ -1,0 +1,204 @@
+"""What the engine needs of a file system, and the one of the operating system.
+
+Durability contract, which every FileSystem keeps and which the engine relies on:
+
+* bytes written are durable once `File.sync` has returned; before that a crash keeps any, none or some of them, in
+  units of whole 512-byte sectors, in any order;
+* a sector that is written again with the bytes that it holds already keeps them through a crash;
+* the creation, renaming and removal of a name are durable once `FileSystem.sync_directory` has returned; before
+  that a crash keeps or loses each; a rename is never half done;
+* a failed `sync` leaves the bytes since the last good one unknown for ever: calling it again proves nothing.
+"""
+
+import fcntl
+import mmap
+import os
+from typing import Protocol
+
+SECTOR = 512
+"""The unit that a crash keeps or loses whole."""
+
+
+class File(Protocol):
+    """An open file. Every method raises OSError."""
+
+    def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
+        """Write at `offset`; how many bytes were taken, which may be fewer than given."""
+
+    def read(self, length: int, offset: int) -> bytes:
+        """Up to `length` bytes at `offset`; fewer at the end of the file."""
+
+    def sync(self) -> None:
+        """Make the bytes written and the size durable."""
+
+    def allocate(self, size: int) -> None:
+        """Grow the file to `size` bytes, reserving the space; the new bytes read as zeros."""
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes, or grow it with zeros that have no space reserved."""
+
+    def size(self) -> int:
+        """The length in bytes."""
+
+    def map(self) -> mmap.mmap:
+        """The whole file as memory that shows later writes; the file must not be empty, nor be cut afterwards."""
+
+    def close(self) -> None:
+        """Let go of the file; maps of it stay usable."""
+
+
+class Lock(Protocol):
+    """A lock on a file, held until released or until the process ends."""
+
+    def note(self, text: bytes) -> None:
+        """Replace the content of the locked file, for those who find it taken."""
+
+    def release(self) -> None:
+        """Let others have it."""
+
+
+class FileSystem(Protocol):
+    """Files by path. Every method raises OSError."""
+
+    def make_directory(self, path: str) -> None:
+        """Create a directory with mode 0700, and its parents, durably; one that is there stays as it is."""
+
+    def create(self, path: str) -> File:
+        """A new empty file with mode 0600, open for reading and writing; FileExistsError."""
+
+    def open(self, path: str, *, write: bool = True) -> File:
+        """A file that exists."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, replacing what had it."""
+
+    def unlink(self, path: str) -> None:
+        """Remove a name."""
+
+    def names(self, directory: str) -> list[str]:
+        """The names in a directory, sorted."""
+
+    def sync_directory(self, path: str) -> None:
+        """Make the names in a directory durable."""
+
+    def lock(self, path: str) -> Lock | None:
+        """Take the exclusive lock of a file, creating it; None when another holds it."""
+
+
+class OsFile:
+    """A File by its descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
+        """As in File."""
+        return os.pwrite(self._descriptor, data, offset)
+
+    def read(self, length: int, offset: int) -> bytes:
+        """As in File."""
+        return os.pread(self._descriptor, length, offset)
+
+    def sync(self) -> None:
+        """As in File."""
+        os.fdatasync(self._descriptor)
+
+    def allocate(self, size: int) -> None:
+        """As in File."""
+        os.posix_fallocate(self._descriptor, 0, size)
+
+    def truncate(self, size: int) -> None:
+        """As in File."""
+        os.ftruncate(self._descriptor, size)
+
+    def size(self) -> int:
+        """As in File."""
+        return os.fstat(self._descriptor).st_size
+
+    def map(self) -> mmap.mmap:
+        """As in File."""
+        return mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ)
+
+    def close(self) -> None:
+        """As in File."""
+        os.close(self._descriptor)
+
+
+class OsLock:
+    """A Lock by flock(2), which ends with the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def note(self, text: bytes) -> None:
+        """As in Lock."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text, 0)
+
+    def release(self) -> None:
+        """As in Lock."""
+        os.close(self._descriptor)
+
+
+class OsFileSystem:
+    """The file system of the machine."""
+
+    def make_directory(self, path: str) -> None:
+        """As in FileSystem."""
+        if os.path.isdir(path):  # noqa: PTH112 - paths are strings throughout the engine
+            return
+        parent = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120
+        self.make_directory(parent)
+        os.mkdir(path, 0o700)  # noqa: PTH102
+        self.sync_directory(parent)
+
+    def create(self, path: str) -> OsFile:
+        """As in FileSystem."""
+        return OsFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def open(self, path: str, *, write: bool = True) -> OsFile:
+        """As in FileSystem."""
+        return OsFile(os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC))
+
+    def rename(self, old: str, new: str) -> None:
+        """As in FileSystem."""
+        os.rename(old, new)  # noqa: PTH104
+
+    def unlink(self, path: str) -> None:
+        """As in FileSystem."""
+        os.unlink(path)  # noqa: PTH108
+
+    def names(self, directory: str) -> list[str]:
+        """As in FileSystem."""
+        return sorted(os.listdir(directory))  # noqa: PTH208
+
+    def sync_directory(self, path: str) -> None:
+        """As in FileSystem."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def lock(self, path: str) -> OsLock | None:
+        """As in FileSystem."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return OsLock(descriptor)
+
+
+def write_all(file: File, data: bytes | bytearray | memoryview, offset: int) -> None:
+    """Write every byte; OSError when the file system stops taking them."""
+    taken = file.write(data, offset)
+    if taken == len(data):
+        return
+    rest = memoryview(data)
+    while taken < len(rest):
+        more = file.write(rest[taken:], offset + taken)
+        if more <= 0:
+            raise OSError(5, "the file system takes no more bytes")
+        taken += more

@@ -1,0 +1,103 @@
+"""The list of the segments that make up a store (docs/formats/manifest.md).
+
+A file that it does not name is no part of the store, and a file that it names must be there: so a segment can
+neither be lost nor come back unnoticed. It is replaced whole, by renaming, whenever the list changes.
+"""
+
+import json
+from threading import Lock
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from brainctl.engine.files import FileSystem, write_all
+from brainctl.engine.stats import Stats
+from brainctl.errors import StoreDamaged
+
+NAME = "MANIFEST"
+FORMAT = 1
+
+
+class Listing(NamedTuple):
+    """What a manifest says."""
+
+    store: int
+    """Identity of the store, 64 bits."""
+    segments: dict[int, int]
+    """Generation by segment number."""
+
+
+def segment_name(number: int, generation: int) -> str:
+    """The file that holds a generation of a segment."""
+    return f"{number:08d}-{generation}.seg"
+
+
+def render(listing: Listing) -> bytes:
+    """The bytes of a manifest: one line of JSON, and one with its CRC-32C in hex."""
+    segments = [[number, generation] for number, generation in sorted(listing.segments.items())]
+    line = json.dumps({"format": FORMAT, "store": f"{listing.store:016x}", "segments": segments}).encode() + b"\n"
+    return line + b"%08x\n" % crc32c(line)
+
+
+def parse(data: bytes, path: str) -> Listing:
+    """What the bytes of the manifest at `path` say; StoreDamaged."""
+    line, newline, check = data.partition(b"\n")
+    if check != b"%08x\n" % crc32c(line + newline):
+        raise StoreDamaged(f"{path}: its check value does not match; the file is damaged at offset 0")
+    fields = json.loads(line)
+    if fields["format"] != FORMAT:
+        raise StoreDamaged(f"{path}: format {fields['format']} is not known; this build reads format {FORMAT}")
+    return Listing(int(fields["store"], 16), dict(fields["segments"]))
+
+
+class Manifest:
+    """The manifest of an open store. The writer thread and reclaim may both change it: they take turns."""
+
+    def __init__(self, directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:
+        self.store = listing.store
+        self._segments = dict(listing.segments)
+        self._directory = directory
+        self._fs = fs
+        self._stats = stats
+        self._turn = Lock()
+
+    def replace(self, number: int, generation: int | None) -> None:
+        """List a segment with a generation, or no more (None); durable when this returns. OSError."""
+        with self._turn:
+            segments = dict(self._segments)
+            if generation is None:
+                del segments[number]
+            else:
+                segments[number] = generation
+            store(self._directory, self._fs, self._stats, Listing(self.store, segments))
+            self._segments = segments
+
+
+def store(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:
+    """Write a manifest and make it durable; OSError. What it replaces stays until the new one is whole."""
+    path = f"{directory}/{NAME}"
+    if f"{NAME}.new" in fs.names(directory):
+        fs.unlink(path + ".new")
+    data = render(listing)
+    file = fs.create(path + ".new")
+    try:
+        write_all(file, data, 0)
+        file.sync()
+    finally:
+        file.close()
+    fs.rename(path + ".new", path)
+    fs.sync_directory(directory)
+    stats.meta_bytes += len(data)
+    stats.syncs += 2
+
+
+def load(directory: str, fs: FileSystem) -> Listing | None:
+    """The manifest of a directory, None when there is none; StoreDamaged, OSError."""
+    try:
+        file = fs.open(f"{directory}/{NAME}", write=False)
+    except FileNotFoundError:
+        return None
+    try:
+        return parse(file.read(file.size(), 0), f"{directory}/{NAME}")
+    finally:
+        file.close()

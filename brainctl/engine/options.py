@@ -1,0 +1,22 @@
+"""How an engine lays out its store. Options may differ from one opening to the next."""
+
+from dataclasses import dataclass
+
+from brainctl.engine.files import SECTOR
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Sizes in bytes."""
+
+    segment_size: int = 64 << 20
+    """Of a log segment; one that must hold a larger batch is larger."""
+    alignment: int = SECTOR
+    """Batches begin at multiples of this. 512 suits media that never damage a sector that is not being written;
+    4096 makes no such demand on 4 KiB blocks, and costs up to 4 KiB per group commit."""
+    zero_ahead: int = 1 << 20
+    """Log space is filled with zeros in steps of this size while group commits are small; 0 turns that off."""
+    group_limit: int = 8 << 20
+    """More than this is not written between two syncs, unless one batch is larger."""
+    garbage_ratio: float = 0.5
+    """Reclaim rewrites a segment in the background once this part of it is dead."""

@@ -1,0 +1,30 @@
+"""The bytes of one record: one version of a key, or one change of a small record (docs/formats/record.md).
+
+Little-endian. A record ends in the CRC-32C of everything before it, so the CRC-32C of a whole record is RESIDUE.
+It carries its own address, so that a record found in the wrong place is known as such even though its bytes are
+sound.
+"""
+
+from struct import Struct
+
+from crc32c import crc32c
+
+HEADER = Struct("<IIQQQqQIIB3x")
+"""length, address, mod_revision, create_revision, version, lease, previous address, sub, key length, kind."""
+PLACE = Struct("<II")
+"""length, address: the start of HEADER."""
+HEADER_SIZE = HEADER.size
+OVERHEAD = HEADER_SIZE + 4
+CRC = Struct("<I")
+RESIDUE = crc32c(bytes(4))
+"""CRC-32C of any bytes followed by their own CRC-32C, little-endian."""
+
+PUT, TOMBSTONE, IMPORTED, META_SET, META_REMOVE = range(5)
+"""Kinds of record. IMPORTED is a PUT that has no place in the history."""
+
+
+def key_offset(length: int) -> int:
+    """Where the key begins in a marshalled KeyValue whose first field it is, of `length` bytes."""
+    if length < 1 << 7:
+        return 2
+    return 3 if length < 1 << 14 else 4 if length < 1 << 21 else 5 if length < 1 << 28 else 6

@@ -1,0 +1,249 @@
+"""A segment file: its header, its records by address, and walks over them (docs/formats/segment.md).
+
+A record's address is the segment and offset at which it was first written, and never changes. A LOG segment holds
+batches as they were written. A PACKED segment is what reclaim made of one: extents of the records that were kept,
+byte for byte, so each record must be looked up by the extent that holds its address.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from mmap import mmap
+from struct import Struct
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from brainctl.engine import frame
+from brainctl.engine.files import File
+from brainctl.engine.record import CRC, OVERHEAD, PLACE, RESIDUE
+from brainctl.errors import StoreDamaged
+
+MAGIC = b"brainseg"
+FORMAT = 1
+LOG, PACKED = 0, 1
+_HEADER = Struct("<8sHHIIIQQQQ")
+_EXTENT = Struct("<4sIIIII")
+EXTENT_MAGIC = b"bcX1"
+EXTENT_SIZE = _EXTENT.size
+DATA = 4096
+"""Where batches or extents begin: the file header has the first block for itself."""
+OFFSET_BITS = 32
+OFFSET_MASK = (1 << OFFSET_BITS) - 1
+_MARK_EVERY = 16 << 10
+"""Bytes of log between two entries of a segment's table of revisions."""
+
+
+class FileHeader(NamedTuple):
+    """The first bytes of a segment file; a CRC-32C follows them."""
+
+    kind: int
+    number: int
+    generation: int
+    """0 for a LOG segment, one more each time it is packed."""
+    extents: int
+    """Of a PACKED segment."""
+    store: int
+    """Identity of the store."""
+    end: int
+    """LOG: the size of the file. PACKED: where the last extent ends, which is the size of the file too."""
+    first: int
+    """PACKED: the lowest sequence of the batches that the LOG segment held; 0 when it held none."""
+    last: int
+    """PACKED: the highest."""
+
+
+def pack_header(header: FileHeader) -> bytes:
+    """The first block of a segment file."""
+    kind, number, generation, extents, store, end, first, last = header
+    body = _HEADER.pack(MAGIC, FORMAT, kind, number, generation, extents, store, end, first, last)
+    return (body + CRC.pack(crc32c(body))).ljust(DATA, b"\0")
+
+
+def unpack_header(block: bytes, path: str) -> FileHeader:
+    """The header in the first block of the file at `path`; StoreDamaged."""
+    size = _HEADER.size
+    if len(block) < DATA:
+        raise StoreDamaged(f"{path}: the file ends at offset {len(block)}, inside its header")
+    if crc32c(block[: size + 4]) != RESIDUE or block[:8] != MAGIC or any(block[size + 4 : DATA]):
+        raise StoreDamaged(f"{path}: the header at offset 0 is damaged")
+    _magic, version, *fields = _HEADER.unpack_from(block)
+    if version != FORMAT:
+        raise StoreDamaged(f"{path}: format {version} at offset 8 is not known; this build reads format {FORMAT}")
+    return FileHeader(*fields)
+
+
+class ExtentHeader(NamedTuple):
+    """What precedes the records of an extent."""
+
+    length: int
+    crc: int
+    """CRC-32C of the records, seeded with the salt of the segment."""
+    address: int
+    """Offset at which the first record was first written; the others followed it directly."""
+    records: int
+
+
+def pack_extent(extent: ExtentHeader, seed: int) -> bytes:
+    """The header of an extent, with its CRC."""
+    fields = _EXTENT.pack(EXTENT_MAGIC, 0, *extent)[8:]
+    return EXTENT_MAGIC + crc32c(fields, seed).to_bytes(4, "little") + fields
+
+
+def unpack_extent(data: bytes, seed: int) -> ExtentHeader | None:
+    """The extent header in the first bytes of `data`, None when there is no sound one."""
+    if data[:4] != EXTENT_MAGIC or crc32c(data[8:EXTENT_SIZE], seed) != int.from_bytes(data[4:8], "little"):
+        return None
+    _magic, _crc, *fields = _EXTENT.unpack_from(data)
+    return ExtentHeader(*fields)
+
+
+class Extents:
+    """Which addresses a PACKED segment holds, and where."""
+
+    def __init__(self) -> None:
+        self.addresses = array("Q")
+        self.places = array("Q")
+        self.lengths = array("Q")
+
+    def add(self, address: int, place: int, length: int) -> None:
+        """Note an extent; addresses ascend."""
+        self.addresses.append(address)
+        self.places.append(place)
+        self.lengths.append(length)
+
+    def place(self, address: int) -> int:
+        """The offset in the file of the record at `address`; 0 when it is not held."""
+        number = bisect_right(self.addresses, address) - 1
+        if number < 0:
+            return 0
+        into = address - self.addresses[number]
+        return self.places[number] + into if into < self.lengths[number] else 0
+
+
+class Run(NamedTuple):
+    """Records that follow each other directly: those of a batch, or of an extent."""
+
+    place: int
+    """Offset in the file of the first."""
+    end: int
+    address: int
+    """Offset at which the first was first written."""
+
+
+class Segment:
+    """One segment, open for reading; the tail of the log is written by the Writer."""
+
+    def __init__(self, number: int, generation: int, path: str, seed: int) -> None:
+        self.number = number
+        self.generation = generation
+        self.path = path
+        self.seed = seed
+        """The salt of its CRCs."""
+        self.file: File | None = None
+        self.map: mmap | None = None
+        self.size = 0
+        """Bytes of the file."""
+        self.end = DATA
+        """Where the published batches, or the extents, end."""
+        self.extents: Extents | None = None
+        """None in a LOG segment."""
+        self.sequences = (0, 0)
+        """The first and the last batch that it holds or held; (0, 0) before there is one."""
+        self.record_bytes = 0
+        """Of versions of keys, live, old and dead."""
+        self.dead = array("Q")
+        """Offsets of versions that no reader can ask for any more."""
+        self.dead_bytes = 0
+        self.graves = array("Q")
+        """Offsets of compacted tombstones: dead once no older segment holds a dead version."""
+        self.grave_bytes = 0
+        self._mark_revisions = array("q")
+        self._mark_offsets = array("Q")
+        self._next_mark = 0
+
+    @property
+    def kind(self) -> int:
+        """LOG or PACKED."""
+        return LOG if self.extents is None else PACKED
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self.file is not None:
+            self.file.close()
+        self.file = None
+
+    # -- records by address -------------------------------------------------------------------------------------
+
+    def has(self, address: int) -> bool:
+        """Whether the record that was first written at offset `address` is still there."""
+        return self.extents is None or self.extents.place(address) != 0
+
+    def length_at(self, address: int) -> int:
+        """Bytes of a record that is there."""
+        place = address if self.extents is None else self.extents.place(address)
+        length: int = PLACE.unpack_from(self.mapped, place)[0]
+        return length
+
+    def record(self, address: int) -> bytes:
+        """The whole record first written at offset `address`, checked; StoreDamaged when it is not sound or gone."""
+        place = address if self.extents is None else self.extents.place(address)
+        data = self.mapped
+        if place:
+            length, known = PLACE.unpack_from(data, place)
+            record = data[place : place + length]
+            if known == address and length > OVERHEAD and crc32c(record) == RESIDUE:
+                return record
+        raise StoreDamaged(f"{self.path}: the record at offset {place or address} is damaged")
+
+    @property
+    def mapped(self) -> mmap:
+        """The file as memory."""
+        assert self.map is not None
+        return self.map
+
+    # -- walks --------------------------------------------------------------------------------------------------
+
+    def mark(self, revision: int, offset: int) -> None:
+        """Note that the batch or extent at `offset` begins with `revision`; kept now and then only."""
+        if offset >= self._next_mark:
+            self._mark_revisions.append(revision)
+            self._mark_offsets.append(offset)
+            self._next_mark = offset + _MARK_EVERY
+
+    def first_revision(self) -> int:
+        """The revision with which the segment begins; 0 when it holds nothing that was noted."""
+        return self._mark_revisions[0] if self._mark_revisions else 0
+
+    def seek(self, revision: int) -> int:
+        """An offset of a batch or extent at or before the first record of `revision`."""
+        number = bisect_right(self._mark_revisions, revision - 1) - 1
+        return self._mark_offsets[number] if number >= 0 else DATA
+
+    def runs(self, offset: int = DATA) -> Iterator[Run]:
+        """The batches or extents from the one at `offset` up to the published end; StoreDamaged."""
+        while offset < self.end:
+            if self.extents is None:
+                batch = frame.unpack(self.mapped[offset : offset + frame.HEADER_SIZE], self.seed)
+                if batch is None:
+                    raise StoreDamaged(f"{self.path}: the batch header at offset {offset} is damaged")
+                place = offset + frame.HEADER_SIZE
+                yield Run(place, place + batch.length, place)
+                offset += batch.span
+            else:
+                extent = unpack_extent(self.mapped[offset : offset + EXTENT_SIZE], self.seed)
+                if extent is None:
+                    raise StoreDamaged(f"{self.path}: the extent header at offset {offset} is damaged")
+                place = offset + EXTENT_SIZE
+                yield Run(place, place + extent.length, extent.address)
+                offset = place + extent.length
+
+    def records(self, offset: int = DATA) -> Iterator[tuple[int, bytes]]:
+        """(offset of first writing, checked bytes) of each record from the batch or extent at `offset` on."""
+        for run in self.runs(offset):
+            shift = run.address - run.place
+            at = run.place
+            while at < run.end:
+                record = self.record(at + shift)
+                yield at + shift, record
+                at += len(record)

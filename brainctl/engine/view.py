@@ -1,0 +1,181 @@
+"""The durable state of a store, read from its index and its segments: the View of the rules."""
+
+from collections.abc import Iterable, Iterator
+from mmap import mmap
+from struct import Struct
+
+from crc32c import crc32c
+
+from brainctl.engine.index import KeyIndex
+from brainctl.engine.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, key_offset
+from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
+from brainctl.errors import StoreDamaged
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.view import Revision, Selection
+
+_MOD_AND_KIND = Struct("<8xQ40xB")
+_PAGE = 512
+"""Keys that an iterator looks up at a time."""
+
+
+class EngineView:
+    """Implements mvcc.view.View. Every byte that it serves was checked against its CRC-32C; StoreDamaged.
+
+    Iterators read at the revision that was current when they were asked for, and hold good until a compaction
+    passes it.
+    """
+
+    def __init__(self, index: KeyIndex, segments: dict[int, Segment], revision: int, compacted: int) -> None:
+        self._index = index
+        self._segments = segments
+        self._maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
+        """Segments in which addresses are offsets."""
+        self._revision = revision
+        self._compacted = compacted
+        self._newest = index.newest
+
+    @property
+    def revision(self) -> int:
+        """As in View."""
+        return self._revision
+
+    @property
+    def compacted(self) -> int:
+        """As in View; 0 before the first compaction."""
+        return self._compacted
+
+    def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
+        """As in View."""
+        address = self._newest(key)
+        if address is None or (0 < revision < self._revision and not (address := self._at(address, revision))):
+            return None
+        record = self._record(address)
+        _n, _at, mod, create, version, lease, _previous, sub, _length, _kind = HEADER.unpack_from(record)
+        if not version:
+            return None
+        return tuple.__new__(KeyVersion, (key, create, mod, version, lease, record[HEADER_SIZE:-4], sub))
+
+    def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
+        """As in View."""
+        if end == start + b"\0":
+            found = self.get(start, revision)
+            return Selection([], 0) if found is None else Selection([found.kv], 1)
+        if not 0 < revision < self._revision:
+            keys, addresses = self._index.live(start, end, limit)
+            total = len(keys) if not limit or len(keys) < limit else self._index.count(start, end)
+        else:
+            addresses = list(self._live_at(start, end, revision))
+            total = len(addresses)
+            del addresses[limit or total :]
+        return Selection(self._kvs(addresses), total)
+
+    def count(self, start: bytes, end: bytes | None, revision: int) -> int:
+        """As in View. At the newest revision it takes the time of two bisections, else of reading the range."""
+        if not 0 < revision < self._revision:
+            return self._index.count(start, end)
+        return sum(1 for _address in self._live_at(start, end, revision))
+
+    def versions(self, start: bytes, end: bytes | None, revision: int) -> Iterator[KeyVersion]:
+        """As in View."""
+        at = revision if 0 < revision < self._revision else self._revision
+        for address in self._live_at(start, end, at):
+            yield _version(self._record(address))
+
+    def history(self, first: int, last: int) -> Iterator[Revision]:
+        """As in View. Revisions below the compacted one come without what the compaction made dead."""
+        main = 0
+        changes: list[KeyVersion] = []
+        for segment in self._segments_from(first):
+            for _address, record in segment.records(segment.seek(first)):
+                mod, kind = _MOD_AND_KIND.unpack_from(record)
+                if kind > TOMBSTONE or mod < first:
+                    continue
+                if mod != main:
+                    if changes:
+                        yield Revision(main, changes)
+                    main, changes = mod, []
+                    if mod > last:
+                        return
+                changes.append(_version(record))
+        if changes:
+            yield Revision(main, changes)
+
+    # -- by address ---------------------------------------------------------------------------------------------
+
+    def _record(self, address: int) -> bytes:
+        """The checked bytes of a record that must be there."""
+        number, at = address >> OFFSET_BITS, address & OFFSET_MASK
+        data = self._maps.get(number)
+        if data is not None:
+            length, known = PLACE.unpack_from(data, at)
+            record = data[at : at + length]
+            if known == at and crc32c(record) == RESIDUE:
+                return record
+        segment = self._segments.get(number)
+        if segment is None:
+            raise StoreDamaged(f"segment {number} is gone, but a record at its offset {at} is in use")
+        return segment.record(at)
+
+    def _kvs(self, addresses: Iterable[int]) -> list[bytes]:
+        """The KeyValues of records, checked: `_record` over many, which is the way of every large answer."""
+        maps, place, check, residue = self._maps, PLACE.unpack_from, crc32c, RESIDUE
+        kvs = []
+        for address in addresses:
+            try:
+                data = maps[address >> OFFSET_BITS]
+            except KeyError:
+                kvs.append(self._record(address)[HEADER_SIZE:-4])
+                continue
+            at = address & OFFSET_MASK
+            length, known = place(data, at)
+            record = data[at : at + length]
+            if known != at or check(record) != residue:
+                record = self._record(address)
+            kvs.append(record[HEADER_SIZE:-4])
+        return kvs
+
+    def _at(self, address: int, revision: int) -> int:
+        """The version of a key that was live at `revision`, from its newest one; 0 when there was none."""
+        while address:
+            record = self._record(address)
+            _n, _at, mod, _create, version, _lease, previous, _sub, _length, _kind = HEADER.unpack_from(record)
+            if mod <= revision:
+                return address if version else 0
+            if version == 1 and not self._held(previous):
+                return 0
+            address = previous
+        return 0
+
+    def _held(self, address: int) -> bool:
+        """Whether a tombstone is still there. One that is not was compacted: its key was deleted by then."""
+        segment = self._segments.get(address >> OFFSET_BITS)
+        return segment is not None and segment.has(address & OFFSET_MASK)
+
+    def _live_at(self, start: bytes, end: bytes | None, revision: int) -> Iterator[int]:
+        """Addresses of the live versions of a range at `revision`, in key order."""
+        while True:
+            keys, addresses = self._index.all(start, end, _PAGE)
+            for address in addresses:
+                found = self._at(address, revision)
+                if found:
+                    yield found
+            if len(keys) < _PAGE:
+                return
+            start = keys[-1] + b"\0"
+
+    def _segments_from(self, revision: int) -> list[Segment]:
+        """The segments in which `revision` and what came after it lie, oldest first."""
+        numbers = sorted(self._segments, reverse=True)
+        wanted: list[Segment] = []
+        for number in numbers:
+            segment = self._segments[number]
+            wanted.append(segment)
+            if 0 < segment.first_revision() < revision:
+                break
+        return wanted[::-1]
+
+
+def _version(record: bytes) -> KeyVersion:
+    _n, _at, mod, create, version, lease, _previous, sub, length, _kind = HEADER.unpack_from(record)
+    at = HEADER_SIZE + key_offset(length)
+    return KeyVersion(record[at : at + length], create, mod, version, lease, record[HEADER_SIZE:-4], sub)

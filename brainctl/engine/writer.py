@@ -1,0 +1,298 @@
+"""The end of the log: lays batches out, and writes them.
+
+`encode` runs on the side that owns the engine, `write` on the writer thread. A batch in between belongs to the
+writer thread, and so do the file and the map of a segment until the first of its batches is published.
+"""
+
+import errno
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from crc32c import crc32c
+
+from brainctl.engine import frame, record, segment
+from brainctl.engine.files import FileSystem, write_all
+from brainctl.engine.frame import BatchHeader
+from brainctl.engine.manifest import Manifest, segment_name
+from brainctl.engine.options import EngineOptions
+from brainctl.engine.segment import DATA, OFFSET_BITS, FileHeader, Segment
+from brainctl.engine.stats import Stats
+from brainctl.errors import BrainctlError, StoreFailed, StoreFull
+from brainctl.mvcc.commit import Commit
+
+_SMALL_GROUP = 32 << 10
+"""Below this, a sync is cheaper when its space was written before, so zeros are written ahead."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch with its place in the log, to be written in the order of preparation."""
+
+    segment: Segment
+    offset: int
+    header: BatchHeader
+    """`crc`, `group` and `zero_sectors` are filled in when it is written."""
+    parts: list[bytes]
+    """The records."""
+    addresses: list[int]
+    """Of the commit's changes, in order."""
+    version_bytes: int
+    """Bytes of `parts` that are versions of keys."""
+    payload_bytes: int
+    """Bytes of the key-values as they were handed in."""
+
+
+@dataclass(slots=True)
+class LogEnd:
+    """Where the log goes on, and with what."""
+
+    revision: int = 1
+    compacted: int = 0
+    sequence: int = 0
+    """Of the last batch."""
+    number: int = 0
+    """Of the newest segment file."""
+    tail: Segment | None = None
+    offset: int = 0
+    """Where in `tail` the next batch begins."""
+    spares: list[Segment] = field(default_factory=list)
+    """Empty segments that are ready to be used, in order."""
+    meta: dict[bytes, bytes] = field(default_factory=dict)
+    """The small records."""
+
+
+class Writer:
+    """Appends batches to the log of one store."""
+
+    def __init__(
+        self,
+        directory: str,
+        fs: FileSystem,
+        options: EngineOptions,
+        manifest: Manifest,
+        stats: Stats,
+        end: LogEnd,
+        newest: Callable[[bytes], int | None],
+    ) -> None:
+        self._directory = directory
+        self._fs = fs
+        self._options = options
+        self._manifest = manifest
+        self._stats = stats
+        self._end = end
+        self._newest = newest
+        self._ahead: dict[bytes, int] = {}
+        """Addresses of versions that are laid out but not published."""
+        self._zeroed = 0
+        """Up to where the space of the segment being written is known to be written."""
+        self._written: Segment | None = None
+        self.failure: BrainctlError | None = None
+        """Set by the first error of a write: nothing is written after it."""
+
+    # -- the side that owns the engine --------------------------------------------------------------------------
+
+    def encode(self, commit: Commit) -> Prepared:
+        """Lay a commit out after those before it; StoreFailed or StoreFull when the log has ended."""
+        if self.failure is not None:
+            raise self.failure
+        end = self._end
+        size = sum([len(change[5]) for change in commit.changes]) + record.OVERHEAD * len(commit.changes)
+        size += _meta_size(commit.meta.items())
+        flags = 0
+        meta = commit.meta
+        if end.tail is None or end.offset + frame.HEADER_SIZE + size > end.tail.size:
+            flags = frame.SNAPSHOT
+            meta = {**end.meta, **meta}
+            size += _meta_size(meta.items()) - _meta_size(commit.meta.items())
+            self._rotate(frame.HEADER_SIZE + size)
+        tail = end.tail
+        assert tail is not None
+        place = end.offset + frame.HEADER_SIZE
+        parts: list[bytes] = []
+        addresses = self._lay_changes(commit, tail.number << OFFSET_BITS, place, parts)
+        version_bytes = sum(map(len, parts))
+        flags |= frame.HAS_META if meta else 0
+        self._lay_meta(meta, commit.revision, place + version_bytes, parts)
+        end.sequence += 1
+        span = frame.aligned(frame.HEADER_SIZE + size, self._options.alignment)
+        compacted = commit.compact or end.compacted
+        count = len(addresses) + len(meta)
+        header = BatchHeader(
+            size, 0, end.sequence, 0, end.revision + 1, commit.revision, compacted, count, 0, flags, span
+        )
+        prepared = Prepared(
+            tail, end.offset, header, parts, addresses, version_bytes, version_bytes - record.OVERHEAD * len(addresses)
+        )
+        end.offset += span
+        end.revision = commit.revision
+        end.compacted = compacted
+        _change_meta(end.meta, commit.meta)
+        return prepared
+
+    def published(self, key: bytes, address: int) -> None:
+        """The index knows this version now."""
+        if self._ahead.get(key) == address:
+            del self._ahead[key]
+
+    def seal(self) -> None:
+        """Have the next batch begin a new segment."""
+        self._end.tail = None
+
+    def _rotate(self, need: int) -> None:
+        end = self._end
+        spares = end.spares
+        if spares and spares[0].size >= DATA + need:
+            end.tail = spares.pop(0)
+        else:
+            end.number += 1
+            path = f"{self._directory}/{segment_name(end.number, 0)}"
+            end.tail = Segment(end.number, 0, path, frame.salt(self._manifest.store, end.number))
+            end.tail.size = max(self._options.segment_size, frame.aligned(DATA + need, DATA))
+        end.offset = DATA
+
+    def _lay_changes(self, commit: Commit, base: int, at: int, parts: list[bytes]) -> list[int]:
+        pack, crc, crc_bytes = record.HEADER.pack, crc32c, record.CRC.pack
+        ahead, newest = self._ahead, self._newest
+        addresses = []
+        live = record.IMPORTED if commit.imported else record.PUT
+        for key, create, mod, version, lease, kv, sub in commit.changes:
+            size = len(kv) + record.OVERHEAD
+            previous = 0 if commit.imported else ahead.get(key) or newest(key) or 0
+            kind = live if version else record.TOMBSTONE
+            head = pack(size, at, mod, create, version, lease, previous, sub, len(key), kind)
+            body = head + kv
+            parts.append(body + crc_bytes(crc(body)))
+            address = base | at
+            ahead[key] = address
+            addresses.append(address)
+            at += size
+        if commit.imported:
+            _check_imported(commit)
+        return addresses
+
+    def _lay_meta(self, meta: dict[bytes, bytes | None], revision: int, at: int, parts: list[bytes]) -> None:
+        for name, value in meta.items():
+            size = record.OVERHEAD + len(name) + len(value or b"")
+            kind = record.META_REMOVE if value is None else record.META_SET
+            body = record.HEADER.pack(size, at, revision, 0, 0, 0, 0, 0, len(name), kind) + name + (value or b"")
+            parts.append(body + record.CRC.pack(crc32c(body)))
+            at += size
+
+    # -- the writer thread --------------------------------------------------------------------------------------
+
+    def write(self, batches: list[Prepared]) -> None:
+        """Write batches, in the order in which they were encoded, and make them durable.
+
+        Raises StoreFull or StoreFailed; the log has ended then, for good: what the batches held may or may not be
+        found when the store is opened again, what was written before is there.
+        """
+        if self.failure is not None:
+            raise self.failure
+        try:
+            for group in _groups(batches, self._options.group_limit):
+                self._write_group(group)
+        except OSError as error:
+            self.failure = _failure(error, self._directory)
+            raise self.failure from error
+
+    def _write_group(self, group: list[Prepared]) -> None:
+        target = group[0].segment
+        if target.file is None:
+            self._create(target)
+        if target is not self._written:
+            self._written, self._zeroed = target, group[0].offset
+        first = group[0].header.sequence
+        data = b"".join([_seal(batch, first) for batch in group])
+        offset = group[0].offset
+        file = target.file
+        assert file is not None
+        write_all(file, data, offset)
+        self._zero_ahead(target, offset + len(data), len(data))
+        file.sync()
+        stats = self._stats
+        stats.log_bytes += len(data)
+        stats.groups += 1
+        stats.syncs += 1
+        stats.batches += len(group)
+        stats.records += sum(batch.header.records for batch in group)
+        stats.payload_bytes += sum(batch.payload_bytes for batch in group)
+
+    def _zero_ahead(self, target: Segment, end: int, written: int) -> None:
+        """Have the space after the log written before it is needed, so that a sync has only data to write."""
+        step = self._options.zero_ahead
+        if end <= self._zeroed:
+            return
+        self._zeroed = end
+        if step and written < _SMALL_GROUP and end < target.size:
+            zeros = bytes(min(step, target.size - end))
+            assert target.file is not None
+            write_all(target.file, zeros, end)
+            self._zeroed += len(zeros)
+            self._stats.zero_bytes += len(zeros)
+
+    def _create(self, target: Segment) -> None:
+        """Make the file of a new segment, and make it part of the store."""
+        file = self._fs.create(target.path)
+        target.file = file
+        file.allocate(target.size)
+        header = FileHeader(segment.LOG, target.number, 0, 0, self._manifest.store, target.size, 0, 0)
+        write_all(file, segment.pack_header(header), 0)
+        file.sync()
+        self._fs.sync_directory(self._directory)
+        target.map = file.map()
+        self._stats.meta_bytes += DATA
+        self._stats.syncs += 2
+        self._manifest.replace(target.number, 0)
+
+
+def _seal(batch: Prepared, group: int) -> bytes:
+    """The bytes of a batch, its checks filled in and padded to its span."""
+    records = b"".join(batch.parts)
+    seed = batch.segment.seed
+    header = batch.header._replace(group=group, crc=crc32c(records, seed))
+    data = frame.pack(header, seed) + records
+    zeros = frame.zero_sectors(data)
+    if zeros:
+        data = frame.pack(header._replace(zero_sectors=zeros), seed) + records
+    return data.ljust(header.span, b"\0")
+
+
+def _groups(batches: Iterable[Prepared], limit: int) -> list[list[Prepared]]:
+    """The batches that are written with one sync: in one segment, and not more than `limit` bytes."""
+    groups: list[list[Prepared]] = []
+    size = 0
+    for batch in batches:
+        size += batch.header.span
+        if groups and groups[-1][0].segment is batch.segment and size <= limit:
+            groups[-1].append(batch)
+        else:
+            groups.append([batch])
+            size = batch.header.span
+    return groups
+
+
+def _failure(error: OSError, directory: str) -> BrainctlError:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(f"{directory}: {reason}; the store takes no more writes until it is opened again")
+    return StoreFailed(f"{directory}: {reason}; the store has stopped writing, and must be opened again")
+
+
+def _meta_size(items: Iterable[tuple[bytes, bytes | None]]) -> int:
+    return sum([record.OVERHEAD + len(name) + len(value or b"") for name, value in items])
+
+
+def _change_meta(meta: dict[bytes, bytes], changes: dict[bytes, bytes | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            meta.pop(name, None)
+        else:
+            meta[name] = value
+
+
+def _check_imported(commit: Commit) -> None:
+    """Records find their key inside the KeyValue, so it must stand where our own marshalling puts it."""
+    for change in commit.changes:
+        at = record.key_offset(len(change.key))
+        if change.kv[:1] != b"\n" or change.kv[at : at + len(change.key)] != change.key:
+            raise ValueError("a KeyValue must be marshalled with its fields in order")
