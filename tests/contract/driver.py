@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from brainctl.errors import ApiError, Status
 from brainctl.etcdpb import kv_pb2
@@ -115,7 +115,7 @@ class Watch:
         assert len(found) == number
         return found
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

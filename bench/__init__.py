@@ -1,0 +1,1 @@
+"""etcd and brainctl side by side on one machine: `python -m bench`."""
