@@ -3,7 +3,7 @@
 It is JSON, so that `brainctl` of any version and a person can read it. Keys are hexadecimal. For example:
 
     {"format":1,"phase":"copying","cluster":14841639068965178418,"history":"all","base":7,"watermark":7,
-     "expected":6607,"keys":2000,"bytes":812345,"events":0,"resyncs":0,
+     "expected":6607,"keys":2000,"size":812345,"events":0,"resyncs":0,
      "spans":[["2f72656769737472792f70",""]]}
 
 Only the spans that are still to be copied are listed, so that the record of the change stream, which is written
@@ -52,7 +52,7 @@ class Record(NamedTuple):
     """Live keys at the base revision."""
     keys: int = 0
     """Keys of the base copied so far."""
-    bytes: int = 0
+    size: int = 0
     """Marshalled KeyValue bytes of these keys."""
     events: int = 0
     """Events of the change stream applied so far."""

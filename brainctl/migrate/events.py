@@ -238,15 +238,4 @@ class Finish(NamedTuple):
     """Why it ends early; empty when it reached its goal."""
 
 
-Action = (
-    ChooseBase
-    | ReadPage
-    | Watch
-    | FetchLeases
-    | ReconcileLeases
-    | Write
-    | Freeze
-    | Verify
-    | Unfreeze
-    | Finish
-)
+Action = ChooseBase | ReadPage | Watch | FetchLeases | ReconcileLeases | Write | Freeze | Verify | Unfreeze | Finish

@@ -149,7 +149,7 @@ class Migration:
             case BaseChosen(_, revision, splits, keys):
                 self._step(Trigger.BASE_CHOSEN)
                 self.record = self.record._replace(
-                    base=revision, watermark=revision, expected=keys, keys=0, bytes=0, spans=spans_of(splits)
+                    base=revision, watermark=revision, expected=keys, keys=0, size=0, spans=spans_of(splits)
                 )
                 self._base = BaseCopy(self.record.spans, revision, event.attempt)
             case PageRead():
@@ -219,7 +219,7 @@ class Migration:
             return None
         self._base.take()
         self.record = self.record._replace(
-            keys=self.record.keys + len(pages.kvs), bytes=self.record.bytes + pages.size, spans=pages.spans
+            keys=self.record.keys + len(pages.kvs), size=self.record.size + pages.size, spans=pages.spans
         )
         if self._base.complete:
             self._step(Trigger.COPIED)
@@ -233,9 +233,7 @@ class Migration:
             return None
         self.leases.keep(batch.leases)
         self._backlog.take()
-        self.record = self.record._replace(
-            watermark=batch.revision, events=self.record.events + len(batch.events)
-        )
+        self.record = self.record._replace(watermark=batch.revision, events=self.record.events + len(batch.events))
         return Apply(batch.events, self.record)
 
     def _lacks(self, leases: frozenset[int]) -> bool:

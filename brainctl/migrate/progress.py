@@ -1,0 +1,115 @@
+"""The figures of a running migration: rates, lag, time left."""
+
+from collections import deque
+from typing import NamedTuple
+
+from brainctl.clock import Clock
+from brainctl.migrate.phase import Phase
+from brainctl.migrate.state import Migration
+
+WINDOW = 5.0
+"""Seconds over which rates are averaged."""
+
+
+class Figures(NamedTuple):
+    """Where a migration stands. The names are those of the JSON output."""
+
+    phase: Phase
+    base_revision: int
+    watermark: int
+    source_revision: int
+    keys: int
+    keys_expected: int
+    bytes: int
+    events: int
+    keys_per_second: float
+    bytes_per_second: float
+    events_per_second: float
+    lag_revisions: int
+    lag_seconds: float
+    """How long ago the source was where the target is now; 0 when the target has everything that was seen."""
+    eta_seconds: float | None
+    """Until the copy is complete, or the lag is gone; None when it cannot be told."""
+    leases: int
+    resyncs: int
+    retries: int
+    elapsed_seconds: float
+
+
+class _Sample(NamedTuple):
+    at: float
+    keys: int
+    bytes: int
+    events: int
+    watermark: int
+
+
+class Progress:
+    """Watches a migration over time."""
+
+    def __init__(self, migration: Migration, clock: Clock) -> None:
+        self.retries = 0
+        self._migration = migration
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._seen: deque[tuple[float, int]] = deque()
+        self._samples: deque[_Sample] = deque([self._sample()])
+
+    def source_at(self, revision: int) -> None:
+        """The source was at `revision` just now."""
+        if not self._seen or revision > self._seen[-1][1]:
+            self._seen.append((self._clock.monotonic(), revision))
+
+    def figures(self) -> Figures:
+        """The figures of this moment."""
+        migration, record = self._migration, self._migration.record
+        now = self._sample()
+        self._samples.append(now)
+        while len(self._samples) > 2 and now.at - self._samples[0].at > WINDOW:
+            self._samples.popleft()
+        first = self._samples[0]
+        seconds = max(now.at - first.at, 1e-3)
+        copying = record.phase in {Phase.NEW, Phase.COPYING}
+        lag = 0 if copying else max(0, migration.source - migration.watermark)
+        keys_rate = (now.keys - first.keys) / seconds
+        return Figures(
+            phase=record.phase,
+            base_revision=record.base,
+            watermark=migration.watermark,
+            source_revision=migration.source,
+            keys=record.keys,
+            keys_expected=record.expected,
+            bytes=record.size,
+            events=record.events,
+            keys_per_second=round(keys_rate, 1),
+            bytes_per_second=round((now.bytes - first.bytes) / seconds, 1),
+            events_per_second=round((now.events - first.events) / seconds, 1),
+            lag_revisions=lag,
+            lag_seconds=round(0.0 if copying else self._lag_seconds(now), 3),
+            eta_seconds=self._eta(now, first, seconds, max(0, record.expected - record.keys) if copying else None),
+            leases=len(migration.leases.held),
+            resyncs=record.resyncs,
+            retries=self.retries,
+            elapsed_seconds=round(now.at - self._began, 3),
+        )
+
+    def _sample(self) -> _Sample:
+        record = self._migration.record
+        return _Sample(self._clock.monotonic(), record.keys, record.size, record.events, self._migration.watermark)
+
+    def _lag_seconds(self, now: _Sample) -> float:
+        """Since the source was first seen beyond the watermark."""
+        while self._seen and self._seen[0][1] <= now.watermark:
+            self._seen.popleft()
+        return now.at - self._seen[0][0] if self._seen else 0.0
+
+    def _eta(self, now: _Sample, first: _Sample, seconds: float, keys_left: int | None) -> float | None:
+        """By the speed of the last seconds; while catching up, by how fast the lag shrinks."""
+        if keys_left is not None:
+            rate = (now.keys - first.keys) / seconds
+            return round(keys_left / rate, 1) if rate > 0 else None
+        lag = self._migration.source - now.watermark
+        if lag <= 0:
+            return 0.0
+        rate = (now.watermark - first.watermark) / seconds
+        return round(lag / rate, 1) if rate > 0 else None

@@ -1,0 +1,114 @@
+"""What a migration reads from its source, each answer as an event of the state machine."""
+
+from collections.abc import Iterable
+
+from brainctl.errors import COMPACTED, ApiError, Code, InvalidInput
+from brainctl.etcdpb import kv_pb2 as kvpb
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.migrate.events import BaseChosen, Lease, LeasesFetched, LeasesListed, PageRead, ReadPage, SourceCompacted
+from brainctl.migrate.split import Splitter
+from brainctl.stores.gather import gather
+from brainctl.stores.store import Store
+from brainctl.stores.watching import oldest_revision
+
+PAGE_BYTES = 1 << 20
+"""A page is asked for with as many keys as are likely to fill this."""
+MAX_PAGE_KEYS = 4_000
+FIRST_PAGE_KEYS = 500
+LEASE_LOOKUPS = 32
+"""Leases looked up at the same time."""
+
+
+class SourceReader:
+    """Reads one source; every answer must come from the same cluster."""
+
+    def __init__(self, store: Store, cluster: int) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._page_keys = FIRST_PAGE_KEYS
+
+    async def revision(self) -> int:
+        """The source's newest revision (a linearizable read)."""
+        return (await self._range(pb.RangeRequest(key=b"\0", count_only=True))).header.revision
+
+    async def choose_base(self, attempt: int, *, oldest: bool) -> BaseChosen | SourceCompacted:
+        """The oldest readable revision or the newest, and where to cut the key space."""
+        base = await oldest_revision(self._store) if oldest else await self.revision()
+        try:
+            total = await self._count(base, b"\0", b"")
+            splitter = Splitter(
+                lambda start, end: self._count(base, start, end), lambda start, end: self._first(base, start, end)
+            )
+            splits = await splitter.splits(total)
+        except ApiError as error:
+            if error.status != COMPACTED:
+                raise
+            return SourceCompacted(attempt)
+        return BaseChosen(attempt, base, splits, total)
+
+    async def page(self, action: ReadPage) -> PageRead | SourceCompacted:
+        """The next keys of a span. Pages that a server finds too large are asked for again with fewer keys."""
+        while True:
+            limit = self._page_keys
+            request = pb.RangeRequest(
+                key=action.start, range_end=action.end or b"\0", revision=action.revision, limit=limit
+            )
+            try:
+                return self._page(action, await self._range(request))
+            except ApiError as error:
+                if error.status == COMPACTED:
+                    return SourceCompacted(action.attempt)
+                if error.status.code is not Code.RESOURCE_EXHAUSTED or limit == 1:
+                    raise
+                self._page_keys = max(1, limit // 4)
+
+    def _page(self, action: ReadPage, response: pb.RangeResponse) -> PageRead:
+        kvs = [kv.SerializeToString() for kv in response.kvs]
+        size = sum(map(len, kvs))
+        if kvs:
+            likely = len(kvs) * PAGE_BYTES // size
+            self._page_keys = max(1, min(likely, 2 * self._page_keys, MAX_PAGE_KEYS))
+        following = response.kvs[-1].key + b"\0" if response.more else b""
+        return PageRead(action.attempt, action.span, kvs, size, _leases_of(response.kvs), following)
+
+    async def leases(self, held: frozenset[int], *, final: bool) -> LeasesListed:
+        """All leases; with the TTLs of those that are new, or of all of them when `final`."""
+        response = await self._store.leases()
+        live = frozenset(lease.ID for lease in response.leases)
+        details = await self._lookup(live if final else live - held)
+        return LeasesListed(response.header.revision, live, held, details, final)
+
+    async def fetch(self, ids: tuple[int, ...]) -> LeasesFetched:
+        """Those of the leases that the source knows."""
+        return LeasesFetched(ids, await self._lookup(ids))
+
+    async def _lookup(self, ids: Iterable[int]) -> tuple[Lease, ...]:
+        async def one(lease: int) -> pb.LeaseTimeToLiveResponse:
+            return await self._store.lease_time_to_live(pb.LeaseTimeToLiveRequest(ID=lease))
+
+        answers = await gather(one, ids, LEASE_LOOKUPS)
+        return tuple((answer.ID, answer.grantedTTL, answer.TTL) for answer in answers if answer.TTL >= 0)
+
+    async def _count(self, revision: int, start: bytes, end: bytes) -> int:
+        request = pb.RangeRequest(key=start, range_end=end or b"\0", revision=revision, count_only=True)
+        return (await self._range(request)).count
+
+    async def _first(self, revision: int, start: bytes, end: bytes) -> bytes | None:
+        request = pb.RangeRequest(key=start, range_end=end or b"\0", revision=revision, keys_only=True, limit=1)
+        response = await self._range(request)
+        return response.kvs[0].key if response.kvs else None
+
+    async def _range(self, request: pb.RangeRequest) -> pb.RangeResponse:
+        response = await self._store.range(request)
+        check_cluster(response.header.cluster_id, self._cluster)
+        return response
+
+
+def check_cluster(found: int, expected: int) -> None:
+    """InvalidInput when an answer came from another cluster than the migration began with."""
+    if found != expected:
+        raise InvalidInput(f"the source is cluster {found:x}, but this migration is from cluster {expected:x}")
+
+
+def _leases_of(kvs: Iterable[kvpb.KeyValue]) -> frozenset[int]:
+    return frozenset(kv.lease for kv in kvs if kv.lease)

@@ -1,0 +1,263 @@
+"""Carries out what the state machine asks for: each action is a task, each answer an event.
+
+A read of the source that fails is repeated; a failure of the target ends the process, and the next one goes on from
+the checkpoint. A write is never cancelled: its outcome would be unknown.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
+
+from brainctl.clock import Clock
+from brainctl.errors import BrainctlError
+from brainctl.migrate.backlog import StreamBroken
+from brainctl.migrate.cutover import Freezer
+from brainctl.migrate.events import (
+    Action,
+    ChooseBase,
+    Event,
+    FetchLeases,
+    Finish,
+    Freeze,
+    GiveUp,
+    ReadPage,
+    ReconcileLeases,
+    SourceAt,
+    SourceCompacted,
+    Stop,
+    Unfreeze,
+    Verified,
+    Verify,
+    Watch,
+    Write,
+    Written,
+)
+from brainctl.migrate.phase import STREAMING
+from brainctl.migrate.progress import Figures, Progress
+from brainctl.migrate.reader import SourceReader
+from brainctl.migrate.retry import Patience
+from brainctl.migrate.slot import Slot
+from brainctl.migrate.state import Migration
+from brainctl.migrate.tailer import tail
+from brainctl.stores.store import Store
+
+POLL_SECONDS = 0.25
+REPORT_SECONDS = 1.0
+LEASES_SECONDS = 5.0
+STALL_SECONDS = 10.0
+"""A stream that is silent for so long while the source has moved on is opened again."""
+MAX_STALLS = 3
+
+Compare = Callable[[int], Awaitable[int]]
+"""Compares both sides at a revision, while the target is closed; the number of differences."""
+
+
+class Observer(Protocol):
+    """Is shown how the migration goes."""
+
+    def progress(self, figures: Figures) -> None:
+        """About once a second, and at the end."""
+
+    def retrying(self, error: BrainctlError) -> None:
+        """The source did not answer; the request is repeated."""
+
+
+class Runner:
+    """Runs one migration to its goal in this process."""
+
+    def __init__(
+        self,
+        migration: Migration,
+        source: Store,
+        slot: Slot,
+        freezer: Freezer,
+        compare: Compare,
+        observer: Observer,
+        clock: Clock,
+        patience: float,
+    ) -> None:
+        self.migration = migration
+        self.progress = Progress(migration, clock)
+        self._source = source
+        self._cluster = migration.record.cluster
+        self._reader = SourceReader(source, self._cluster)
+        self._slot = slot
+        self._freezer = freezer
+        self._compare = compare
+        self._observer = observer
+        self._clock = clock
+        self._seconds = patience
+        self._inbox: asyncio.Queue[Event | Exception] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._essential: set[asyncio.Task[None]] = set()
+        self._tail: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
+        self._heard = clock.monotonic()
+        self._stalls = 0
+        self._room = asyncio.Event()
+        self._finish: Finish | None = None
+
+    def stop(self) -> None:
+        """End in order as soon as the write under way is durable."""
+        self._inbox.put_nowait(Stop())
+
+    async def run(self) -> str:
+        """Returns when the goal is reached ("") or the cutover was given up (why). Raises what ends it early."""
+        try:
+            self._begin(self.migration.begin())
+            self._spawn(self._poll(), self._tasks)
+            while self._finish is None:
+                event = await self._inbox.get()
+                if isinstance(event, Exception):
+                    raise event
+                self._begin(self.migration.handle(event))
+                if not self.migration.full:
+                    self._room.set()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, *self._essential, return_exceptions=True)
+        while not self._inbox.empty():
+            late = self._inbox.get_nowait()
+            if isinstance(late, Exception):
+                raise late
+        self._observer.progress(self.progress.figures())
+        return self._finish.reason
+
+    def _begin(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Write):
+                self._spawn(self._write(action), self._essential)
+                continue
+            match action:
+                case Finish():
+                    self._finish = action
+                case Watch():
+                    self._watch = action
+                    self._open_stream()
+                case Unfreeze():
+                    self._spawn(self._freezer.unfreeze(), self._essential)
+                case Verify(revision):
+                    self._spawn(self._verify(revision), self._essential)
+                case _:
+                    self._spawn(self._answer(action), self._tasks)
+
+    def _spawn(self, work: Coroutine[None, None, None], group: set[asyncio.Task[None]]) -> asyncio.Task[None]:
+        """Run a task whose failure ends the migration."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001 -- whatever it is, `run` raises it
+                self._inbox.put_nowait(error)
+
+        task = asyncio.ensure_future(guarded())
+        group.add(task)
+        task.add_done_callback(group.discard)
+        return task
+
+    async def _write(self, action: Write) -> None:
+        await self._slot.write(action)
+        self._inbox.put_nowait(Written())
+
+    async def _answer(self, action: Action) -> None:
+        self._inbox.put_nowait(await self._patience().call(lambda: self._ask(action)))
+
+    async def _ask(self, action: Action) -> Event:
+        match action:
+            case ChooseBase(attempt, oldest):
+                return await self._reader.choose_base(attempt, oldest=oldest)
+            case ReadPage():
+                return await self._reader.page(action)
+            case FetchLeases(ids):
+                return await self._reader.fetch(ids)
+            case ReconcileLeases():
+                return await self._reader.leases(frozenset(self.migration.leases.held), final=True)
+            case Freeze(again):
+                return await self._freezer.freeze(again=again)
+            case _:
+                raise AssertionError(action)
+
+    async def _verify(self, revision: int) -> None:
+        """Compare with the target closed, so that it can be opened for reading."""
+        await self._slot.close()
+        answer: Event
+        try:
+            differences = await self._compare(revision)
+            answer = Verified(await self._reader.revision(), differences)
+        except BrainctlError as error:
+            answer = GiveUp(f"the comparison failed: {error}")
+        await self._slot.open()
+        self._inbox.put_nowait(answer)
+
+    # The change stream.
+
+    def _open_stream(self) -> None:
+        if self._tail is not None:
+            self._tail.cancel()
+        self._heard = self._clock.monotonic()
+        self._tail = self._spawn(self._follow(), self._tasks)
+
+    async def _follow(self) -> None:
+        """Deliver the stream; one that breaks is opened again after the newest revision received."""
+        patience = self._patience()
+        while True:
+            assert self._watch is not None
+            attempt = self._watch.attempt
+            try:
+                async for event in tail(self._source, attempt, self.migration.received + 1, self._cluster):
+                    patience.succeeded()
+                    self._heard, self._stalls = self._clock.monotonic(), 0
+                    self._inbox.put_nowait(event)
+                    if isinstance(event, SourceCompacted):
+                        return
+                    await self._has_room()
+            except BrainctlError as error:
+                await patience.wait(error)
+
+    async def _has_room(self) -> None:
+        """Wait while the backlog is full: the source's server holds the rest."""
+        self._room.clear()
+        if self.migration.full or self._inbox.qsize() > 100:
+            await self._room.wait()
+
+    # What is looked at regularly.
+
+    async def _poll(self) -> None:
+        reported = listed = self._clock.monotonic()
+        patience = self._patience()
+        while True:
+            revision = await patience.call(self._reader.revision)
+            self.progress.source_at(revision)
+            self._inbox.put_nowait(SourceAt(revision))
+            now = self._clock.monotonic()
+            streaming = self.migration.phase in STREAMING
+            if now - reported >= REPORT_SECONDS:
+                reported = now
+                self._observer.progress(self.progress.figures())
+            if streaming and now - listed >= LEASES_SECONDS:
+                listed = now
+                self._inbox.put_nowait(await patience.call(self._new_leases))
+            if streaming and revision > self.migration.received and now - self._heard > STALL_SECONDS:
+                self._revive(revision)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _new_leases(self) -> Event:
+        return await self._reader.leases(frozenset(self.migration.leases.held), final=False)
+
+    def _revive(self, revision: int) -> None:
+        """The source is at `revision`, but the stream is silent."""
+        self._stalls += 1
+        if self._stalls > MAX_STALLS:
+            raise StreamBroken(
+                f"the source is at revision {revision}, but its change stream ends at {self.migration.received}; "
+                "`--history none --overwrite` starts from the newest revision"
+            )
+        self._open_stream()
+
+    def _patience(self) -> Patience:
+        return Patience(self._clock, self._seconds, self._retrying)
+
+    def _retrying(self, error: BrainctlError) -> None:
+        self.progress.retries += 1
+        self._observer.retrying(error)

@@ -1,0 +1,31 @@
+"""The change stream of the source, from a revision on, as events of the state machine."""
+
+from collections.abc import AsyncIterator
+
+from brainctl.errors import ApiError, Code, Status
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.migrate.events import SourceCompacted, Streamed
+from brainctl.migrate.reader import check_cluster
+from brainctl.migrate.stream import Assembler
+from brainctl.stores.store import Store
+from brainctl.stores.watching import Watching
+
+
+async def tail(store: Store, attempt: int, start: int, cluster: int) -> AsyncIterator[Streamed | SourceCompacted]:
+    """Whole revisions as they arrive; ends after SourceCompacted. Raises what ends the stream otherwise."""
+    assembler = Assembler()
+    async with Watching(store, start) as watching:
+        async for response in watching:
+            check_cluster(response.header.cluster_id, cluster)
+            if response.compact_revision:
+                yield SourceCompacted(attempt)
+                return
+            if response.canceled:
+                raise ApiError(Status(Code.UNAVAILABLE, _reason(response)))
+            if revisions := assembler.feed(response):
+                yield Streamed(attempt, revisions)
+    raise ApiError(Status(Code.UNAVAILABLE, "the watch ended"))
+
+
+def _reason(response: pb.WatchResponse) -> str:
+    return response.cancel_reason or "the watch was canceled"

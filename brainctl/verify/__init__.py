@@ -1,0 +1,1 @@
+"""Two stores compared, also while both take writes."""

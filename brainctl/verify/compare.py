@@ -1,0 +1,174 @@
+"""The comparison of two stores at a revision that both have.
+
+Keys are read on both sides pinned at the common revision, so a difference is one even while both take writes. What
+a live comparison forgives is what has no revision (leases), and a side that lags or jumps while it is looked at:
+there a difference counts only if it survives rechecks at later common revisions.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from brainctl.clock import Clock
+from brainctl.errors import COMPACTED, ApiError
+from brainctl.stores.gather import gather
+from brainctl.stores.store import Store
+from brainctl.verify.diff import Merge
+from brainctl.verify.difference import (
+    Difference,
+    ExtraLease,
+    KeyDifference,
+    LeaseDifference,
+    LeaseMismatch,
+    MissingLease,
+    difference,
+)
+from brainctl.verify.reading import StoreReader
+
+LISTED = 1_000
+"""Differences that a report names; beyond these they are counted only."""
+RECHECKS = 5
+FIRST_PAUSE = 0.2
+RECHECKED_AT_A_TIME = 16
+
+
+@dataclass
+class Report:
+    """The outcome of a comparison."""
+
+    revision: int
+    """The common revision, the last one used when it had to move on."""
+    keys: int = 0
+    """Keys of the first store."""
+    bytes: int = 0
+    """Their marshalled KeyValues."""
+    leases: int = 0
+    """Leases of the first store."""
+    different: int = 0
+    """How many differences there are."""
+    differences: list[Difference] = field(default_factory=list)
+    """The first LISTED of them, keys in key order."""
+    rechecked: int = 0
+    """Differences that were seen once and were gone when looked at again."""
+    seconds: float = 0.0
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return self.different == 0
+
+
+class Comparison:
+    """Compares `found` with what is `expected`."""
+
+    def __init__(self, expected: Store, found: Store, clock: Clock, *, live: bool = False, leases: bool = True) -> None:
+        self._expected = StoreReader(expected)
+        self._found = StoreReader(found)
+        self._clock = clock
+        self._live = live
+        self._with_leases = leases
+
+    async def run(self) -> Report:
+        """Compare everything. ApiError(COMPACTED) when no revision can be read on both sides."""
+        began = self._clock.monotonic()
+        report = Report(await self._common_revision())
+        await self._keys(report)
+        if self._with_leases:
+            await self._leases(report)
+        report.bytes = self._expected.bytes
+        report.seconds = round(self._clock.monotonic() - began, 3)
+        return report
+
+    async def _common_revision(self) -> int:
+        """The newest revision that both have."""
+        return min(await asyncio.gather(self._expected.revision(), self._found.revision()))
+
+    async def _keys(self, report: Report) -> None:
+        merge = Merge()
+        while not merge.complete:
+            await self._read(merge, report)
+            found = list(merge.differences())
+            if found and self._live:
+                seen = len(found)
+                found = await self._surviving_keys(found, report)
+                report.rechecked += seen - len(found)
+            _count(report, found)
+        report.keys = merge.compared
+
+    async def _read(self, merge: Merge, report: Report) -> None:
+        """The next page of each side that needs one. A live comparison moves on when its revision is compacted."""
+        readers = {id(merge.expected): self._expected, id(merge.found): self._found}
+        wanted = merge.wanted()
+        for attempt in range(RECHECKS + 1):
+            try:
+                pages = await asyncio.gather(
+                    *(readers[id(side)].page(side.bound or b"", report.revision) for side in wanted)
+                )
+            except ApiError as error:
+                if error.status != COMPACTED or not self._live or attempt == RECHECKS:
+                    raise
+                report.revision = await self._common_revision()
+            else:
+                for side, page in zip(wanted, pages, strict=True):
+                    side.add(page)
+                return
+
+    async def _surviving_keys(self, found: list[KeyDifference], report: Report) -> list[KeyDifference]:
+        """Those that are still there at later common revisions."""
+        pause = FIRST_PAUSE
+        for _ in range(RECHECKS):
+            if not found:
+                break
+            await asyncio.sleep(pause)
+            pause *= 2
+            revision = report.revision = await self._common_revision()
+            keys = [entry.key for entry in found]
+            try:
+                again = await self._recheck(keys, revision)
+            except ApiError as error:
+                if error.status != COMPACTED:
+                    raise
+                continue
+            found = [entry for entry in again if entry is not None]
+        return found
+
+    async def _recheck(self, keys: list[bytes], revision: int) -> list[KeyDifference | None]:
+        async def one(key: bytes) -> KeyDifference | None:
+            expected, found = await asyncio.gather(self._expected.key(key, revision), self._found.key(key, revision))
+            return difference(key, expected, found)
+
+        return await gather(one, keys, RECHECKED_AT_A_TIME)
+
+    async def _leases(self, report: Report) -> None:
+        """Compare ids and granted TTLs: remaining TTLs differ by nature."""
+        found = await self._lease_differences(report)
+        first, pause = {entry.lease for entry in found}, FIRST_PAUSE
+        for _ in range(RECHECKS if self._live else 0):
+            if not found:
+                break
+            await asyncio.sleep(pause)
+            pause *= 2
+            survivors = {entry.lease for entry in found}
+            found = [entry for entry in await self._lease_differences(report) if entry.lease in survivors]
+        report.rechecked += len(first) - len(found)
+        _count(report, found)
+
+    async def _lease_differences(self, report: Report) -> list[LeaseDifference]:
+        expected, found = await asyncio.gather(self._expected.leases(), self._found.leases())
+        report.leases = len(expected)
+        differences: list[LeaseDifference] = []
+        for lease in sorted(expected.keys() | found.keys()):
+            if lease not in found:
+                differences.append(MissingLease(lease))
+            elif lease not in expected:
+                differences.append(ExtraLease(lease))
+            elif expected[lease] != found[lease]:
+                differences.append(LeaseMismatch(lease, expected[lease], found[lease]))
+        return differences
+
+
+def _count(report: Report, found: Iterable[Difference]) -> None:
+    for entry in found:
+        report.different += 1
+        if len(report.differences) < LISTED:
+            report.differences.append(entry)

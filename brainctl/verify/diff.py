@@ -1,0 +1,96 @@
+"""Two ordered streams of keys compared, in memory that does not grow with them. Pure.
+
+Each side is fed pages; a page covers the keys up to a bound, so that what lies below the lower bound of both sides
+can be compared and forgotten. Equal runs are compared as lists of bytes, without looking into them.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from brainctl.verify.difference import ExtraKey, KeyDifference, MissingKey, mismatch
+
+
+class Page(NamedTuple):
+    """The next keys of one side."""
+
+    keys: list[bytes]
+    kvs: list[bytes]
+    """Marshalled KeyValues, one for each key."""
+    next: bytes
+    """All keys below this one are covered; empty when there are no more at all."""
+
+
+class Side:
+    """What is known of one side and not compared yet."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.kvs: list[bytes] = []
+        self.bound: bytes | None = b""
+        """Everything below is known; None when the side has ended."""
+
+    def add(self, page: Page) -> None:
+        """Take the page that begins at the bound."""
+        self.keys += page.keys
+        self.kvs += page.kvs
+        self.bound = page.next or None
+
+    def cut(self, bound: bytes | None) -> tuple[list[bytes], list[bytes]]:
+        """Take away the keys below `bound`, all of them when it is None."""
+        end = len(self.keys) if bound is None else bisect_left(self.keys, bound)
+        taken = self.keys[:end], self.kvs[:end]
+        del self.keys[:end], self.kvs[:end]
+        return taken
+
+
+class Merge:
+    """The comparison of two sides."""
+
+    def __init__(self) -> None:
+        self.expected = Side()
+        self.found = Side()
+        self.compared = 0
+        """Keys of the first side that were compared."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether both sides have ended."""
+        return self.expected.bound is None and self.found.bound is None
+
+    def wanted(self) -> list[Side]:
+        """The sides whose next page is needed: those that are not ahead of the other."""
+        low = self._low()
+        return [side for side in (self.expected, self.found) if side.bound is not None and side.bound == low]
+
+    def differences(self) -> Iterator[KeyDifference]:
+        """Compare, and forget, what both sides know."""
+        low = self._low()
+        keys, kvs = self.expected.cut(low)
+        other_keys, other_kvs = self.found.cut(low)
+        self.compared += len(keys)
+        if kvs != other_kvs:
+            yield from _merge(keys, kvs, other_keys, other_kvs)
+
+    def _low(self) -> bytes | None:
+        bounds = [side.bound for side in (self.expected, self.found) if side.bound is not None]
+        return min(bounds, default=None)
+
+
+def _merge(
+    keys: list[bytes], kvs: list[bytes], other_keys: list[bytes], other_kvs: list[bytes]
+) -> Iterator[KeyDifference]:
+    """The differences of two sorted runs, in key order."""
+    left = right = 0
+    while left < len(keys) or right < len(other_keys):
+        if right == len(other_keys) or (left < len(keys) and keys[left] < other_keys[right]):
+            yield MissingKey(keys[left])
+            left += 1
+        elif left == len(keys) or other_keys[right] < keys[left]:
+            yield ExtraKey(other_keys[right])
+            right += 1
+        else:
+            if kvs[left] != other_kvs[right] and (found := mismatch(keys[left], kvs[left], other_kvs[right])):
+                yield found
+            left += 1
+            right += 1
