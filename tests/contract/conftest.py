@@ -40,8 +40,9 @@ def key() -> bytes:
 async def _open(kind: str, directory: Path, server: Server | None) -> Store:
     if kind == "memory":
         return stores.memory()
-    if kind in {"etcd"}:
-        from tests.contract.tmpgrpc import GrpcStore
-
-        return GrpcStore(server.endpoint)
-    pytest.skip("not yet")
+    if kind == "local":
+        return await stores.local(directory)
+    assert server is not None
+    if isinstance(server, Playground):
+        return await stores.tikv(server.url("contract"))
+    return stores.client(server.endpoint)

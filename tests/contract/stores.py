@@ -1,4 +1,4 @@
-"""How each kind of store is opened for the contract."""
+"""How each kind of store is opened for the contract. All but the memory and the etcd client need their own pieces."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -7,7 +7,11 @@ from typing import Any
 from brainctl.clock import SystemClock
 from brainctl.node.node import Node
 from brainctl.stores.embedded import NodeStore
+from brainctl.stores.etcd import EtcdStore
+from brainctl.stores.target import EtcdTarget
 from tests.support.memory import MemoryMedium
+
+SECONDS = 15.0
 
 
 class LoopMedium(MemoryMedium):
@@ -29,3 +33,8 @@ class LoopMedium(MemoryMedium):
 def memory() -> NodeStore:
     """Every version of every key in a dict: the rules without an engine."""
     return NodeStore(Node(LoopMedium(), SystemClock()), "memory://")
+
+
+def client(endpoint: str) -> EtcdStore:
+    """The etcd client, as the commands use it."""
+    return EtcdStore(EtcdTarget((endpoint,), dial_timeout=SECONDS, command_timeout=SECONDS))
