@@ -3,15 +3,33 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from brainctl.clock import SystemClock
+from brainctl.engine.engine import Engine
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.node.local import open_local
 from brainctl.node.node import Node
 
 ReplyMessage = TypeVar("ReplyMessage", bound=Message)
+
+
+def open_node(directory: Path) -> Node:
+    """A node over the local engine in a directory, which it holds alone; to be called on the event loop.
+
+    StoreInUse when another process holds it, StoreDamaged, StoreFull.
+    """
+    engine = Engine.open(str(directory))
+    return Node(open_local(engine, asyncio.get_running_loop()), SystemClock())
+
+
+def open_directory(directory: Path) -> "NodeStore":
+    """The local engine in a directory as a Store; raises as `open_node` does."""
+    return NodeStore(open_node(directory), f"file://{directory}")
 
 
 class NodeStore:
