@@ -133,43 +133,46 @@ class Transaction(_Reads):
 
         Once begun it runs to its end, also when the caller is cancelled.
         """
-        task = asyncio.ensure_future(self._commit(list(writes.items())))
+        inner, self._inner = self._inner, None
+        task = asyncio.ensure_future(_commit(inner, list(writes.items())))
         _commits.add(task)
         task.add_done_callback(_commits.discard)
         await asyncio.shield(task)
 
-    async def _commit(self, writes: list[tuple[bytes, bytes | None]]) -> None:
-        inner = self._inner
-        try:
-            for at in range(0, len(writes), HANDED_OVER):
-                handed = [
-                    inner.delete(key) if value is None else inner.put(key, value)
-                    for key, value in writes[at : at + HANDED_OVER]
-                ]
-                for future in handed:
-                    await future
-        except Exception as error:
-            await self.rollback()
-            raise translate(error) from error
-        try:
-            await inner.commit()
-        except Exception as error:
-            failed = translate(error)
-            if failed.failure in NOT_WRITTEN:
-                await self.rollback()
-            # The package keeps the locks alive while the transaction exists.
-            self._inner = None
-            raise failed from error
-
     async def rollback(self) -> None:
-        """Let go of a transaction that is not to be committed; harmless after a commit."""
+        """Let go of a transaction that is not to be committed; does nothing after `commit`."""
         inner, self._inner = self._inner, None
-        if inner is None:
-            return
-        try:
-            await inner.rollback()
-        except Exception:  # noqa: BLE001 - what could not be rolled back runs out by itself
-            return
+        if inner is not None:
+            await _rollback(inner)
+
+
+async def _commit(inner: Any, writes: list[tuple[bytes, bytes | None]]) -> None:  # noqa: ANN401 - as the package
+    try:
+        for at in range(0, len(writes), HANDED_OVER):
+            handed = [
+                inner.delete(key) if value is None else inner.put(key, value)
+                for key, value in writes[at : at + HANDED_OVER]
+            ]
+            for future in handed:
+                await future
+    except Exception as error:
+        await _rollback(inner)
+        raise translate(error) from error
+    try:
+        await inner.commit()
+    except Exception as error:
+        failed = translate(error)
+        if failed.failure in NOT_WRITTEN:
+            await _rollback(inner)
+        # When the outcome is unknown the transaction is dropped here, and with it what keeps its locks alive.
+        raise failed from error
+
+
+async def _rollback(inner: Any) -> None:  # noqa: ANN401 - as the package
+    try:
+        await inner.rollback()
+    except Exception:  # noqa: BLE001 - what could not be rolled back runs out by itself
+        return
 
 
 class Client:

@@ -41,6 +41,7 @@ class Layout:
         self.head = root + b"h/head"
         self.epochs = root + b"h/epoch/"
         self.lanes = root + b"h/lane/"
+        self.resetting = root + b"h/reset"
         self.lives = root + b"k/"
         self.deads = root + b"d/"
         self.bases = root + b"b/"

@@ -86,6 +86,24 @@ class Lead:
             raise Fenced(f"another process has taken over the store {self.layout.prefix!r} on TiKV")
         return StateView(self.layout, transaction, head, self.blocks)
 
+    async def check_lane(self, number: int) -> Transaction:
+        """A transaction that conflicts with every take-over, once it writes the key of the lane; Fenced, TikvFailed.
+
+        Any number of lanes can be in flight, and the head stays as it is: what is written so must mean nothing
+        without a later commit of the head.
+        """
+        transaction = await self.client.begin()
+        lane = self.layout.lane(number)
+        try:
+            values = await transaction.get([lane])
+        except BaseException:
+            await transaction.rollback()
+            raise
+        if values.get(lane) != self.head.epoch.to_bytes(8):
+            await transaction.rollback()
+            raise Fenced(f"another process has taken over the store {self.layout.prefix!r} on TiKV")
+        return transaction
+
     async def next_head(self, **changes: int) -> Head:
         """The head that the next commit is to leave; it prolongs the lead when that is due."""
         now = asyncio.get_running_loop().time()

@@ -1,0 +1,120 @@
+"""A store on TiKV as the target of a migration (`ReplicaTarget`).
+
+Whoever takes the migration over takes the lead of the store as well: from then on no transaction of the process before
+it can commit, be it a server's or an earlier run's. Single commits carry the checkpoint with them. `import_base`
+writes its keys in many transactions, and the checkpoint when all of them are durable; a process killed in between
+leaves keys that the next run writes again, the same bytes, because the checkpoint does not count them yet.
+`apply` is one transaction for up to some thousand changes. Beyond that it is several, cut at the ends of revisions, of
+which the last one moves the checkpoint; a process killed in between leaves a store that stands at a whole revision,
+whose events are skipped when the batch comes again.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from brainctl.errors import Fenced
+from brainctl.etcdpb import kv_pb2
+from brainctl.mvcc.batch import lease_record
+from brainctl.mvcc.keyversion import KeyVersion, tombstone
+from brainctl.mvcc.lessor import LEASES, encode_ttl, lease_id
+from brainctl.stores.checkpoint import CHECKPOINT, decode_checkpoint, encode_checkpoint
+from brainctl.stores.store import Checkpoint
+from brainctl.tikv.replica import ReplicaWriter
+from brainctl.tikv.stored import parse_version
+from brainctl.tikv.writer import IDENTITY
+
+
+class TikvReplica:
+    """Takes another store's data with its revisions; made by `open_tikv_replica`."""
+
+    def __init__(self, writer: ReplicaWriter) -> None:
+        self._writer = writer
+        self._held: Checkpoint | None = None
+
+    @property
+    def revision(self) -> int:
+        """See `ReplicaTarget`."""
+        return self._writer.head.revision
+
+    async def is_empty(self) -> bool:
+        """See `ReplicaTarget`. A store that was served and never written is empty."""
+        state = await self._writer.state()
+        records = await self._writer.records(state)
+        return state.revision <= 1 and not records.keys() - {IDENTITY} and not await state.count(b"", None, 0)
+
+    async def checkpoint(self) -> Checkpoint | None:
+        """See `ReplicaTarget`."""
+        record = (await self._writer.records()).get(CHECKPOINT)
+        return None if record is None else decode_checkpoint(record)
+
+    async def take_over(self, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        await self._check_newest(checkpoint)
+        await self._writer.take_over()
+        # Nobody else can write from here on, but somebody may have since the check.
+        await self._check_newest(checkpoint)
+        self._held = checkpoint
+        await self._writer.write(_meta(checkpoint))
+
+    async def import_base(self, kvs: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        self._check(checkpoint)
+        versions = [parse_version(kv, 0) for kv in kvs]
+        await self._writer.import_versions(versions, base_revision, _meta(checkpoint))
+
+    async def leases(self) -> Sequence[int]:
+        """See `ReplicaTarget`."""
+        return [lease_id(name) for name in await self._writer.records() if name.startswith(LEASES)]
+
+    async def import_leases(self, leases: Sequence[tuple[int, int, int]], checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`. What remains of a TTL is not kept: a server that opens the store starts it anew."""
+        self._check(checkpoint)
+        granted = {lease_record(lease): encode_ttl(ttl) for lease, ttl, _ in leases}
+        await self._writer.write(granted | _meta(checkpoint))
+
+    async def drop_leases(self, leases: Sequence[int], checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        self._check(checkpoint)
+        gone: dict[bytes, bytes | None] = {lease_record(lease): None for lease in leases}
+        await self._writer.write(gone | _meta(checkpoint))
+
+    async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        self._check(checkpoint)
+        await self._writer.apply(list(_changes(events)), revision, _meta(checkpoint))
+
+    async def reset(self, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`. A reset that is interrupted is finished by the next `take_over`."""
+        self._check(checkpoint)
+        await self._writer.reset([CHECKPOINT, IDENTITY], _meta(checkpoint))
+
+    async def close(self) -> None:
+        """See `ReplicaTarget`."""
+        await self._writer.close()
+
+    async def _check_newest(self, checkpoint: Checkpoint) -> None:
+        stored = await self.checkpoint()
+        if stored is not None and checkpoint.epoch <= stored.epoch:
+            raise Fenced(f"epoch {stored.epoch} of the migration has taken over this store")
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """That another process took over is found by each commit; this finds a caller that did not take over."""
+        held = self._held
+        if held is None or (held.run, held.epoch) != (checkpoint.run, checkpoint.epoch):
+            raise Fenced("another migration has taken over this store")
+
+
+def _meta(checkpoint: Checkpoint) -> dict[bytes, bytes | None]:
+    return {CHECKPOINT: encode_checkpoint(checkpoint)}
+
+
+def _changes(events: Sequence[bytes]) -> Iterator[KeyVersion]:
+    """The changes that marshalled events describe, with their places in their revisions."""
+    revision = sub = 0
+    for raw in events:
+        kv = kv_pb2.Event.FromString(raw).kv
+        sub = sub + 1 if kv.mod_revision == revision else 0
+        revision = kv.mod_revision
+        if kv.version:
+            yield KeyVersion(kv.key, kv.create_revision, revision, kv.version, kv.lease, kv.SerializeToString(), sub)
+        else:
+            yield tombstone(kv.key, revision, sub)

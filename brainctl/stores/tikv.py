@@ -1,0 +1,58 @@
+"""tikv://PD[,PD...]/PREFIX: a store on a TiKV cluster, served by a node in this process."""
+
+from brainctl.clock import Clock, SystemClock
+from brainctl.errors import InvalidInput
+from brainctl.node.node import Node
+from brainctl.stores.embedded import NodeStore
+from brainctl.stores.replica_tikv import TikvReplica
+from brainctl.tikv.client import Client
+from brainctl.tikv.keys import Layout
+from brainctl.tikv.medium import Role, TikvMedium, open_medium
+from brainctl.tikv.replica import ReplicaWriter
+
+SCHEME = "tikv://"
+DEFAULT_PREFIX = "brainctl"
+DEFAULT_PORT = 2379
+
+
+def parse_tikv_url(url: str) -> tuple[list[str], str]:
+    """The addresses of the Placement Driver and the key prefix that a URL names; InvalidInput."""
+    authority, _, prefix = url.removeprefix(SCHEME).partition("/")
+    endpoints = [_with_port(endpoint) for endpoint in authority.split(",") if endpoint]
+    if not url.startswith(SCHEME) or not endpoints:
+        raise InvalidInput(f"not a TiKV store: {url!r}: tikv://HOST:PORT[,HOST:PORT...]/PREFIX is")
+    return endpoints, prefix.strip("/") or DEFAULT_PREFIX
+
+
+async def open_tikv_medium(url: str, role: Role = Role.LEADER) -> TikvMedium:
+    """What a server serves. A leader fences the process that wrote to the store until now.
+
+    InvalidInput, TikvFailed (ConnectionFailed where TiKV cannot be reached), StoreDamaged.
+    """
+    return await open_medium(*parse_tikv_url(url), role)
+
+
+async def open_tikv(url: str, role: Role = Role.ON_DEMAND, clock: Clock | None = None) -> NodeStore:
+    """The store as commands use it: others may read and write it meanwhile. The first write takes the lead, which is
+    refused (StoreInUse) while another process holds it; errors as `open_tikv_medium`.
+    """
+    return NodeStore(Node(await open_tikv_medium(url, role), clock or SystemClock()), url)
+
+
+async def open_tikv_replica(url: str) -> TikvReplica:
+    """The store as the target of a migration; errors as `open_tikv_medium`."""
+    endpoints, prefix = parse_tikv_url(url)
+    layout = Layout(prefix)
+    client = Client(endpoints)
+    replica = TikvReplica(ReplicaWriter(client, layout))
+    try:
+        await replica.checkpoint()
+    except BaseException:
+        await client.close()
+        raise
+    return replica
+
+
+def _with_port(endpoint: str) -> str:
+    _, colon, _ = endpoint.rpartition(":")
+    return endpoint if colon and not endpoint.endswith("]") else f"{endpoint}:{DEFAULT_PORT}"

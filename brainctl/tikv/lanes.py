@@ -1,0 +1,67 @@
+"""Bulk writes: several transactions of some hundred keys in flight, none of which moves the head.
+
+They are what a base copy is made of. Each can be repeated, because it writes the same bytes again, and none can happen
+after another process has taken over (`Lead.check_lane`).
+"""
+
+import asyncio
+from collections.abc import Generator, Iterable
+
+from brainctl.tikv.client import PAUSE
+from brainctl.tikv.encode import Writes
+from brainctl.tikv.errors import Failure, TikvFailed
+from brainctl.tikv.keys import LANES
+from brainctl.tikv.lead import Lead
+
+CHUNK_KEYS = 400
+CHUNK_BYTES = 1 << 20
+ATTEMPTS = 5
+
+
+async def write_bulk(lead: Lead, writes: Iterable[tuple[bytes, bytes | None]]) -> None:
+    """Write or delete (None) keys; when this returns all is durable. Fenced; TikvFailed: some of it may be."""
+    chunks = chunked(writes)
+    ends = await asyncio.gather(*(_lane(lead, number, chunks) for number in range(LANES)), return_exceptions=True)
+    for end in ends:
+        if end is not None:
+            raise end
+
+
+def chunked(writes: Iterable[tuple[bytes, bytes | None]]) -> Generator[Writes, None, None]:
+    """Writes in pieces of the size of one transaction."""
+    chunk: Writes = {}
+    size = 0
+    for key, value in writes:
+        chunk[key] = value
+        size += len(key) + len(value or b"")
+        if len(chunk) >= CHUNK_KEYS or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = {}, 0
+    if chunk:
+        yield chunk
+
+
+async def _lane(lead: Lead, number: int, chunks: Generator[Writes, None, None]) -> None:
+    for chunk in chunks:
+        try:
+            await _write_chunk(lead, number, chunk)
+        except BaseException:
+            # The other lanes end with the chunk that they are at.
+            chunks.close()
+            raise
+
+
+async def _write_chunk(lead: Lead, number: int, chunk: Writes) -> None:
+    for attempt in range(1, ATTEMPTS + 1):
+        transaction = await lead.check_lane(number)
+        try:
+            await transaction.commit({**chunk, lead.layout.lane(number): lead.head.epoch.to_bytes(8)})
+        except TikvFailed as error:
+            # The same bytes may be written twice, so it does not matter whether they were.
+            if attempt == ATTEMPTS or error.failure is Failure.TOO_LARGE:
+                raise
+            await asyncio.sleep(PAUSE)
+        else:
+            return
+        finally:
+            await transaction.rollback()

@@ -1,0 +1,156 @@
+"""The writes of a migration into a store on TiKV: versions arrive as another store made them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.tikv.blocks import Blocks
+from brainctl.tikv.client import Client
+from brainctl.tikv.encode import Writes, encode_commit
+from brainctl.tikv.errors import Failure
+from brainctl.tikv.keys import Layout, after
+from brainctl.tikv.lanes import write_bulk
+from brainctl.tikv.lead import Lead, NotWritten, transaction_of
+from brainctl.tikv.reads import Reads
+from brainctl.tikv.stored import NOWHERE, Head, Stored
+from brainctl.tikv.tail import read_records
+from brainctl.tikv.view import StateView
+
+MAX_CHANGES = 2_000
+MAX_CHANGE_BYTES = 8 << 20
+"""Changes of one transaction of the change stream; a single revision may have more."""
+RESET_KEYS = 20_000
+"""Keys removed between two looks at what is left."""
+ATTEMPTS = 5
+
+Meta = Mapping[bytes, bytes | None]
+"""Small records to set, or to remove (None)."""
+
+
+class ReplicaWriter:
+    """Writes versions, history and small records into a store of which it holds the lead."""
+
+    def __init__(self, client: Client, layout: Layout) -> None:
+        self._client = client
+        self._layout = layout
+        blocks = Blocks(layout)
+        self._lead = Lead(client, layout, blocks)
+        self._reads = Reads(client, layout, blocks)
+        self.head = Head()
+        """As last seen."""
+
+    async def state(self) -> StateView:
+        """The newest state; TikvFailed."""
+        state = await self._reads.state()
+        self.head = state.head
+        return state
+
+    async def records(self, state: StateView | None = None) -> dict[bytes, bytes]:
+        """All small records; TikvFailed."""
+        return await read_records(state or await self.state())
+
+    async def take_over(self) -> None:
+        """Take the lead, whoever holds it, and finish a reset that was interrupted; TikvFailed."""
+        await self._lead.acquire(force=True)
+        state = await self.state()
+        resetting = (await state.reader.get([self._layout.resetting])).get(self._layout.resetting)
+        if resetting is not None:
+            await self._remove_all(resetting.split(b"\n"))
+
+    async def write(self, meta: Meta) -> None:
+        """Set small records. Fenced, TikvFailed."""
+        await self._commit(Commit(self._lead.head.revision, meta=dict(meta)))
+
+    async def import_versions(self, versions: Sequence[KeyVersion], base_revision: int, meta: Meta) -> None:
+        """Add live versions as they stood at `base_revision`, which becomes the compacted revision, and the store's
+        own if that was lower. The small records are written last, when all versions are durable.
+        """
+        layout = self._layout
+        imported = (
+            (layout.live(v.key), Stored(True, v.mod_revision, v.sub, NOWHERE, 0, NOWHERE, v.kv).pack())
+            for v in versions
+        )
+        await write_bulk(self._lead, imported)
+        head = self._lead.head
+        commit = Commit(max(head.revision, base_revision), meta=dict(meta))
+        base = max(head.compacted, base_revision)
+        await self._commit(commit, compacted=base, reclaimed=max(head.reclaimed, base_revision))
+
+    async def apply(self, changes: Sequence[KeyVersion], revision: int, meta: Meta) -> None:
+        """Append whole revisions of a history, in order; those that the store has are skipped. `revision` becomes the
+        store's and the small records are written with the last of them. More changes than one transaction takes are
+        committed in several, each at the end of a revision.
+        """
+        known = self._lead.head.revision
+        pieces = list(_pieces([change for change in changes if change.mod_revision > known]))
+        for piece in pieces[:-1]:
+            await self._commit(Commit(piece[-1].mod_revision, piece))
+        last = pieces[-1] if pieces else []
+        await self._commit(Commit(max(revision, known), last, meta=dict(meta)))
+
+    async def reset(self, keep: Sequence[bytes], meta: Meta) -> None:
+        """Remove everything but the small records named in `keep`; those in `meta` are set with the first commit.
+        Once begun it is finished, if need be by the next process that takes over.
+        """
+        begun: Writes = {self._layout.resetting: b"\n".join(keep)}
+        await self._commit(Commit(1, meta=dict(meta)), begun, compacted=0, reclaimed=0)
+        await self._remove_all(keep)
+
+    async def close(self) -> None:
+        """Leave the lead to others, if this process has it, and let go of the connection."""
+        try:
+            if self._lead.head.epoch and (await self.state()).head == self._lead.head:
+                await self._lead.release()
+        finally:
+            await self._client.close()
+
+    # -- commits --------------------------------------------------------------------------------------------------
+
+    async def _commit(self, commit: Commit, more: Writes | None = None, **head: int) -> None:
+        """Make a commit durable, together with other writes and changes of the head; Fenced, TikvFailed."""
+        for attempt in range(1, ATTEMPTS + 1):
+            view = await self._lead.begin()
+            try:
+                known = await view.newest([change.key for change in commit.changes])
+                writes = encode_commit(self._layout, commit, known, view.compacted).writes | (more or {})
+                if commit.meta:
+                    head["records"] = view.head.sequence + 1
+                left = await self._lead.next_head(revision=commit.revision, **head)
+                await self._lead.commit(transaction_of(view), writes, left)
+            except NotWritten as error:
+                if attempt == ATTEMPTS or error.failure is Failure.TOO_LARGE:
+                    raise
+            else:
+                self.head = left
+                return
+            finally:
+                await transaction_of(view).rollback()
+
+    async def _remove_all(self, keep: Sequence[bytes]) -> None:
+        """Remove all versions and small records, then the mark that this is under way."""
+        layout = self._layout
+        kept = {layout.record(name) for name in keep}
+        state = await self.state()
+        for section in (layout.lives, layout.deads, layout.bases, layout.log, layout.records):
+            start = section
+            while keys := await state.reader.keys(start, after(section), RESET_KEYS):
+                await write_bulk(self._lead, [(key, None) for key in keys if key not in kept])
+                start = keys[-1] + b"\0"
+        self._lead.blocks.clear()
+        head = self._lead.head
+        await self._commit(Commit(head.revision), {layout.resetting: None}, records=head.sequence + 1)
+
+
+def _pieces(changes: list[KeyVersion]) -> Iterator[list[KeyVersion]]:
+    """Changes cut into what one transaction takes, at the ends of revisions."""
+    piece: list[KeyVersion] = []
+    size = 0
+    for change in changes:
+        full = len(piece) >= MAX_CHANGES or size >= MAX_CHANGE_BYTES
+        if full and change.mod_revision != piece[-1].mod_revision:
+            yield piece
+            piece, size = [], 0
+        piece.append(change)
+        size += len(change.kv)
+    if piece:
+        yield piece
