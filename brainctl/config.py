@@ -1,0 +1,247 @@
+"""What a command is told: flag, then BRAINCTL_ variable, then ETCDCTL_ variable, then context, then default.
+
+Contexts are tables of the file `brainctl/config.toml` in $XDG_CONFIG_HOME (~/.config), or of $BRAINCTL_CONFIG:
+
+    current-context = "production"
+
+    [contexts.production]
+    endpoints = ["10.0.0.1:2379", "10.0.0.2:2379"]
+    cacert = "/etc/etcd/ca.crt"
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from brainctl.errors import BadArguments, BrainctlError, InvalidInput
+
+Given = str | bool
+
+
+class Kind(Enum):
+    """How the text of a flag is read."""
+
+    TEXT = "string"
+    BOOL = "bool"
+    DURATION = "duration"
+    INT = "int"
+    LIST = "strings"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag that every command takes, with its variables."""
+
+    name: str
+    kind: Kind
+    default: str
+    help: str
+    short: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name as a Python identifier."""
+        return self.name.replace("-", "_")
+
+    @property
+    def spelled(self) -> str:
+        """As messages name it."""
+        return f"{self.short}, --{self.name}" if self.short else f"--{self.name}"
+
+    def variables(self) -> tuple[str, str]:
+        """Its environment variables, the stronger one first."""
+        suffix = self.key.upper()
+        return f"BRAINCTL_{suffix}", f"ETCDCTL_{suffix}"
+
+
+FLAGS = (
+    Flag("endpoints", Kind.LIST, "127.0.0.1:2379", "gRPC endpoints, separated by commas"),
+    Flag("store", Kind.TEXT, "", "a store instead of endpoints: file://DIR, tikv://PD[,PD]/PREFIX, etcd://HOST:PORT"),
+    Flag("context", Kind.TEXT, "", "the context of the configuration file to use"),
+    Flag("write-out", Kind.TEXT, "simple", "the output format: fields, json, protobuf, simple, table", "-w"),
+    Flag("hex", Kind.BOOL, "false", "print byte strings as hex encoded strings"),
+    Flag("debug", Kind.BOOL, "false", "print the settings in force, and tracebacks"),
+    Flag("dial-timeout", Kind.DURATION, "2s", "how long connecting may take"),
+    Flag("command-timeout", Kind.DURATION, "5s", "how long a short request may take, connecting not included"),
+    Flag("keepalive-time", Kind.DURATION, "2s", "after how long an idle connection is probed"),
+    Flag("keepalive-timeout", Kind.DURATION, "6s", "how long a probe waits for its answer"),
+    Flag("max-request-bytes", Kind.INT, "0", "limit of a request in bytes (0: 2 MiB)"),
+    Flag("max-recv-bytes", Kind.INT, "0", "limit of a response in bytes (0: 2 GiB)"),
+    Flag(
+        "insecure-transport", Kind.BOOL, "true", "connect without TLS where neither scheme nor certificates ask for it"
+    ),
+    Flag("cert", Kind.TEXT, "", "the client's TLS certificate, a PEM file"),
+    Flag("key", Kind.TEXT, "", "the key of the client's TLS certificate, a PEM file"),
+    Flag("cacert", Kind.TEXT, "", "the certificates that servers are verified with, a PEM file"),
+    Flag("user", Kind.TEXT, "", "NAME[:PASSWORD]; the password is asked for when it is missing"),
+    Flag("password", Kind.TEXT, "", "the password of --user"),
+    Flag("auth-jwt-token", Kind.TEXT, "", "a JSON web token, instead of --user and --password"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of it, resolved. Times are in seconds."""
+
+    endpoints: tuple[str, ...]
+    store: str
+    write_out: str
+    hex: bool
+    debug: bool
+    dial_timeout: float
+    command_timeout: float
+    command_timeout_given: bool
+    """On the command line, as opposed to by default: some commands have no limit otherwise."""
+    keepalive_time: float
+    keepalive_timeout: float
+    max_request_bytes: int
+    max_recv_bytes: int
+    insecure_transport: bool
+    cert: str
+    key: str
+    cacert: str
+    user: str
+    password: str
+    auth_jwt_token: str
+
+
+def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
+    """The settings in force, where `given` has the flags of the command line by their keys."""
+    context = _context(given, environ)
+    texts = {flag.key: _text(flag, given, environ, context) for flag in FLAGS}
+    flags = {flag.key: flag for flag in FLAGS}
+    for name in ("cert", "key", "cacert"):
+        if given.get(name) == "":
+            raise BadArguments(f"empty string is passed to --{name} option")
+
+    def seconds(key: str) -> float:
+        return read_duration(texts[key], flags[key].spelled)
+
+    def integer(key: str) -> int:
+        return read_int(texts[key], flags[key].spelled)
+
+    def truth(key: str) -> bool:
+        return read_bool(texts[key], flags[key].spelled)
+
+    return Settings(
+        endpoints=tuple(part.strip() for part in texts["endpoints"].split(",")),
+        store=texts["store"],
+        write_out=texts["write_out"],
+        hex=truth("hex"),
+        debug=truth("debug"),
+        dial_timeout=seconds("dial_timeout"),
+        command_timeout=seconds("command_timeout"),
+        command_timeout_given="command_timeout" in given,
+        keepalive_time=seconds("keepalive_time"),
+        keepalive_timeout=seconds("keepalive_timeout"),
+        max_request_bytes=integer("max_request_bytes"),
+        max_recv_bytes=integer("max_recv_bytes"),
+        insecure_transport=truth("insecure_transport"),
+        cert=texts["cert"],
+        key=texts["key"],
+        cacert=texts["cacert"],
+        user=texts["user"],
+        password=texts["password"],
+        auth_jwt_token=texts["auth_jwt_token"],
+    )
+
+
+class BadValue(BrainctlError):
+    """The value of a flag cannot be read; etcdctl's text and exit code."""
+
+    def __init__(self, value: str, flag: str, reason: str) -> None:
+        super().__init__(f'invalid argument "{value}" for "{flag}" flag: {reason}')
+
+
+def read_bool(text: str, flag: str) -> bool:
+    """True or false in any of Go's spellings."""
+    if text in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if text in ("0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise BadValue(text, flag, f'strconv.ParseBool: parsing "{text}": invalid syntax')
+
+
+def read_int(text: str, flag: str) -> int:
+    """A 64-bit integer, in decimal or with one of the prefixes 0x, 0o and 0b."""
+    try:
+        value = int(text, 0 if re.match(r"[+-]?0[xXoObB]", text) else 10)
+    except ValueError:
+        raise BadValue(text, flag, f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if not -(2**63) <= value < 2**63:
+        raise BadValue(text, flag, f'strconv.ParseInt: parsing "{text}": value out of range')
+    return value
+
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)([a-z\u00b5\u03bc]+)")
+
+
+def read_duration(text: str, flag: str) -> float:
+    """Seconds, from the form 1h15m30.5s; a bare 0 is allowed, any other number wants its unit."""
+    sign = -1 if text.startswith("-") else 1
+    body = text.lstrip("+-") if text[:1] in ("+", "-") else text
+    if body == "0":
+        return 0.0
+    parts = _PART.findall(body)
+    if not parts or "".join(number + unit for number, unit in parts) != body:
+        missing = re.fullmatch(r"\d+\.?\d*|\.\d+", body)
+        reason = f'missing unit in duration "{text}"' if missing else f'invalid duration "{text}"'
+        raise BadValue(text, flag, f"time: {reason}")
+    for _, unit in parts:
+        if unit not in _UNITS:
+            raise BadValue(text, flag, f'time: unknown unit "{unit}" in duration "{text}"')
+    return sign * sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _text(flag: Flag, given: Mapping[str, Given], environ: Mapping[str, str], context: Mapping[str, str]) -> str:
+    value = given.get(flag.key)
+    if value is not None:
+        return str(value).lower() if isinstance(value, bool) else value
+    for variable in flag.variables():
+        if environ.get(variable):
+            return environ[variable]
+    return context.get(flag.name, flag.default)
+
+
+def _context(given: Mapping[str, Given], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The flags that the context in force sets, as texts."""
+    name = str(given.get("context") or environ.get("BRAINCTL_CONTEXT", ""))
+    path = config_path(environ)
+    if not path.is_file():
+        if name:
+            raise InvalidInput(f"there is no context {name!r}: {path} does not exist")
+        return {}
+    import tomllib  # noqa: PLC0415 - only where there is a file
+
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read {path}: {error}") from error
+    name = name or str(content.get("current-context", ""))
+    if not name:
+        return {}
+    table = content.get("contexts", {}).get(name)
+    if not isinstance(table, dict):
+        raise InvalidInput(f"{path} has no context {name!r}")
+    known = {flag.name for flag in FLAGS} - {"context"}
+    for key in table:
+        if key not in known:
+            raise InvalidInput(f"{path}: context {name!r} sets the unknown flag {key!r}")
+    return {key: _plain(value) for key, value in table.items()}
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the configuration file is, whether or not it exists."""
+    if environ.get("BRAINCTL_CONFIG"):
+        return Path(environ["BRAINCTL_CONFIG"])
+    home = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config"
+    return Path(home) / "brainctl" / "config.toml"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(str(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

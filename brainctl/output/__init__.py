@@ -1,0 +1,1 @@
+"""The output formats: pure functions from an answer to bytes."""

@@ -1,0 +1,61 @@
+"""What commands show, where the bare response of the API does not say it all."""
+
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+
+from brainctl.etcdpb import rpc_pb2 as pb
+
+
+class Style(NamedTuple):
+    """How it is shown, beside the format."""
+
+    hex: bool = False
+    value_only: bool = False
+
+
+class Revoked(NamedTuple):
+    """A lease was revoked."""
+
+    lease: int
+    response: pb.LeaseRevokeResponse
+
+
+class LeaseInfo(NamedTuple):
+    """The answer to a question about a lease, and whether its keys were asked for."""
+
+    response: pb.LeaseTimeToLiveResponse
+    keys: bool
+
+
+class Health(NamedTuple):
+    """What became of the health check of one endpoint."""
+
+    endpoint: str
+    healthy: bool
+    took: str
+    """A duration in Go's form; empty when the endpoint was not reached."""
+    error: str
+
+
+class EndpointStatus(NamedTuple):
+    """The status of one endpoint."""
+
+    endpoint: str
+    response: pb.StatusResponse
+
+
+class EndpointHash(NamedTuple):
+    """The hash of the history at one endpoint."""
+
+    endpoint: str
+    response: pb.HashKVResponse
+
+
+class Endpoints(NamedTuple):
+    """One row for each endpoint, all of one type."""
+
+    rows: list[Health] | list[EndpointStatus] | list[EndpointHash]
+
+
+Answer = Message | Revoked | LeaseInfo | Endpoints

@@ -1,0 +1,16 @@
+"""-w protobuf: the marshalled response, with nothing around it."""
+
+from google.protobuf.message import Message
+
+from brainctl.errors import Unsupported
+from brainctl.output.answers import Answer, LeaseInfo, Revoked, Style
+
+
+def render(answer: Answer, style: Style) -> bytes:
+    """The bytes of the response message; Unsupported for answers that are made of several."""
+    del style
+    if isinstance(answer, Revoked | LeaseInfo):
+        return answer.response.SerializeToString()
+    if isinstance(answer, Message):
+        return answer.SerializeToString()
+    raise Unsupported("protobuf not supported as output format")
