@@ -81,7 +81,7 @@ async def _paced(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
 
 def _buckets(medium: Medium, rows: list[KeyVersion], revision: int) -> dict[bytes, Items]:
     member = medium.header.member_id
-    compaction = _place(medium.compacted, 0)
+    compaction = _place(max(medium.compacted, 0), 0)
     meta = {
         b"confState": b'{"voters":[%d],"auto_leave":false}' % member,
         b"consistent_index": revision.to_bytes(8),

@@ -17,9 +17,12 @@ from tests.support.memory import MemoryMedium
 
 KEYS = [b"a", b"b", b"c", b"d"]
 puts = st.builds(pb.PutRequest, key=st.sampled_from(KEYS), value=st.binary(max_size=40))
+txns = st.lists(puts, min_size=1, max_size=4, unique_by=lambda put: put.key).map(
+    lambda found: pb.TxnRequest(success=[pb.RequestOp(request_put=put) for put in found])
+)
 deletes = st.builds(pb.DeleteRangeRequest, key=st.sampled_from(KEYS), range_end=st.sampled_from([b"", b"c", b"z"]))
 compactions = st.integers(0, 3)
-histories = st.lists(puts | deletes | compactions, min_size=1, max_size=25)
+histories = st.lists(puts | txns | deletes | compactions, min_size=1, max_size=25)
 
 
 class Pair:
@@ -37,6 +40,9 @@ class Pair:
         if isinstance(step, pb.PutRequest):
             self.etcd("/etcdserverpb.KV/Put", step)
             self.medium.submit(Batch.put, step, lambda _: None)
+        elif isinstance(step, pb.TxnRequest):
+            self.etcd("/etcdserverpb.KV/Txn", step)
+            self.medium.submit(Batch.txn, step, lambda _: None)
         elif isinstance(step, pb.DeleteRangeRequest):
             self.etcd("/etcdserverpb.KV/DeleteRange", step)
             self.medium.submit(Batch.delete_range, step, lambda _: None)
@@ -62,7 +68,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=histories)
 def test_equal_to_etcd(pair: Pair, steps: list[Message | int]) -> None:
-    """Keys sort like their sub-revisions here: a delete of a range writes its tombstones in key order."""
     for step in steps:
         pair.apply(step)
     newest, compacted = pair.medium.revision, pair.medium.compacted
