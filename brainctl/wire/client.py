@@ -8,7 +8,7 @@ import hpack
 from brainctl.errors import ApiError, Code
 from brainctl.wire import frames
 from brainctl.wire.connection import Connection
-from brainctl.wire.events import Ended, Event, Message
+from brainctl.wire.events import Ended, Message
 from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
 from brainctl.wire.grpc import PREFIX_BYTES, MessageReader, decode_message_text
 from brainctl.wire.head import split_fields
@@ -94,17 +94,13 @@ class ClientConnection(Connection):
         self._blocks: dict[str, bytes] = {}
         self._decoder: HeaderDecoder[ResponseHead] = HeaderDecoder(read_response_head, limits.header_list_bytes)
         self._streams_max = frames.STREAM_MASK
-        self._unary: set[int] = set()
-        self._out += (
-            frames.PREFACE,
-            frames.settings(
-                {
-                    frames.ENABLE_PUSH: 0,
-                    frames.INITIAL_WINDOW_SIZE: self._receive_window,
-                    frames.MAX_HEADER_LIST_SIZE: limits.header_list_bytes,
-                }
-            ),
-            frames.window_update(0, limits.window_bytes - frames.WINDOW),
+        self._out.append(frames.PREFACE)
+        self._greet(
+            {
+                frames.ENABLE_PUSH: 0,
+                frames.INITIAL_WINDOW_SIZE: self._receive_window,
+                frames.MAX_HEADER_LIST_SIZE: limits.header_list_bytes,
+            }
         )
 
     @property
@@ -305,7 +301,3 @@ class ClientConnection(Connection):
         for unserved in [number for number in self._streams if number > last]:
             self._forget(unserved)
             self._events.append(Ended(unserved, Code.UNAVAILABLE, "the server is going away", None))
-
-    def receive(self, data: bytes) -> list[Event]:
-        """The events that `data`, the next bytes from the server, completes; Closed is the last when it comes."""
-        return super().receive(data)

@@ -26,6 +26,7 @@ class Connection:
     """The common part; use ServerConnection or ClientConnection."""
 
     def __init__(self, limits: Limits) -> None:
+        assert limits.window_bytes >= frames.WINDOW, "a connection's window cannot be announced smaller"
         self.limits = limits
         self.closed = False
         """Input is ignored from now on."""
@@ -61,6 +62,12 @@ class Connection:
             self._on_window_update,
             self._on_continuation,
         )
+
+    def _greet(self, settings: dict[int, int]) -> None:
+        """Send our SETTINGS, and raise the window of the connection, which they cannot, to that of the limits."""
+        self._out.append(frames.settings(settings))
+        if self.limits.window_bytes > frames.WINDOW:
+            self._out.append(frames.window_update(0, self.limits.window_bytes - frames.WINDOW))
 
     # -- for the owner ------------------------------------------------------------------------------------------------
 
@@ -389,7 +396,6 @@ class Connection:
         """
         if stream.closing is None:
             stream.closing = trailers
-            stream.requested = False
             if not stream.queued:
                 self._end_now(stream_id, stream, trailers)
 

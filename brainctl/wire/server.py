@@ -61,15 +61,12 @@ class ServerConnection(Connection):
         self._tail_block = _TAIL_INSERT
         self._size_update = b""
         self._direct_bytes = 0
-        self._out += (
-            frames.settings(
-                {
-                    frames.MAX_CONCURRENT_STREAMS: self.limits.streams,
-                    frames.INITIAL_WINDOW_SIZE: self._receive_window,
-                    frames.MAX_HEADER_LIST_SIZE: self.limits.header_list_bytes,
-                }
-            ),
-            frames.window_update(0, self.limits.window_bytes - frames.WINDOW),
+        self._greet(
+            {
+                frames.MAX_CONCURRENT_STREAMS: self.limits.streams,
+                frames.INITIAL_WINDOW_SIZE: self._receive_window,
+                frames.MAX_HEADER_LIST_SIZE: self.limits.header_list_bytes,
+            }
         )
 
     # -- requests in --------------------------------------------------------------------------------------------------
@@ -99,6 +96,7 @@ class ServerConnection(Connection):
         known = self._decoder.memo.get
         streams = self._streams
         events = self._events
+        largest = min(frames.FRAME_BYTES - PREFIX_BYTES, self.limits.message_bytes)
         room = self._room()
         while size - at >= frames.HEADER_BYTES:
             word, flags, stream_id = read_frame(data, at)
@@ -121,7 +119,7 @@ class ServerConnection(Connection):
                     and data_stream == stream_id
                     and not compressed
                     and stop <= size
-                    and length <= frames.FRAME_BYTES - PREFIX_BYTES
+                    and length <= largest
                 ):
                     block = data[body:end]
                     head = known(block) or self._decoder.decode(block)
@@ -386,6 +384,10 @@ class ServerConnection(Connection):
             block = self._size_update + block
             self._size_update = b""
         super()._send_block(stream_id, block, end_stream=end_stream)
+
+    def _end_data(self, stream_id: int, stream: Stream, trailers: bytes) -> None:
+        stream.requested = False
+        super()._end_data(stream_id, stream, trailers)
 
     def _ended(self, stream_id: int, stream: Stream) -> None:
         self._forget(stream_id)

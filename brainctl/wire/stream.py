@@ -40,7 +40,7 @@ class Stream:
         """Bytes received that no WINDOW_UPDATE has given back."""
         self.remote_open = True
         self.requested = False
-        """A whole request was handed on and is not answered yet."""
+        """Server role: a whole request was handed on and is not answered yet. Client role: the call is unary."""
         self.window = window
         """What the peer's flow control lets us send; negative after a change of settings."""
         self.started = False
