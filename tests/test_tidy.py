@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 FORBIDDEN = {
-    "an address of a package registry": ("pypi" + ".org", "python" + "hosted", "npm" + "js.", "golang" + ".org/cached"),
+    "an address of a package registry": ("pypi" + ".org", "python" + "hosted", "npm" + "js.", "proxy." + "golang"),
     "a path of one machine": ("/ro" + "ot/", "/wo" + "rk/", "/ho" + "me/", "/tmp" + "/v/"),
 }
 
