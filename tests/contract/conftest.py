@@ -41,7 +41,7 @@ async def _open(kind: str, directory: Path, server: Server | None) -> Store:
     if kind == "memory":
         return stores.memory()
     if kind == "local":
-        return await stores.local(directory)
+        return stores.local(directory)
     assert server is not None
     if isinstance(server, Playground):
         return await stores.tikv(server.url("contract"))

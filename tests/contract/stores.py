@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from brainctl.clock import SystemClock
 from brainctl.node.node import Node
-from brainctl.stores.embedded import NodeStore
+from brainctl.stores.embedded import NodeStore, open_directory
 from brainctl.stores.etcd import EtcdStore
 from brainctl.stores.target import EtcdTarget
+from brainctl.stores.tikv import open_tikv
 from tests.support.memory import MemoryMedium
 
 SECONDS = 15.0
@@ -38,3 +40,13 @@ def memory() -> NodeStore:
 def client(endpoint: str) -> EtcdStore:
     """The etcd client, as the commands use it."""
     return EtcdStore(EtcdTarget((endpoint,), dial_timeout=SECONDS, command_timeout=SECONDS))
+
+
+def local(directory: Path) -> NodeStore:
+    """The local engine in this process."""
+    return open_directory(directory / "data")
+
+
+async def tikv(url: str) -> NodeStore:
+    """A node over TiKV in this process."""
+    return await open_tikv(url)
