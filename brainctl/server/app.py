@@ -1,11 +1,11 @@
 """The server: a listening socket, its connections, and the way it stops."""
 
 import asyncio
+import re
 import signal
 import ssl
 from collections.abc import Callable
 from typing import Final, Protocol, cast
-from urllib.parse import urlsplit
 
 from brainctl.errors import InvalidInput, ListenFailed
 from brainctl.server.http1 import Http1Protocol
@@ -20,6 +20,7 @@ _TELLING_BYTES: Final = 4
 _FIRST_BYTES_SECONDS: Final = 20
 _BACKLOG: Final = 1024
 GRACE_SECONDS: Final = 5.0
+_ADDRESS: Final = re.compile(r"(?:https?://)?(?P<host>[^/:@\[\]]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?")
 
 
 class Connection(Protocol):
@@ -152,14 +153,11 @@ class FirstBytes(asyncio.Protocol):
 
 def parse_address(listen: str) -> tuple[str, int]:
     """Host and port of "HOST:PORT", "[V6]:PORT", ":PORT" (every interface), or such a URL; InvalidInput otherwise."""
-    parts = urlsplit(listen if "://" in listen else f"//{listen}")
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if port is None or parts.path not in {"", "/"}:
+    match = _ADDRESS.fullmatch(listen)
+    if match is None or int(match["port"]) > 65535:
         raise InvalidInput(f"not an address to listen at: {listen!r}; HOST:PORT is wanted")
-    return parts.hostname or "0.0.0.0", port  # noqa: S104 - ":PORT" asks for every interface
+    host = match["host"].strip("[]") or "0.0.0.0"  # noqa: S104 - ":PORT" asks for every interface
+    return host, int(match["port"])
 
 
 def _reason(error: OSError) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -58,14 +58,14 @@ class Pages:
 
     def get(self, method: str, target: str, answer: Answer) -> None:
         """Answer a request; `target` is its path and query."""
-        parts = urlsplit(target)
-        page = self._pages.get(parts.path)
+        path, _, query = target.partition("?")
+        page = self._pages.get(path)
         if page is None:
             answer(Page(404, _TEXT, b"404 page not found\n"))
         elif method not in {"GET", "HEAD"}:
             answer(Page(405, _TEXT, b"Method Not Allowed\n"))
         else:
-            page(parse_qs(parts.query, keep_blank_values=True), answer)
+            page(parse_qs(query, keep_blank_values=True), answer)
 
     # -- /health: alarms, then a read ---------------------------------------------------------------------------------
 
