@@ -49,9 +49,7 @@ deletes = st.builds(pb.DeleteRangeRequest, key=keys_or_none, range_end=ends, pre
 @st.composite
 def compares(draw: st.DrawFn) -> pb.Compare:
     target = draw(st.integers(0, 4))
-    compare = pb.Compare(
-        key=draw(keys_or_none), range_end=draw(ends), target=target, result=draw(st.integers(0, 3))
-    )
+    compare = pb.Compare(key=draw(keys_or_none), range_end=draw(ends), target=target, result=draw(st.integers(0, 3)))
     number = draw(st.sampled_from([0, 0, 1, 2, 3, 7]))
     union = draw(st.sampled_from([target, target, target, 0, 3, None]))
     match union:

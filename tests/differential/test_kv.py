@@ -140,7 +140,9 @@ def test_every_reply_and_error_is_etcds(pair: Pair, data: st.DataObject) -> None
         operations.ranges(revision),
         operations.txns(revision),
         operations.txns(revision),
-        st.builds(pb.CompactionRequest, revision=revision.map(lambda r: max(1, min(r, base))), physical=st.just(value=True)),
+        st.builds(
+            pb.CompactionRequest, revision=revision.map(lambda r: max(1, min(r, base))), physical=st.just(value=True)
+        ),
     )
     for _ in range(data.draw(st.integers(1, 20))):
         asked = data.draw(request)
