@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
 
-from brainctl.errors import ApiError, BrainctlError, Code, Status
+from brainctl.errors import REQUEST_TOO_LARGE, ApiError, BrainctlError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.ranges import check_range
@@ -13,6 +13,8 @@ from brainctl.node.medium import Medium, Reply
 Handler = Callable[[bytes, Reply], None]
 """Serves one unary method: takes the marshalled request."""
 
+REQUEST_BYTES_MAX = 3 << 19
+"""The longest write that is taken, etcd's default (1.5 MiB)."""
 MALFORMED = Status(Code.INTERNAL, "grpc: failed to unmarshal the received message")
 
 
@@ -46,8 +48,9 @@ class KvService:
     def put(self, body: bytes, reply: Reply) -> None:
         """KV.Put."""
         try:
+            check_size(body)
             request = pb.PutRequest.FromString(body)
-        except DecodeError as error:
+        except (DecodeError, ApiError) as error:
             reply(refusal(error))
             return
         self._submit(Batch.put, request, reply)
@@ -55,8 +58,9 @@ class KvService:
     def delete_range(self, body: bytes, reply: Reply) -> None:
         """KV.DeleteRange."""
         try:
+            check_size(body)
             request = pb.DeleteRangeRequest.FromString(body)
-        except DecodeError as error:
+        except (DecodeError, ApiError) as error:
             reply(refusal(error))
             return
         self._submit(Batch.delete_range, request, reply)
@@ -64,8 +68,9 @@ class KvService:
     def txn(self, body: bytes, reply: Reply) -> None:
         """KV.Txn; one that only reads does not queue behind writes."""
         try:
+            check_size(body)
             request = pb.TxnRequest.FromString(body)
-        except DecodeError as error:
+        except (DecodeError, ApiError) as error:
             reply(refusal(error))
             return
         if is_readonly(request):
@@ -81,6 +86,12 @@ class KvService:
             reply(refusal(error))
             return
         self._submit(Batch.compact, request, reply)
+
+
+def check_size(body: bytes) -> None:
+    """Raise ApiError for a write that is too large."""
+    if len(body) > REQUEST_BYTES_MAX:
+        raise ApiError(REQUEST_TOO_LARGE)
 
 
 def is_readonly(request: pb.TxnRequest) -> bool:
