@@ -14,6 +14,7 @@ from brainctl.engine.garbage import Garbage
 from brainctl.engine.lock import Holder
 from brainctl.engine.manifest import Listing, Manifest
 from brainctl.engine.options import EngineOptions
+from brainctl.engine.reclaim import Reclaim
 from brainctl.engine.recovery import Recovered, recover
 from brainctl.engine.segment import Segment
 from brainctl.engine.stats import Stats
@@ -48,7 +49,10 @@ class Engine(EngineView):
         self._garbage: Garbage = state.garbage
         self._meta = dict(state.end.meta)
         self._writer = Writer(directory, fs, options, names, stats, state.end, state.index.newest)
-        self._spares = state.end.spares
+        self._end = state.end
+        self._reclaim = Reclaim(
+            directory, fs, names, stats, state.garbage, state.index, state.segments, self._maps, self._writer.fail
+        )
 
     @classmethod
     def open(
@@ -72,6 +76,10 @@ class Engine(EngineView):
             _remove_orphans(directory, fs, listing)
             state = recover(directory, fs, listing)
             names = Manifest(directory, fs, stats, listing)
+            for part in state.end.obsolete:
+                part.close()
+                names.replace(part.number, None)
+                fs.unlink(part.path)
             return cls(directory, fs, options or EngineOptions(), held, names, stats, state)
         except BaseException:
             held.release()
@@ -96,7 +104,7 @@ class Engine(EngineView):
 
     def close(self) -> None:
         """Let go of the store. Nothing is written: what was published is durable already."""
-        for segment in [*self._segments.values(), *self._spares]:
+        for segment in [*self._segments.values(), *self._end.spares]:
             segment.close()
         self._owner.release()
 
@@ -121,8 +129,10 @@ class Engine(EngineView):
 
     @property
     def size(self) -> int:
-        """Bytes of the log in use, what is dead included; space prepared for what is to come is not counted."""
-        return sum(segment.end for segment in self._segments.values())
+        """Bytes of the segments in use, what is dead included; of the last one, what has been written."""
+        last = self._segments.get(max(self._segments, default=0))
+        prepared = last.size - last.end if last is not None else 0
+        return sum(part.size for part in self._segments.values()) - prepared
 
     @property
     def size_in_use(self) -> int:
@@ -167,17 +177,41 @@ class Engine(EngineView):
                 self._meta[name] = value
         self._revision = commit.revision
         self._compacted = header.compacted
+        self._writer.done()
 
     # -- reclaim ------------------------------------------------------------------------------------------------
 
     def reclaim_step(self, budget: int) -> bool:
-        """Do up to `budget` bytes of background work; whether there is more to do."""
-        return self._garbage.sweep(self._compacted, self._segments, self._index, max(1, budget >> 8))
+        """Do about `budget` bytes of background work; whether there is more to do.
+
+        It may read, write and sync that much. A full disk ends the run and leaves everything as it was; StoreFailed
+        on any other I/O error, StoreDamaged when a record that is to be kept is not sound.
+        """
+        return self._reclaim.step(self._compacted, budget, self.options.garbage_ratio)
 
     def defragment(self, budget: int = 1 << 20) -> Iterator[None]:
-        """Give back all space that is dead now, in steps of about `budget` bytes; done when the iterator ends."""
-        while self.reclaim_step(budget):
+        """Give back all space that is dead when it begins, in steps of about `budget` bytes.
+
+        Reads and writes go on between the steps; the iterator ends when it is done. Errors as of `reclaim_step`.
+        """
+        while self._reclaim.sweep(self._compacted, budget):
             yield
+        last = max(self._segments, default=0)
+        if last and (self._segments[last].dead or self._segments[last].graves):
+            self._writer.seal()
+            while max(self._segments) == last:
+                if self._writer.idle:
+                    self._write_empty()
+                yield
+        while self._reclaim.step(self._compacted, budget, None):
+            yield
+
+    def _write_empty(self) -> None:
+        """Begin a new segment when nobody else does."""
+        commit = Commit(self._revision)
+        prepared = self.encode(commit)
+        self.write(prepared)
+        self.publish(commit, prepared)
 
     def _add(self, segment: Segment, sequence: int) -> None:
         segment.sequences = (sequence, sequence)

@@ -63,6 +63,9 @@ def recover(directory: str, fs: FileSystem, listing: Listing, *, repair: bool = 
         file = torn[0].file
         assert file is not None
         tear.cut(file, torn[0].mapped, torn[1])
+    for part in state.segments.values():
+        if part is not state.end.tail:
+            part.close()
     return state
 
 
@@ -97,17 +100,18 @@ def _open(directory: str, fs: FileSystem, listing: Listing, number: int, *, writ
 def _read_log(state: Recovered, part: Segment) -> int:
     """Take in the sound batches of a segment; where they end. StoreDamaged when one is missing in between."""
     end = state.end
-    gap = bool(state.segments) and part.number - 1 not in state.segments
+    follows = part.number - 1 in state.segments
     for offset, header in sound_batches(part):
-        if header.sequence != end.sequence + 1 and (part.sequences[0] or (state.segments and not gap)):
+        if header.sequence <= end.sequence or (follows and header.sequence != end.sequence + 1):
             raise StoreDamaged(
                 f"{part.path}: batch {header.sequence} at offset {offset} does not follow batch {end.sequence}"
             )
+        follows = True
         if not part.sequences[0]:
             state.segments[part.number] = part
             end.tail = part
-            part.sequences = (header.sequence, header.sequence)
-        part.sequences = (part.sequences[0], header.sequence)
+            end.obsolete, end.spares = end.obsolete + end.spares, []
+        part.sequences = (part.sequences[0] or header.sequence, header.sequence)
         part.mark(header.first, offset)
         part.end = end.offset = offset + header.span
         end.sequence, end.revision, end.compacted = header.sequence, header.revision, header.compacted

@@ -57,6 +57,8 @@ class LogEnd:
     """Where in `tail` the next batch begins."""
     spares: list[Segment] = field(default_factory=list)
     """Empty segments that are ready to be used, in order."""
+    obsolete: list[Segment] = field(default_factory=list)
+    """Empty segments that were passed over, and will not be used."""
     meta: dict[bytes, bytes] = field(default_factory=dict)
     """The small records."""
 
@@ -86,6 +88,7 @@ class Writer:
         self._zeroed = 0
         """Up to where the space of the segment being written is known to be written."""
         self._written: Segment | None = None
+        self._outstanding = 0
         self.failure: BrainctlError | None = None
         """Set by the first error of a write: nothing is written after it."""
 
@@ -114,6 +117,7 @@ class Writer:
         flags |= frame.HAS_META if meta else 0
         self._lay_meta(meta, commit.revision, place + version_bytes, parts)
         end.sequence += 1
+        self._outstanding += 1
         span = frame.aligned(frame.HEADER_SIZE + size, self._options.alignment)
         compacted = commit.compact or end.compacted
         count = len(addresses) + len(meta)
@@ -134,15 +138,29 @@ class Writer:
         if self._ahead.get(key) == address:
             del self._ahead[key]
 
+    def done(self) -> None:
+        """A batch has been published."""
+        self._outstanding -= 1
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was laid out has been published."""
+        return not self._outstanding
+
+    def fail(self, failure: BrainctlError) -> None:
+        """Write nothing any more."""
+        self.failure = self.failure or failure
+
     def seal(self) -> None:
         """Have the next batch begin a new segment."""
         self._end.tail = None
 
     def _rotate(self, need: int) -> None:
         end = self._end
-        spares = end.spares
-        if spares and spares[0].size >= DATA + need:
-            end.tail = spares.pop(0)
+        while end.spares and end.spares[0].size < DATA + need:
+            end.obsolete.append(end.spares.pop(0))
+        if end.spares:
+            end.tail = end.spares.pop(0)
         else:
             end.number += 1
             path = f"{self._directory}/{segment_name(end.number, 0)}"

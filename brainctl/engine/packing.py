@@ -1,0 +1,170 @@
+"""Rewriting one segment without its dead records, or removing one that has no others.
+
+A job touches nothing but files and its own state. The new file is whole and durable before the manifest names it;
+until then the old one stays. A job that was interrupted leaves a file that no manifest names, which the next opening
+removes.
+"""
+
+from collections.abc import Generator
+from collections.abc import Set as AbstractSet
+
+from crc32c import crc32c
+
+from brainctl.engine import segment
+from brainctl.engine.files import File, FileSystem, write_all
+from brainctl.engine.manifest import Manifest, segment_name
+from brainctl.engine.record import HEADER, META_SET, TOMBSTONE
+from brainctl.engine.segment import DATA, EXTENT_SIZE, ExtentHeader, Extents, FileHeader, Segment
+from brainctl.engine.stats import Stats
+
+_BUFFER = 256 << 10
+"""Extents are written in pieces of about this size."""
+
+
+class Job:
+    """The reclaim of one segment."""
+
+    def __init__(
+        self,
+        old: Segment,
+        drop: AbstractSet[int],
+        directory: str,
+        fs: FileSystem,
+        manifest: Manifest,
+        stats: Stats,
+        *,
+        remove: bool,
+    ) -> None:
+        """Make a copy of `old` without the records at the addresses in `drop`; with `remove`, no copy at all."""
+        self.old = old
+        self.drop = drop
+        self.new: Segment | None = None
+        """What replaces the old segment, once the job is done; None when nothing does."""
+        self.switching = False
+        """Whether the manifest is being changed: a failure then leaves it open which of the two is in the store."""
+        self._directory = directory
+        self._fs = fs
+        self._manifest = manifest
+        self._stats = stats
+        self._budget = 0
+        self._steps = self._unlink() if remove else self._pack()
+
+    def run(self, budget: int) -> bool:
+        """Read and write about `budget` bytes; whether there is more to do. OSError, StoreDamaged."""
+        self._budget = budget
+        return next(self._steps, None) is not None
+
+    def abandon(self) -> None:
+        """Remove what has been written, as far as that is possible; the old segment stays."""
+        self._steps.close()
+        if self.new is not None:
+            self.new.close()
+            self._fs.unlink(self.new.path)
+
+    # -- steps --------------------------------------------------------------------------------------------------
+
+    def _unlink(self) -> Generator[bool, None, None]:
+        self._switch(None)
+        yield from ()
+
+    def _pack(self) -> Generator[bool, None, None]:
+        old = self.old
+        generation = old.generation + 1
+        path = f"{self._directory}/{segment_name(old.number, generation)}"
+        new = Segment(old.number, generation, path, old.seed)
+        new.extents = Extents()
+        new.sequences = old.sequences
+        new.end = DATA
+        new.file = file = self._fs.create(path)
+        self.new = new
+        buffer: list[bytes] = []
+        buffered = 0
+        for extent in self._kept(old):
+            self._budget -= len(extent)
+            buffer.append(extent)
+            buffered += len(extent)
+            if buffered >= _BUFFER:
+                self._flush(file, new, buffer)
+                buffered = 0
+            if self._budget <= 0:
+                self._sync(file)
+                yield True
+        self._flush(file, new, buffer)
+        self._finish(file, new)
+
+    def _kept(self, old: Segment) -> Generator[bytes, None, None]:
+        """Extents of the records to keep, header and all; noted in the new segment as they come."""
+        new = self.new
+        assert new is not None
+        place = DATA
+        for run in old.runs():
+            start, records = run.address, b""
+            parts: list[bytes] = []
+            shift = run.address - run.place
+            at = run.place
+            while at <= run.end:
+                record = old.record(at + shift) if at < run.end else b""
+                kept = bool(record) and record[HEADER.size - 4] < META_SET and at + shift not in self.drop
+                if kept:
+                    start = start if parts else at + shift
+                    parts.append(record)
+                elif parts:
+                    records = b"".join(parts)
+                    header = ExtentHeader(len(records), crc32c(records, old.seed), start, len(parts))
+                    self._note(new, place, header, parts[0])
+                    yield segment.pack_extent(header, old.seed) + records
+                    place += EXTENT_SIZE + len(records)
+                    parts = []
+                else:
+                    self._budget -= len(record)
+                at += len(record) or 1
+
+    @staticmethod
+    def _note(new: Segment, place: int, header: ExtentHeader, first: bytes) -> None:
+        assert new.extents is not None
+        new.extents.add(header.address, place + EXTENT_SIZE, header.length)
+        new.record_bytes += header.length
+        fields = HEADER.unpack_from(first)
+        if fields[9] <= TOMBSTONE:
+            new.mark(fields[2], place)
+
+    def _flush(self, file: File, new: Segment, buffer: list[bytes]) -> None:
+        data = b"".join(buffer)
+        buffer.clear()
+        write_all(file, data, new.end)
+        new.end += len(data)
+        self._stats.reclaim_bytes += len(data)
+
+    def _sync(self, file: File) -> None:
+        file.sync()
+        self._stats.syncs += 1
+
+    def _finish(self, file: File, new: Segment) -> None:
+        assert new.extents is not None
+        first, last = new.sequences
+        header = FileHeader(
+            segment.PACKED,
+            new.number,
+            new.generation,
+            len(new.extents.places),
+            self._manifest.store,
+            new.end,
+            first,
+            last,
+        )
+        write_all(file, segment.pack_header(header), 0)
+        self._stats.meta_bytes += DATA
+        self._sync(file)
+        self._fs.sync_directory(self._directory)
+        self._stats.syncs += 1
+        new.size = new.end
+        new.map = file.map()
+        new.close()
+        self._switch(new.generation)
+
+    def _switch(self, generation: int | None) -> None:
+        self.switching = True
+        self._manifest.replace(self.old.number, generation)
+        self._fs.unlink(self.old.path)
+        self._stats.reclaimed_segments += 1
+        self._stats.reclaimed_bytes += self.old.size - (self.new.size if self.new is not None else 0)
