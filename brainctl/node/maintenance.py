@@ -1,4 +1,4 @@
-"""The Maintenance service: status, alarms, hashes, defragmentation."""
+"""The Maintenance service: status, hashes, defragmentation; alarms and snapshots are next door."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -11,19 +11,17 @@ from google.protobuf.message import DecodeError
 
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.hashkv import Hasher, KvHash, hashed_revision
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.lessor import LEASES
 from brainctl.mvcc.view import AsyncView, View
+from brainctl.node.alarm import AlarmService
 from brainctl.node.kv import Handler, refusal
 from brainctl.node.medium import Medium, Reply
 from brainctl.node.snapshot import STORAGE_VERSION, snapshot
 
 ETCD_VERSION = "3.7.3"
 """The release of etcd whose API this is; clients decide by it what they may use."""
-ALARMS = b"alarm/"
-"""Names of alarm records: `alarm/<member id, 16 hex>/<alarm type>`; they hold the marshalled AlarmMember."""
 HASH_STEP = 2000
 """How many keys or revisions are hashed before other requests get their turn."""
 
@@ -33,12 +31,13 @@ class MaintenanceService:
 
     def __init__(self, medium: Medium) -> None:
         self._medium = medium
+        self.alarms = AlarmService(medium)
 
     def handlers(self) -> dict[str, Handler]:
         """By path."""
         return {
             "/etcdserverpb.Maintenance/Status": self.status,
-            "/etcdserverpb.Maintenance/Alarm": self.alarm,
+            **self.alarms.handlers(),
             "/etcdserverpb.Maintenance/HashKV": self.hash_kv,
             "/etcdserverpb.Maintenance/Hash": self.hash,
             "/etcdserverpb.Maintenance/Defragment": self.defragment,
@@ -57,33 +56,10 @@ class MaintenanceService:
             raftTerm=medium.header.raft_term,
             raftIndex=medium.revision,
             raftAppliedIndex=medium.revision,
-            errors=[_alarm_text(alarm) for alarm in self._alarms()],
+            errors=[_alarm_text(alarm) for alarm in self.alarms.alarms()],
             downgradeInfo=pb.DowngradeInfo(),
         )
         reply(medium.header(medium.revision) + response.SerializeToString())
-
-    # -- alarms -------------------------------------------------------------------------------------------------
-
-    def alarm(self, body: bytes, reply: Reply) -> None:
-        """Maintenance.Alarm: list, raise or clear alarms."""
-        try:
-            request = pb.AlarmRequest.FromString(body)
-        except DecodeError as error:
-            reply(refusal(error))
-            return
-        match request.action:
-            case pb.AlarmRequest.ACTIVATE if request.alarm != pb.NONE:
-                self._medium.submit(_activate, request, reply)
-            case pb.AlarmRequest.DEACTIVATE:
-                self._medium.submit(_deactivate, request, reply)
-            case pb.AlarmRequest.GET:
-                wanted = [alarm for alarm in self._alarms() if request.alarm in (pb.NONE, alarm.alarm)]
-                reply(_alarms_response(self._medium.header(self._medium.revision), *wanted))
-            case _:
-                reply(self._medium.header(self._medium.revision))
-
-    def _alarms(self) -> list[pb.AlarmMember]:
-        return [pb.AlarmMember.FromString(record) for record in self._medium.records(ALARMS).values()]
 
     # -- hashes -------------------------------------------------------------------------------------------------
 
@@ -146,31 +122,6 @@ async def _reply_with(answer: Callable[[], Coroutine[Any, Any, bytes]], reply: R
     except BrainctlError as error:
         response = error
     reply(response)
-
-
-def _record_name(request: pb.AlarmRequest) -> bytes:
-    return b"%b%016x/%d" % (ALARMS, request.memberID, request.alarm)
-
-
-def _activate(batch: Batch, request: pb.AlarmRequest) -> bytes:
-    alarm = pb.AlarmMember(memberID=request.memberID, alarm=request.alarm)
-    name = _record_name(request)
-    if batch.record(name) is None:
-        batch.set_record(name, alarm.SerializeToString())
-    return _alarms_response(batch.header(batch.revision), alarm)
-
-
-def _deactivate(batch: Batch, request: pb.AlarmRequest) -> bytes:
-    name = _record_name(request)
-    record = batch.record(name)
-    if record is None:
-        return batch.header(batch.revision)
-    batch.set_record(name, None)
-    return _alarms_response(batch.header(batch.revision), pb.AlarmMember.FromString(record))
-
-
-def _alarms_response(header: bytes, *alarms: pb.AlarmMember) -> bytes:
-    return header + pb.AlarmResponse(alarms=alarms).SerializeToString()
 
 
 def _alarm_text(alarm: pb.AlarmMember) -> str:

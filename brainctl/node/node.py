@@ -20,12 +20,13 @@ class Node:
         self._lease = LeaseService(medium, clock)
         self._watch = WatchService(medium, clock)
         self._maintenance = MaintenanceService(medium)
-        self.handlers: dict[str, Handler] = {
+        handlers: dict[str, Handler] = {
             **KvService(medium).handlers(),
             **self._lease.handlers(),
             **self._maintenance.handlers(),
             **ClusterService(medium).handlers(),
         }
+        self.handlers = self._maintenance.alarms.guard(handlers)
 
     def call(self, method: str, body: bytes, reply: Reply) -> None:
         """Serve a unary RPC: `method` is its path, `body` the marshalled request. `reply` is called once."""
