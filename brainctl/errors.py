@@ -85,6 +85,24 @@ TIMEOUT = Status(Code.UNAVAILABLE, "etcdserver: request timed out")
 CORRUPT = Status(Code.DATA_LOSS, "etcdserver: corrupt cluster")
 MEMBER_NOT_FOUND = Status(Code.NOT_FOUND, "etcdserver: member not found")
 
+ROOT_USER_MISSING = Status(Code.FAILED_PRECONDITION, "etcdserver: root user does not exist")
+ROOT_ROLE_MISSING = Status(Code.FAILED_PRECONDITION, "etcdserver: root user does not have root role")
+USER_EXISTS = Status(Code.FAILED_PRECONDITION, "etcdserver: user name already exists")
+USER_EMPTY = Status(Code.INVALID_ARGUMENT, "etcdserver: user name is empty")
+USER_NOT_FOUND = Status(Code.FAILED_PRECONDITION, "etcdserver: user name not found")
+ROLE_EXISTS = Status(Code.FAILED_PRECONDITION, "etcdserver: role name already exists")
+ROLE_NOT_FOUND = Status(Code.FAILED_PRECONDITION, "etcdserver: role name not found")
+ROLE_EMPTY = Status(Code.INVALID_ARGUMENT, "etcdserver: role name is empty")
+ROLE_NOT_GRANTED = Status(Code.FAILED_PRECONDITION, "etcdserver: role is not granted to the user")
+AUTH_FAILED = Status(Code.INVALID_ARGUMENT, "etcdserver: authentication failed, invalid user ID or password")
+AUTH_NOT_ENABLED = Status(Code.FAILED_PRECONDITION, "etcdserver: authentication is not enabled")
+AUTH_OLD_REVISION = Status(Code.INVALID_ARGUMENT, "etcdserver: revision of auth store is old")
+INVALID_AUTH_TOKEN = Status(Code.UNAUTHENTICATED, "etcdserver: invalid auth token")
+INVALID_AUTH_MANAGEMENT = Status(Code.INVALID_ARGUMENT, "etcdserver: invalid auth management")
+PERMISSION_DENIED = Status(Code.PERMISSION_DENIED, "etcdserver: permission denied")
+PERMISSION_NOT_GIVEN = Status(Code.INVALID_ARGUMENT, "etcdserver: permission not given")
+PERMISSION_NOT_GRANTED = Status(Code.FAILED_PRECONDITION, "etcdserver: permission is not granted to the role")
+
 
 class BrainctlError(Exception):
     """A failure that brainctl can name; its text is one sentence for the user."""
