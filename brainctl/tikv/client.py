@@ -109,10 +109,16 @@ class _Reads:
         return sum([len(page) async for page in self._key_pages(start, end)])
 
     async def _key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
-        # Of keys at their longest a page of this many stays below the limit of a reply.
+        # A server may send the values along, so a page of keys can be too large as well.
         size = 512
         while start < end:
-            page: list[bytes] = await _patiently(self._inner.scan_keys, start, end, size)
+            try:
+                page: list[bytes] = await _patiently(self._inner.scan_keys, start, end, size)
+            except TikvFailed as error:
+                if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
+                    raise
+                size //= 2
+                continue
             yield page
             if len(page) < size:
                 return
