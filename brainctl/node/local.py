@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 IDENTITY = b"identity"
 """The small record with cluster id and member id, 8 bytes each, big endian."""
 RAFT_TERM = 2
-RECLAIM_BYTES = 4 << 20
-"""How much one step of background reclaim may read and write."""
+RECLAIM_BYTES = 256 << 10
+"""How much one step of background reclaim may read and write; requests are served between steps."""
 
 Answer = tuple[Reply, bytes | BrainctlError]
 
@@ -64,6 +64,8 @@ class LocalMedium:
         identity = engine.record(IDENTITY) or b"\0" * 16
         self.header = Header(int.from_bytes(identity[:8]), int.from_bytes(identity[8:]), RAFT_TERM)
         self._batch = Batch(self._staged, engine.record, self.header)
+        # What a compaction before the last stop has left to do.
+        self.spawn(self._reclaim())
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -220,8 +222,10 @@ class LocalMedium:
     async def _reclaim(self) -> None:
         """Give back space in small steps, one at a time, between which requests are served."""
         self._reclaiming = True
+        more = True
         try:
-            while self.engine.reclaim_step(RECLAIM_BYTES):
+            while more:
+                more = self.engine.reclaim_step(RECLAIM_BYTES)
                 await asyncio.sleep(0)
         except BrainctlError as error:
             self._fail(error)
