@@ -1,0 +1,171 @@
+"""Random writes, compactions and reads, beside a medium that keeps every version in a dict."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.tikv.keys import after
+from brainctl.tikv.medium import TikvMedium
+from brainctl.tikv.stored import Stored
+from brainctl.tikv.view import StateView
+from tests.support.memory import MemoryMedium
+from tests.tikv.calls import EVALUATE, history, send, state_of
+from tests.tikv.conftest import OpenMedium
+
+KEYS = [b"\x00", b"\x00\x00", b"a", b"a\x00", b"a$", b"aa", b"b/\xff", b"b/\xff\xff", b"m", b"n\x00x", b"t", b"z", b"\xff\xff"]
+
+
+class Requests:
+    """Random requests that touch few keys, so that they meet."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+
+    def key(self) -> bytes:
+        return self.rng.choice(KEYS)
+
+    def range(self) -> dict[str, bytes]:
+        key, end = self.key(), self.rng.choice([b"", b"", b"\x00", self.key()])
+        return {"key": key, "range_end": end if end == b"\x00" or end > key else b""}
+
+    def put(self) -> pb.PutRequest:
+        value = self.rng.choice([b"", b"v", self.rng.randbytes(300)])
+        return pb.PutRequest(key=self.key(), value=value, prev_kv=self.rng.random() < 0.5)
+
+    def delete(self) -> pb.DeleteRangeRequest:
+        return pb.DeleteRangeRequest(**self.range(), prev_kv=True)
+
+    def txn(self, revision: int) -> pb.TxnRequest:
+        past = self.rng.choice([0, 0, max(1, revision - self.rng.randrange(6))])
+        compare = pb.Compare(key=self.key(), target=pb.Compare.VERSION, result=pb.Compare.EQUAL, version=self.rng.choice([0, 1]))
+        operations = [
+            pb.RequestOp(request_range=pb.RangeRequest(**self.range(), revision=past)),
+            pb.RequestOp(request_delete_range=self.delete()),
+            pb.RequestOp(request_range=pb.RangeRequest(**self.range())),
+        ]
+        return pb.TxnRequest(compare=[compare], success=operations, failure=[pb.RequestOp(request_put=self.put())])
+
+    def one(self, revision: int) -> Message:
+        kind = self.rng.random()
+        if kind < 0.5:
+            return self.put()
+        if kind < 0.75:
+            return self.delete()
+        if kind < 0.95:
+            return self.txn(revision)
+        return pb.CompactionRequest(revision=max(1, revision - self.rng.randrange(8)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_as_the_model(medium_of: OpenMedium, seed: int) -> None:
+    async def run() -> None:
+        requests = Requests(random.Random(seed))
+        model = MemoryMedium()
+        async with medium_of() as medium:
+            for _ in range(25):
+                burst = [requests.one(model.revision) for _ in range(requests.rng.randrange(1, 12))]
+                answers = [send(medium, request) for request in burst]
+                for request, answer in zip(burst, answers, strict=True):
+                    await same_answer(model, request, answer)
+                await same_state(model, await state_of(medium), requests)
+            await medium.defragment()
+            await same_state(model, await state_of(medium), requests)
+            await nothing_is_left(model, medium)
+        async with medium_of() as medium:
+            assert medium.revision == model.revision
+            await same_state(model, await state_of(medium), requests)
+
+    asyncio.run(run())
+
+
+async def same_answer(model: MemoryMedium, request: Message, answer: asyncio.Future[bytes]) -> None:
+    evaluate, response = EVALUATE[type(request)]
+    expected: list[Any] = []
+    model.submit(evaluate, request, expected.append)
+    try:
+        got = response.FromString(await answer)
+    except Exception as error:
+        assert str(error) == str(expected[0])
+        return
+    wanted = response.FromString(expected[0])
+    assert got.header.revision == wanted.header.revision
+    for message in (got, wanted):
+        message.ClearField("header")
+    assert got == wanted
+
+
+async def same_state(model: MemoryMedium, state: StateView, requests: Requests) -> None:
+    view = model.view
+    assert (state.revision, state.compacted) == (view.revision, max(view.compacted, 0))
+    oldest = max(view.compacted, 1)
+    for revision in {0, oldest, requests.rng.randint(oldest, view.revision), view.revision}:
+        bounds = requests.range()
+        start, end = bounds["key"], None if bounds["range_end"] == b"\x00" else bounds["range_end"] or bounds["key"] + b"\x00"
+        wanted = [version.kv for version in view.versions(start, end, revision)]
+        assert [version.kv async for version in state.versions(start, end, revision)] == wanted
+        assert await state.count(start, end, revision) == len(wanted)
+        limit = requests.rng.randrange(4)
+        assert await state.select(start, end, revision, limit) == view.select(start, end, revision, limit)
+        assert await state.get(start, revision) == view.get(start, revision)
+    assert await history(state, oldest, view.revision) == [tuple(r) for r in view.history(oldest, view.revision)]
+
+
+async def nothing_is_left(model: MemoryMedium, medium: TikvMedium) -> None:
+    """After a reclaim TiKV holds what is needed to read at the compacted revision and later, and nothing more."""
+    view, state = model.view, await state_of(medium)
+    layout, compacted = state.layout, view.compacted
+    dead: list[bytes] = []
+    based: list[bytes] = []
+    for key, versions in view.keys.items():
+        old = [version for version in versions if version.mod_revision <= compacted]
+        if not versions[-1].version and versions[-1].mod_revision >= compacted:
+            dead.append(key)
+        if old and old[-1].version and old[-1] is not versions[-1]:
+            based.append(key)
+    assert await stored_in(state, layout.deads) == sorted(dead)
+    assert await stored_in(state, layout.bases) == sorted(based)
+    blocks = [block async for _, block in state.blocks(0)]
+    assert all(block[-1].mod >= compacted for block in blocks)
+
+
+async def stored_in(state: StateView, section: bytes) -> list[bytes]:
+    return [Stored.unpack(value).version().key async for page in state.reader.scan(section, after(section)) for _, value in page]
+
+
+def test_the_control_notices_a_lost_change(medium_of: OpenMedium) -> None:
+    async def run() -> None:
+        requests = Requests(random.Random(1))
+        model = MemoryMedium()
+        async with medium_of() as medium:
+            for key in KEYS:
+                request = pb.PutRequest(key=key, value=b"v")
+                await same_answer(model, request, send(medium, request))
+            model.view.log.pop()
+            with pytest.raises(AssertionError):
+                await same_state(model, await state_of(medium), requests)
+
+    asyncio.run(run())
+
+
+def test_a_version_that_is_neither_compacted_nor_there_is_damage(medium_of: OpenMedium) -> None:
+    """Unless the log is whole, a read of the past must not pretend that a key did not exist."""
+
+    async def run() -> None:
+        async with medium_of() as medium:
+            for _ in range(3):
+                await send(medium, pb.PutRequest(key=b"k", value=b"v"))
+            layout = (await state_of(medium)).layout
+            transaction = await medium._client.begin()
+            await transaction.commit(dict.fromkeys(await transaction.keys(layout.log, after(layout.log))))
+            medium._reads._blocks.clear()
+            with pytest.raises(Exception, match="not in TiKV") as damaged:
+                await (await state_of(medium)).get(b"k", 3)
+            assert type(damaged.value).__name__ == "StoreDamaged"
+
+    asyncio.run(run())
+
+
