@@ -75,14 +75,18 @@ def created(header: bytes, watch_id: int) -> bytes:
 
 def refused(header: bytes, reason: str) -> bytes:
     """The answer to a create request that makes no watcher; its watch id is -1."""
-    text = reason.encode()
-    return b"%b%b%b%b2%b%b" % (header, watch_id_field(-1), _CREATED, _CANCELED, varint(len(text)), text)
+    return b"".join((header, watch_id_field(-1), _CREATED, _CANCELED, _reason(reason)))
 
 
-def canceled(header: bytes, watch_id: int, compact_revision: int = 0) -> bytes:
-    """The last response of a watcher: the client asked for it, or what it wants to read was compacted."""
-    reason = b"\x28" + varint(compact_revision) if compact_revision > 0 else b""
-    return header + watch_id_field(watch_id) + _CANCELED + reason
+def canceled(header: bytes, watch_id: int, compact_revision: int = 0, reason: str = "") -> bytes:
+    """The last response of a watcher: its client asked for it, or what it wants to read is compacted or unreadable."""
+    compacted = b"\x28" + varint(compact_revision) if compact_revision > 0 else b""
+    return b"".join((header, watch_id_field(watch_id), _CANCELED, compacted, _reason(reason)))
+
+
+def _reason(text: str) -> bytes:
+    data = text.encode()
+    return b"2%b%b" % (varint(len(data)), data) if data else b""
 
 
 def progress(header: bytes, watch_id: int) -> bytes:

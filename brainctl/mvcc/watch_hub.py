@@ -228,14 +228,22 @@ class WatchHub:
         else:
             self._fall_behind(watcher)
 
+    def abandon(self, reason: str) -> None:
+        """What the last `next_read` named cannot be read: cancel the watcher that needs it."""
+        watcher = next(iter(self._queue), None)
+        if watcher is not None:
+            self._cancel(watcher, reason)
+
     def _leave_queue(self, watcher: Watcher) -> None:
         self._behind.remove(watcher)
         del self._queue[watcher]
 
-    def _cancel(self, watcher: Watcher) -> None:
+    def _cancel(self, watcher: Watcher, reason: str = "") -> None:
+        """Cancel for a reason, or because what a watcher wants was compacted."""
         self.detach(watcher)
         # etcd leaves the revision of this header at 0.
-        watcher.stream.send(canceled(self.header(0), watcher.watch_id, self.compact_revision))
+        compact_revision = 0 if reason else self.compact_revision
+        watcher.stream.send(canceled(self.header(0), watcher.watch_id, compact_revision, reason))
         watcher.stream.ended(watcher)
 
     def _send(self, watcher: Watcher, header: bytes, found: list[Page]) -> bool:

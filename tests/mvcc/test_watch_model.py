@@ -19,6 +19,7 @@ from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.watch_event import Event, Page
+from brainctl.node import catch_up
 from brainctl.node.watch import WatchService, WatchSession
 from tests.support.memory import MemoryMedium
 
@@ -292,6 +293,11 @@ class WatchMachine(RuleBasedStateMachine):
                 assert [answer.watch_id for answer in seen] == [-1], "everybody is up to date"
 
 
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catch_up, "READ_REVISIONS", 3)
+
+
 def run(examples: int, *, steps: int = 40) -> None:
     run_state_machine_as_test(
         WatchMachine,
@@ -342,8 +348,18 @@ def never_paused(self: watch_stream.WatchStream) -> None:
         (watch_hub.WatchHub, "compacted", lambda *_: None),
         (watch_hub.WatchHub, "reached", lambda *_: True),
         (watch_hub.WatchHub, "_arrive", lambda *_: None),
+        (catch_up.Trail, "follow", lambda *_: ({}, [])),
     ],
-    ids=["lost", "split", "early progress", "ignored pause", "uncompacted", "unsynced progress", "no future"],
+    ids=[
+        "lost",
+        "split",
+        "early progress",
+        "ignored pause",
+        "uncompacted",
+        "unsynced progress",
+        "no future",
+        "no prev_kv",
+    ],
 )
 def test_a_broken_hub_is_noticed(owner: object, name: str, broken: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, name, broken)

@@ -1,11 +1,17 @@
 """The watch protocol of one stream, response by response."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from brainctl.clock import ManualClock
+from brainctl.errors import StoreDamaged
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.staged import Staged
+from brainctl.mvcc.view import Revision
+from brainctl.node import catch_up
 from brainctl.node.watch import WatchService
 from tests.support.memory import MemoryMedium
 
@@ -244,6 +250,48 @@ def test_fragments_join_to_the_revision(world: World) -> None:
     assert [part.fragment for part in parts] == [True] * (len(parts) - 1) + [False]
     assert all(part.ByteSize() < 300 for part in parts)
     assert [event for part in parts for event in part.events] == list(whole.events)
+
+
+def test_a_history_that_cannot_be_read_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(first: int, last: int) -> Iterator[Revision]:
+        raise StoreDamaged(f"no {first} to {last}")
+
+    for _ in range(3):
+        world.put(b"a")
+    monkeypatch.setattr(world.medium.view, "history", damaged)
+    world.stream.create(b"a", start_revision=2)
+    world.stream.create(b"a")
+    world.turn()
+    answer = world.stream.take()
+    assert (answer.watch_id, answer.canceled, answer.cancel_reason) == (0, True, "no 2 to 4")
+    world.put(b"a")
+    assert [answer.watch_id for answer in world.stream.responses] == [1]
+
+
+def test_the_history_itself_says_what_was_before(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that changes often would make looking up each version before it take quadratic time."""
+    asked: list[int] = []
+    get = world.medium.view.get
+
+    def counted(key: bytes, revision: int = 0) -> KeyVersion | None:
+        asked.append(revision)
+        return get(key, revision)
+
+    for number in range(50):
+        if number % 7 == 3:
+            world.delete(b"a")
+        else:
+            world.put(b"a", b"%d" % number)
+    monkeypatch.setattr(catch_up, "READ_REVISIONS", 10)
+    monkeypatch.setattr(world.medium.view, "get", counted)
+    world.stream.create(b"a", start_revision=3, prev_kv=True)
+    for _ in range(10):
+        world.turn()
+    events = [event for answer in world.stream.responses for event in answer.events]
+    assert len(events) == world.medium.revision - 2
+    assert all(event.HasField("prev_kv") == (event.kv.version != 1) for event in events)
+    assert all(event.prev_kv.mod_revision == event.kv.mod_revision - 1 for event in events if event.kv.version != 1)
+    assert asked == [2]
 
 
 def test_one_group_commit_is_one_response(world: World) -> None:

@@ -7,7 +7,8 @@ from brainctl.clock import ManualClock
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
-from brainctl.node.watch import RETRY_SECONDS, RemoteCatchUp, WatchService
+from brainctl.node.catch_up import RETRY_SECONDS, RemoteCatchUp
+from brainctl.node.watch import WatchService
 from tests.support.async_view import SlowView
 from tests.support.memory import MemoryMedium
 

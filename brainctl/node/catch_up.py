@@ -1,0 +1,176 @@
+"""The reading of history for watchers that are behind, a bounded piece at a time."""
+
+import logging
+from inspect import iscoroutinefunction
+from typing import Protocol, cast
+
+from brainctl.errors import BrainctlError
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.view import AsyncView, Revision, View
+from brainctl.mvcc.watch_hub import Read, WatchHub
+from brainctl.node.medium import Medium
+
+_log = logging.getLogger(__name__)
+
+READ_BYTES = 1 << 20
+"""About how much history one step of catching up holds in memory."""
+READ_REVISIONS = 1000
+TRAIL_KEYS = 10_000
+"""How many keys the trail remembers."""
+RETRY_SECONDS = 0.5
+"""How long to wait after the medium could not be read."""
+
+Place = tuple[bytes, int]
+"""Key and mod_revision of a change."""
+
+
+class CatchUp(Protocol):
+    """Reads the history that the hub wants, until it wants none."""
+
+    def wake(self) -> None:
+        """The hub may want something."""
+
+
+class Piece:
+    """The beginning of a wanted range, as far as it was read."""
+
+    def __init__(self, read: Read) -> None:
+        self.first = read.first
+        self.last = read.last
+        self.revisions: list[Revision] = []
+        self._bytes = 0
+
+    def add(self, revision: Revision) -> bool:
+        """Take the next revision; True when that is enough for one step."""
+        self.revisions.append(revision)
+        self._bytes += sum(len(change.kv) for change in revision.changes)
+        if self._bytes < READ_BYTES and len(self.revisions) < READ_REVISIONS:
+            return False
+        self.last = revision.main
+        return True
+
+
+class Trail:
+    """What came before each change, as the pieces read one after the other tell.
+
+    Looking up an old version walks back from the newest one, which is far for a key that changes often; the history
+    itself passes the version before on the way.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._newest: dict[bytes, KeyVersion | None] = {}
+
+    def follow(self, piece: Piece, wanted: list[KeyVersion]) -> tuple[dict[Place, KeyVersion | None], list[KeyVersion]]:
+        """The versions before the wanted changes of a piece, and the changes for which they must be looked up."""
+        if piece.first != self._next or len(self._newest) > TRAIL_KEYS:
+            self._newest.clear()
+        self._next = piece.last + 1
+        newest = self._newest
+        places = {(change.key, change.mod_revision) for change in wanted}
+        keys = {change.key for change in wanted}
+        known: dict[Place, KeyVersion | None] = {}
+        unknown: list[KeyVersion] = []
+        for revision in piece.revisions:
+            for change in revision.changes:
+                if change.key not in keys:
+                    newest.pop(change.key, None)
+                    continue
+                place = (change.key, change.mod_revision)
+                if place in places:
+                    if change.key in newest:
+                        known[place] = newest[change.key]
+                    else:
+                        unknown.append(change)
+                newest[change.key] = change if change.version else None
+        return known, unknown
+
+
+class LocalCatchUp:
+    """Catches up from a view that answers at once, one bounded piece per turn of the event loop."""
+
+    def __init__(self, hub: WatchHub, view: View, medium: Medium) -> None:
+        self._hub = hub
+        self._view = view
+        self._medium = medium
+        self._scheduled = False
+        self._trail = Trail()
+
+    def wake(self) -> None:
+        """Read in the next turn."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._medium.call_later(0, self._step)
+
+    def _step(self) -> None:
+        self._scheduled = False
+        read = self._hub.next_read()
+        if read is None:
+            return
+        try:
+            self._feed(read)
+        except BrainctlError as error:
+            # A record that cannot be read will not become readable: who needs it is told, and the others go on.
+            _log.error("history for a watcher cannot be read: %s", error)
+            self._hub.abandon(str(error))
+        if self._hub.behind:
+            self.wake()
+
+    def _feed(self, read: Read) -> None:
+        view = self._view
+        piece = Piece(read)
+        for revision in view.history(read.first, read.last):
+            if piece.add(revision):
+                break
+        previous, unknown = self._trail.follow(piece, self._hub.previous_wanted(piece.revisions))
+        for change in unknown:
+            previous[change.key, change.mod_revision] = view.get(change.key, change.mod_revision - 1)
+        self._hub.feed(piece.first, piece.last, piece.revisions, previous)
+
+
+class RemoteCatchUp:
+    """Catches up from a view over a network, in one task that lives while somebody is behind."""
+
+    def __init__(self, hub: WatchHub, view: AsyncView, medium: Medium) -> None:
+        self._hub = hub
+        self._view = view
+        self._medium = medium
+        self._running = False
+        self._trail = Trail()
+
+    def wake(self) -> None:
+        """Start the task unless it runs."""
+        if not self._running:
+            self._running = True
+            self._medium.spawn(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while (read := self._hub.next_read()) is not None:
+                await self._step(read)
+        except BrainctlError as error:
+            _log.warning("history for watchers cannot be read, trying again: %s", error)
+            self._hub.compacted(self._view.compacted)
+            self._medium.call_later(RETRY_SECONDS, self.wake)
+        finally:
+            self._running = False
+
+    async def _step(self, read: Read) -> None:
+        view = self._view
+        piece = Piece(read)
+        async for revision in view.history(read.first, read.last):
+            if piece.add(revision):
+                break
+        previous, unknown = self._trail.follow(piece, self._hub.previous_wanted(piece.revisions))
+        for change in unknown:
+            previous[change.key, change.mod_revision] = await view.get(change.key, change.mod_revision - 1)
+        # What was compacted meanwhile may be missing from what was read; the hub then cancels instead of sending.
+        self._hub.compacted(view.compacted)
+        self._hub.feed(piece.first, piece.last, piece.revisions, previous)
+
+
+def catch_up(hub: WatchHub, medium: Medium) -> CatchUp:
+    """The way to catch up that fits a medium's view."""
+    if iscoroutinefunction(medium.view.get):
+        return RemoteCatchUp(hub, cast("AsyncView", medium.view), medium)
+    return LocalCatchUp(hub, cast("View", medium.view), medium)
