@@ -54,12 +54,9 @@ class ResponseHead:
         self.fault: str | None = None
 
 
-def read_response_head(fields: list[Field], whole: bool) -> ResponseHead:
+def read_response_head(fields: list[Field]) -> ResponseHead:
     """The head that `fields` make; a malformed one has `fault` set."""
     head = ResponseHead()
-    if not whole:
-        head.fault = "header list is too large"
-        return head
     try:
         pseudo, regular = split_fields(fields, {b":status"})
     except StreamFault as fault:
@@ -92,7 +89,7 @@ class ClientConnection(Connection):
         ]
         self._encoder = hpack.Encoder()
         self._blocks: dict[str, bytes] = {}
-        self._decoder: HeaderDecoder[ResponseHead] = HeaderDecoder(read_response_head, limits.header_list_bytes)
+        self._decoder = HeaderDecoder(read_response_head)
         self._streams_max = frames.STREAM_MASK
         self._out.append(frames.PREFACE)
         self._greet(

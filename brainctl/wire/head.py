@@ -7,12 +7,15 @@ from typing import Final
 from brainctl.errors import Code, Status
 from brainctl.wire.frames import ErrorCode, StreamFault
 from brainctl.wire.grpc import is_grpc, timeout_seconds
-from brainctl.wire.headers import Field
+from brainctl.wire.headers import Field, list_bytes
 
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _BAD_VALUE: Final = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$")
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority"))
 _HOP_BY_HOP: Final = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
+
+
+_KNOWN_HEADS: Final = 256
 
 
 class Head:
@@ -56,6 +59,23 @@ class Head:
         self.refusal: tuple[int, Status] | None = None
         """Set when the call cannot be made: HTTP status and gRPC status."""
 
+    def with_timeout(self, seconds: float) -> "Head":
+        """The same head with another timeout."""
+        copy = Head.__new__(Head)
+        copy.fields = self.fields
+        copy.method = self.method
+        copy.path = self.path
+        copy.grpc = self.grpc
+        copy.streaming = self.streaming
+        copy.encoding = self.encoding
+        copy.timeout = seconds
+        copy.length = self.length
+        copy.fault = self.fault
+        copy.trailers = self.trailers
+        copy.plain = self.plain
+        copy.refusal = self.refusal
+        return copy
+
     def metadata(self, name: bytes) -> bytes | None:
         """The value of the first field called `name`."""
         for field, value in self.fields:
@@ -64,28 +84,59 @@ class Head:
         return None
 
 
-def read_head(fields: list[Field], whole: bool, streaming: Container[str]) -> Head:
-    """The head that `fields` make; a malformed one has `fault` set. `streaming` holds paths of streaming methods."""
-    if not whole:
-        return _faulty(ErrorCode.ENHANCE_YOUR_CALM, "header list is too large")
-    try:
-        pseudo, regular = split_fields(fields, _PSEUDO)
-        head = Head(regular)
-        _read_regular(head, regular)
-    except StreamFault as fault:
-        return _faulty(fault.code, str(fault))
-    for required in (b":method", b":scheme", b":path"):
-        if not pseudo.get(required):
-            head.fault = (ErrorCode.PROTOCOL_ERROR, f"{required.decode()} is missing")
-            head.trailers = not pseudo
-            return head
-    head.method = pseudo[b":method"].decode("latin-1")
-    head.path = pseudo[b":path"].decode("latin-1")
-    head.streaming = head.grpc and head.path in streaming
-    if head.grpc and head.method != "POST" and head.refusal is None:
-        head.refusal = (405, Status(Code.INTERNAL, f"gRPC calls are POST, this is {head.method}"))
-    head.plain = head.grpc and not head.streaming and head.length is None and head.refusal is None
-    return head
+class HeadReader:
+    """Makes heads of header lists. `streaming` holds the paths of streaming methods, `list_bytes_max` bounds the lists.
+
+    Clients with deadlines send a different grpc-timeout with every call and everything else unchanged, so heads are
+    remembered without it.
+    """
+
+    def __init__(self, streaming: Container[str], list_bytes_max: int) -> None:
+        self._streaming = streaming
+        self._list_bytes_max = list_bytes_max
+        self._known: dict[tuple[Field, ...], Head] = {}
+
+    def __call__(self, fields: list[Field]) -> Head:
+        """The head that `fields` make; a malformed one has `fault` set."""
+        for at in range(len(fields) - 1, -1, -1):  # it is among the last, when it is there
+            if fields[at][0] == b"grpc-timeout":
+                break
+        else:
+            return self._read(fields)
+        timeout = timeout_seconds(fields[at][1])
+        if timeout is None:
+            return self._read(fields)
+        del fields[at]
+        key = tuple(fields)
+        head = self._known.get(key)
+        if head is None:
+            head = self._read(fields)
+            if len(self._known) >= _KNOWN_HEADS:
+                self._known.clear()
+            self._known[key] = head
+        return head.with_timeout(timeout)
+
+    def _read(self, fields: list[Field]) -> Head:
+        if list_bytes(fields) > self._list_bytes_max:
+            return _faulty(ErrorCode.ENHANCE_YOUR_CALM, "header list is too large")
+        try:
+            pseudo, regular = split_fields(fields, _PSEUDO)
+            head = Head(regular)
+            _read_regular(head, regular)
+        except StreamFault as fault:
+            return _faulty(fault.code, str(fault))
+        for required in (b":method", b":scheme", b":path"):
+            if not pseudo.get(required):
+                head.fault = (ErrorCode.PROTOCOL_ERROR, f"{required.decode()} is missing")
+                head.trailers = not pseudo
+                return head
+        head.method = pseudo[b":method"].decode("latin-1")
+        head.path = pseudo[b":path"].decode("latin-1")
+        head.streaming = head.grpc and head.path in self._streaming
+        if head.grpc and head.method != "POST" and head.refusal is None:
+            head.refusal = (405, Status(Code.INTERNAL, f"gRPC calls are POST, this is {head.method}"))
+        head.plain = head.grpc and not head.streaming and head.length is None and head.refusal is None
+        return head
 
 
 def _faulty(code: ErrorCode, text: str) -> Head:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 from hpack.exceptions import HPACKDecodingError
-from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from brainctl.wire.frames import ConnectionFault, ErrorCode
+from brainctl.wire.huffman import decode_huffman
 
 Field = tuple[bytes, bytes]
 Meaning = TypeVar("Meaning")
@@ -29,13 +29,13 @@ _MEMO_ENTRIES: Final = 256
 class HeaderDecoder(Generic[Meaning]):
     """Decodes the blocks of one direction of a connection, in order, and gives each to `interpret`.
 
-    `interpret` gets the fields in order and whether the list was within `list_bytes` (RFC 9113 section 6.5.2: name and
-    value lengths plus 32 each; fields beyond are dropped). It must depend on nothing but its arguments.
+    `interpret` gets the fields in order, and must depend on nothing else. They are as many as the block has bytes at
+    most, and each is a literal of the block or an entry of the table, so that the size of a block bounds their memory;
+    how large a list is acceptable is for `interpret` to say (`list_bytes`).
     """
 
-    def __init__(self, interpret: Callable[[list[Field], bool], Meaning], list_bytes: int) -> None:
+    def __init__(self, interpret: Callable[[list[Field]], Meaning]) -> None:
         self._interpret = interpret
-        self._list_bytes = list_bytes
         self._table: deque[Field] = deque()
         self._table_bytes = 0
         self._table_limit = TABLE_BYTES
@@ -47,49 +47,50 @@ class HeaderDecoder(Generic[Meaning]):
         if known is not None:
             return known
         try:
-            fields, whole, indexed = self._fields(block)
+            fields, indexed = self._fields(block)
         except (IndexError, HPACKDecodingError) as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, "header block cannot be decoded") from error
-        meaning = self._interpret(fields, whole)
+        meaning = self._interpret(fields)
         if indexed:
             if len(self.memo) >= _MEMO_ENTRIES:
                 self.memo.clear()
             self.memo[block] = meaning
         return meaning
 
-    def _fields(self, block: bytes) -> tuple[list[Field], bool, bool]:
-        """The fields, whether all of them fitted, and whether all were indexed. IndexError when the block is short."""
+    def _fields(self, block: bytes) -> tuple[list[Field], bool]:
+        """The fields, and whether all of them were indexed. IndexError when the block is short."""
         fields: list[Field] = []
-        room = self._list_bytes
         indexed = True
         at = 0
         while at < len(block):
             first = block[at]
             if first & 0x80:  # indexed field
-                index, at = _integer(block, at, 0x7F)
-                field = self._entry(index)
-            elif first & 0xE0 == 0x20:  # dynamic table size update, allowed only before the first field
+                if 0x80 < first < 0xFF:
+                    index = first & 0x7F
+                    at += 1
+                else:
+                    index, at = _integer(block, at, 0x7F)
+                fields.append(self._entry(index))
+                continue
+            indexed = False
+            if first & 0xE0 == 0x20:  # dynamic table size update, allowed only before the first field
                 if fields:
                     raise HPACKDecodingError
                 limit, at = _integer(block, at, 0x1F)
                 self._resize(limit)
-                indexed = False
                 continue
-            else:  # literal field; with incremental indexing when bit 6 is set
-                indexed = False
-                index, at = _integer(block, at, 0x3F if first & 0x40 else 0x0F)
-                if index:
-                    name = self._entry(index)[0]
-                else:
-                    name, at = _string(block, at)
-                value, at = _string(block, at)
-                field = (name, value)
-                if first & 0x40:
-                    self._insert(field)
-            room -= len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
-            if room >= 0:
-                fields.append(field)
-        return fields, room >= 0, indexed
+            # literal field; with incremental indexing when bit 6 is set
+            index, at = _integer(block, at, 0x3F if first & 0x40 else 0x0F)
+            if index:
+                name = self._entry(index)[0]
+            else:
+                name, at = _string(block, at)
+            value, at = _string(block, at)
+            field = (name, value)
+            fields.append(field)
+            if first & 0x40:
+                self._insert(field)
+        return fields, indexed
 
     def _entry(self, index: int) -> Field:
         if index < _DYNAMIC_FROM:
@@ -102,7 +103,8 @@ class HeaderDecoder(Generic[Meaning]):
         self.memo.clear()
         self._table.appendleft(field)
         self._table_bytes += len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
-        self._evict()
+        if self._table_bytes > self._table_limit:
+            self._evict()
 
     def _resize(self, limit: int) -> None:
         if limit > TABLE_BYTES:
@@ -141,6 +143,11 @@ def _string(block: bytes, at: int) -> tuple[bytes, int]:
         raise HPACKDecodingError
     text = block[at:end]
     return (decode_huffman(text) if huffman else text), end
+
+
+def list_bytes(fields: Iterable[Field]) -> int:
+    """The size of a header list as RFC 9113 section 6.5.2 counts it."""
+    return sum(len(name) + len(value) + _ENTRY_OVERHEAD for name, value in fields)
 
 
 def literal_block(fields: Iterable[Field]) -> bytes:
