@@ -27,6 +27,8 @@ SETTLE_DOWN = 0.2
 """Seconds that the package's background tasks get before the interpreter may end."""
 FIRST_PAGE = 64
 LARGEST_PAGE = 8192
+LARGEST_KEY_PAGE = 1024
+"""Below what is likely to be refused where values are sent along: the package tries such a request for seconds."""
 PAGE_BYTES = 1 << 20
 LARGEST_GET = 1024
 """Keys asked for in one request."""
@@ -123,7 +125,7 @@ class _Reads:
             if len(page) < size:
                 return
             start = page[-1] + b"\0"
-            size = min(LARGEST_PAGE, size * 4, PAGE_BYTES // (sum(map(len, page)) // len(page)))
+            size = min(LARGEST_KEY_PAGE, size * 4, PAGE_BYTES // (sum(map(len, page)) // len(page)))
 
 
 class Snapshot(_Reads):
