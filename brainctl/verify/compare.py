@@ -102,15 +102,15 @@ class Comparison:
         for attempt in range(RECHECKS + 1):
             try:
                 pages = await asyncio.gather(
-                    *(readers[id(side)].page(side.bound or b"", report.revision) for side in wanted)
+                    *(readers[id(side)].page(start, end, report.revision) for side, start, end in wanted)
                 )
             except ApiError as error:
                 if error.status != COMPACTED or not self._live or attempt == RECHECKS:
                     raise
                 report.revision = await self._common_revision()
             else:
-                for side, page in zip(wanted, pages, strict=True):
-                    side.add(page)
+                for want, page in zip(wanted, pages, strict=True):
+                    want.side.add(page)
                 return
 
     async def _surviving_keys(self, found: list[KeyDifference], report: Report) -> list[KeyDifference]:

@@ -2,6 +2,9 @@
 
 Each side is fed pages; a page covers the keys up to a bound, so that what lies below the lower bound of both sides
 can be compared and forgotten. Equal runs are compared as lists of bytes, without looking into them.
+
+The first side leads: the second is asked for the keys up to where the first is known, which is one page as well when
+the sides are alike. A store that counts the rest of a range for every page does so on one side only.
 """
 
 from bisect import bisect_left
@@ -44,6 +47,15 @@ class Side:
         return taken
 
 
+class Want(NamedTuple):
+    """A page to read."""
+
+    side: Side
+    start: bytes
+    end: bytes
+    """Where the page has to end; empty when the store may decide."""
+
+
 class Merge:
     """The comparison of two sides."""
 
@@ -58,10 +70,15 @@ class Merge:
         """Whether both sides have ended."""
         return self.expected.bound is None and self.found.bound is None
 
-    def wanted(self) -> list[Side]:
-        """The sides whose next page is needed: those that are not ahead of the other."""
-        low = self._low()
-        return [side for side in (self.expected, self.found) if side.bound is not None and side.bound == low]
+    def wanted(self) -> list["Want"]:
+        """The pages to read now: at most one of each side, the first side's at most one page ahead."""
+        first, second = self.expected, self.found
+        wanted = []
+        if first.bound is not None and (not first.keys or first.bound == second.bound):
+            wanted.append(Want(first, first.bound, b""))
+        if second.bound is not None and second.bound != first.bound:
+            wanted.append(Want(second, second.bound, first.bound or b""))
+        return wanted
 
     def differences(self) -> Iterator[KeyDifference]:
         """Compare, and forget, what both sides know."""

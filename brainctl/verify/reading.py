@@ -20,31 +20,34 @@ class StoreReader:
         self.bytes = 0
         """Marshalled KeyValues read so far."""
         self._page_keys = FIRST_PAGE_KEYS
+        self._largest = 2 * MAX_PAGE_KEYS
 
     async def revision(self) -> int:
         """The store's newest revision."""
         return (await self.store.range(pb.RangeRequest(key=b"\0", count_only=True))).header.revision
 
-    async def page(self, start: bytes, revision: int) -> Page:
-        """The keys from `start` on, as they stood at `revision`."""
+    async def page(self, start: bytes, end: bytes, revision: int) -> Page:
+        """The keys from `start` to `end` (all that follow when it is empty), or the first of them, as they stood at
+        `revision`.
+        """
         while True:
-            limit = self._page_keys
-            request = pb.RangeRequest(key=start or b"\0", range_end=b"\0", revision=revision, limit=limit)
+            limit = min(self._largest, 2 * MAX_PAGE_KEYS if end else self._page_keys)
+            request = pb.RangeRequest(key=start or b"\0", range_end=end or b"\0", revision=revision, limit=limit)
             try:
-                return self._page(await self.store.range(request))
+                return self._page(await self.store.range(request), end)
             except ApiError as error:
                 if error.status.code is not Code.RESOURCE_EXHAUSTED or limit == 1:
                     raise
-                self._page_keys = max(1, limit // 4)
+                self._largest = max(1, limit // 4)
 
-    def _page(self, response: pb.RangeResponse) -> Page:
+    def _page(self, response: pb.RangeResponse, end: bytes) -> Page:
         keys = [kv.key for kv in response.kvs]
         kvs = [kv.SerializeToString() for kv in response.kvs]
         size = sum(map(len, kvs))
         self.bytes += size
         if kvs:
             self._page_keys = max(1, min(len(kvs) * PAGE_BYTES // size, 2 * self._page_keys, MAX_PAGE_KEYS))
-        return Page(keys, kvs, keys[-1] + b"\0" if response.more else b"")
+        return Page(keys, kvs, keys[-1] + b"\0" if response.more else end)
 
     async def key(self, key: bytes, revision: int) -> bytes | None:
         """One key's marshalled KeyValue as it stood at `revision`, None when it was not there."""

@@ -32,11 +32,11 @@ def compare(expected: Contents, found: Contents, page_keys: tuple[int, int]) -> 
     sides = {id(merge.expected): (expected, page_keys[0]), id(merge.found): (found, page_keys[1])}
     result: list[KeyDifference] = []
     while not merge.complete:
-        for side in merge.wanted():
+        for side, start, end in merge.wanted():
             contents, limit = sides[id(side)]
-            rest = sorted(key for key in contents if key >= (side.bound or b""))
+            rest = sorted(key for key in contents if key >= start and (not end or key < end))
             page = rest[:limit]
-            following = page[-1] + b"\0" if len(rest) > limit else b""
+            following = page[-1] + b"\0" if len(rest) > limit else end
             side.add(Page(page, [contents[key] for key in page], following))
             assert len(side.keys) <= 2 * max(page_keys), "memory grows"
         result += merge.differences()
