@@ -53,6 +53,10 @@ class Staged:
         """Whether a small record is staged, and as what; (False, None) sends the caller to the durable one."""
         return (True, self._meta[name]) if name in self._meta else (False, None)
 
+    def record_names(self, prefix: bytes) -> set[bytes]:
+        """Names of small records that are staged, removed ones among them."""
+        return {name for name in self._meta if name.startswith(prefix)}
+
     def versions(self, start: bytes, end: bytes | None, revision: int = 0) -> Iterator[KeyVersion]:
         """The live versions of a range, in key order, at `revision` or, when that is 0, the newest."""
         overlay = self._overlay(start, end, revision)

@@ -23,8 +23,15 @@ ALL_WATCHERS = -1
 class WatchStream:
     """One client's watchers."""
 
-    def __init__(self, hub: WatchHub, send: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        hub: WatchHub,
+        send: Callable[[bytes], None],
+        refuse: Callable[[pb.WatchCreateRequest], str] = lambda _: "",
+    ) -> None:
         self.send = send
+        self._refuse = refuse
+        """Why the client may not have a watch; it sees the request before its range is normalised."""
         self.paused = False
         self.parked: dict[Watcher, None] = {}
         self.watchers: dict[int, Watcher] = {}
@@ -114,6 +121,8 @@ class WatchStream:
     def _refusal(self, request: pb.WatchCreateRequest, interest: Interest) -> str:
         if request.start_revision < 0:
             return COMPACTED.message
+        if reason := self._refuse(request):
+            return reason
         if interest.end is not None and interest.end <= interest.start:
             return EMPTY_RANGE
         return DUPLICATE_ID if request.watch_id in self.watchers and request.watch_id else ""

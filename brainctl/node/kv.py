@@ -1,14 +1,15 @@
 """The KV service: requests are parsed and checked here, and answered by the medium."""
 
 from collections.abc import Callable
+from typing import Protocol
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from brainctl.errors import REQUEST_TOO_LARGE, ApiError, BrainctlError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.ranges import check_range
-from brainctl.node.medium import Medium, Reply
+from brainctl.node.medium import Evaluate, Reply
 
 Handler = Callable[[bytes, Reply], None]
 """Serves one unary method: takes the marshalled request."""
@@ -18,10 +19,23 @@ REQUEST_BYTES_MAX = 3 << 19
 MALFORMED = Status(Code.INTERNAL, "grpc: failed to unmarshal the received message")
 
 
+class KvMedium(Protocol):
+    """The part of a medium that keys need; see `Medium`."""
+
+    def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
+        """Queue a write."""
+
+    def read(self, request: pb.TxnRequest, reply: Reply) -> None:
+        """Answer a transaction of reads."""
+
+    def range(self, request: pb.RangeRequest, reply: Reply) -> None:
+        """Answer a range request."""
+
+
 class KvService:
     """KV.Range, Put, DeleteRange, Txn and Compact over a medium."""
 
-    def __init__(self, medium: Medium) -> None:
+    def __init__(self, medium: KvMedium) -> None:
         self._medium = medium
         self._submit = medium.submit
 

@@ -69,14 +69,21 @@ class LeaseService:
             return
         self._medium.submit(self._grant, request, reply)
 
-    def revoke(self, body: bytes, reply: Reply) -> None:
-        """Lease.LeaseRevoke."""
+    def revoke(self, body: bytes, reply: Reply, check: Callable[[Batch, int], None] | None = None) -> None:
+        """Lease.LeaseRevoke; `check` may refuse it where it is evaluated."""
         try:
             request = pb.LeaseRevokeRequest.FromString(body)
         except DecodeError as error:
             reply(refusal(error))
             return
-        self._revoke(request.ID, reply)
+        self._revoke(request.ID, reply, check)
+
+    def when_recovered(self, action: Callable[[], None]) -> None:
+        """Act once it is known which keys hang on leases."""
+        if self.lessor.recovering:
+            self._when_recovered.append(action)
+        else:
+            action()
 
     def keep_alive(self, body: bytes, reply: Reply) -> None:
         """One exchange of Lease.LeaseKeepAlive; a TTL of 0 says that the lease is gone."""
@@ -100,8 +107,8 @@ class LeaseService:
         except DecodeError as error:
             reply(refusal(error))
             return
-        if request.keys and self.lessor.recovering:
-            self._when_recovered.append(partial(self._time_to_live, request, reply))
+        if request.keys:
+            self.when_recovered(partial(self._time_to_live, request, reply))
         else:
             self._time_to_live(request, reply)
 
@@ -134,13 +141,15 @@ class LeaseService:
             if lease and batch.record(lease_record(lease)) is None:
                 return lease
 
-    def _revoke(self, lease: int, reply: Reply) -> None:
-        if self.lessor.recovering:
-            self._when_recovered.append(partial(self._revoke, lease, reply))
-            return
-        self._medium.submit(self._evaluate_revoke, pb.LeaseRevokeRequest(ID=lease), reply)
+    def _revoke(self, lease: int, reply: Reply, check: Callable[[Batch, int], None] | None = None) -> None:
+        evaluate = partial(self._evaluate_revoke, check)
+        self.when_recovered(partial(self._medium.submit, evaluate, pb.LeaseRevokeRequest(ID=lease), reply))
 
-    def _evaluate_revoke(self, batch: Batch, request: pb.LeaseRevokeRequest) -> bytes:
+    def _evaluate_revoke(
+        self, check: Callable[[Batch, int], None] | None, batch: Batch, request: pb.LeaseRevokeRequest
+    ) -> bytes:
+        if check is not None:
+            check(batch, request.ID)
         revoke(batch, request.ID, self.lessor.attached(request.ID))
         return batch.header(batch.revision)
 

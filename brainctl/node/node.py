@@ -4,49 +4,71 @@ from collections.abc import AsyncIterator, Callable
 
 from brainctl.clock import Clock
 from brainctl.errors import ApiError, Code, Status
+from brainctl.node.auth import AuthService
 from brainctl.node.cluster import ClusterService
+from brainctl.node.guard import Guard
 from brainctl.node.kv import Handler, KvService
 from brainctl.node.lease import LeaseService
 from brainctl.node.maintenance import MaintenanceService
 from brainctl.node.medium import Medium, Reply
+from brainctl.node.passwords import Passwords
+from brainctl.node.tokens import SimpleTokens, Tokens
 from brainctl.node.watch import WatchService, WatchSession
 
 
 class Node:
     """One member of a one-member cluster. It owns its medium."""
 
-    def __init__(self, medium: Medium, clock: Clock) -> None:
+    def __init__(
+        self, medium: Medium, clock: Clock, tokens: Tokens | None = None, passwords: Passwords | None = None
+    ) -> None:
         self.medium = medium
+        self._auth = AuthService(medium, tokens or SimpleTokens(clock), passwords or Passwords())
         self._lease = LeaseService(medium, clock)
         self._watch = WatchService(medium, clock)
         self._maintenance = MaintenanceService(medium)
         handlers: dict[str, Handler] = {
+            **self._auth.handlers(),
             **KvService(medium).handlers(),
             **self._lease.handlers(),
             **self._maintenance.handlers(),
             **ClusterService(medium).handlers(),
         }
-        self.handlers = self._maintenance.alarms.guard(handlers)
+        alarms = self._maintenance.alarms
+        self.handlers = alarms.guard(handlers)
+        self._guard = Guard(medium, self._auth, self._lease, alarms, self.handlers)
 
-    def call(self, method: str, body: bytes, reply: Reply) -> None:
-        """Serve a unary RPC: `method` is its path, `body` the marshalled request. `reply` is called once."""
+    def call(
+        self, method: str, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None
+    ) -> None:
+        """Serve a unary RPC: `method` is its path, `body` the marshalled request. `reply` is called once.
+
+        While authentication is on, the sender is who shows a `token`, or else the `common_name` of a verified client
+        certificate. This and the streams take both.
+        """
         handler = self.handlers.get(method)
         if handler is None:
             service, _, name = method.removeprefix("/").rpartition("/")
             reply(ApiError(Status(Code.UNIMPLEMENTED, f"unknown method {name} for service {service}")))
+        elif self._auth.enabled:
+            self._guard.call(method, body, reply, token, common_name)
         else:
             handler(body, reply)
 
-    def keep_alive(self, body: bytes, reply: Reply) -> None:
+    def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
         """One exchange on a Lease.LeaseKeepAlive stream."""
-        self._lease.keep_alive(body, reply)
+        if self._auth.enabled:
+            self._guard.keep_alive(body, reply, token, common_name)
+        else:
+            self._lease.keep_alive(body, reply)
 
     def watch(self, send: Callable[[bytes], None]) -> WatchSession:
         """Open a Watch.Watch stream; `send` takes marshalled WatchResponses."""
         return self._watch.open(send)
 
-    def snapshot(self) -> AsyncIterator[bytes]:
-        """The marshalled SnapshotResponses of Maintenance.Snapshot."""
+    def snapshot(self, token: str | None = None, common_name: str | None = None) -> AsyncIterator[bytes]:
+        """The marshalled SnapshotResponses of Maintenance.Snapshot; ApiError when the sender may not have them."""
+        self._guard.admit("/etcdserverpb.Maintenance/Snapshot", token, common_name)
         return self._maintenance.snapshot()
 
     async def close(self) -> None:

@@ -146,6 +146,7 @@ class NoTokens:
 
     def assign(self, user: str, revision: int) -> str:
         """None: whoever asks is refused."""
+        del user, revision
         raise ApiError(AUTH_FAILED)
 
     def identify(self, token: str, revision: int) -> None:

@@ -1,0 +1,61 @@
+"""Passwords: hashed and compared with bcrypt, in threads, a few at a time.
+
+A password is seen by nothing else. It is neither kept nor logged, and what is derived from it leaves the node only
+as the hash in the durable record of its user.
+"""
+
+import asyncio
+
+import bcrypt
+
+from brainctl.errors import ApiError, Code, Status
+
+COST = 10
+"""bcrypt's and etcd's default: about 50 ms of one core."""
+MIN_CHARACTERS = 2
+"""etcd takes empty passwords, of which CVE-2020-15115 warns; one that is a single character is no better."""
+MAX_BYTES = 72
+"""bcrypt does not look further."""
+TOO_SHORT = Status(
+    Code.INVALID_ARGUMENT, f"etcdserver: a password has at least {MIN_CHARACTERS} characters; see also no_password"
+)
+TOO_LONG = Status(Code.UNKNOWN, "bcrypt: password length exceeds 72 bytes")
+_AT_ONCE = 2
+
+
+class Passwords:
+    """Turns passwords into hashes and compares them."""
+
+    def __init__(self, cost: int = COST) -> None:
+        self._cost = cost
+        # Hashing is the one thing that a stranger can have done at will; the rest of the machine stays usable.
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def hashed(self, password: str) -> bytes:
+        """The hash of a password; ApiError when it is too short or too long."""
+        if len(password) < MIN_CHARACTERS:
+            raise ApiError(TOO_SHORT)
+        if len(password.encode()) > MAX_BYTES:
+            raise ApiError(TOO_LONG)
+        async with self._turn:
+            return await asyncio.to_thread(self._hash, password)
+
+    async def matches(self, password: str, expected: bytes | None) -> bool:
+        """Whether a password has this hash. Takes the same time for None, which nothing matches."""
+        async with self._turn:
+            return await asyncio.to_thread(self._compare, password, expected)
+
+    def _hash(self, password: str) -> bytes:
+        return bcrypt.hashpw(password.encode(), bcrypt.gensalt(self._cost))
+
+    def _compare(self, password: str, expected: bytes | None) -> bool:
+        secret = password.encode()
+        if len(secret) > MAX_BYTES:
+            return False
+        if expected is None:
+            self._hash(password)
+            return False
+        try:
+            return bcrypt.checkpw(secret, expected)
+        except ValueError:  # the record holds what somebody said was a hash
+            return False
