@@ -12,7 +12,7 @@ def render(answer: Answer, style: Style) -> bytes:
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
     lines = [
         _rule(("┌", "┬", "┐"), widths),
-        _line([name.center(width) for name, width in zip(header, widths, strict=True)]),
+        _line([_center(name, width) for name, width in zip(header, widths, strict=True)]),
         _rule(("├", "┼", "┤"), widths),
         *(_line([cell.rjust(width) for cell, width in zip(row, widths, strict=True)]) for row in rows),
         _rule(("└", "┴", "┘"), widths),
@@ -27,3 +27,9 @@ def _rule(corners: tuple[str, str, str], widths: list[int]) -> str:
 
 def _line(cells: Row) -> str:
     return "│" + "│".join(f" {cell} " for cell in cells) + "│\n"
+
+
+def _center(text: str, width: int) -> str:
+    """In the middle, and rather to the left."""
+    left = (width - len(text)) // 2
+    return " " * left + text.ljust(width - left)

@@ -1,0 +1,129 @@
+"""The command line: finds the command, and is the only place that turns errors and signals into exit codes."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from importlib import import_module
+from typing import NoReturn, Protocol
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+from brainctl.commands._command import COMPLETE, Invocation, group, prepare
+from brainctl.commands._dialect import etcdctl_text, translate
+from brainctl.commands._group import match
+from brainctl.errors import BrainctlError, ExitCode
+
+COMMANDS = {
+    "get": ("get", "Get a key or a range of keys"),
+    "put": ("put", "Put a key"),
+    "del": ("delete", "Delete a key or a range of keys"),
+    "txn": ("txn", "Process requests in one transaction"),
+    "watch": ("watch", "Watch keys for changes"),
+    "lease": ("lease", "Grant, renew and revoke leases"),
+    "compaction": ("compaction", "Drop the history before a revision"),
+    "defrag": ("defrag", "Give unused space back"),
+    "snapshot": ("snapshot", "Save a store into a file"),
+    "endpoint": ("endpoint", "Ask the endpoints for health, status and hash"),
+    "member": ("member", "List the members"),
+    "alarm": ("alarm", "List and disarm alarms"),
+    "serve": ("serve", "Serve the etcd API from a directory or from TiKV"),
+    "store": ("store", "Look at a store on disk"),
+    "migrate": ("migrate", "Copy a store into another one, live"),
+    "verify": ("verify", "Compare two stores"),
+    "demo": ("demo", "Show a live migration on this machine"),
+    "completion": ("completion", "Print the completion script of a shell"),
+    "version": ("version", "Print the version"),
+}
+"""Name, module in brainctl.commands, summary."""
+
+
+class _Formatter(Protocol):
+    def section(self, name: str) -> AbstractContextManager[None]:
+        """A part of the help with a heading."""
+
+    def write_dl(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Two columns."""
+
+
+class Commands(TyperGroup):
+    """The commands by name, or by the beginning of one name; a module is loaded when its command is used."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """All names."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> TyperCommand | TyperGroup | None:
+        """The command, None when there is none or when the beginning fits several."""
+        del ctx
+        name = match(cmd_name, COMMANDS)
+        return load(name) if name else None
+
+    def format_commands(self, ctx: object, formatter: _Formatter) -> None:
+        """The summaries, without loading the commands."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+def load(name: str) -> TyperCommand | TyperGroup:
+    """The command `name`, from its module."""
+    app: typer.Typer = import_module(f"brainctl.commands.{COMMANDS[name][0]}").app
+    loaded = typer.main.get_command(app)
+    assert isinstance(loaded, TyperCommand | TyperGroup)
+    loaded.name = name
+    prepare(loaded)
+    return loaded
+
+
+def root() -> TyperGroup:
+    """Brainctl itself."""
+    app = group("The tool suite for people who run etcd.", cls=Commands, hidden=False)
+    loaded = typer.main.get_command(app)
+    assert isinstance(loaded, TyperGroup)
+    prepare(loaded)
+    return loaded
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command line; gives the exit code of the process."""
+    if COMPLETE in os.environ:
+        from typer._completion_classes import completion_init  # noqa: PLC0415 - only for shells
+
+        completion_init()
+    debug = "--debug" in argv or os.environ.get("BRAINCTL_DEBUG")
+    try:
+        code = root().main(
+            args=translate(argv), prog_name="brainctl", standalone_mode=False, obj=Invocation(tuple(argv))
+        )
+    except BrainctlError as error:
+        if debug:
+            raise
+        complain(f"Error: {error}")
+        return int(error.exit_code)
+    except TyperException as error:
+        place = getattr(getattr(error, "ctx", None), "command_path", "brainctl")
+        complain(f"Error: {etcdctl_text(error.format_message(), getattr(error, 'option_name', ''), argv, place)}")
+        complain(f"Run '{place} --help' for usage.")
+        return int(ExitCode.ERROR)
+    except KeyboardInterrupt:
+        return int(ExitCode.SIGINT)
+    return code if isinstance(code, int) else 0
+
+
+def complain(line: str) -> None:
+    """Write a line to standard error, if there still is one."""
+    with suppress(BrokenPipeError):
+        sys.stderr.buffer.write(line.encode(errors="surrogateescape") + b"\n")
+        sys.stderr.buffer.flush()
+
+
+def main() -> NoReturn:
+    """The process."""
+    if not __debug__:
+        complain("Error: brainctl does not run under python -O: its checks are assertions")
+        sys.exit(ExitCode.ERROR)
+    sys.exit(run(sys.argv[1:]))

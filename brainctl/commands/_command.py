@@ -1,0 +1,153 @@
+"""How a command is made: a parser, which only looks at its arguments, and what it then runs.
+
+A parser is a function with Typer's annotations that returns the plan of the command, or raises BadArguments. Every
+command takes the global flags as well, before or after its name. Values stay texts until a parser or the settings
+read them: the messages are then etcdctl's, and Typer does not load its converter (a tenth of a second).
+"""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Annotated, TypeVar
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from brainctl.commands._group import Group
+from brainctl.config import FLAGS, Flag, Given, Kind, resolve
+from brainctl.session import Session
+
+Plan = TypeVar("Plan")
+Run = Callable[[Session, Plan], Coroutine[None, None, None] | None]
+COMPLETE = "_BRAINCTL_COMPLETE"
+"""The variable by which a shell asks for completions."""
+BROKEN_PIPE = 141
+"""The exit code of a program that dies of a closed pipe."""
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One command line on its way: Typer's context object."""
+
+    argv: tuple[str, ...] = ()
+    flags: dict[str, Given] = field(default_factory=dict)
+
+
+class PlainOption(TyperOption):
+    """An option whose value is what was typed."""
+
+    def process_value(self, ctx: object, value: object) -> object:
+        """The value, unconverted."""
+        del ctx
+        return value
+
+
+class PlainArgument(TyperArgument):
+    """Arguments as they were typed."""
+
+    def process_value(self, ctx: object, value: object) -> object:
+        """The value, unconverted."""
+        del ctx
+        return value
+
+
+def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
+    """The function that Typer calls for a command."""
+
+    def invoke(typer_context: typer.Context, **given: object) -> None:
+        invocation: Invocation = typer_context.obj
+        collect(invocation, given)
+        plan = parse(**{name: value for name, value in given.items() if name not in _GLOBALS})
+        session = Session(resolve(invocation.flags, os.environ), invocation.argv)
+        try:
+            outcome = run(session, plan)
+            if outcome is not None:
+                import asyncio
+
+                asyncio.run(outcome)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            with suppress(OSError):  # what is still buffered has no reader
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from None
+
+    parameters = list(inspect.signature(parse).parameters.values())
+    invoke.__signature__ = inspect.Signature([_CONTEXT, *parameters, *global_parameters(hidden=True)])  # type: ignore[attr-defined]
+    invoke.__doc__ = parse.__doc__
+    return invoke
+
+
+def collect(invocation: Invocation, given: dict[str, object]) -> None:
+    """Note the global flags among `given`; those nearer to the end of the command line win."""
+    for name, value in given.items():
+        if name in _GLOBALS and isinstance(value, str | bool):
+            invocation.flags[name] = value
+
+
+def single(name: str, parse: Callable[..., Plan], run: Run[Plan]) -> typer.Typer:
+    """A command that is a module of its own."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name)(command(parse, run))
+    return app
+
+
+def group(
+    help_text: str,
+    *,
+    cls: type[TyperGroup] = Group,
+    hidden: bool = True,
+) -> typer.Typer:
+    """A group of commands, itself with the global flags. Without a command it shows its help."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, cls=cls, help=help_text)
+
+    def invoke(typer_context: typer.Context, **given: object) -> None:
+        collect(typer_context.obj, given)
+        if typer_context.invoked_subcommand is None:
+            typer.echo(typer_context.get_help())
+
+    signature = [_CONTEXT, *global_parameters(hidden=hidden)]
+    invoke.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+    app.callback(invoke_without_command=True)(invoke)
+    return app
+
+
+def prepare(loaded: TyperCommand | TyperGroup) -> None:
+    """Set what all commands share: texts stay texts, -h is help."""
+    for parameter in loaded.params:
+        if isinstance(parameter, TyperOption):
+            parameter.__class__ = PlainOption
+        elif isinstance(parameter, TyperArgument):
+            parameter.__class__ = PlainArgument
+    loaded.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    if isinstance(loaded, TyperGroup):
+        for below in loaded.commands.values():
+            assert isinstance(below, TyperCommand | TyperGroup)
+            prepare(below)
+
+
+def global_parameters(*, hidden: bool) -> list[inspect.Parameter]:
+    """The global flags as parameters for Typer; a shell that completes sees them all."""
+    return [_parameter(flag, hidden and COMPLETE not in os.environ) for flag in FLAGS]
+
+
+def _parameter(flag: Flag, hidden: bool) -> inspect.Parameter:
+    names = [flag.short] if flag.short else []
+    is_bool = flag.kind is Kind.BOOL
+    pair = is_bool and flag.default == "true"
+    option = typer.Option(
+        *names,
+        f"--{flag.name}/--no-{flag.name}" if pair else f"--{flag.name}",
+        help=flag.help if is_bool or not flag.default else f"{flag.help} [{flag.default}]",
+        hidden=hidden,
+        show_default=False,
+        metavar=None if is_bool else flag.kind.value,
+    )
+    kind = bool | None if is_bool else str | None
+    return inspect.Parameter(flag.key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+
+
+_GLOBALS = frozenset(flag.key for flag in FLAGS)
+_CONTEXT = inspect.Parameter("typer_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)

@@ -1,0 +1,79 @@
+"""The flag dialect of etcdctl (Go's pflag), where it differs from Typer's, and its words for mistakes."""
+
+import re
+from collections.abc import Sequence
+
+from brainctl.config import FLAGS, Kind, read_bool
+
+BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
+    "cluster",
+    "count-only",
+    "create",
+    "from-key",
+    "ignore-lease",
+    "ignore-value",
+    "interactive",
+    "keys",
+    "keys-only",
+    "once",
+    "physical",
+    "prefix",
+    "prev-kv",
+    "print-value-only",
+    "progress-notify",
+    "range",
+    "stream",
+}
+"""The flags without a value that etcdctl has as well; a test holds the list against the commands."""
+_TRUE_BY_DEFAULT = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL and flag.default == "true")
+_ATTACHED = re.compile(r"--([a-z][a-z0-9-]*)=(.*)", re.DOTALL)
+_SHORT_ATTACHED = re.compile(r"-([a-zA-Z])=(.*)", re.DOTALL)
+
+
+def translate(argv: Sequence[str]) -> list[str]:
+    """A command line in Typer's dialect: --flag=true, --flag=false and -w=json are Go's. Nothing behind -- changes."""
+    out: list[str] = []
+    for place, word in enumerate(argv):
+        if word == "--":
+            return [*out, *argv[place:]]
+        attached = _ATTACHED.fullmatch(word)
+        short = _SHORT_ATTACHED.fullmatch(word)
+        if attached and attached[1] in BOOLEANS:
+            _add_bool(out, attached[1], read_bool(attached[2], f"--{attached[1]}"))
+        elif short:
+            out += [f"-{short[1]}", short[2]]
+        else:
+            out.append(word)
+    return out
+
+
+def _add_bool(out: list[str], name: str, value: bool) -> None:
+    if value:
+        out.append(f"--{name}")
+    elif name in _TRUE_BY_DEFAULT:
+        out.append(f"--no-{name}")
+    else:
+        out[:] = [word for word in out if word != f"--{name}"]
+
+
+def etcdctl_text(message: str, word: str, argv: Sequence[str], place: str) -> str:
+    """Etcdctl's words for a mistake on the command line that Typer found; `word` is the option it is about, `place`
+    the command.
+    """
+    unknown = re.match(r"No such command '(.*)'\.", message)
+    if unknown:
+        return f'unknown command "{unknown[1]}" for "{place}"'
+    if message.startswith("No such option") and word.startswith("--"):
+        return f"unknown flag: {word}"
+    if message.startswith("No such option"):
+        return f"unknown shorthand flag: {word[1:]!r} in {_containing(word[1:], argv)}"
+    if "requires an argument" in message:
+        return f"flag needs an argument: {word if word.startswith('--') else repr(word[1:]) + ' in ' + word}"
+    return message[:1].lower() + message[1:].rstrip(".")
+
+
+def _containing(letter: str, argv: Sequence[str]) -> str:
+    for word in argv:
+        if word.startswith("-") and not word.startswith("--") and letter in word:
+            return word
+    return f"-{letter}"

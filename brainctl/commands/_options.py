@@ -1,0 +1,72 @@
+"""The pieces that parsers of commands share."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from brainctl.errors import BadArguments, Unsupported
+
+Prefix = Annotated[bool, typer.Option("--prefix", help="all keys that start with KEY")]
+FromKey = Annotated[bool, typer.Option("--from-key", help="all keys from KEY on, compared as bytes")]
+PrevKv = Annotated[bool, typer.Option("--prev-kv", help="also return what was there before")]
+Consistency = Annotated[str, typer.Option("--consistency", metavar="l|s", help="linearizable (l) or serializable (s)")]
+Cluster = Annotated[bool, typer.Option("--cluster", help="all endpoints of the cluster's member list")]
+
+
+def raw(text: str) -> bytes:
+    """The bytes of an argument, as the shell gave them."""
+    return os.fsencode(text)
+
+
+def is_serializable(consistency: str) -> bool:
+    """Read --consistency."""
+    if consistency not in ("l", "s"):
+        raise Unsupported(f'unknown consistency flag "{consistency}"')
+    return consistency == "s"
+
+
+def lease_id(text: str, what: str) -> int:
+    """A lease id in hexadecimal; `what` begins the message when it is none."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    problem = f'strconv.ParseInt: parsing "{text}"'
+    if not digits or digits.strip("0123456789abcdefABCDEF"):
+        raise BadArguments(f"{what} ({problem}: invalid syntax), expecting ID in Hex")
+    value = int(text, 16)
+    if not -(2**63) <= value < 2**63:
+        raise BadArguments(f"{what} ({problem}: value out of range), expecting ID in Hex")
+    return value
+
+
+def decimal(text: str) -> int:
+    """A 64-bit integer in decimal; BadArguments with Go's text when it is none."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not digits.isascii() or not digits.isdigit():
+        raise BadArguments(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise BadArguments(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return value
+
+
+def range_end(key: bytes, *, prefix: bool, from_key: bool) -> tuple[bytes, bytes]:
+    """Key and range_end for --prefix or --from-key; an empty key means all keys."""
+    if not prefix and not from_key:
+        return key, b""
+    if not key:
+        return b"\0", b"\0"
+    if from_key:
+        return key, b"\0"
+    return key, prefix_end(key)
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    r"""The first key behind all that start with `prefix`; b"\0" (no end) when nothing is behind them."""
+    head = prefix.rstrip(b"\xff")
+    return head[:-1] + bytes([head[-1] + 1]) if head else b"\0"
+
+
+def stdin_bytes() -> bytes:
+    """All of standard input."""
+    return sys.stdin.buffer.read()

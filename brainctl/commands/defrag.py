@@ -1,0 +1,41 @@
+"""brainctl defrag."""
+
+import typer
+
+from brainctl.clock import SystemClock
+from brainctl.commands._command import single
+from brainctl.commands._endpoints import endpoints, one
+from brainctl.commands._options import Cluster
+from brainctl.errors import BrainctlError
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.output.gotext import duration
+from brainctl.session import Session
+
+
+def parse(cluster: Cluster = False) -> bool:
+    """Have each endpoint give unused space back to its file system."""
+    return cluster
+
+
+async def run(session: Session, cluster: bool) -> None:
+    """One endpoint after the other; exit code 1 when one failed."""
+    clock = SystemClock()
+    failed = False
+    for endpoint in await endpoints(session, cluster=cluster):
+        started = clock.monotonic()
+        try:
+            async with one(session, endpoint) as store:
+                request = pb.DefragmentRequest()
+                await store.call("/etcdserverpb.Maintenance/Defragment", request, pb.DefragmentResponse)
+        except BrainctlError as error:
+            took = duration(clock.monotonic() - started)
+            session.warn(f"Failed to defragment etcd member[{endpoint}]. took {took}. ({error})")
+            failed = True
+        else:
+            took = duration(clock.monotonic() - started)
+            session.say(f"Finished defragmenting etcd member[{endpoint}]. took {took}")
+    if failed:
+        raise typer.Exit(1)
+
+
+app = single("defrag", parse, run)

@@ -1,0 +1,122 @@
+"""brainctl endpoint health, status, hashkv."""
+
+import asyncio
+from typing import Annotated, NamedTuple
+
+import typer
+
+from brainctl.clock import SystemClock
+from brainctl.commands._command import command, group
+from brainctl.commands._endpoints import endpoints, one
+from brainctl.commands._failure import CommandFailed
+from brainctl.commands._options import Cluster
+from brainctl.commands.alarm import alarms
+from brainctl.config import read_int
+from brainctl.errors import ApiError, BrainctlError, Code
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.output.answers import EndpointHash, Endpoints, EndpointStatus, Health
+from brainctl.output.gotext import duration
+from brainctl.output.simple import unhealthy
+from brainctl.session import Session
+
+
+def parse_cluster(cluster: Cluster = False) -> bool:
+    """Ask each endpoint for its status: endpoint, ID, version, sizes, whether leader, terms and indexes, errors."""
+    return cluster
+
+
+def parse_health(cluster: Cluster = False) -> bool:
+    """Check that each endpoint answers a linearizable read and has no alarms."""
+    return cluster
+
+
+class HashPlan(NamedTuple):
+    """What to hash."""
+
+    cluster: bool
+    revision: int
+
+
+def parse_hashkv(
+    cluster: Cluster = False,
+    rev: Annotated[str, typer.Option("--rev", metavar="int", help="up to this revision (0: the latest)")] = "0",
+) -> HashPlan:
+    """Ask each endpoint for the hash of its history."""
+    return HashPlan(cluster, read_int(rev, "--rev"))
+
+
+async def health(session: Session, cluster: bool) -> None:
+    """Check all endpoints at once; the failure of one is the failure of the command."""
+    rows = await asyncio.gather(*(_health(session, endpoint) for endpoint in await endpoints(session, cluster=cluster)))
+    if session.settings.write_out == "simple":
+        for row in rows:
+            if row.error:
+                session.warn(unhealthy(row))
+    session.show(Endpoints(list(rows)))
+    if any(row.error for row in rows):
+        raise CommandFailed("unhealthy cluster")
+
+
+async def _health(session: Session, endpoint: str) -> Health:
+    clock = SystemClock()
+    started = clock.monotonic()
+    try:
+        async with one(session, endpoint) as store:
+            try:
+                await store.range(pb.RangeRequest(key=b"health"))
+            except ApiError as error:
+                # A refusal went through consensus as well.
+                if error.status.code is not Code.PERMISSION_DENIED:
+                    raise
+            took = duration(clock.monotonic() - started)
+            return _with_alarms(endpoint, took, await alarms(store))
+    except BrainctlError as error:
+        return Health(endpoint, healthy=False, took=duration(clock.monotonic() - started), error=str(error))
+
+
+def _with_alarms(endpoint: str, took: str, response: pb.AlarmResponse) -> Health:
+    if not response.alarms:
+        return Health(endpoint, healthy=True, took=took, error="")
+    names = {pb.NOSPACE: "NOSPACE", pb.CORRUPT: "CORRUPT"}
+    raised = "".join(f"{names.get(alarm.alarm, 'UNKNOWN')} " for alarm in response.alarms)
+    return Health(endpoint, healthy=False, took=took, error=f"Active Alarm(s): {raised}")
+
+
+async def status(session: Session, cluster: bool) -> None:
+    """Ask one after the other; those that answer are shown even when others fail."""
+    rows = []
+    failure = None
+    for endpoint in await endpoints(session, cluster=cluster):
+        try:
+            async with one(session, endpoint) as store:
+                rows.append(EndpointStatus(endpoint, await store.status()))
+        except BrainctlError as error:
+            failure = error
+            session.warn(f"Failed to get the status of endpoint {endpoint} ({error})")
+    session.show(Endpoints(rows))
+    if failure is not None:
+        raise typer.Exit(1)
+
+
+async def hashkv(session: Session, plan: HashPlan) -> None:
+    """Ask one after the other."""
+    rows = []
+    failure = None
+    for endpoint in await endpoints(session, cluster=plan.cluster):
+        try:
+            async with one(session, endpoint) as store:
+                request = pb.HashKVRequest(revision=plan.revision)
+                response = await store.call("/etcdserverpb.Maintenance/HashKV", request, pb.HashKVResponse)
+            rows.append(EndpointHash(endpoint, response))
+        except BrainctlError as error:
+            failure = error
+            session.warn(f"Failed to get the hash of endpoint {endpoint} ({error})")
+    session.show(Endpoints(rows))
+    if failure is not None:
+        raise CommandFailed(str(failure))
+
+
+app = group("Ask the endpoints for health, status and hash.")
+app.command("health")(command(parse_health, health))
+app.command("status")(command(parse_cluster, status))
+app.command("hashkv")(command(parse_hashkv, hashkv))

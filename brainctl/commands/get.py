@@ -1,0 +1,133 @@
+"""brainctl get."""
+
+from typing import Annotated, NamedTuple, TypeVar
+
+import typer
+
+from brainctl.commands._command import single
+from brainctl.commands._options import Consistency, FromKey, Prefix, is_serializable, range_end, raw
+from brainctl.config import read_int
+from brainctl.errors import BadArguments, Unsupported
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.session import Session
+from brainctl.stores.store import Store
+
+_Option = TypeVar("_Option")
+ORDERS = {"": pb.RangeRequest.NONE, "ASCEND": pb.RangeRequest.ASCEND, "DESCEND": pb.RangeRequest.DESCEND}
+TARGETS = {
+    "": pb.RangeRequest.KEY,
+    "CREATE": pb.RangeRequest.CREATE,
+    "KEY": pb.RangeRequest.KEY,
+    "MODIFY": pb.RangeRequest.MOD,
+    "VALUE": pb.RangeRequest.VALUE,
+    "VERSION": pb.RangeRequest.VERSION,
+}
+
+
+class Query(NamedTuple):
+    """What to read and how to show it."""
+
+    request: pb.RangeRequest
+    value_only: bool
+    stream: bool
+
+
+def parse(
+    args: Annotated[list[str] | None, typer.Argument(metavar="KEY [RANGE_END]", show_default=False)] = None,
+    consistency: Consistency = "l",
+    order: Annotated[str, typer.Option("--order", metavar="ASCEND|DESCEND", help="order of the results")] = "",
+    sort_by: Annotated[
+        str, typer.Option("--sort-by", metavar="CREATE|KEY|MODIFY|VALUE|VERSION", help="what they are ordered by")
+    ] = "",
+    limit: Annotated[str, typer.Option("--limit", metavar="int", help="at most so many results")] = "0",
+    prefix: Prefix = False,
+    from_key: FromKey = False,
+    rev: Annotated[str, typer.Option("--rev", metavar="int", help="as of this revision")] = "0",
+    keys_only: Annotated[bool, typer.Option("--keys-only", help="no values")] = False,
+    count_only: Annotated[bool, typer.Option("--count-only", help="just the count (with -w fields)")] = False,
+    print_value_only: Annotated[
+        bool, typer.Option("--print-value-only", help="just the values (with -w simple)")
+    ] = False,
+    min_create_rev: Annotated[str, typer.Option("--min-create-rev", metavar="int", help="created at or after")] = "0",
+    max_create_rev: Annotated[str, typer.Option("--max-create-rev", metavar="int", help="created at or before")] = "0",
+    min_mod_rev: Annotated[str, typer.Option("--min-mod-rev", metavar="int", help="modified at or after")] = "0",
+    max_mod_rev: Annotated[str, typer.Option("--max-mod-rev", metavar="int", help="modified at or before")] = "0",
+    stream: Annotated[bool, typer.Option("--stream", help="use the RangeStream call (etcd 3.7)")] = False,
+) -> Query:
+    """Get KEY, or the keys from KEY up to RANGE_END."""
+    if not args:
+        raise BadArguments("get command needs one argument as key and an optional argument as range_end")
+    if prefix and from_key:
+        raise BadArguments("`--prefix` and `--from-key` cannot be set at the same time, choose one")
+    if keys_only and count_only:
+        raise BadArguments("`--keys-only` and `--count-only` cannot be set at the same time, choose one")
+    serializable = is_serializable(consistency)
+    if len(args) > 1 and (prefix or from_key):
+        raise BadArguments("too many arguments, only accept one argument when `--prefix` or `--from-key` is set")
+    key, end = range_end(raw(args[0]), prefix=prefix, from_key=from_key)
+    request = pb.RangeRequest(
+        key=key,
+        range_end=raw(args[1]) if len(args) > 1 else end,
+        limit=read_int(limit, "--limit"),
+        revision=max(0, read_int(rev, "--rev")),
+        sort_order=_choose(ORDERS, order, "bad sort order"),
+        sort_target=_choose(TARGETS, sort_by, "bad sort target"),
+        serializable=serializable,
+        keys_only=keys_only,
+        count_only=count_only,
+    )
+    _apply_order(request)
+    request.min_create_revision, request.max_create_revision = _bounds("Create", min_create_rev, max_create_rev)
+    request.min_mod_revision, request.max_mod_revision = _bounds("Mod", min_mod_rev, max_mod_rev)
+    return Query(request, print_value_only, stream)
+
+
+def _choose(options: dict[str, _Option], text: str, problem: str) -> _Option:
+    chosen = options.get(text.upper())
+    if chosen is None:
+        raise Unsupported(f"{problem} {text}")
+    return chosen
+
+
+def _apply_order(request: pb.RangeRequest) -> None:
+    """Keys come in ascending order by themselves; a target without an order means ascending."""
+    by_key = request.sort_target == pb.RangeRequest.KEY
+    if by_key and request.sort_order == pb.RangeRequest.ASCEND:
+        request.sort_order = pb.RangeRequest.NONE
+    elif not by_key and request.sort_order == pb.RangeRequest.NONE:
+        request.sort_order = pb.RangeRequest.ASCEND
+
+
+def _bounds(name: str, low: str, high: str) -> tuple[int, int]:
+    flag = name.lower()
+    lower = max(0, read_int(low, f"--min-{flag}-rev"))
+    upper = max(0, read_int(high, f"--max-{flag}-rev"))
+    if upper and lower > upper:
+        raise Unsupported(f"getMin{name}Rev(={lower}) > getMax{name}Rev(={upper})")
+    return lower, upper
+
+
+async def run(session: Session, query: Query) -> None:
+    """Read and show it."""
+    if query.request.count_only and session.settings.write_out != "fields":
+        raise BadArguments("--count-only is only for `--write-out=fields`")
+    if query.value_only and session.settings.write_out != "simple":
+        raise BadArguments("print-value-only is only for `--write-out=simple`")
+    async with session.open() as store:
+        response = await (_streamed(store, query.request) if query.stream else store.range(query.request))
+        session.show(response, value_only=query.value_only)
+
+
+async def _streamed(store: Store, request: pb.RangeRequest) -> pb.RangeResponse:
+    """A range in parts, put together; a store in this process has no use for parts."""
+    from brainctl.stores.etcd import EtcdStore
+
+    if not isinstance(store, EtcdStore):
+        return await store.range(request)
+    whole = pb.RangeResponse()
+    async for part in store.range_stream(request):
+        whole.MergeFrom(part)
+    return whole
+
+
+app = single("get", parse, run)

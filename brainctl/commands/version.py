@@ -1,0 +1,21 @@
+"""brainctl version."""
+
+from brainctl import __version__
+from brainctl.commands._command import single
+from brainctl.session import Session
+
+API_VERSION = "3.7"
+
+
+def parse() -> None:
+    """Print the version."""
+
+
+def run(session: Session, plan: None) -> None:
+    """Print it, and that of the API."""
+    del plan
+    session.say(f"brainctl version: {__version__}")
+    session.say(f"API version: {API_VERSION}")
+
+
+app = single("version", parse, run)

@@ -1,0 +1,105 @@
+"""What a running command works with: its settings, the store it opens, the output it shows."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from brainctl.config import Settings
+from brainctl.errors import Unsupported
+
+if TYPE_CHECKING:
+    from brainctl.output.answers import Answer, Style
+    from brainctl.stores.store import Store
+    from brainctl.stores.target import EtcdTarget
+
+FORMATS = ("fields", "json", "protobuf", "simple", "table")
+
+
+class _Format(Protocol):
+    def render(self, answer: "Answer", style: "Style") -> bytes:
+        """The bytes of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run of one command."""
+
+    settings: Settings
+    argv: tuple[str, ...]
+    """The whole command line, as it was given."""
+
+    def __post_init__(self) -> None:
+        """Unsupported when there is no such output format."""
+        if self.settings.write_out not in FORMATS:
+            raise Unsupported("unsupported output format")
+
+    def show(self, answer: "Answer", *, value_only: bool = False) -> None:
+        """Write an answer to standard output in the format that was asked for, and flush it."""
+        from brainctl.output.answers import Style  # noqa: PLC0415 - not for --help
+
+        module: _Format = import_module(f"brainctl.output.{self.settings.write_out}")
+        self.write(module.render(answer, Style(self.settings.hex, value_only)))
+
+    def write(self, data: bytes) -> None:
+        """Write bytes to standard output at once."""
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def say(self, line: str) -> None:
+        """Write a line to standard output, whatever the format."""
+        self.write(line.encode(errors="surrogateescape") + b"\n")
+
+    def warn(self, line: str) -> None:
+        """Write a line to standard error."""
+        sys.stdout.buffer.flush()
+        sys.stderr.buffer.write(line.encode(errors="surrogateescape") + b"\n")
+        sys.stderr.buffer.flush()
+
+    @asynccontextmanager
+    async def open(self, url: str = "", endpoint: str = "") -> AsyncIterator["Store"]:
+        """The store at `url`, else the one that --store or --endpoints names, until the block ends; `endpoint` means
+        that one member alone.
+        """
+        from brainctl.stores.registry import open_store  # noqa: PLC0415 - not for --help
+
+        store = await open_store(url or ("" if endpoint else self.settings.store), self.target(endpoint))
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    def target(self, endpoint: str = "") -> "EtcdTarget":
+        """How to reach the endpoints, or just `endpoint`."""
+        from brainctl.stores.target import MAX_RECEIVE_BYTES, MAX_SEND_BYTES, EtcdTarget, Tls  # noqa: PLC0415
+
+        settings = self.settings
+        user, password = self._credentials()
+        return EtcdTarget(
+            endpoints=(endpoint,) if endpoint else settings.endpoints,
+            tls=Tls(settings.cert, settings.key, settings.cacert, required=not settings.insecure_transport),
+            user=user,
+            password=password,
+            token=settings.auth_jwt_token,
+            dial_timeout=settings.dial_timeout,
+            command_timeout=settings.command_timeout,
+            keepalive_time=settings.keepalive_time,
+            keepalive_timeout=settings.keepalive_timeout,
+            max_send=settings.max_request_bytes or MAX_SEND_BYTES,
+            max_receive=settings.max_recv_bytes or MAX_RECEIVE_BYTES,
+        )
+
+    def _credentials(self) -> tuple[str, str]:
+        settings = self.settings
+        if settings.auth_jwt_token or not settings.user:
+            return "", ""
+        if settings.password:
+            return settings.user, settings.password
+        user, colon, password = settings.user.partition(":")
+        if colon:
+            return user, password
+        from getpass import getpass  # noqa: PLC0415 - hardly ever
+
+        return user, getpass("Password: ")

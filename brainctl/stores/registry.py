@@ -1,0 +1,54 @@
+"""Stores by URL.
+
+etcd://HOST:PORT[,HOST:PORT]    a server of the etcd API (also http:// and https://)
+file://DIR                      a directory of this machine; a server that holds it is asked instead
+tikv://PD[,PD]/PREFIX           a store over TiKV
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote
+
+from brainctl.errors import InvalidInput, StoreInUse
+from brainctl.stores.store import Store
+from brainctl.stores.target import EtcdTarget
+
+
+async def open_store(url: str, target: EtcdTarget) -> Store:
+    """The store at `url`; for "" the endpoints of `target`, which also says how to reach a server.
+
+    Raises InvalidInput for a URL of no known form, and what opening the store raises.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not url:
+        return _etcd(target)
+    if scheme in ("etcd", "http", "https") and separator:
+        prefix = "" if scheme == "etcd" else f"{scheme}://"
+        return _etcd(replace(target, endpoints=tuple(prefix + part for part in rest.rstrip("/").split(","))))
+    if scheme == "file" and rest:
+        return _directory(Path(unquote(rest)), target)
+    if scheme == "tikv" and rest:
+        from brainctl.stores.tikv import open_tikv  # noqa: PLC0415 - loads the TiKV client
+
+        return await open_tikv(url)
+    raise InvalidInput(f"{url!r} is no store: etcd://HOST:PORT, file://DIR and tikv://PD/PREFIX are known")
+
+
+def _etcd(target: EtcdTarget) -> Store:
+    from brainctl.stores.etcd import EtcdStore  # noqa: PLC0415 - loads gRPC
+
+    return EtcdStore(target)
+
+
+def _directory(directory: Path, target: EtcdTarget) -> Store:
+    from brainctl.engine.files import OsFileSystem  # noqa: PLC0415 - the engine, only for those who open one
+    from brainctl.engine.lock import holder  # noqa: PLC0415
+    from brainctl.stores.embedded import open_directory  # noqa: PLC0415
+
+    try:
+        return open_directory(directory)
+    except StoreInUse:
+        other = holder(str(directory), OsFileSystem())
+        if other is None or not other.endpoint:
+            raise
+        return _etcd(replace(target, endpoints=(other.endpoint,)))
