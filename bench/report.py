@@ -27,8 +27,8 @@ def table(samples: Samples) -> str:
     lines = list(HEAD)
     for workload, servers in samples.items():
         etcd, ours = (_summary(servers[name]) for name in ("etcd", "brainctl"))
-        throughput = f"{_rate(etcd)} | {_rate(ours)} | **{ours['per_second'] / etcd['per_second']:.2f}**"
-        cpu = f"{_number(etcd['cpu_us'])} | {_number(ours['cpu_us'])} | **{ours['cpu_us'] / etcd['cpu_us']:.2f}**"
+        throughput = f"{_rate(etcd)} | {_rate(ours)} | **{_number(ours['per_second'] / etcd['per_second'])}**"
+        cpu = f"{_number(etcd['cpu_us'])} | {_number(ours['cpu_us'])} | **{_number(ours['cpu_us'] / etcd['cpu_us'])}**"
         lines.append(f"| {workload} | {throughput} | {cpu} |")
     return "\n".join(lines) + "\n"
 

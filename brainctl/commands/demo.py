@@ -1,0 +1,167 @@
+"""brainctl demo."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from brainctl.clock import Clock, SystemClock
+from brainctl.commands._command import single
+from brainctl.commands._live_writer import LiveWriter, load
+from brainctl.commands._options import decimal
+from brainctl.commands._process import Serving
+from brainctl.errors import BadArguments, BrainctlError
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.session import Session
+from brainctl.stores.store import Store
+
+SEED = 1
+LIVE_SECONDS = 2.0
+"""How long the writer works alone before and after the migration."""
+
+
+class Plan(NamedTuple):
+    """What to show."""
+
+    keys: int
+    rate: int
+
+
+def parse(
+    keys: Annotated[str, typer.Option("--keys", help="keys in the store before the migration begins")] = "10000",
+    rate: Annotated[str, typer.Option("--rate", help="changes per second while it runs")] = "500",
+) -> Plan:
+    """Show a live migration on this machine, with no other server.
+
+    A brainctl server on a scratch directory is migrated, while its keys are changed, into a second store; the two are
+    compared, the writes go over to the second, and nothing is lost. Everything runs in processes of its own and is
+    removed at the end.
+    """
+    plan = Plan(decimal(keys), decimal(rate))
+    if min(plan) < 1:
+        raise BadArguments("--keys and --rate are at least 1")
+    return plan
+
+
+async def run(session: Session, plan: Plan) -> None:
+    """Run the story, a line for each step."""
+    with tempfile.TemporaryDirectory(prefix="brainctl-demo-") as name:
+        await Demo(session, plan, Path(name), SystemClock()).run()
+
+
+class Demo:
+    """The story, step by step."""
+
+    def __init__(self, session: Session, plan: Plan, directory: Path, clock: Clock) -> None:
+        self.session = session
+        self.plan = plan
+        self.clock = clock
+        self.source = Serving(directory / "source")
+        self.target = Serving(directory / "target")
+        self.urls = ("--from", f"etcd://{self.source.endpoint}", "--to", f"file://{self.target.directory}")
+
+    async def run(self) -> None:
+        """Raises BrainctlError when anything is not as it must be."""
+        began = self.clock.monotonic()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.source)
+            source = await stack.enter_async_context(self.session.open(f"etcd://{self.source.endpoint}"))
+            random = Random(SEED)  # noqa: S311 - the same data each time
+            await load(source, self.plan.keys, random)
+            self.say("source", f"brainctl serve on {self.source.endpoint}, {self.plan.keys} keys")
+            writer = LiveWriter(source, random, self.clock, self.plan.rate)
+            await stack.enter_async_context(_in_background(writer))
+            await asyncio.sleep(LIVE_SECONDS)
+            self.say("writes", f"{self.plan.rate} changes/s: puts, deletes, transactions, leases")
+            await self._migrate("copied")
+            watched = (await source.status()).header.revision
+            await asyncio.sleep(LIVE_SECONDS)
+            paused = self.clock.monotonic()
+            await writer.pause()
+            await self._migrate("drained")
+            await self._verify()
+            await stack.enter_async_context(self.target)
+            target = await stack.enter_async_context(self.session.open(f"etcd://{self.target.endpoint}"))
+            await self._check_writes(writer, target)
+            await self._compare_watches(source, target, watched + 1)
+            before = writer.changes
+            writer.resume(target)
+            self.say("cutover", f"writes go to {self.target.endpoint} after {self.clock.monotonic() - paused:.1f} s")
+            await asyncio.sleep(LIVE_SECONDS)
+            await writer.pause()
+            await self._check_writes(writer, target)
+            self.say("after", f"{writer.changes - before} changes on the target, revisions go on where they were")
+        self.say("done", f"in {self.clock.monotonic() - began:.1f} s")
+
+    def say(self, step: str, text: str) -> None:
+        """A line of the report."""
+        self.session.say(f"{step:>9}  {text}")
+
+    async def _migrate(self, done: str) -> None:
+        figures = _last_json(await _process.run("migrate", *self.urls, "--until-synced", "-w", "json"))
+        self.say(
+            "migrate",
+            f"{done}: {figures['keys']} keys, {figures['events']} changes, revision {figures['watermark']}, "
+            f"{figures['elapsed_seconds']:.1f} s",
+        )
+
+    async def _verify(self) -> None:
+        figures = _last_json(await _process.run("verify", *self.urls, "-w", "json"))
+        self.say("verify", f"equal: {figures}")
+
+    async def _check_writes(self, writer: LiveWriter, target: Store) -> None:
+        lost = await writer.lost(target)
+        if lost:
+            raise BrainctlError(f"{len(lost)} keys are not as they were acknowledged, the first: {lost[0]!r}")
+        self.say("check", f"{writer.changes} acknowledged changes, none lost")
+
+    async def _compare_watches(self, source: Store, target: Store, start: int) -> None:
+        """A watch on the target from a revision of the source delivers what the source would have delivered."""
+        last = (await source.status()).header.revision
+        events, expected = await events_between(target, start, last), await events_between(source, start, last)
+        if events != expected:
+            raise BrainctlError(f"the watch from revision {start} differs between source and target")
+        self.say("watch", f"from revision {start}: {len(events)} events, the same on both sides")
+
+
+async def events_between(store: Store, start: int, last: int) -> list[bytes]:
+    """The events of the revisions `start` to `last`, marshalled."""
+    create = pb.WatchCreateRequest(key=b"\0", range_end=b"\0", start_revision=start)
+
+    async def requests() -> AsyncIterator[pb.WatchRequest]:
+        yield pb.WatchRequest(create_request=create)
+        await asyncio.Event().wait()
+
+    found: list[bytes] = []
+    async for response in store.watch(requests()):
+        found += [event.SerializeToString() for event in response.events]
+        if response.events and response.events[-1].kv.mod_revision >= last:
+            break
+    return found
+
+
+@asynccontextmanager
+async def _in_background(writer: LiveWriter) -> AsyncIterator[None]:
+    """Have it write until the block ends; what it raised comes out then."""
+    task = asyncio.ensure_future(writer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _last_json(output: str) -> dict[str, Any]:
+    """The last line that a command printed with -w json."""
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return found
+
+
+app = single("demo", parse, run)
