@@ -53,8 +53,6 @@ class TikvMedium:
     """A `Medium` over TiKV; made by `open_medium`."""
 
     def __init__(self, client: Client, layout: Layout, role: Role) -> None:
-        self.on_failure: Callable[[BrainctlError], None] | None = None
-        """Called when this process was fenced."""
         self._client = client
         self._role = role
         blocks = Blocks(layout)
@@ -112,6 +110,15 @@ class TikvMedium:
     def failure(self) -> BrainctlError | None:
         """Why this process does not write any more, None while it may."""
         return self.writer.fenced
+
+    @property
+    def on_failure(self) -> Callable[[Fenced], None] | None:
+        """Called once, when another process has taken the lead."""
+        return self.writer.on_fenced
+
+    @on_failure.setter
+    def on_failure(self, action: Callable[[Fenced], None] | None) -> None:
+        self.writer.on_fenced = action
 
     def record(self, name: bytes) -> bytes | None:
         """A small record."""
@@ -172,14 +179,9 @@ class TikvMedium:
                     async with self.writer.busy:
                         await self._shown.catch_up(await self._reads.state())
             except Fenced as error:
-                self._step_down(error)
+                self.writer.step_down(error)
             except BrainctlError as error:
                 _log.warning("%s", error)
-
-    def _step_down(self, error: Fenced) -> None:
-        self.writer.step_down(error)
-        if self.on_failure is not None:
-            self.on_failure(error)
 
     def _notice(self, commit: Commit) -> None:
         if commit.compact:
@@ -195,7 +197,7 @@ class TikvMedium:
             while self.writer.leads and self._shown.head.reclaimed < self._shown.head.compacted:
                 await reclaim(await self._reads.state(), self.writer.edit)
         except Fenced as error:
-            self._step_down(error)
+            self.writer.step_down(error)
         except TikvFailed as error:
             _log.warning("reclaiming goes on after the next compaction: %s", error)
         finally:

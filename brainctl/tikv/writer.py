@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 
 from brainctl.errors import REQUEST_TOO_LARGE, STOPPED, TIMEOUT, ApiError, BrainctlError, Fenced, UnknownOutcome
 from brainctl.mvcc.commit import Commit
@@ -36,6 +37,7 @@ class Writer:
         """Whether this process holds the lead, as far as it knows."""
         self.fenced: Fenced | None = None
         """Why this process will never write again."""
+        self.on_fenced: Callable[[Fenced], None] | None = None
         self.header = Header(0, 0, RAFT_TERM)
         self.settle_seconds = SETTLE_SECONDS
         self.busy = asyncio.Lock()
@@ -110,11 +112,14 @@ class Writer:
 
     def step_down(self, error: Fenced) -> None:
         """Never write again: another process does."""
-        if self.fenced is None:
-            _log.warning("%s", error)
+        if self.fenced is not None:
+            return
+        _log.warning("%s", error)
         self.leads = False
         self.fenced = error
         self._refuse_queue(error)
+        if self.on_fenced is not None:
+            self.on_fenced(error)
 
     # -- commits --------------------------------------------------------------------------------------------------
 

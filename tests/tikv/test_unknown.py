@@ -1,0 +1,121 @@
+"""Commits of which the answer is lost: settled by looking, and answered as unknown only while that is impossible."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from brainctl.errors import TIMEOUT, ApiError, UnknownOutcome
+from brainctl.mvcc.commit import Commit
+from brainctl.tikv.medium import Role, TikvMedium, open_medium
+from tests.peers.servers import Playground
+from tests.tikv.calls import put, read, value
+from tests.tikv.conftest import OpenMedium
+from tests.tikv.proxy import Proxied, Proxy, proxied
+
+VALUE = b"the value by which the transaction is recognised"
+ATTEMPTS = 16
+"""More than the client makes before it reports a failure."""
+
+
+@asynccontextmanager
+async def opened(tikv: Playground, prefix: str) -> AsyncIterator[tuple[TikvMedium, Proxied]]:
+    async with proxied(tikv) as behind:
+        medium = await open_medium([behind.endpoint], prefix, Role.LEADER)
+        try:
+            yield medium, behind
+        finally:
+            await asyncio.wait_for(medium.close(), 30)
+
+
+def prewrite() -> Callable[[bytes], bool]:
+    """Recognises the first phase: it carries the value."""
+    return lambda data: VALUE in data
+
+
+def second_phase(prefix: str) -> Callable[[bytes], bool]:
+    """Recognises the second phase: the next request about keys of the store."""
+    seen = False
+
+    def when(data: bytes) -> bool:
+        nonlocal seen
+        if seen and prefix.encode() in data:
+            return True
+        seen = seen or VALUE in data
+        return False
+
+    return when
+
+
+async def interrupt(proxy: Proxy) -> None:
+    """Cut the connection that has gone silent, and let the client reach the server again after some attempts."""
+    await asyncio.wait_for(proxy.tripped.wait(), 20)
+    proxy.cut()
+    for _ in range(ATTEMPTS):
+        await asyncio.wait_for(proxy.refused.acquire(), 20)
+    proxy.release()
+
+
+@pytest.mark.parametrize("forward", [True, False], ids=["written", "lost"])
+@pytest.mark.parametrize("phase", ["prewrite", "commit"])
+def test_a_cut_connection_is_settled(tikv: Playground, prefix: str, medium_of: OpenMedium, phase: str, forward: bool) -> None:
+    """Wherever the connection breaks, the put is answered as done, and was done exactly once."""
+
+    async def run() -> None:
+        async with opened(tikv, prefix) as (medium, behind):
+            shown: list[Commit] = []
+            medium.subscribe(shown.append)
+            assert await put(medium, b"k", b"before") == 2
+            behind.store.hold(prewrite() if phase == "prewrite" else second_phase(prefix), forward=forward)
+            pending = asyncio.ensure_future(put(medium, b"k", VALUE))
+            await interrupt(behind.store)
+            assert await asyncio.wait_for(pending, 30) == 3
+            assert await put(medium, b"k", b"after") == 4
+            assert [commit.revision for commit in shown] == [2, 3, 4]
+        async with medium_of(Role.FOLLOWER) as other:
+            assert [kv.version for kv in (await read(other, b"k", revision=3)).kvs] == [2]
+            assert (await read(other, b"k", revision=3)).kvs[0].value == VALUE
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("forward", [True, False], ids=["written", "lost"])
+def test_what_cannot_be_settled_is_unknown_and_is_settled_later(tikv: Playground, prefix: str, forward: bool) -> None:
+    async def run() -> None:
+        async with opened(tikv, prefix) as (medium, behind):
+            shown: list[Commit] = []
+            medium.subscribe(shown.append)
+            medium.writer.settle_seconds = 0.3
+            behind.store.hold(second_phase(prefix), forward=forward)
+            with pytest.raises(UnknownOutcome):
+                await put(medium, b"k", VALUE)
+            assert shown == []
+            # Until it is settled nothing can be written, and that is certain.
+            with pytest.raises(ApiError) as refused:
+                await put(medium, b"other")
+            assert refused.value.status == TIMEOUT
+            medium.writer.settle_seconds = 30.0
+            await interrupt(behind.store)
+            async with medium.writer.busy:
+                pass
+            assert [commit.changes[0].key for commit in shown] == ([b"k"] if forward else [])
+            assert await value(medium, b"k") == (VALUE if forward else None)
+            assert await put(medium, b"other") == (3 if forward else 2)
+
+    asyncio.run(run())
+
+
+def test_the_control_a_client_without_settling_does_not_know(tikv: Playground, prefix: str) -> None:
+    """The same cut, at the level of the transaction: the package cannot tell."""
+
+    async def run() -> None:
+        async with opened(tikv, prefix) as (medium, behind):
+            transaction = await medium._client.begin()
+            behind.store.hold(second_phase(prefix), forward=True)
+            pending = asyncio.ensure_future(transaction.commit({prefix.encode() + b"/x": VALUE}))
+            await interrupt(behind.store)
+            with pytest.raises(Exception, match="nothing is known about a commit"):
+                await asyncio.wait_for(pending, 30)
+
+    asyncio.run(run())
