@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from brainctl.clock import Clock, SystemClock
+from brainctl.commands import _process
 from brainctl.commands._command import single
 from brainctl.commands._live_writer import LiveWriter, load
 from brainctl.commands._options import decimal
