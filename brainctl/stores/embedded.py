@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from brainctl.clock import SystemClock
+from brainctl.clock import Clock, SystemClock
 from brainctl.engine.engine import Engine
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
@@ -18,18 +18,18 @@ from brainctl.node.node import Node
 ReplyMessage = TypeVar("ReplyMessage", bound=Message)
 
 
-def open_node(directory: Path) -> Node:
+def open_node(directory: Path, clock: Clock | None = None) -> Node:
     """A node over the local engine in a directory, which it holds alone; to be called on the event loop.
 
     StoreInUse when another process holds it, StoreDamaged, StoreFull.
     """
     engine = Engine.open(str(directory))
-    return Node(open_local(engine, asyncio.get_running_loop()), SystemClock())
+    return Node(open_local(engine, asyncio.get_running_loop()), clock or SystemClock())
 
 
-def open_directory(directory: Path) -> "NodeStore":
+def open_directory(directory: Path, clock: Clock | None = None) -> "NodeStore":
     """The local engine in a directory as a Store; raises as `open_node` does."""
-    return NodeStore(open_node(directory), f"file://{directory}")
+    return NodeStore(open_node(directory, clock), f"file://{directory}")
 
 
 class NodeStore:
