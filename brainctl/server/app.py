@@ -4,8 +4,8 @@ import asyncio
 import re
 import signal
 import ssl
-from collections.abc import Callable
-from typing import Final, Protocol, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol, cast
 
 from brainctl.errors import InvalidInput, ListenFailed
 from brainctl.server.http1 import Http1Protocol
@@ -172,8 +172,9 @@ async def serve(
     limits: Limits | None = None,
     grace_seconds: float = GRACE_SECONDS,
     on_ready: Callable[[str], None] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve `node` at `listen` until SIGTERM or SIGINT, then drain; a second signal cuts the draining short.
+    """Serve `node` at `listen` until SIGTERM, SIGINT or `stop`, then drain; a second signal cuts the draining short.
 
     `on_ready` gets the address once connections are taken. Raises InvalidInput and ListenFailed before that. The node
     is the caller's to close afterwards: nothing is using it any more when this returns.
@@ -187,7 +188,7 @@ async def serve(
     try:
         if on_ready is not None:
             on_ready(address)
-        await signals.get()
+        await _first(signals.get(), (stop or asyncio.Event()).wait())
         stopping = asyncio.ensure_future(server.stop(grace_seconds))
         again = asyncio.ensure_future(signals.get())
         await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
@@ -198,3 +199,11 @@ async def serve(
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of several things has happened."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
