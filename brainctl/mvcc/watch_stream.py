@@ -20,18 +20,16 @@ ALL_WATCHERS = -1
 """The watch id of a progress notification that speaks for every watcher of the stream."""
 
 
+Refuse = Callable[[pb.WatchCreateRequest], str]
+"""Why the client may not have a watch, empty when it may; it sees the request before its range is normalised."""
+
+
 class WatchStream:
     """One client's watchers."""
 
-    def __init__(
-        self,
-        hub: WatchHub,
-        send: Callable[[bytes], None],
-        refuse: Callable[[pb.WatchCreateRequest], str] = lambda _: "",
-    ) -> None:
+    def __init__(self, hub: WatchHub, send: Callable[[bytes], None], refuse: Refuse = lambda _: "") -> None:
         self.send = send
         self._refuse = refuse
-        """Why the client may not have a watch; it sees the request before its range is normalised."""
         self.paused = False
         self.parked: dict[Watcher, None] = {}
         self.watchers: dict[int, Watcher] = {}

@@ -1,6 +1,7 @@
 """A node: every RPC of the etcd API by its path, over one medium. No transport here: bytes in, bytes out."""
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from brainctl.clock import Clock
 from brainctl.errors import ApiError, Code, Status
@@ -62,9 +63,11 @@ class Node:
         else:
             self._lease.keep_alive(body, reply)
 
-    def watch(self, send: Callable[[bytes], None]) -> WatchSession:
+    def watch(
+        self, send: Callable[[bytes], None], token: str | None = None, common_name: str | None = None
+    ) -> WatchSession:
         """Open a Watch.Watch stream; `send` takes marshalled WatchResponses."""
-        return self._watch.open(send)
+        return self._watch.open(send, partial(self._guard.watch_refusal, token, common_name))
 
     def snapshot(self, token: str | None = None, common_name: str | None = None) -> AsyncIterator[bytes]:
         """The marshalled SnapshotResponses of Maintenance.Snapshot; ApiError when the sender may not have them."""

@@ -15,7 +15,7 @@ from brainctl.errors import ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.watch_hub import WatchHub
-from brainctl.mvcc.watch_stream import WatchStream
+from brainctl.mvcc.watch_stream import Refuse, WatchStream
 from brainctl.node.catch_up import catch_up
 from brainctl.node.kv import MALFORMED
 from brainctl.node.medium import Medium
@@ -37,9 +37,10 @@ class WatchService:
         self.catch_up = catch_up(self.hub, medium)
         medium.subscribe(self._publish)
 
-    def open(self, send: Callable[[bytes], None]) -> "WatchSession":
+    def open(self, send: Callable[[bytes], None], refuse: Refuse = lambda _: "") -> "WatchSession":
         """A stream, which answers through `send` with marshalled WatchResponses."""
-        session = WatchSession(self, WatchStream(self.hub, send), self._clock.monotonic() + self._progress_seconds)
+        stream = WatchStream(self.hub, send, refuse)
+        session = WatchSession(self, stream, self._clock.monotonic() + self._progress_seconds)
         self._sessions[session] = None
         if not self._ticking:
             self._ticking = True
