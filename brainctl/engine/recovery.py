@@ -53,12 +53,12 @@ def recover(directory: str, fs: FileSystem, listing: Listing, *, repair: bool = 
         stop = _read_log(state, part)
         if part.sequences == (0, 0):
             state.end.spares.append(part)
-        if not tear.is_clean(part.mapped, stop):
-            if torn is None:
-                tear.check_torn(part.mapped, stop, state.end.sequence + 1, part.seed, part.path)
-            torn = torn or (part, stop)
-        if torn is not None and (part is not torn[0]):
+        clean = tear.is_clean(part.mapped, stop)
+        if torn is not None and (part.sequences != (0, 0) or not clean):
             raise StoreDamaged(f"{torn[0].path}: the batch at offset {torn[1]} is damaged: {part.path} came after it")
+        if not clean:
+            tear.check_torn(part.mapped, stop, state.end.sequence + 1, part.seed, part.path)
+            torn = (part, stop)
     if torn is not None and repair:
         file = torn[0].file
         assert file is not None
