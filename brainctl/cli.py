@@ -104,6 +104,11 @@ def run(argv: Sequence[str]) -> int:
             raise
         complain(f"Error: {error}")
         return int(error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        complain(f"Error: {(error.strerror or str(error)).lower()}" + (f": {error.filename}" if error.filename else ""))
+        return int(ExitCode.IO)
     except TyperException as error:
         place = getattr(getattr(error, "ctx", None), "command_path", "brainctl")
         complain(f"Error: {etcdctl_text(error.format_message(), getattr(error, 'option_name', ''), argv, place)}")

@@ -1,95 +1,178 @@
 """brainctl serve."""
 
 import asyncio
+import os
+import signal
+import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+from urllib.parse import unquote
 
 import typer
 
-from brainctl.clock import SystemClock
 from brainctl.commands._command import single
-from brainctl.errors import BadArguments, BrainctlError
-from brainctl.node.node import Node
+from brainctl.errors import BadArguments, BrainctlError, InvalidInput
 from brainctl.session import Session
+
+if TYPE_CHECKING:
+    from brainctl.node.node import Node
 
 DEFAULT_LISTEN = "127.0.0.1:2379"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What to serve, and where."""
 
     data_dir: str
     listen: str
+    cert: str
+    key: str
+    client_ca: str
+    ready_file: str
 
 
 def parse(
-    data_dir: Annotated[str, typer.Option("--data-dir", metavar="DIR", help="the directory of the store")] = "",
+    data_dir: Annotated[
+        str, typer.Option("--data-dir", metavar="DIR", help="the directory that holds the data; made when missing")
+    ] = "",
     listen: Annotated[
         str,
-        typer.Option("--listen", "--listen-client-urls", metavar="HOST:PORT", help="where to take requests"),
+        typer.Option(
+            "--listen",
+            "--listen-client-urls",
+            metavar="HOST:PORT",
+            help="where to listen; port 0 takes a free one, :PORT all interfaces",
+        ),
     ] = DEFAULT_LISTEN,
+    cert_file: Annotated[str, typer.Option("--cert-file", metavar="FILE", help="serve TLS with this chain")] = "",
+    key_file: Annotated[str, typer.Option("--key-file", metavar="FILE", help="and its key")] = "",
+    trusted_ca_file: Annotated[
+        str, typer.Option("--trusted-ca-file", metavar="FILE", help="ask clients for certificates of this authority")
+    ] = "",
+    ready_file: Annotated[
+        str, typer.Option("--ready-file", metavar="FILE", help="write the address there once connections are taken")
+    ] = "",
 ) -> Plan:
-    """Serve the etcd v3 API from a directory of this machine, or from TiKV (--store tikv://PD/PREFIX).
+    """Serve the etcd API from a directory (--data-dir) or from TiKV (--store tikv://PD/PREFIX).
 
-    The directory is made when it is not there. SIGTERM finishes the requests in progress and stops.
+    Says "ready" with its address on standard error once it takes connections. SIGTERM and SIGINT finish the calls in
+    progress and end it; a second one ends it at once.
     """
-    return Plan(data_dir, listen)
+    if bool(cert_file) != bool(key_file):
+        raise BadArguments("TLS needs both --cert-file and --key-file")
+    if trusted_ca_file and not cert_file:
+        raise BadArguments("--trusted-ca-file needs --cert-file and --key-file")
+    return Plan(data_dir, listen, cert_file, key_file, trusted_ca_file, ready_file)
 
 
 def run(session: Session, plan: Plan) -> None:
-    """Serve until a signal."""
+    """Serve until a signal or a failure of the store ends it."""
     import uvloop
 
-    store = session.settings.store
-    if plan.data_dir and store:
-        raise BadArguments("give either --data-dir or --store")
-    if not plan.data_dir and not store:
-        raise BadArguments("give the directory to serve with --data-dir DIR, or a store with --store URL")
-    uvloop.run(_serve(session, plan, store or f"file://{plan.data_dir}"))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(session, plan))
 
 
-async def _serve(session: Session, plan: Plan, url: str) -> None:
+async def _serve(session: Session, plan: Plan) -> None:
     from brainctl.server.app import serve
 
-    stop = asyncio.Event()
+    tls = _tls(plan)
+    served = await _open(session, plan)
     failures: list[BrainctlError] = []
 
     def fail(error: BrainctlError) -> None:
         failures.append(error)
-        stop.set()
-
-    node, announce = await _open(url, fail)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def ready(address: str) -> None:
-        announce(address)
-        session.warn(f"brainctl: serving {url} at {address}")
+        served.announce(address)
+        session.warn(f"ready: serving {served.name} at {address}")
+        if plan.ready_file:
+            _write_whole(Path(plan.ready_file), f"{address}\n")
 
+    served.on_failure(fail)
     try:
-        await serve(node, plan.listen, on_ready=ready, stop=stop)
+        await serve(served.node, plan.listen, tls=tls, on_ready=ready)
     finally:
-        await node.close()
+        await served.node.close()
     if failures:
         raise failures[0]
 
 
-async def _open(url: str, fail: Callable[[BrainctlError], None]) -> tuple[Node, Callable[[str], None]]:
-    """The node over a store, and what to do with the address once it is served there."""
-    if url.startswith("tikv://"):
-        from brainctl.stores.tikv import open_tikv_medium
+class _Served(NamedTuple):
+    """A node and what differs between the media under it."""
 
-        medium = await open_tikv_medium(url)
-        medium.on_failure = fail
-        return Node(medium, SystemClock()), lambda _address: None
+    node: "Node"
+    name: str
+    announce: Callable[[str], None]
+    """Tell those who find the store in use where it is served."""
+    on_failure: Callable[[Callable[[BrainctlError], None]], None]
+
+
+async def _open(session: Session, plan: Plan) -> _Served:
+    url = session.settings.store
+    if url and plan.data_dir:
+        raise BadArguments("--data-dir and --store name two stores; which one?")
+    if url.startswith("tikv://"):
+        return await _open_tikv(url)
+    if url and not url.startswith("file://"):
+        raise InvalidInput(f"cannot serve {url}: file:// and tikv:// can be served")
+    directory = unquote(url.removeprefix("file://")) or plan.data_dir
+    if not directory:
+        raise BadArguments("serve needs --data-dir DIR or --store tikv://PD/PREFIX")
+    return _open_local(directory)
+
+
+def _open_local(directory: str) -> _Served:
+    from brainctl.clock import SystemClock
     from brainctl.engine.engine import Engine
     from brainctl.node.local import open_local
+    from brainctl.node.node import Node
 
-    engine = Engine.open(str(Path(url.removeprefix("file://"))))
-    local = open_local(engine, asyncio.get_running_loop())
-    local.on_failure = fail
-    return Node(local, SystemClock()), engine.announce
+    engine = Engine.open(directory)
+    medium = open_local(engine, asyncio.get_running_loop())
+
+    def on_failure(action: Callable[[BrainctlError], None]) -> None:
+        medium.on_failure = action
+
+    return _Served(Node(medium, SystemClock()), f"file://{directory}", engine.announce, on_failure)
+
+
+async def _open_tikv(url: str) -> _Served:
+    from brainctl.clock import SystemClock
+    from brainctl.node.node import Node
+    from brainctl.stores.tikv import open_tikv_medium
+
+    medium = await open_tikv_medium(url)
+
+    def on_failure(action: Callable[[BrainctlError], None]) -> None:
+        medium.on_failure = action
+
+    return _Served(Node(medium, SystemClock()), url, lambda _: None, on_failure)
+
+
+def _tls(plan: Plan) -> ssl.SSLContext | None:
+    if not plan.cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    try:
+        context.load_cert_chain(plan.cert, plan.key)
+        if plan.client_ca:
+            context.load_verify_locations(plan.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:  # ssl.SSLError is one
+        raise InvalidInput(f"cannot use the TLS files: {error.strerror or error}") from error
+    return context
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that others wait for: they see all of it or nothing."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
 
 
 app = single("serve", parse, run)
