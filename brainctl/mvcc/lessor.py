@@ -101,7 +101,8 @@ class Lessor:
             if name.startswith(LEASES):
                 self._follow_record(lease_id(name), record)
         for change in commit.changes:
-            self._attach(change.key, change.lease)
+            if change.lease or change.key in self._lease_of:
+                self._attach(change.key, change.lease)
         if self._changed is not None:
             self._changed.update(change.key for change in commit.changes)
 
@@ -163,6 +164,12 @@ class Lessor:
             return
         found.expiry = now + found.ttl
         answer(found.ttl)
+
+    def keep_all_alive(self) -> None:
+        """Give every lease its full TTL: nobody has kept count of them until now."""
+        now = self._clock.monotonic()
+        for lease in self._leases.values():
+            lease.expiry = now + lease.ttl
 
     def expired(self, limit: int) -> list[int]:
         """At most `limit` leases that are to be revoked now; one that stays is named again after some seconds."""

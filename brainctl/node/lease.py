@@ -43,6 +43,7 @@ class LeaseService:
         self._medium = medium
         self._rng = rng or random.SystemRandom()
         self._ticking = False
+        self._leads = medium.leads
         self._when_recovered: list[Callable[[], None]] = []
         self.lessor = Lessor(clock)
         self.lessor.load(medium.records(LEASES))
@@ -92,13 +93,16 @@ class LeaseService:
         except DecodeError as error:
             reply(refusal(error))
             return
+        self._as_leader(partial(self._keep_alive, request.ID, reply), reply)
+
+    def _keep_alive(self, lease: int, reply: Reply) -> None:
         # The header is older than the answer: a client must not see the lease alive at a revision that revoked it.
         header = self._medium.header(self._medium.revision)
 
         def answer(ttl: int) -> None:
-            reply(_lease_response(header, request.ID, ttl))
+            reply(_lease_response(header, lease, ttl))
 
-        self.lessor.keep_alive(request.ID, answer)
+        self.lessor.keep_alive(lease, answer)
 
     def time_to_live(self, body: bytes, reply: Reply) -> None:
         """Lease.LeaseTimeToLive; a TTL of -1 says that there is no such lease."""
@@ -107,16 +111,36 @@ class LeaseService:
         except DecodeError as error:
             reply(refusal(error))
             return
-        if request.keys:
-            self.when_recovered(partial(self._time_to_live, request, reply))
-        else:
-            self._time_to_live(request, reply)
+        look = partial(self._time_to_live, request, reply)
+        self._as_leader(partial(self.when_recovered, look) if request.keys else look, reply)
 
     def leases(self, body: bytes, reply: Reply) -> None:
         """Lease.LeaseLeases."""
         del body
         response = pb.LeaseLeasesResponse(leases=[pb.LeaseStatus(ID=lease.id) for lease in self.lessor.leases()])
         reply(self._medium.header(self._medium.revision) + response.SerializeToString())
+
+    def _as_leader(self, act: Callable[[], None], reply: Reply) -> None:
+        """Do what only the process that writes can do; one that cannot become it answers why not."""
+        self._follow_lead()
+        if self._leads:
+            act()
+            return
+
+        def settle(answer: bytes | BrainctlError) -> None:
+            if isinstance(answer, BrainctlError):
+                reply(answer)
+            else:
+                self._follow_lead()
+                act()
+
+        self._medium.submit(_nothing, pb.LeaseKeepAliveRequest(), settle)
+
+    def _follow_lead(self) -> None:
+        leads = self._medium.leads
+        if leads and not self._leads:
+            self.lessor.keep_all_alive()
+        self._leads = leads
 
     def _time_to_live(self, request: pb.LeaseTimeToLiveRequest, reply: Reply) -> None:
         response = pb.LeaseTimeToLiveResponse(ID=request.ID, TTL=-1)
@@ -166,7 +190,8 @@ class LeaseService:
 
     def _tick(self) -> None:
         self._ticking = False
-        if not self.lessor.recovering:
+        self._follow_lead()
+        if self._leads and not self.lessor.recovering:
             for lease in self.lessor.expired(REVOKES_PER_TICK):
                 self._revoke(lease, partial(_expired, lease))
         self._tick_later()
@@ -205,6 +230,12 @@ class LeaseService:
         waiting, self._when_recovered = self._when_recovered, []
         for action in waiting:
             action()
+
+
+def _nothing(batch: Batch, request: pb.LeaseKeepAliveRequest) -> bytes:
+    """A write that changes nothing; it succeeds where others would."""
+    del batch, request
+    return b""
 
 
 def _lease_response(header: bytes, lease: int, ttl: int) -> bytes:

@@ -89,6 +89,11 @@ class LocalMedium:
         """Bytes of live records."""
         return self.engine.size_in_use
 
+    @property
+    def leads(self) -> bool:
+        """Always: the directory is held alone."""
+        return True
+
     def record(self, name: bytes) -> bytes | None:
         """A small record."""
         return self.engine.record(name)

@@ -48,6 +48,10 @@ class Medium(Protocol):
     def size_in_use(self) -> int:
         """Bytes of it that are not garbage."""
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes; only that one knows when leases expire."""
+
     def record(self, name: bytes) -> bytes | None:
         """A small record as it is durable now."""
 

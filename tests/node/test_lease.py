@@ -6,12 +6,13 @@ import pytest
 from google.protobuf.message import Message
 
 from brainctl.clock import ManualClock
-from brainctl.errors import ApiError, Code
+from brainctl.errors import ApiError, Code, Fenced
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.node import lease as lease_module
 from brainctl.node.lease import LeaseService
+from brainctl.node.medium import Reply
 from tests.support.memory import MemoryMedium
 
 
@@ -166,6 +167,34 @@ def test_attachments_are_found_again_after_a_restart(world: World, monkeypatch: 
     assert list(pb.LeaseTimeToLiveResponse.FromString(answer).keys) == [b"k0", b"k1", b"k3", b"k5"]
     assert len(revoked) == 1
     assert [version.key for version in again.medium.view.versions(b"", None, 0)] == [b"k2", b"k4", b"k6", b"k7"]
+
+
+def test_a_process_that_does_not_write_expires_nothing(world: World) -> None:
+    world.grant(7)
+    world.medium.leads = False
+    world.pass_time(0.5)
+    world.pass_time(100)
+    assert world.service.lessor.get(7) is not None
+    world.medium.leads = True
+    world.pass_time(0.5)
+    assert world.time_to_live(7).TTL == 10, "whoever takes over starts anew"
+    world.pass_time(10)
+    assert world.service.lessor.get(7) is None
+
+
+def test_a_process_that_cannot_write_does_not_speak_of_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(evaluate: object, request: object, reply: Reply) -> None:
+        del evaluate, request
+        reply(Fenced("another process writes"))
+
+    world.grant(7)
+    world.medium.leads = False
+    assert world.keep_alive(7) == 10, "it could take the lead"
+    monkeypatch.setattr(world.medium, "submit", refuse)
+    with pytest.raises(Fenced):
+        world.keep_alive(7)
+    with pytest.raises(Fenced):
+        world.time_to_live(7)
 
 
 @pytest.mark.parametrize("name", ["LeaseGrant", "LeaseRevoke", "LeaseTimeToLive"])
