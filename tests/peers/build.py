@@ -130,8 +130,8 @@ def main(names: Sequence[str]) -> int:
 
 
 def _key(sources: Path) -> str:
-    """Names what a build depends on: the files that are compiled or pin what is."""
-    digest = hashlib.sha256()
+    """Names what a build depends on: the files that are compiled or pin what is, and whether there is Go."""
+    digest = hashlib.sha256(b"go" if shutil.which("go") else b"")
     for path in sorted(p for p in sources.rglob("*") if p.suffix in BUILD_FILES and "node_modules" not in p.parts):
         digest.update(f"{path.relative_to(sources)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
