@@ -120,6 +120,11 @@ class TikvMedium:
     def on_failure(self, action: Callable[[Fenced], None] | None) -> None:
         self.writer.on_fenced = action
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes, as far as it knows."""
+        return self.writer.leads
+
     def record(self, name: bytes) -> bytes | None:
         """A small record."""
         return self._shown.records.get(name)
