@@ -135,6 +135,11 @@ class Snapshot(_Reads):
 class Transaction(_Reads):
     """Reads at the timestamp of its beginning, and writes that happen together or not at all."""
 
+    async def get_locked(self, key: bytes) -> bytes | None:
+        """The newest value of a key, which nobody else writes until this transaction, a locking one, ends."""
+        value: bytes | None = await _patiently(self._inner.get_for_update, key)
+        return value
+
     async def commit(self, writes: Mapping[bytes, bytes | None]) -> None:
         """Write values, and delete the keys whose value is None. TikvFailed: unless its failure is one of NOT_WRITTEN
         the writes may have happened or, for as long as the locks last, may still happen.
@@ -201,9 +206,9 @@ class Client:
         inner = await self._connection()
         return Snapshot(inner.snapshot(timestamp, False))
 
-    async def begin(self) -> Transaction:
-        """An optimistic transaction: it fails when a key that it writes was written by another since."""
-        begun: Any = await self._connected(lambda inner: inner.begin())
+    async def begin(self, *, locking: bool = False) -> Transaction:
+        """A transaction that fails when a key that it writes was written by another since, or a locking one."""
+        begun: Any = await self._connected(lambda inner: inner.begin(pessimistic=locking))
         return Transaction(begun)
 
     async def close(self) -> None:

@@ -43,10 +43,10 @@ class Lead:
     async def acquire(self, *, force: bool) -> None:
         """Take the lead; its last holder is fenced. Without `force`: StoreInUse while a living writer holds it."""
         while True:
-            transaction = await self.client.begin()
+            # With a lock, since a busy writer would win every race.
+            transaction = await self.client.begin(locking=True)
             try:
-                values = await transaction.get([self.layout.head])
-                old = Head.unpack(values.get(self.layout.head))
+                old = Head.unpack(await transaction.get_locked(self.layout.head))
                 now = await self._now()
                 if old.expires > now and not force:
                     raise StoreInUse(f"another process writes to the store {self.layout.prefix!r} on TiKV")
