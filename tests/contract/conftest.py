@@ -11,6 +11,7 @@ import pytest
 from brainctl.stores.store import Store
 from tests.contract import stores
 from tests.contract.driver import Driver
+from tests.peers import missing
 from tests.peers.servers import Brainctl, Etcd, Playground, Server
 
 KINDS = ("etcd", "memory", "local", "served", "tikv")
@@ -45,4 +46,8 @@ async def _open(kind: str, directory: Path, server: Server | None) -> Store:
     assert server is not None
     if isinstance(server, Playground):
         return await stores.tikv(server.url("contract"))
-    return stores.client(server.endpoint)
+    opened = stores.client(server.endpoint)
+    if isinstance(server, Etcd) and not (version := (await opened.status()).version).startswith("3.7."):
+        await opened.close()
+        missing(f"the contract is that of etcd 3.7, and the etcd of this machine is {version}")
+    return opened
