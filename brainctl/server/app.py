@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
@@ -11,6 +10,7 @@ from brainctl.errors import InvalidInput, ListenFailed
 from brainctl.server.http1 import Http1Protocol
 from brainctl.server.node import Node
 from brainctl.server.pages import Pages
+from brainctl.server.tls import HANDSHAKE_SECONDS, ServerTls, common_name
 from brainctl.server.transport import Http2Protocol
 from brainctl.wire.frames import PREFACE
 from brainctl.wire.limits import Limits
@@ -44,20 +44,29 @@ class Server:
         self.pages = Pages(node)
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
+        self.tls: ServerTls | None = None
         self._listener: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._stopping = False
 
-    async def start(self, listen: str, tls: ssl.SSLContext | None = None) -> str:
+    async def start(self, listen: str, tls: ServerTls | None = None) -> str:
         """Listen at `listen` ("HOST:PORT", or a URL of that); gives the address with the port that was taken for 0.
 
         InvalidInput when the address cannot be read, ListenFailed when it cannot be had.
         """
         host, port = parse_address(listen)
+        self.tls = tls
         loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(lambda: FirstBytes(self), host, port, ssl=tls, backlog=_BACKLOG)
+            self._listener = await loop.create_server(
+                lambda: FirstBytes(self),
+                host,
+                port,
+                ssl=tls.context if tls else None,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+                backlog=_BACKLOG,
+            )
         except OSError as error:
             raise ListenFailed(f"cannot listen at {listen}: {_reason(error)}") from error
         self._timer = loop.call_later(1, self._tick)
@@ -95,6 +104,8 @@ class Server:
     def _tick(self) -> None:
         for connection in tuple(self.connections):
             connection.tick()
+        if self.tls is not None:
+            self.tls.refresh()
         self._timer = asyncio.get_running_loop().call_later(1, self._tick)
 
 
@@ -111,6 +122,9 @@ class FirstBytes(asyncio.Protocol):
         """Wait for the first bytes."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
         self._server.connections.add(self)
+        tls = self._server.tls
+        if tls is not None and not tls.permits(common_name(transport.get_extra_info("peercert"))):
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         """Hand the connection over once it is known what it speaks."""
@@ -168,7 +182,7 @@ async def serve(
     node: Node,
     listen: str,
     *,
-    tls: ssl.SSLContext | None = None,
+    tls: ServerTls | None = None,
     limits: Limits | None = None,
     grace_seconds: float = GRACE_SECONDS,
     on_ready: Callable[[str], None] | None = None,

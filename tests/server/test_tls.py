@@ -1,0 +1,201 @@
+"""TLS of the server, seen by a real gRPC client and by the TLS library itself."""
+
+import asyncio
+import datetime as dt
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from brainctl.clock import SystemClock
+from brainctl.errors import BadArguments
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.node.node import Node
+from brainctl.server.app import Server
+from brainctl.server.tls import ServerTls, TlsOptions
+from tests.contract.stores import LoopMedium
+
+NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+FAR = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass
+class Authority:
+    """A certificate authority that lives for one test."""
+
+    directory: Path
+    name: str
+
+    def __post_init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
+        constraints = x509.BasicConstraints(ca=True, path_length=None)
+        builder = self._builder(self.subject, self.key, FAR).add_extension(constraints, critical=True)
+        self.file = self.directory / f"{self.name}.crt"
+        self._write(self.file, builder.sign(self.key, hashes.SHA256()))
+
+    def issue(self, name: str, until: dt.datetime = FAR, stem: str = "") -> tuple[Path, Path]:
+        """A certificate for `name`, which is also good for 127.0.0.1: its file and that of its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+        certificate = self._builder(subject, key, until).add_extension(names, critical=False)
+        files = self.directory / f"{stem or name}.crt", self.directory / f"{stem or name}.key"
+        self._write(files[0], certificate.sign(self.key, hashes.SHA256()))
+        form = serialization.PrivateFormat.PKCS8
+        files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+        return files
+
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, until: dt.datetime
+    ) -> x509.CertificateBuilder:
+        return x509.CertificateBuilder(
+            issuer_name=self.subject,
+            subject_name=subject,
+            public_key=key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=NOW,
+            not_valid_after=until,
+        )
+
+    @staticmethod
+    def _write(path: Path, certificate: x509.Certificate) -> None:
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, "authority")
+
+
+def options(authority: Authority, **rules: object) -> TlsOptions:
+    cert, key = authority.issue("server")
+    return TlsOptions(str(cert), str(key), **rules)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def serving(tls: ServerTls) -> AsyncIterator[int]:
+    node = Node(LoopMedium(), SystemClock())
+    server = Server(node)
+    address = await server.start("127.0.0.1:0", tls)
+    try:
+        yield int(address.rpartition(":")[2])
+    finally:
+        await server.stop(0)
+
+
+def credentials_of(root: Path, client: tuple[Path, Path] | None) -> grpc.ChannelCredentials:
+    pair = [None, None] if client is None else [client[1].read_bytes(), client[0].read_bytes()]
+    return grpc.ssl_channel_credentials(root.read_bytes(), *pair)
+
+
+async def ask(port: int, root: Path, client: tuple[Path, Path] | None = None) -> pb.RangeResponse:
+    credentials = credentials_of(root, client)
+    async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
+        call = channel.unary_unary(
+            "/etcdserverpb.KV/Range", pb.RangeRequest.SerializeToString, pb.RangeResponse.FromString
+        )
+        return await call(pb.RangeRequest(key=b"k"), timeout=5)
+
+
+def attempt(tls: ServerTls, action: Callable[[int], Awaitable[object]]) -> object:
+    async def run() -> object:
+        async with serving(tls) as port:
+            return await action(port)
+
+    return asyncio.run(run())
+
+
+def test_a_client_that_trusts_the_authority_is_served(authority: Authority) -> None:
+    tls = ServerTls(options(authority))
+    assert attempt(tls, lambda port: ask(port, authority.file))
+
+
+def test_control_a_client_of_another_authority_refuses_the_server(authority: Authority, tmp_path: Path) -> None:
+    other = Authority(tmp_path, "other")
+    with pytest.raises(grpc.RpcError):
+        attempt(ServerTls(options(authority)), lambda port: ask(port, other.file))
+
+
+def test_client_certificates_are_demanded_and_checked(authority: Authority, tmp_path: Path) -> None:
+    tls = ServerTls(options(authority, trusted_ca_file=str(authority.file), client_cert_auth=True))
+    good = authority.issue("client")
+    assert attempt(tls, lambda port: ask(port, authority.file, good))
+    expired = authority.issue("late", until=NOW + dt.timedelta(days=1))
+    stranger = Authority(tmp_path, "other").issue("client", stem="stranger")
+    for bad in (None, expired, stranger):
+        with pytest.raises(grpc.RpcError):
+            attempt(tls, lambda port, bad=bad: ask(port, authority.file, bad))
+
+
+def test_only_the_allowed_common_name_comes_in(authority: Authority) -> None:
+    rules = {"trusted_ca_file": str(authority.file), "client_cert_auth": True, "allowed_cn": "operator"}
+    tls = ServerTls(options(authority, **rules))
+    assert attempt(tls, lambda port: ask(port, authority.file, authority.issue("operator")))
+    with pytest.raises(grpc.RpcError):
+        attempt(tls, lambda port: ask(port, authority.file, authority.issue("somebody")))
+
+
+async def served_certificate(port: int) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return bytes(certificate)
+
+
+def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(authority: Authority) -> None:
+    tls = ServerTls(options(authority))
+
+    async def renew(port: int) -> None:
+        first = await served_certificate(port)
+        cert, _ = authority.issue("server")
+        tls.refresh()
+        second = await served_certificate(port)
+        assert first != second
+        cert.write_bytes(b"not a certificate")
+        tls.refresh()
+        assert await served_certificate(port) == second
+
+    attempt(tls, renew)
+
+
+@pytest.mark.parametrize(
+    ("rules", "text"),
+    [
+        ({"cipher_suites": ("TLS_RSA_WITH_AES_128_CBC_SHA",)}, "too weak"),
+        ({"cipher_suites": ("TLS_AES_128_GCM_SHA256",)}, "TLS 1.3"),
+        ({"min_version": "TLS1.1"}, "unexpected TLS version"),
+        ({"min_version": "TLS1.3", "max_version": "TLS1.2"}, "greater than max"),
+        ({"allowed_cn": "x"}, "needs --client-cert-auth"),
+        ({"client_cert_auth": True}, "needs --trusted-ca-file"),
+        ({"trusted_ca_file": "/nonexistent"}, "cannot use the TLS files"),
+    ],
+)
+def test_rules_that_cannot_be_kept_are_refused(authority: Authority, rules: dict[str, object], text: str) -> None:
+    with pytest.raises(BadArguments, match=text):
+        ServerTls(options(authority, **rules))
+
+
+def test_old_tls_versions_are_refused(authority: Authority) -> None:
+    context = ssl.create_default_context(cafile=str(authority.file))
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    tls = ServerTls(options(authority, min_version="TLS1.3"))
+
+    async def old(port: int) -> None:
+        _, writer = await asyncio.open_connection("localhost", port, ssl=context)
+        writer.close()
+        await writer.wait_closed()
+
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        attempt(tls, old)
+    assert attempt(ServerTls(options(authority)), old) is None
