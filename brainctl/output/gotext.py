@@ -1,5 +1,7 @@
 """Texts as Go's standard library writes them: quoted strings, durations, sizes."""
 
+import re
+
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _ASCII_END = 0x80
@@ -56,3 +58,38 @@ def _trim(count: int, unit: int) -> str:
     digits = len(str(unit)) - 1
     fraction = f"{rest:0{digits}d}".rstrip("0") if rest else ""
     return f"{whole}.{fraction}" if fraction else str(whole)
+
+
+_UNESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
+_ESCAPED = re.compile(
+    r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|([abtnvfr\"\\]))|([^\\\"\n])"
+)
+
+
+def unquote(literal: str) -> bytes | None:
+    """The bytes that a literal in double quotes or backquotes stands for (strconv.Unquote); None when it is none."""
+    if len(literal) >= 2 and literal[0] == literal[-1] == "`":
+        return literal[1:-1].encode(errors="surrogateescape")
+    if len(literal) < 2 or literal[0] != '"' or literal[-1] != '"':
+        return None
+    out = bytearray()
+    place, end = 1, len(literal) - 1
+    while place < end:
+        match = _ESCAPED.match(literal, place, end)
+        if match is None:
+            return None
+        out += _unescaped(match)
+        place = match.end()
+    return bytes(out)
+
+
+def _unescaped(match: re.Match[str]) -> bytes:
+    byte, short, long, octal, letter, plain = match.groups()
+    if plain:
+        return str(plain).encode(errors="surrogateescape")
+    if letter:
+        return bytes([_UNESCAPES[letter]])
+    if byte or octal:
+        return bytes([int(byte, 16) if byte else int(octal, 8)])
+    code = int(short or long, 16)
+    return (chr(code) if code <= 0x10FFFF else "�").encode(errors="replace")

@@ -76,6 +76,7 @@ def _(answer: pb.WatchResponse, style: Style) -> Json:
         "CompactRevision": str(answer.compact_revision),
         "Canceled": answer.canceled,
         "Created": answer.created,
+        "CancelReason": answer.cancel_reason,
     }
 
 
