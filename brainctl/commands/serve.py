@@ -1,9 +1,6 @@
 """brainctl serve."""
 
 import asyncio
-import os
-import signal
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -17,6 +14,7 @@ from brainctl.session import Session
 
 if TYPE_CHECKING:
     from brainctl.node.node import Node
+    from brainctl.server.tls import TlsOptions
 
 DEFAULT_LISTEN = "127.0.0.1:2379"
 
@@ -26,10 +24,8 @@ class Plan(NamedTuple):
 
     data_dir: str
     listen: str
-    cert: str
-    key: str
-    client_ca: str
     ready_file: str
+    tls: "TlsOptions | None"
 
 
 def parse(
@@ -48,8 +44,22 @@ def parse(
     cert_file: Annotated[str, typer.Option("--cert-file", metavar="FILE", help="serve TLS with this chain")] = "",
     key_file: Annotated[str, typer.Option("--key-file", metavar="FILE", help="and its key")] = "",
     trusted_ca_file: Annotated[
-        str, typer.Option("--trusted-ca-file", metavar="FILE", help="ask clients for certificates of this authority")
+        str, typer.Option("--trusted-ca-file", metavar="FILE", help="the authority of client certificates")
     ] = "",
+    client_cert_auth: Annotated[
+        bool, typer.Option("--client-cert-auth", help="take only clients with a certificate of that authority")
+    ] = False,
+    client_crl_file: Annotated[
+        str, typer.Option("--client-crl-file", metavar="FILE", help="client certificates that were revoked")
+    ] = "",
+    allowed_cn: Annotated[
+        str, typer.Option("--allowed-cn", metavar="NAME", help="the common name that client certificates must have")
+    ] = "",
+    cipher_suites: Annotated[
+        str, typer.Option("--cipher-suites", metavar="NAME[,NAME]", help="cipher suites of TLS 1.2, by IANA name")
+    ] = "",
+    tls_min_version: Annotated[str, typer.Option("--tls-min-version", help="TLS1.2 or TLS1.3")] = "TLS1.2",
+    tls_max_version: Annotated[str, typer.Option("--tls-max-version", help="TLS1.2 or TLS1.3")] = "",
     ready_file: Annotated[
         str, typer.Option("--ready-file", metavar="FILE", help="write the address there once connections are taken")
     ] = "",
@@ -61,9 +71,25 @@ def parse(
     """
     if bool(cert_file) != bool(key_file):
         raise BadArguments("TLS needs both --cert-file and --key-file")
-    if trusted_ca_file and not cert_file:
-        raise BadArguments("--trusted-ca-file needs --cert-file and --key-file")
-    return Plan(data_dir, listen, cert_file, key_file, trusted_ca_file, ready_file)
+    if not cert_file:
+        if trusted_ca_file or client_cert_auth or client_crl_file or allowed_cn:
+            raise BadArguments("client certificates need TLS: --cert-file and --key-file")
+        return Plan(data_dir, listen, ready_file, None)
+    from brainctl.server.tls import TlsOptions
+
+    suites = tuple(name for name in cipher_suites.split(",") if name)
+    tls = TlsOptions(
+        cert_file,
+        key_file,
+        trusted_ca_file,
+        client_cert_auth,
+        client_crl_file,
+        allowed_cn,
+        suites,
+        tls_min_version,
+        tls_max_version,
+    )
+    return Plan(data_dir, listen, ready_file, tls)
 
 
 def run(session: Session, plan: Plan) -> None:
@@ -76,14 +102,16 @@ def run(session: Session, plan: Plan) -> None:
 
 async def _serve(session: Session, plan: Plan) -> None:
     from brainctl.server.app import serve
+    from brainctl.server.tls import ServerTls
 
-    tls = _tls(plan)
+    tls = ServerTls(plan.tls) if plan.tls else None
     served = await _open(session, plan)
     failures: list[BrainctlError] = []
+    stop = asyncio.Event()
 
     def fail(error: BrainctlError) -> None:
         failures.append(error)
-        os.kill(os.getpid(), signal.SIGTERM)
+        stop.set()
 
     def ready(address: str) -> None:
         served.announce(address)
@@ -93,7 +121,7 @@ async def _serve(session: Session, plan: Plan) -> None:
 
     served.on_failure(fail)
     try:
-        await serve(served.node, plan.listen, tls=tls, on_ready=ready)
+        await serve(served.node, plan.listen, tls=tls, on_ready=ready, stop=stop)
     finally:
         await served.node.close()
     if failures:
@@ -150,22 +178,6 @@ async def _open_tikv(url: str) -> _Served:
         medium.on_failure = action
 
     return _Served(Node(medium, SystemClock()), url, lambda _: None, on_failure)
-
-
-def _tls(plan: Plan) -> ssl.SSLContext | None:
-    if not plan.cert:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    try:
-        context.load_cert_chain(plan.cert, plan.key)
-        if plan.client_ca:
-            context.load_verify_locations(plan.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except OSError as error:  # ssl.SSLError is one
-        raise InvalidInput(f"cannot use the TLS files: {error.strerror or error}") from error
-    return context
 
 
 def _write_whole(path: Path, text: str) -> None:
