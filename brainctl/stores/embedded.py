@@ -17,6 +17,9 @@ from brainctl.node.node import Node
 
 ReplyMessage = TypeVar("ReplyMessage", bound=Message)
 
+HELD_RESPONSES = 16
+"""How many responses wait for the reader of a watch before its stream is paused."""
+
 
 def open_node(directory: Path, clock: Clock | None = None) -> Node:
     """A node over the local engine in a directory, which it holds alone; to be called on the event loop.
@@ -71,9 +74,15 @@ class NodeStore:
         return await self.call("/etcdserverpb.KV/Compact", request, pb.CompactionResponse)
 
     async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
-        """See `Store`. A reader that falls behind holds its own responses; there is no network to push back."""
+        """See `Store`. A reader that falls behind holds a few responses, and gets the rest from the history."""
         responses: asyncio.Queue[bytes] = asyncio.Queue()
-        session = self.node.watch(responses.put_nowait)
+
+        def take(body: bytes) -> None:
+            responses.put_nowait(body)
+            if responses.qsize() >= HELD_RESPONSES:
+                session.pause()
+
+        session = self.node.watch(take)
 
         async def feed() -> None:
             async for request in requests:
@@ -82,7 +91,10 @@ class NodeStore:
         feeder = asyncio.ensure_future(feed())
         try:
             while True:
-                yield pb.WatchResponse.FromString(await responses.get())
+                body = await responses.get()
+                if responses.empty():
+                    session.resume()
+                yield pb.WatchResponse.FromString(body)
         finally:
             feeder.cancel()
             with suppress(asyncio.CancelledError):

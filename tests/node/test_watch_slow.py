@@ -11,7 +11,7 @@ import grpc.aio
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.node.node import Node
 from brainctl.server.app import Server
-from brainctl.stores.embedded import open_node
+from brainctl.stores.embedded import open_directory, open_node
 
 VALUE = b"x" * 20_000
 PUTS = 1500
@@ -96,5 +96,27 @@ def test_it_is_told_when_what_it_missed_is_compacted(tmp_path: Path) -> None:
             assert response.compact_revision == PUTS
             assert seen == list(range(2, len(seen) + 2))
             assert len(seen) < PUTS / 2
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_a_reader_in_the_same_process_holds_little(tmp_path: Path) -> None:
+    async def requests() -> AsyncIterator[pb.WatchRequest]:
+        yield pb.WatchRequest(create_request=pb.WatchCreateRequest(key=b"\0", range_end=b"\0"))
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        store = open_directory(tmp_path)
+        responses = store.watch(requests())
+        assert (await anext(responses)).created
+        total = sent(store.node)
+        await put_all(store.node)
+        assert sum(total) < BACKLOG / 2
+        seen: list[int] = []
+        while len(seen) < PUTS:
+            seen += [event.kv.mod_revision for event in (await anext(responses)).events]
+        assert seen == list(range(2, PUTS + 2))
+        await responses.aclose()
+        await store.close()
 
     asyncio.run(asyncio.wait_for(run(), 60))
