@@ -10,7 +10,8 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "demo.svg"
-COLUMNS = 96
+COLUMNS = 88
+STEP_COLUMNS = 9
 # As Rich's own, but with the reader's fonts: a picture in a repository must not load anything.
 FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -41,7 +42,10 @@ def main() -> None:
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ brainctl demo", style="bold"))
-    console.print(Text.from_ansi(output))
+    for line in output.splitlines():
+        text = Text(line)
+        text.stylize("bold green", 0, STEP_COLUMNS)
+        console.print(text)
     picture = console.export_svg(title="brainctl demo", theme=MONOKAI, code_format=FRAME, unique_id="demo")
     PICTURE.write_text("\n".join(line.rstrip() for line in picture.splitlines()) + "\n")
 

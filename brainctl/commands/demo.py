@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -70,57 +72,68 @@ class Demo:
     async def run(self) -> None:
         """Raises BrainctlError when anything is not as it must be."""
         began = self.clock.monotonic()
+        random = Random(SEED)  # noqa: S311 - the same data each time
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.source)
             source = await stack.enter_async_context(self.session.open(f"etcd://{self.source.endpoint}"))
-            random = Random(SEED)  # noqa: S311 - the same data each time
             await load(source, self.plan.keys, random)
-            self.say("source", f"brainctl serve on {self.source.endpoint}, {self.plan.keys} keys")
+            await source.compact(pb.CompactionRequest(revision=(await source.status()).header.revision))
+            self.say("source", f"brainctl serve at {self.source.endpoint}, {self.plan.keys} keys")
             writer = LiveWriter(source, random, self.clock, self.plan.rate)
             await stack.enter_async_context(_in_background(writer))
+            self.say("writes", f"{self.plan.rate} a second: puts, deletes, transactions, leases")
             await asyncio.sleep(LIVE_SECONDS)
-            self.say("writes", f"{self.plan.rate} changes/s: puts, deletes, transactions, leases")
-            await self._migrate("copied")
-            watched = (await source.status()).header.revision
-            await asyncio.sleep(LIVE_SECONDS)
-            paused = self.clock.monotonic()
-            await writer.pause()
-            await self._migrate("drained")
+            start = (await source.status()).header.revision
+            stopped = await self._migrate(writer)
             await self._verify()
             await stack.enter_async_context(self.target)
             target = await stack.enter_async_context(self.session.open(f"etcd://{self.target.endpoint}"))
             await self._check_writes(writer, target)
-            await self._compare_watches(source, target, watched + 1)
+            await self._compare_watches(source, target, start)
             before = writer.changes
             writer.resume(target)
-            self.say("cutover", f"writes go to {self.target.endpoint} after {self.clock.monotonic() - paused:.1f} s")
+            self.say("cutover", f"writes go to {self.target.endpoint}, {self.clock.monotonic() - stopped:.1f} s later")
             await asyncio.sleep(LIVE_SECONDS)
             await writer.pause()
-            await self._check_writes(writer, target)
-            self.say("after", f"{writer.changes - before} changes on the target, revisions go on where they were")
+            await self._check_writes(writer, target, before)
         self.say("done", f"in {self.clock.monotonic() - began:.1f} s")
 
     def say(self, step: str, text: str) -> None:
         """A line of the report."""
         self.session.say(f"{step:>9}  {text}")
 
-    async def _migrate(self, done: str) -> None:
-        figures = _last_json(await _process.run("migrate", *self.urls, "--until-synced", "-w", "json"))
+    async def _migrate(self, writer: LiveWriter) -> float:
+        """Migrate and cut over; when the writer was asked to pause, which the freeze hook does by a signal."""
+        paused: list[float] = []
+        tasks = set()
+
+        def pause() -> None:
+            paused.append(self.clock.monotonic())
+            tasks.add(asyncio.ensure_future(writer.pause()))
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, pause)
+        hook = f"kill -USR1 {os.getpid()}"
+        try:
+            output = await _process.run("migrate", *self.urls, "--cutover", "--freeze-hook", hook, "-w", "json")
+        finally:
+            loop.remove_signal_handler(signal.SIGUSR1)
+        done = json.loads(output)
+        self.say("copy", f"{done['keys']} keys, and {done['events']} changes that came meanwhile")
         self.say(
-            "migrate",
-            f"{done}: {figures['keys']} keys, {figures['events']} changes, revision {figures['watermark']}, "
-            f"{figures['elapsed_seconds']:.1f} s",
+            "commit", f"at revision {done['revision']}, {done['seconds']:.1f} s after the start of brainctl migrate"
         )
+        return paused[0]
 
     async def _verify(self) -> None:
-        figures = _last_json(await _process.run("verify", *self.urls, "-w", "json"))
-        self.say("verify", f"equal: {figures}")
+        found = json.loads(await _process.run("verify", *self.urls, "-w", "json"))
+        self.say("verify", f"equal at revision {found['revision']}: {found['keys']} keys, {found['leases']} leases")
 
-    async def _check_writes(self, writer: LiveWriter, target: Store) -> None:
+    async def _check_writes(self, writer: LiveWriter, target: Store, since: int = 0) -> None:
         lost = await writer.lost(target)
         if lost:
             raise BrainctlError(f"{len(lost)} keys are not as they were acknowledged, the first: {lost[0]!r}")
-        self.say("check", f"{writer.changes} acknowledged changes, none lost")
+        self.say("check", f"{writer.changes - since} acknowledged changes are in the target")
 
     async def _compare_watches(self, source: Store, target: Store, start: int) -> None:
         """A watch on the target from a revision of the source delivers what the source would have delivered."""
@@ -157,12 +170,6 @@ async def _in_background(writer: LiveWriter) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-def _last_json(output: str) -> dict[str, Any]:
-    """The last line that a command printed with -w json."""
-    found: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return found
 
 
 app = single("demo", parse, run)
