@@ -12,7 +12,7 @@ from brainctl.node.medium import Medium
 
 _log = logging.getLogger(__name__)
 
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 18
 """About how much history one step of catching up holds in memory."""
 READ_REVISIONS = 1000
 TRAIL_KEYS = 10_000
