@@ -56,7 +56,7 @@ class Observer(Protocol):
     """Is shown how the migration goes."""
 
     def progress(self, figures: Figures) -> None:
-        """About once a second, and at the end."""
+        """About once a second, when the phase changes, and at the end."""
 
     def retrying(self, error: BrainctlError) -> None:
         """The source did not answer; the request is repeated."""
@@ -110,7 +110,10 @@ class Runner:
                 event = await self._inbox.get()
                 if isinstance(event, Exception):
                     raise event
+                phase = self.migration.phase
                 self._begin(self.migration.handle(event))
+                if self.migration.phase is not phase:
+                    self._observer.progress(self.progress.figures())
                 if not self.migration.full:
                     self._room.set()
         finally:

@@ -65,15 +65,13 @@ class Writer:
 
     def transact(self) -> None:
         puts = {self.key(): self.value() for _ in range(5)}
-        operations = [
-            pb.RequestOp(request_put=pb.PutRequest(key=key, value=value)) for key, value in puts.items()
-        ]
+        operations = [pb.RequestOp(request_put=pb.PutRequest(key=key, value=value)) for key, value in puts.items()]
         gone = b"/registry/load/gone-%d" % self.random.randrange(9)
         operations.append(pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=gone)))
         self.call("KV/Txn", pb.TxnRequest(success=operations), pb.TxnResponse)
 
     def grant(self) -> None:
-        request = pb.LeaseGrantRequest(TTL=self.random.choice([2, 3, 60, 3600]))
+        request = pb.LeaseGrantRequest(TTL=self.random.choice([2, 3, 3600, 7200]))
         self.leases = [*self.leases[-50:], self.call("Lease/LeaseGrant", request, pb.LeaseGrantResponse).ID]
 
     def revoke(self) -> None:
@@ -97,6 +95,11 @@ class Writer:
             self.done[action.__name__] += 1
 
 
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main(endpoint: str, rate: int, seed: int) -> None:
     stopped: list[int] = []
 
@@ -106,7 +109,7 @@ def main(endpoint: str, rate: int, seed: int) -> None:
     signal.signal(signal.SIGTERM, stop)
     writer = Writer(endpoint, seed)
     began = time.monotonic()
-    print("writing", flush=True)
+    say("writing")
     while not stopped and time.monotonic() - began < LONGEST_SECONDS:
         writer.change()
         ahead = began + writer.done.total() / rate - time.monotonic()
@@ -114,7 +117,7 @@ def main(endpoint: str, rate: int, seed: int) -> None:
             with contextlib.suppress(InterruptedError):
                 time.sleep(ahead)
     seconds = time.monotonic() - began
-    print(json.dumps({"changes": writer.done.total(), "seconds": seconds, **writer.done}), flush=True)
+    say(json.dumps({"changes": writer.done.total(), "seconds": seconds, **writer.done}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""What `brainctl migrate` says at its end, on standard output."""
+
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from brainctl.migrate.progress import Figures
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of one process. The names are those of the JSON output."""
+
+    phase: str
+    source: str
+    target: str
+    resumed: bool
+    base_revision: int
+    """The target serves history from here on."""
+    revision: int
+    """The source's revision that the target has reached."""
+    keys: int
+    bytes: int
+    events: int
+    leases: int
+    resyncs: int
+    retries: int
+    seconds: float
+    reason: str
+    """Why the process ended before its goal; empty when it did not."""
+
+    @classmethod
+    def of(cls, figures: Figures, source: str, target: str, reason: str, *, resumed: bool) -> "Report":
+        """From the last figures."""
+        return cls(
+            phase=figures.phase,
+            source=source,
+            target=target,
+            resumed=resumed,
+            base_revision=figures.base_revision,
+            revision=figures.watermark,
+            keys=figures.keys,
+            bytes=figures.bytes,
+            events=figures.events,
+            leases=figures.leases,
+            resyncs=figures.resyncs,
+            retries=figures.retries,
+            seconds=figures.elapsed_seconds,
+            reason=reason,
+        )
+
+
+def as_json(report: Report) -> bytes:
+    """One object on one line; revisions are strings."""
+    wide = {"base_revision": str(report.base_revision), "revision": str(report.revision)}
+    return orjson.dumps(asdict(report) | wide) + b"\n"
+
+
+def as_text(report: Report) -> bytes:
+    """For people."""
+    rows = [
+        ("source", report.source),
+        ("target", report.target),
+        ("history", f"from revision {report.base_revision}"),
+        ("copied", f"{report.keys} keys, {report.bytes / 1e6:.1f} MB"),
+        ("applied", f"{report.events} events"),
+        ("leases", str(report.leases)),
+        ("resyncs", f"{report.resyncs} (and {report.retries} repeated requests)"),
+        ("time", f"{report.seconds:.1f} s{', resumed' if report.resumed else ''}"),
+    ]
+    head = f"{report.phase} at revision {report.revision}"
+    lines = [f"{head}: {report.reason}" if report.reason else head, *(f"  {name:<9}{value}" for name, value in rows)]
+    return "\n".join(lines).encode() + b"\n"

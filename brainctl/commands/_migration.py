@@ -1,0 +1,109 @@
+"""One migration as a command runs it: the stores are opened, handed to the driver, and closed."""
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from brainctl.clock import Clock
+from brainctl.commands._migrate_progress import Display, display
+from brainctl.commands._migrate_report import Report
+from brainctl.commands._verify_lines import line
+from brainctl.errors import ExitCode
+from brainctl.migrate.cutover import Freezer
+from brainctl.migrate.plan import Plan, prepare
+from brainctl.migrate.reader import SourceReader
+from brainctl.migrate.runner import Runner
+from brainctl.migrate.slot import Slot
+from brainctl.migrate.state import Migration
+from brainctl.session import Session
+from brainctl.stores.registry import open_store
+from brainctl.stores.replicas import open_replica
+from brainctl.stores.store import ReplicaTarget, Store
+from brainctl.verify.compare import Comparison
+from brainctl.verify.difference import ExtraLease
+
+if TYPE_CHECKING:
+    from brainctl.commands.migrate import Order
+
+SHOWN = 20
+"""Differences that a cutover names before it is given up."""
+
+
+class Migrator:
+    """Runs an order. `still` is a clock that stands: no lease runs out in a store that is only looked at."""
+
+    def __init__(
+        self, session: Session, order: "Order", source: str, target: str, clock: Clock, still: Clock, random: Random
+    ) -> None:
+        self.exit_code = ExitCode.ERROR
+        """How the process ends when the cutover was given up."""
+        self._session = session
+        self._order = order
+        self._source = source
+        self._target = target
+        self._clock = clock
+        self._still = still
+        self._random = random
+        self._runner: Runner | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End in order, as soon as possible."""
+        self._stopped = True
+        if self._runner is not None:
+            self._runner.stop()
+
+    async def run(self) -> Report:
+        """Open, prepare, migrate, close."""
+        with display() as shown:
+            source = await self._open(self._source)
+            try:
+                target = await open_replica(self._target)
+                try:
+                    plan = await prepare(
+                        source, target, self._order.history, self._random, overwrite=self._order.overwrite
+                    )
+                except BaseException:
+                    await target.close()
+                    raise
+                return await self._migrate(source, target, plan, shown)
+            finally:
+                await source.close()
+
+    async def _migrate(self, source: Store, target: ReplicaTarget, plan: Plan, shown: Display) -> Report:
+        slot = Slot(target, lambda: open_replica(self._target), plan.run, plan.epoch)
+        order = self._order
+        try:
+            migration = Migration(plan.record, await target.leases(), order.goal, clean=plan.clean)
+            reader = SourceReader(source, plan.record.cluster)
+            freezer = Freezer(
+                reader.revision, self._clock, order.freeze_hook, order.unfreeze_hook, order.freeze_timeout
+            )
+
+            async def compare(_revision: int) -> int:
+                return await self._compare(source)
+
+            self._runner = Runner(migration, source, slot, freezer, compare, shown, self._clock, order.retry_for)
+            if self._stopped:
+                self._runner.stop()
+            reason = await self._runner.run()
+            figures = self._runner.progress.figures()
+            return Report.of(figures, self._source, self._target, reason, resumed=plan.resumed)
+        finally:
+            await slot.close()
+
+    async def _compare(self, source: Store) -> int:
+        """The differences that count: a lease that the source has lost without losing a key runs out by itself."""
+        target = await self._open(self._target)
+        try:
+            report = await Comparison(source, target, self._clock).run()
+        finally:
+            await target.close()
+        counted = [entry for entry in report.differences if not isinstance(entry, ExtraLease)]
+        for entry in counted[:SHOWN]:
+            self._session.warn(line(entry))
+        if counted:
+            self.exit_code = ExitCode.DIFFERENT
+        return len(counted)
+
+    async def _open(self, url: str) -> Store:
+        return await open_store(url, self._session.target(), self._still)

@@ -1,0 +1,50 @@
+"""Stores named by --from and --to: a URL, or just the kind of store, whose address is given elsewhere."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from brainctl.errors import BadArguments
+from brainctl.session import Session
+
+Pd = Annotated[
+    str,
+    typer.Option("--pd", metavar="HOST:PORT[,...]", help="where `tikv` is: its Placement Driver [$BRAINCTL_TIKV_PD]"),
+]
+TikvPrefix = Annotated[
+    str,
+    typer.Option("--tikv-prefix", metavar="string", help="the key prefix in `tikv` [$BRAINCTL_TIKV_PREFIX, brainctl]"),
+]
+
+
+def place(session: Session, named: str, flag: str, pd: str, prefix: str) -> str:
+    """The URL that `named` means; a kind of store is found by its flags, variables, or the context's store.
+
+    `etcd` is --endpoints; `tikv` is --pd and --tikv-prefix. BadArguments when the address is missing.
+    """
+    scheme, separator, _ = named.partition("://")
+    if separator:
+        return named
+    configured = session.settings.store
+    if scheme == "etcd":
+        return configured if configured.startswith("etcd://") else "etcd://" + ",".join(_hosts(session))
+    if scheme == "tikv":
+        pd = pd or os.environ.get("BRAINCTL_TIKV_PD", "")
+        if pd:
+            return f"tikv://{pd}/{prefix or os.environ.get('BRAINCTL_TIKV_PREFIX', 'brainctl')}"
+        if configured.startswith("tikv://"):
+            return configured
+        raise BadArguments(
+            f"{flag} tikv: where? Give --pd HOST:PORT, set BRAINCTL_TIKV_PD, or use tikv://HOST:PORT/PREFIX"
+        )
+    if scheme == "file":
+        raise BadArguments(f"{flag} file: where? Use file://DIR")
+    raise BadArguments(
+        f"{flag} {named!r} is no store: etcd, tikv, etcd://HOST:PORT, tikv://PD/PREFIX and file://DIR are"
+    )
+
+
+def _hosts(session: Session) -> list[str]:
+    """The endpoints; those with a scheme of their own keep it."""
+    return [endpoint.removeprefix("etcd://") for endpoint in session.settings.endpoints]
