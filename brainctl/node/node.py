@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from brainctl.clock import Clock
-from brainctl.errors import ApiError, Code, Status
+from brainctl.errors import ApiError, BrainctlError, Code, Status
 from brainctl.node.auth import AuthService
+from brainctl.node.caller import Caller
 from brainctl.node.cluster import ClusterService
+from brainctl.node.election import ElectionService
 from brainctl.node.guard import Guard
 from brainctl.node.kv import Handler, KvService
 from brainctl.node.lease import LeaseService
+from brainctl.node.lock import LockService
 from brainctl.node.maintenance import MaintenanceService
 from brainctl.node.medium import Medium, Reply
 from brainctl.node.passwords import Passwords
@@ -38,6 +41,7 @@ class Node:
         alarms = self._maintenance.alarms
         self.handlers = alarms.guard(handlers)
         self._guard = Guard(medium, self._auth, self._lease, alarms, self.handlers)
+        self._streams = {**LockService().streams(), **ElectionService().streams()}
 
     def call(
         self, method: str, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None
@@ -48,13 +52,26 @@ class Node:
         certificate. This and the streams take both.
         """
         handler = self.handlers.get(method)
-        if handler is None:
-            service, _, name = method.removeprefix("/").rpartition("/")
-            reply(ApiError(Status(Code.UNIMPLEMENTED, f"unknown method {name} for service {service}")))
+        if handler is None and method in self._streams:
+            self.medium.spawn(_first(self.stream(method, body, token, common_name), reply))
+        elif handler is None:
+            reply(_unknown(method))
         elif self._auth.enabled:
             self._guard.call(method, body, reply, token, common_name)
         else:
             handler(body, reply)
+
+    def stream(
+        self, method: str, body: bytes, token: str | None = None, common_name: str | None = None
+    ) -> AsyncIterator[bytes]:
+        """The responses of an RPC that takes its time or answers with a stream, by its path; BrainctlError.
+
+        Those that are unary answer once. Who goes away closes the iterator, and with that leaves queues and watches.
+        """
+        serve = self._streams.get(method)
+        if serve is None:
+            raise _unknown(method)
+        return serve(Caller(self, token, common_name), body)
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
         """One exchange on a Lease.LeaseKeepAlive stream."""
@@ -77,3 +94,16 @@ class Node:
     async def close(self) -> None:
         """Finish the writes that were submitted, then let go of the data."""
         await self.medium.close()
+
+
+def _unknown(method: str) -> ApiError:
+    service, _, name = method.removeprefix("/").rpartition("/")
+    return ApiError(Status(Code.UNIMPLEMENTED, f"unknown method {name} for service {service}"))
+
+
+async def _first(responses: AsyncIterator[bytes], reply: Reply) -> None:
+    try:
+        answer: bytes | BrainctlError = await anext(responses)
+    except BrainctlError as error:
+        answer = error
+    reply(answer)
