@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from contextlib import aclosing
+from itertools import islice
 from typing import Any, Protocol
 
 import grpc
@@ -44,7 +46,7 @@ class Api(Protocol):
         """A unary call; Refused."""
 
     def stream(self, path: str, requests: Iterable[Message], take: int, token: str | None = None) -> list[Any]:
-        """Open a stream, send the requests, take that many responses, cancel; Refused."""
+        """Open a stream, send the requests, take that many responses or all there are, cancel; Refused."""
 
     def start(self, path: str, request: Message, token: str | None = None) -> "Pending":
         """Begin a unary call, or one with a stream of responses."""
@@ -79,7 +81,7 @@ class Remote:
         argument = sent() if METHODS[path].client_streaming else next(iter(requests))
         opened = self._method(path)(argument, timeout=SECONDS, metadata=_metadata(token))
         try:
-            return [_guarded(opened.__next__) for _ in range(take)]
+            return _guarded(lambda: list(islice(opened, take)))
         finally:
             done.set()
             opened.cancel()
@@ -183,21 +185,25 @@ class InProcess:
                 self.node.keep_alive(request.SerializeToString(), answers.put_nowait, token)
             return [self._response(path, await answers.get()) for _ in range(take)]
         responses = []
-        async for body in self._opened(path, next(iter(requests)), token):
-            responses.append(self._response(path, body))
-            if len(responses) == take:
-                break
+        async with aclosing(self._opened(path, next(iter(requests)), token)) as bodies:
+            async for body in bodies:
+                responses.append(self._response(path, body))
+                if len(responses) == take:
+                    break
         return responses
 
-    async def _opened(self, path: str, request: Message, token: str | None) -> AsyncIterator[bytes | BrainctlError]:
+    async def _opened(
+        self, path: str, request: Message, token: str | None
+    ) -> AsyncGenerator[bytes | BrainctlError, None]:
         try:
             bodies = (
                 self.node.snapshot(token)
                 if path.endswith("/Snapshot")
                 else self.node.stream(path, request.SerializeToString(), token)
             )
-            async for body in bodies:
-                yield body
+            async with aclosing(bodies) as opened:
+                async for body in opened:
+                    yield body
         except BrainctlError as error:
             yield error
 
@@ -211,23 +217,29 @@ class InProcess:
         return _LocalPending(self, path, self._opened(path, request, token))
 
     def close(self) -> None:
-        for task in (*self.medium.tasks,):
-            task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*self.medium.tasks, return_exceptions=True))
+        self.loop.run_until_complete(self._end())
         self.loop.close()
+
+    async def _end(self) -> None:
+        for task in self.medium.tasks:
+            task.cancel()
+        await asyncio.gather(*self.medium.tasks, return_exceptions=True)
+        await self.loop.shutdown_asyncgens()
+        await self.loop.shutdown_default_executor()
 
 
 class _LocalPending:
-    def __init__(self, api: InProcess, path: str, answers: AsyncIterator[bytes | BrainctlError]) -> None:
+    def __init__(self, api: InProcess, path: str, answers: AsyncGenerator[bytes | BrainctlError, None]) -> None:
         self._api = api
         self._path = path
         self._queue: asyncio.Queue[bytes | BrainctlError] = asyncio.Queue()
         self._task = api.loop.create_task(self._run(answers))
         api.loop.run_until_complete(asyncio.sleep(0))
 
-    async def _run(self, answers: AsyncIterator[bytes | BrainctlError]) -> None:
-        async for answer in answers:
-            self._queue.put_nowait(answer)
+    async def _run(self, answers: AsyncGenerator[bytes | BrainctlError, None]) -> None:
+        async with aclosing(answers):
+            async for answer in answers:
+                self._queue.put_nowait(answer)
 
     def next(self) -> Any:
         answer = self._api.loop.run_until_complete(asyncio.wait_for(self._queue.get(), SECONDS))
