@@ -39,7 +39,8 @@ class Engine(EngineView):
         stats: Stats,
         state: Recovered,
     ) -> None:
-        super().__init__(state.index, state.segments, state.end.revision, state.end.compacted)
+        end = state.end
+        super().__init__(state.index, state.segments, end.revision, end.compacted, options.cache_bytes)
         self.directory = directory
         self.options = options
         self.stats = stats
@@ -219,7 +220,7 @@ class Engine(EngineView):
         self._maps[segment.number] = segment.mapped
 
     def _index_changes(self, commit: Commit, addresses: list[int]) -> None:
-        put, delete = self._index.put, self._index.delete
+        put, delete, remember = self._index.put, self._index.delete, self._recent.add
         garbage, published = self._garbage, self._writer.published
         imported = commit.revision if commit.imported else 0
         for change, address in zip(commit.changes, addresses, strict=True):
@@ -227,6 +228,7 @@ class Engine(EngineView):
             published(key, address)
             if version:
                 old = put(key, address)
+                remember(address, change[5])
             else:
                 old = delete(key, address)
                 garbage.bury(mod, address, key)

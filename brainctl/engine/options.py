@@ -20,3 +20,5 @@ class EngineOptions:
     """More than this is not written between two syncs, unless one batch is larger."""
     garbage_ratio: float = 0.5
     """Reclaim rewrites a segment in the background once this part of it is dead."""
+    cache_bytes: int = 32 << 20
+    """Memory for KeyValues that were lately written or read."""

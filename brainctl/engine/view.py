@@ -1,12 +1,13 @@
 """The durable state of a store, read from its index and its segments: the View of the rules."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from mmap import mmap
 from struct import Struct
 
 from crc32c import crc32c
 
 from brainctl.engine.index import KeyIndex
+from brainctl.engine.recent import RecentKvs
 from brainctl.engine.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, key_offset
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.errors import StoreDamaged
@@ -25,8 +26,11 @@ class EngineView:
     passes it.
     """
 
-    def __init__(self, index: KeyIndex, segments: dict[int, Segment], revision: int, compacted: int) -> None:
+    def __init__(
+        self, index: KeyIndex, segments: dict[int, Segment], revision: int, compacted: int, cache_bytes: int
+    ) -> None:
         self._index = index
+        self._recent = RecentKvs(cache_bytes)
         self._segments = segments
         self._maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
         """Segments in which addresses are offsets."""
@@ -58,8 +62,7 @@ class EngineView:
     def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
         """As in View."""
         if end == start + b"\0":
-            found = self.get(start, revision)
-            return Selection([], 0) if found is None else Selection([found.kv], 1)
+            return self._select_one(start, revision)
         if not 0 < revision < self._revision:
             keys, addresses = self._index.live(start, end, limit)
             total = len(keys) if not limit or len(keys) < limit else self._index.count(start, end)
@@ -68,6 +71,17 @@ class EngineView:
             total = len(addresses)
             del addresses[limit or total :]
         return Selection(self._kvs(addresses), total)
+
+    def _select_one(self, key: bytes, revision: int) -> Selection:
+        if not 0 < revision < self._revision:
+            address = self._newest(key)
+            if address is None:
+                return Selection([], 0)
+            kv = self._recent.young.get(address)
+            if kv is not None:
+                return Selection([kv], 1)
+        found = self.get(key, revision)
+        return Selection([], 0) if found is None else Selection([found.kv], 1)
 
     def count(self, start: bytes, end: bytes | None, revision: int) -> int:
         """As in View. At the newest revision it takes the time of two bisections, else of reading the range."""
@@ -116,23 +130,17 @@ class EngineView:
             raise StoreDamaged(f"segment {number} is gone, but a record at its offset {at} is in use")
         return segment.record(at)
 
-    def _kvs(self, addresses: Iterable[int]) -> list[bytes]:
-        """The KeyValues of records, checked: `_record` over many, which is the way of every large answer."""
-        maps, place, check, residue = self._maps, PLACE.unpack_from, crc32c, RESIDUE
-        kvs = []
-        for address in addresses:
-            try:
-                data = maps[address >> OFFSET_BITS]
-            except KeyError:
-                kvs.append(self._record(address)[HEADER_SIZE:-4])
-                continue
-            at = address & OFFSET_MASK
-            length, known = place(data, at)
-            record = data[at : at + length]
-            if known != at or check(record) != residue:
-                record = self._record(address)
-            kvs.append(record[HEADER_SIZE:-4])
-        return kvs
+    def _kvs(self, addresses: list[int]) -> list[bytes]:
+        """The KeyValues of live versions: those that are known, else from their records, checked."""
+        try:
+            return list(map(self._recent.young.__getitem__, addresses))
+        except KeyError:
+            return [self._recent.get(address) or self._read_kv(address) for address in addresses]
+
+    def _read_kv(self, address: int) -> bytes:
+        kv = self._record(address)[HEADER_SIZE:-4]
+        self._recent.add(address, kv)
+        return kv
 
     def _at(self, address: int, revision: int) -> int:
         """The version of a key that was live at `revision`, from its newest one; 0 when there was none."""
