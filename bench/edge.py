@@ -35,7 +35,10 @@ class EchoNode:
     def __init__(self) -> None:
         self._batch: list[tuple[bytes, Reply]] = []
 
-    def call(self, method: str, body: bytes, reply: Reply) -> None:
+    process_token = ""
+
+    def call(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
+        del token, common_name
         if method == RANGE:
             reply(body)
             return
@@ -48,13 +51,14 @@ class EchoNode:
         for body, reply in batch:
             reply(body)
 
-    def keep_alive(self, body: bytes, reply: Reply) -> None:
+    def keep_alive(self, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
+        del token, common_name
         reply(body)
 
-    def watch(self, send: Callable[[bytes], None]) -> WatchSession:
+    def watch(self, send: Callable[[bytes], None], token: str | None, common_name: str | None) -> WatchSession:
         raise NotImplementedError
 
-    def snapshot(self) -> AsyncIterator[bytes]:
+    def stream(self, method: str, body: bytes, token: str | None, common_name: str | None) -> AsyncIterator[bytes]:
         raise NotImplementedError
 
 

@@ -19,6 +19,8 @@ from brainctl.node.passwords import Passwords
 from brainctl.node.tokens import SimpleTokens, Tokens
 from brainctl.node.watch import WatchService, WatchSession
 
+SNAPSHOT = "/etcdserverpb.Maintenance/Snapshot"
+
 
 class Node:
     """One member of a one-member cluster. It owns its medium."""
@@ -42,6 +44,11 @@ class Node:
         self.handlers = alarms.guard(handlers)
         self._guard = Guard(medium, self._auth, self._lease, alarms, self.handlers)
         self._streams = {**LockService().streams(), **ElectionService().streams()}
+
+    @property
+    def process_token(self) -> str:
+        """The token with which this process itself may do everything; it is nowhere else."""
+        return self._auth.process_token
 
     def call(
         self, method: str, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None
@@ -68,6 +75,8 @@ class Node:
 
         Those that are unary answer once. Who goes away closes the iterator, and with that leaves queues and watches.
         """
+        if method == SNAPSHOT:
+            return self.snapshot(token, common_name)
         serve = self._streams.get(method)
         if serve is None:
             raise _unknown(method)
@@ -88,7 +97,7 @@ class Node:
 
     def snapshot(self, token: str | None = None, common_name: str | None = None) -> AsyncIterator[bytes]:
         """The marshalled SnapshotResponses of Maintenance.Snapshot; ApiError when the sender may not have them."""
-        self._guard.admit("/etcdserverpb.Maintenance/Snapshot", token, common_name)
+        self._guard.admit(SNAPSHOT, token, common_name)
         return self._maintenance.snapshot()
 
     async def close(self) -> None:

@@ -132,12 +132,13 @@ class FirstBytes(asyncio.Protocol):
         if len(self._buffer) < _TELLING_BYTES and PREFACE.startswith(self._buffer):
             return
         server = self._server
+        assert self._transport is not None
         protocol: Http2Protocol | Http1Protocol
         if self._buffer.startswith(PREFACE[:_TELLING_BYTES]):
-            protocol = Http2Protocol(server.node, server.pages, server.limits, server.remove)
+            user = server.tls.user(self._transport.get_extra_info("peercert")) if server.tls else None
+            protocol = Http2Protocol(server.node, server.pages, server.limits, server.remove, user)
         else:
             protocol = Http1Protocol(server.pages, server.remove)
-        assert self._transport is not None
         server.connections.discard(self)
         server.connections.add(protocol)
         self._transport.set_protocol(protocol)

@@ -28,14 +28,21 @@ class WatchSession(Protocol):
 class Node(Protocol):
     """The RPCs of the etcd API: bytes in, bytes out. All calls are made on the event loop."""
 
-    def call(self, method: str, body: bytes, reply: Reply) -> None:
-        """Serve a unary RPC by its path."""
+    @property
+    def process_token(self) -> str:
+        """The token with which this process may do everything."""
 
-    def watch(self, send: Callable[[bytes], None]) -> WatchSession:
+    def call(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
+        """Serve a unary RPC by its path, for who shows a token or else a certificate with this common name."""
+
+    def watch(self, send: Callable[[bytes], None], token: str | None, common_name: str | None) -> WatchSession:
         """Open a Watch stream that answers through `send`, with marshalled WatchResponses."""
 
-    def keep_alive(self, body: bytes, reply: Reply) -> None:
+    def keep_alive(self, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
         """One exchange on a LeaseKeepAlive stream."""
 
-    def snapshot(self) -> AsyncIterator[bytes]:
-        """The marshalled SnapshotResponses of Maintenance.Snapshot; raises ApiError."""
+    def stream(self, method: str, body: bytes, token: str | None, common_name: str | None) -> AsyncIterator[bytes]:
+        """The responses of an RPC with one request that answers with a stream or after a while; raises ApiError.
+
+        Closing the iterator ends the RPC.
+        """

@@ -39,6 +39,7 @@ class Pages:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._token = node.process_token
         self._pages: dict[str, Callable[[Query, Answer], None]] = {
             "/health": self._health,
             "/version": self._version,
@@ -81,7 +82,7 @@ class Pages:
             else:
                 self._check_read(lambda reason: answer(_health_page(reason and f"RANGE ERROR:{reason}")))
 
-        self._node.call(_ALARM, pb.AlarmRequest().SerializeToString(), on_alarms)
+        self._node.call(_ALARM, pb.AlarmRequest().SerializeToString(), on_alarms, self._token, None)
 
     # -- /livez and /readyz: named checks -----------------------------------------------------------------------------
 
@@ -121,6 +122,8 @@ class Pages:
             _RANGE,
             request.SerializeToString(),
             lambda reply: done(str(reply) if isinstance(reply, BrainctlError) else ""),
+            self._token,
+            None,
         )
 
     def _check_corruption(self, done: Callable[[str], None]) -> None:
@@ -131,7 +134,7 @@ class Pages:
             alarms = pb.AlarmResponse.FromString(reply).alarms
             done("alarm activated: CORRUPT" if any(alarm.alarm == pb.CORRUPT for alarm in alarms) else "")
 
-        self._node.call(_ALARM, pb.AlarmRequest().SerializeToString(), on_alarms)
+        self._node.call(_ALARM, pb.AlarmRequest().SerializeToString(), on_alarms, self._token, None)
 
     # -- /version and /metrics ----------------------------------------------------------------------------------------
 
@@ -142,7 +145,7 @@ class Pages:
             else:
                 answer(page(pb.StatusResponse.FromString(reply)))
 
-        self._node.call(_STATUS, pb.StatusRequest().SerializeToString(), on_status)
+        self._node.call(_STATUS, pb.StatusRequest().SerializeToString(), on_status, self._token, None)
 
     def _version(self, _query: Query, answer: Answer) -> None:
         self._status(answer, _version_page)

@@ -32,7 +32,11 @@ INTERNAL: Final = Status(Code.INTERNAL, "internal error; the server's log has mo
 DEADLINE_EXCEEDED: Final = Status(Code.DEADLINE_EXCEEDED, "context deadline exceeded")
 
 _SERVICES: Final = frozenset(
-    f"etcdserverpb.{name}" for name in ("KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth")
+    {
+        *(f"etcdserverpb.{name}" for name in ("KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth")),
+        "v3lockpb.Lock",
+        "v3electionpb.Election",
+    }
 )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from brainctl.errors import BrainctlError, Status
@@ -47,8 +48,8 @@ class Stream(Protocol):
 class WatchStream:
     """Watch.Watch: goes on after the client's last request, until the client resets it."""
 
-    def __init__(self, node: Node, outlet: Outlet) -> None:
-        self._session = node.watch(outlet.send)
+    def __init__(self, node: Node, outlet: Outlet, token: str | None, common_name: str | None) -> None:
+        self._session = node.watch(outlet.send, token, common_name)
         self.message = self._session.receive
         self.pause = self._session.pause
         self.resume = self._session.resume
@@ -61,16 +62,17 @@ class WatchStream:
 class KeepAliveStream:
     """Lease.LeaseKeepAlive: an answer per message, in their order as the node gives it; ends after the last of both."""
 
-    def __init__(self, node: Node, outlet: Outlet) -> None:
+    def __init__(self, node: Node, outlet: Outlet, token: str | None, common_name: str | None) -> None:
         self._node = node
         self._outlet = outlet
+        self._who = (token, common_name)
         self._pending = 0
         self._last = False
 
     def message(self, body: bytes) -> None:
         """Have the node renew a lease."""
         self._pending += 1
-        self._node.keep_alive(body, self._answer)
+        self._node.keep_alive(body, self._answer, *self._who)
 
     def half_close(self) -> None:
         """End, now or with the last answer."""
@@ -99,11 +101,14 @@ class KeepAliveStream:
             self._outlet.finish()
 
 
-class SnapshotStream:
-    """Maintenance.Snapshot: the node's iterator, no faster than the client reads."""
+class IteratorStream:
+    """An RPC that the node serves with an iterator, taken no faster than the client reads and closed with the stream.
 
-    def __init__(self, node: Node, outlet: Outlet) -> None:
-        self._node = node
+    Some are unary: they wait for others, and stop waiting when their client goes away.
+    """
+
+    def __init__(self, method: str, node: Node, outlet: Outlet, token: str | None, common_name: str | None) -> None:
+        self._open = partial(node.stream, method, token=token, common_name=common_name)
         self._outlet = outlet
         self._task: asyncio.Task[None] | None = None
         self._flowing = asyncio.Event()
@@ -111,36 +116,41 @@ class SnapshotStream:
         self.pause = self._flowing.clear
         self.resume = self._flowing.set
 
-    def message(self, _body: bytes) -> None:
-        """Begin; the request has no fields."""
+    def message(self, body: bytes) -> None:
+        """Begin with the request; there is only one."""
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = asyncio.get_running_loop().create_task(self._run(body))
 
     def half_close(self) -> None:
         """Nothing: the answer goes on."""
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _run(self) -> None:
+    async def _run(self, request: bytes) -> None:
         try:
-            async for body in self._node.snapshot():
+            async for body in self._open(request):
                 self._outlet.send(body)
                 await self._flowing.wait()
         except BrainctlError as error:
             self._outlet.fail(status_of(error))
         except Exception:  # noqa: BLE001 - the client must hear of it
-            _log.exception("a snapshot failed")
+            _log.exception("a stream failed")
             self._outlet.fail(INTERNAL)
         else:
             self._outlet.finish()
 
 
-STREAMS: Final[dict[str, Callable[[Node, Outlet], Stream]]] = {
+ITERATED: Final = (
+    "/etcdserverpb.Maintenance/Snapshot",
+    *(f"/v3lockpb.Lock/{name}" for name in ("Lock", "Unlock")),
+    *(f"/v3electionpb.Election/{name}" for name in ("Campaign", "Proclaim", "Leader", "Observe", "Resign")),
+)
+STREAMS: Final[dict[str, Callable[[Node, Outlet, str | None, str | None], Stream]]] = {
     "/etcdserverpb.Watch/Watch": WatchStream,
     "/etcdserverpb.Lease/LeaseKeepAlive": KeepAliveStream,
-    "/etcdserverpb.Maintenance/Snapshot": SnapshotStream,
+    **{path: partial(IteratorStream, path) for path in ITERATED},
 }
-"""The streaming RPCs by path."""
+"""The RPCs by path that are more than one message each way, or may take as long as they like."""

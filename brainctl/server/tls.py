@@ -72,6 +72,10 @@ class ServerTls:
         """Whether a client whose certificate has this common name may come in."""
         return not self._options.allowed_cn or name == self._options.allowed_cn
 
+    def user(self, certificate: dict[str, object] | None) -> str | None:
+        """The user that a client is by its verified certificate, where every client has to show one."""
+        return common_name(certificate) if self._options.client_cert_auth else None
+
     def _files(self) -> tuple[int, ...]:
         stamp = []
         for path in (self._options.cert_file, self._options.key_file):

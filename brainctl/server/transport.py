@@ -32,9 +32,18 @@ _STREAMING: Final = frozenset(STREAMS)
 class Http2Protocol(asyncio.Protocol):
     """A connection whose client speaks HTTP/2."""
 
-    def __init__(self, node: Node, pages: Pages, limits: Limits, on_lost: Callable[["Http2Protocol"], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        pages: Pages,
+        limits: Limits,
+        on_lost: Callable[["Http2Protocol"], None],
+        common_name: str | None = None,
+    ) -> None:
         self._node = node
         self._pages = pages
+        self._common_name = common_name
+        """Of the client's verified certificate, where certificates say who a client is."""
         self._on_lost = on_lost
         self._connection = ServerConnection(_STREAMING, limits)
         self._loop = asyncio.get_running_loop()
@@ -60,13 +69,14 @@ class Http2Protocol(asyncio.Protocol):
         connection = self._connection
         call = self._node.call
         known = self._known
+        common_name = self._common_name
         for event in connection.receive(data):
             if type(event) is Request:
                 stream_id, head, body = event
                 if head.path not in known and not self._check_path(stream_id, head.path):
                     continue
                 try:
-                    call(head.path, body, partial(self._reply, stream_id))
+                    call(head.path, body, partial(self._reply, stream_id), head.token, common_name)
                 except Exception:  # noqa: BLE001 - a bug in one call must not end the others
                     _log.exception("%s failed", head.path)
                     connection.fail(stream_id, INTERNAL)
@@ -160,7 +170,8 @@ class Http2Protocol(asyncio.Protocol):
                 pass
 
     def _open_stream(self, stream_id: int, head: Head) -> None:
-        self._streams[stream_id] = STREAMS[head.path](self._node, _Outlet(self, stream_id))
+        outlet = _Outlet(self, stream_id)
+        self._streams[stream_id] = STREAMS[head.path](self._node, outlet, head.token, self._common_name)
         if head.timeout is not None:
             self._deadlines[stream_id] = self._loop.time() + head.timeout
         if self._socket_full:

@@ -33,6 +33,7 @@ class Head:
         "refusal",
         "streaming",
         "timeout",
+        "token",
         "trailers",
     )
 
@@ -48,6 +49,8 @@ class Head:
         """grpc-encoding, empty when there is none."""
         self.timeout: float | None = None
         """grpc-timeout in seconds."""
+        self.token: str | None = None
+        """What the sender shows to say who it is: the field token, or else authorization."""
         self.length: int | None = None
         """content-length."""
         self.fault: tuple[ErrorCode, str] | None = None
@@ -69,6 +72,7 @@ class Head:
         copy.streaming = self.streaming
         copy.encoding = self.encoding
         copy.timeout = seconds
+        copy.token = self.token
         copy.length = self.length
         copy.fault = self.fault
         copy.trailers = self.trailers
@@ -177,6 +181,8 @@ def _read_regular(head: Head, fields: list[Field]) -> None:
             if head.timeout is None:
                 text = f"malformed grpc-timeout: {value.decode('latin-1')!r}"
                 head.refusal = (400, Status(Code.INTERNAL, text))
+        elif name == b"token" or (name == b"authorization" and head.token is None):
+            head.token = value.decode("latin-1")
         elif name == b"content-length":
             if not value.isdigit() or len(value) > 19 or head.length not in {None, int(value)}:
                 raise _malformed("content-length is malformed")

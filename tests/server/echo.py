@@ -65,8 +65,14 @@ class EchoNode:
         self.sessions: list[EchoSession] = []
         self.held: list[Reply] = []
         self.snapshots = 0
+        self.credentials: list[tuple[str | None, str | None]] = []
 
-    def call(self, method: str, body: bytes, reply: Reply) -> None:
+    process_token = ""
+
+    def call(
+        self, method: str, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None
+    ) -> None:
+        self.credentials.append((token, common_name))
         if method == LATE:
             asyncio.get_running_loop().call_soon(reply, body)
         elif method == NEVER:
@@ -86,16 +92,24 @@ class EchoNode:
         else:
             reply(body)
 
-    def watch(self, send: Callable[[bytes], None]) -> EchoSession:
+    def watch(
+        self, send: Callable[[bytes], None], token: str | None = None, common_name: str | None = None
+    ) -> EchoSession:
+        del token, common_name
         session = EchoSession(send)
         self.sessions.append(session)
         return session
 
-    def keep_alive(self, body: bytes, reply: Reply) -> None:
+    def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
+        del token, common_name
         answer: bytes | BrainctlError = ApiError(COMPACTED) if body == b"fail" else body
         asyncio.get_running_loop().call_soon(reply, answer)
 
-    async def snapshot(self) -> AsyncIterator[bytes]:
+    async def stream(
+        self, method: str, body: bytes, token: str | None = None, common_name: str | None = None
+    ) -> AsyncIterator[bytes]:
+        del body, token, common_name
+        assert method == SNAPSHOT
         for number in range(64):
             self.snapshots = number + 1
             yield bytes(256 * 1024)
