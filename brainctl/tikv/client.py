@@ -26,11 +26,13 @@ PAUSE = 0.05
 SETTLE_DOWN = 0.2
 """Seconds that the package's background tasks get before the interpreter may end."""
 FIRST_PAGE = 64
-LARGEST_PAGE = 8192
+LARGEST_PAGE = 512
+"""Pages grow with what the page before weighed; this bounds what a stretch of larger values can do."""
+FIRST_KEY_PAGE = 128
 LARGEST_KEY_PAGE = 1024
 """Below what is likely to be refused where values are sent along: the package tries such a request for seconds."""
 PAGE_BYTES = 1 << 20
-LARGEST_GET = 1024
+LARGEST_GET = 512
 """Keys asked for in one request."""
 HANDED_OVER = 256
 """Writes handed to the package at a time."""
@@ -45,8 +47,8 @@ class Reader(Protocol):
     async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The values of those keys that exist."""
 
-    def scan(self, start: bytes, end: bytes, limit: int = 0) -> AsyncIterator[list[Pair]]:
-        """Pages of the pairs of a range in key order, `limit` pairs in all when that is not 0."""
+    def scan(self, start: bytes, end: bytes, limit: int = 0, largest: int = LARGEST_PAGE) -> AsyncIterator[list[Pair]]:
+        """Pages of the pairs of a range in key order, `limit` in all when that is not 0, `largest` in a page."""
 
     async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
         """The keys of a range in order, at most `limit` when that is not 0."""
@@ -55,30 +57,61 @@ class Reader(Protocol):
         """How many keys a range has."""
 
 
+class Weight:
+    """What the requests of a connection have shown about the size of replies."""
+
+    def __init__(self) -> None:
+        self.key_page = LARGEST_KEY_PAGE
+        """How many keys without values to ask for at a time. Some servers send the values all the same."""
+        self._bytes = 4096.0
+
+    def learn(self, found: Mapping[bytes, bytes]) -> None:
+        """Take a reply into account: growth at once, shrinkage slowly."""
+        if found:
+            mean = sum(map(len, found.values())) / len(found)
+            self._bytes = max(mean, 0.9 * self._bytes + 0.1 * mean)
+
+    @property
+    def batch(self) -> int:
+        """How many values to ask for by their keys at a time."""
+        return max(1, min(LARGEST_GET, int(PAGE_BYTES / max(self._bytes, 1))))
+
+
 class _Reads:
     """`Reader` over a snapshot or transaction of the package, which have the same methods."""
 
-    def __init__(self, inner: Any) -> None:  # noqa: ANN401 - the package has no types
+    def __init__(self, inner: Any, weight: Weight) -> None:  # noqa: ANN401 - the package has no types
         self._inner = inner
+        self._weight = weight
 
     async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """See `Reader`."""
+        size = self._weight.batch
+        if len(keys) <= size:
+            return await self._get(keys)
         found: dict[bytes, bytes] = {}
-        todo = [keys[at : at + LARGEST_GET] for at in range(0, len(keys), LARGEST_GET)]
-        while todo:
-            part = todo.pop()
-            try:
-                found.update(await _patiently(self._inner.batch_get, list(part)))
-            except TikvFailed as error:
-                if error.failure is not Failure.REPLY_TOO_LARGE or len(part) == 1:
-                    raise
-                half = len(part) // 2
-                todo += [part[:half], part[half:]]
+        for part in await asyncio.gather(*(self._get(keys[at : at + size]) for at in range(0, len(keys), size))):
+            found.update(part)
         return found
 
-    async def scan(self, start: bytes, end: bytes, limit: int = 0) -> AsyncIterator[list[Pair]]:
+    async def _get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        try:
+            found = dict(await _patiently(self._inner.batch_get, list(keys)))
+        except TikvFailed as error:
+            if error.failure is not Failure.REPLY_TOO_LARGE or len(keys) == 1:
+                raise
+            size = error.fitting(len(keys))
+            found = {}
+            for at in range(0, len(keys), size):
+                found |= await self._get(keys[at : at + size])
+        self._weight.learn(found)
+        return found
+
+    async def scan(
+        self, start: bytes, end: bytes, limit: int = 0, largest: int = LARGEST_PAGE
+    ) -> AsyncIterator[list[Pair]]:
         """See `Reader`."""
-        page, left = FIRST_PAGE, limit
+        left, page = limit, min(FIRST_PAGE, largest)
         while start < end:
             size = min(page, left) if limit else page
             try:
@@ -86,7 +119,7 @@ class _Reads:
             except TikvFailed as error:
                 if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
                     raise
-                page = size // 2
+                page = error.fitting(size)
                 continue
             if pairs:
                 yield pairs
@@ -95,7 +128,7 @@ class _Reads:
                 return
             start = pairs[-1][0] + b"\0"
             weight = sum(len(key) + len(value) for key, value in pairs) // len(pairs)
-            page = min(LARGEST_PAGE, page * 4, max(1, PAGE_BYTES // max(weight, 1)))
+            page = min(largest, page * 4, max(1, PAGE_BYTES // weight))
 
     async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
         """See `Reader`."""
@@ -111,21 +144,21 @@ class _Reads:
         return sum([len(page) async for page in self._key_pages(start, end)])
 
     async def _key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
-        # A server may send the values along, so a page of keys can be too large as well.
-        size = 512
+        size = FIRST_KEY_PAGE
         while start < end:
+            size = min(size, self._weight.key_page)
             try:
                 page: list[bytes] = await _patiently(self._inner.scan_keys, start, end, size)
             except TikvFailed as error:
                 if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
                     raise
-                size //= 2
+                self._weight.key_page = error.fitting(size)
                 continue
             yield page
             if len(page) < size:
                 return
             start = page[-1] + b"\0"
-            size = min(LARGEST_KEY_PAGE, size * 4, PAGE_BYTES // (sum(map(len, page)) // len(page)))
+            size = min(size * 4, PAGE_BYTES // (sum(map(len, page)) // len(page)))
 
 
 class Snapshot(_Reads):
@@ -196,6 +229,7 @@ class Client:
         self._endpoints = list(endpoints)
         self._inner: Any = None
         self._connecting = asyncio.Lock()
+        self._weight = Weight()
 
     async def timestamp(self) -> int:
         """A timestamp of the cluster's oracle: reads at it see every commit that was answered before this call."""
@@ -204,12 +238,12 @@ class Client:
     async def snapshot(self, timestamp: int) -> Snapshot:
         """The state at a timestamp that the oracle gave."""
         inner = await self._connection()
-        return Snapshot(inner.snapshot(timestamp, False))
+        return Snapshot(inner.snapshot(timestamp, False), self._weight)
 
     async def begin(self, *, locking: bool = False) -> Transaction:
         """A transaction that fails when a key that it writes was written by another since, or a locking one."""
         begun: Any = await self._connected(lambda inner: inner.begin(pessimistic=locking))
-        return Transaction(begun)
+        return Transaction(begun, self._weight)
 
     async def close(self) -> None:
         """Let go of the connection, and let the package's tasks end."""

@@ -8,7 +8,7 @@ from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.tikv.keys import Layout, position
 from brainctl.tikv.stored import NOWHERE, OVERHEAD, Stored, pack_block
 
-BLOCK_BYTES = 256 << 10
+BLOCK_BYTES = 64 << 10
 """A block of the log is closed when it has grown to this; only a larger single change makes a larger block."""
 
 Writes = dict[bytes, bytes | None]

@@ -1,5 +1,6 @@
 """What the TiKV client's exceptions mean. It raises one class for everything; its texts are Rust debug output."""
 
+import re
 from enum import Enum
 
 from brainctl.errors import BrainctlError, ConnectionFailed
@@ -39,6 +40,9 @@ NOT_WRITTEN = frozenset({Failure.CONFLICT, Failure.EXISTS, Failure.LOCKED, Failu
 """Failures after which it is certain that a commit wrote nothing; only then may it be rolled back. (To roll back a
 commit that did happen would remove those of its writes that are still marked by locks.)"""
 
+_LIMIT = 4 << 20
+_FOUND = re.compile(r"length too large: found (\d+) bytes")
+
 
 def classify(text: str) -> Failure:
     """What an exception with this text means."""
@@ -51,6 +55,13 @@ class TikvFailed(BrainctlError):
     def __init__(self, failure: Failure, text: str) -> None:
         super().__init__(f"TiKV: {failure.value} ({text[:300]})")
         self.failure = failure
+        size = _FOUND.search(text)
+        self._found = int(size[1]) if size else 0
+
+    def fitting(self, asked: int) -> int:
+        """How many items to ask for, less than `asked`, where a reply was too large for so many: half of what fits."""
+        fits = asked * (_LIMIT // 2) // self._found if self._found else asked // 2
+        return max(1, min(fits, asked - 1))
 
 
 class TikvUnavailable(TikvFailed, ConnectionFailed):

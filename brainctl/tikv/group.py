@@ -18,8 +18,8 @@ from brainctl.tikv.view import StateView
 MAX_REQUESTS = 512
 MAX_GROUP_BYTES = 1 << 20
 """A group takes no further request once it has this many bytes of them."""
-MAX_REQUEST_BYTES = 6 << 20
-"""TiKV refuses a value above 8 MiB."""
+MAX_REQUEST_BYTES = 3 << 20
+"""The client cannot read a value above 4 MiB."""
 MAX_CHANGES = 20_000
 MAX_CHANGE_BYTES = 32 << 20
 """Bounds of what one transaction writes; a single request beyond them is refused."""

@@ -39,7 +39,8 @@ async def reclaim(view: StateView, commit: Callable[[Edit, int], Awaitable[None]
         await commit(_keep(layout, changes, first, upto), 0)
     async for changes in _steps(view.changes(first, upto)):
         await commit(_clear(layout, changes, upto), 0)
-    blocks = await view.reader.keys(layout.log, layout.block(position(upto, 0)))
+    ends = position(upto, 0)
+    blocks = [layout.block(place) async for place, _ in view.blocks(first) if place < ends]
     for at in range(0, len(blocks), STEP):
         await commit(_drop(blocks[at : at + STEP]), 0)
     await commit(_drop([]), upto)

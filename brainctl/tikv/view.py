@@ -15,6 +15,8 @@ from brainctl.tikv.client import Reader
 from brainctl.tikv.keys import Layout, after, position
 from brainctl.tikv.stored import Head, Stored
 
+BLOCK_PAGE = 16
+"""Blocks of the log asked for at a time; most are small, and none but those of large values are above 64 KiB."""
 REWINDABLE = 10_000
 """Up to how many revisions back a count is corrected from the log instead of reading every version of its range."""
 
@@ -142,7 +144,7 @@ class StateView:
     async def blocks(self, first: int) -> AsyncIterator[tuple[bytes, list[Stored]]]:
         """The blocks of the log that hold revision `first` and later ones, with their positions."""
         log = self.layout.log
-        async for page in self.reader.scan(log + position(first, 0), after(log)):
+        async for page in self.reader.scan(log + position(first, 0), after(log), largest=BLOCK_PAGE):
             for key, value in page:
                 place = key[len(log) :]
                 yield place, self._blocks.add(place, value)
