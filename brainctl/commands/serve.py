@@ -115,6 +115,7 @@ async def _serve(session: Session, plan: Plan) -> None:
 
     def ready(address: str) -> None:
         served.announce(address)
+        served.node.cluster.client_urls = [f"{'https' if tls else 'http'}://{address}"]
         session.warn(f"ready: serving {served.name} at {address}")
         if plan.ready_file:
             _write_whole(Path(plan.ready_file), f"{address}\n")

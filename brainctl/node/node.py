@@ -33,12 +33,14 @@ class Node:
         self._lease = LeaseService(medium, clock)
         self._watch = WatchService(medium, clock)
         self._maintenance = MaintenanceService(medium)
+        self.cluster = ClusterService(medium)
+        """The member list; whoever serves the node says there where clients reach it."""
         handlers: dict[str, Handler] = {
             **self._auth.handlers(),
             **KvService(medium).handlers(),
             **self._lease.handlers(),
             **self._maintenance.handlers(),
-            **ClusterService(medium).handlers(),
+            **self.cluster.handlers(),
         }
         alarms = self._maintenance.alarms
         self.handlers = alarms.guard(handlers)
