@@ -1,12 +1,43 @@
 """What a store must hold, kept the plain way: every version of every key, and nothing clever."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 
 from brainctl.engine.engine import Engine
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion, marshal_kv, put_version, tombstone
 from brainctl.mvcc.view import Revision
+
+Changes = Sequence[tuple[bytes, bytes | None]]
+"""What one revision does: keys with their new values, None for a delete of a key that is live."""
+
+
+def author(
+    get: Callable[[bytes], KeyVersion | None],
+    revision: int,
+    *revisions: Changes,
+    lease: int = 0,
+    ahead: dict[bytes, KeyVersion] | None = None,
+) -> Commit:
+    """A commit upon the state that `get` and `revision` tell of, and the changes in `ahead`, which it adds to."""
+    commit = Commit(revision)
+    ahead = {} if ahead is None else ahead
+    for changes in revisions:
+        commit.revision += 1
+        for sub, (key, value) in enumerate(changes):
+            before = ahead.get(key) or get(key)
+            if before is not None and not before.version:
+                before = None
+            if value is None:
+                change = tombstone(key, commit.revision, sub)
+            else:
+                change = put_version(key, value, lease, commit.revision, sub, before)
+            ahead[key] = change
+            commit.changes.append(change)
+            commit.before.append(before)
+    return commit
 
 
 @dataclass
@@ -46,29 +77,12 @@ class Model:
         return [found for key in keys if (found := self.get(key, revision)) is not None]
 
     def history(self, first: int, last: int) -> list[Revision]:
-        mains = sorted({change.mod_revision for change in self.log if first <= change.mod_revision <= last})
-        return [Revision(main, [c for c in self.log if c.mod_revision == main]) for main in mains]
+        found = [change for change in self.log if first <= change.mod_revision <= last]
+        return [Revision(main, list(changes)) for main, changes in groupby(found, attrgetter("mod_revision"))]
 
-    # -- commits ------------------------------------------------------------------------------------------------
-
-    def commit(self, *revisions: Sequence[tuple[bytes, bytes | None]], lease: int = 0) -> Commit:
-        """A commit of one revision for each list of (key, value), None deleting a live key; apply it yourself."""
-        commit = Commit(self.revision)
-        ahead = {}
-        for changes in revisions:
-            commit.revision += 1
-            for sub, (key, value) in enumerate(changes):
-                before = ahead.get(key) or self.get(key)
-                if before is not None and not before.version:
-                    before = None
-                if value is None:
-                    change = tombstone(key, commit.revision, sub)
-                else:
-                    change = put_version(key, value, lease, commit.revision, sub, before)
-                ahead[key] = change
-                commit.changes.append(change)
-                commit.before.append(before)
-        return commit
+    def commit(self, *revisions: Changes, lease: int = 0) -> Commit:
+        """A commit of one revision for each list of changes; apply it yourself."""
+        return author(self.get, self.revision, *revisions, lease=lease)
 
     def check(self, engine: Engine, revisions: Sequence[int] | None = None) -> None:
         """Every way of reading the engine gives what the model has, at the newest and at the given revisions."""

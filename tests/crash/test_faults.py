@@ -1,0 +1,89 @@
+"""Every call to the file system fails once: nothing is acknowledged falsely, nothing acknowledged is lost."""
+
+import errno
+from random import Random
+
+import pytest
+
+from brainctl.engine.faulty import FaultyFileSystem
+from brainctl.engine.simulated import MemoryFileSystem
+from brainctl.errors import BrainctlError, StoreFailed, StoreFull
+from brainctl.mvcc.commit import Commit
+from tests.crash.workload import Workload, check
+from tests.engine.model import write
+
+pytestmark = pytest.mark.crash
+SHORT = 0
+KINDS = ["write", "sync", "allocate", "create", "rename", "sync_directory", "unlink", "map", "open", "read", "names"]
+
+
+def run_with_fault(kind: str, number: int, error: int) -> tuple[Workload, MemoryFileSystem, BaseException | None, bool]:
+    memory = MemoryFileSystem()
+    fs = FaultyFileSystem(memory)
+    fs.fail(kind, number, error)
+    workload = Workload(5)
+    failure: BaseException | None = None
+    try:
+        workload.run(fs, 70)
+    except (BrainctlError, OSError) as caught:
+        failure = caught
+    return workload, memory, failure, fs.hit
+
+
+FAULTS = [(kind, error) for kind in KINDS for error in (errno.EIO, errno.ENOSPC)]
+
+
+@pytest.mark.parametrize(("kind", "error"), [*FAULTS, ("write", SHORT)])
+def test_each_call_fails_once(kind: str, error: int):
+    number = 1
+    while True:
+        workload, memory, failure, hit = run_with_fault(kind, number, error)
+        if not hit:
+            break
+        if failure is not None and workload.engine is not None:
+            assert isinstance(failure, BrainctlError)
+            assert_stopped(workload, failure)
+        assert error != SHORT or failure is None
+        check(memory.clone(), workload.models, workload.acknowledged)
+        check(memory.crash_clone(Random(number)), workload.models, workload.acknowledged)
+        number += 1
+    assert number > 1
+
+
+def assert_stopped(workload: Workload, failure: BaseException):
+    """No write is taken any more, and reads go on."""
+    engine = workload.engine
+    assert engine is not None
+    shown = workload.models[workload.acknowledged]
+    shown.check(engine, [shown.compacted])
+    with pytest.raises(type(failure)):
+        write(engine, Commit(engine.revision))
+    with pytest.raises((StoreFailed, StoreFull)):
+        write(engine, Commit(engine.revision))
+
+
+def test_a_full_disk_is_named():
+    fs = FaultyFileSystem(MemoryFileSystem())
+    workload = Workload(5)
+    workload.run(fs, 0)
+    fs.fail("sync", 1, errno.ENOSPC)
+    engine = workload.engine
+    assert engine is not None
+    with pytest.raises(StoreFull, match="/d: "):
+        write(engine, Commit(1, meta={b"a": b"b"}))
+    assert isinstance(engine.failure, StoreFull)
+
+
+def test_a_sync_is_never_tried_again():
+    fs = FaultyFileSystem(MemoryFileSystem())
+    workload = Workload(5)
+    workload.run(fs, 10)
+    engine = workload.engine
+    assert engine is not None
+    fs.fail("sync", 1, errno.EIO)
+    with pytest.raises(StoreFailed):
+        write(engine, workload.models[-1].commit([(b"k", b"v")]))
+    syncs = fs.calls["sync"]
+    with pytest.raises(StoreFailed):
+        write(engine, workload.models[-1].commit([(b"k", b"v")]))
+    assert fs.calls["sync"] == syncs
