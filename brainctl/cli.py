@@ -1,6 +1,7 @@
 """The command line: finds the command, and is the only place that turns errors and signals into exit codes."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
@@ -12,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from brainctl.commands._command import COMPLETE, Invocation, group, prepare
-from brainctl.commands._dialect import etcdctl_text, translate
+from brainctl.commands._dialect import etcdctl_text, suggestions, translate
 from brainctl.commands._group import match
 from brainctl.errors import BrainctlError, ExitCode
 
@@ -111,7 +112,9 @@ def run(argv: Sequence[str]) -> int:
         return int(ExitCode.IO)
     except TyperException as error:
         place = getattr(getattr(error, "ctx", None), "command_path", "brainctl")
-        complain(f"Error: {etcdctl_text(error.format_message(), getattr(error, 'option_name', ''), argv, place)}")
+        text = etcdctl_text(error.format_message(), getattr(error, "option_name", ""), argv, place)
+        unknown = re.match(r'unknown command "(.*)" for "brainctl"$', text)
+        complain(f"Error: {text}{suggestions(unknown[1], COMMANDS) if unknown else ''}")
         complain(f"Run '{place} --help' for usage.")
         return int(ExitCode.ERROR)
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """The flag dialect of etcdctl (Go's pflag), where it differs from Typer's, and its words for mistakes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from brainctl.config import FLAGS, Kind, read_bool
 
@@ -60,7 +60,7 @@ def etcdctl_text(message: str, word: str, argv: Sequence[str], place: str) -> st
     """Etcdctl's words for a mistake on the command line that Typer found; `word` is the option it is about, `place`
     the command.
     """
-    unknown = re.match(r"No such command '(.*)'\.", message)
+    unknown = re.match(r"No such command '(.*?)'\.", message)
     if unknown:
         return f'unknown command "{unknown[1]}" for "{place}"'
     if message.startswith("No such option") and word.startswith("--"):
@@ -77,3 +77,19 @@ def _containing(letter: str, argv: Sequence[str]) -> str:
         if word.startswith("-") and not word.startswith("--") and letter in word:
             return word
     return f"-{letter}"
+
+
+def suggestions(typed: str, names: Iterable[str]) -> str:
+    """The names that `typed` was perhaps meant to be, as etcdctl adds them to its message."""
+    near = [name for name in names if name.startswith(typed.lower()) or _distance(typed.lower(), name) <= 2]
+    return "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in sorted(near)) if near else ""
+
+
+def _distance(left: str, right: str) -> int:
+    """How many letters must be added, removed or changed to make one of the other."""
+    row = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(right, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
+    return row[-1]

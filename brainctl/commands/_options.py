@@ -1,7 +1,6 @@
 """The pieces that parsers of commands share."""
 
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -65,8 +64,3 @@ def prefix_end(prefix: bytes) -> bytes:
     r"""The first key behind all that start with `prefix`; b"\0" (no end) when nothing is behind them."""
     head = prefix.rstrip(b"\xff")
     return head[:-1] + bytes([head[-1] + 1]) if head else b"\0"
-
-
-def stdin_bytes() -> bytes:
-    """All of standard input."""
-    return sys.stdin.buffer.read()

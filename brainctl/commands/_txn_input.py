@@ -16,13 +16,15 @@ from typer.exceptions import TyperException
 from brainctl.commands import delete, get, put
 from brainctl.commands._command import prepare
 from brainctl.commands._dialect import translate
-from brainctl.errors import InvalidInput
+from brainctl.errors import BadArguments, InvalidInput
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.gotext import unquote
+from brainctl.output.gotext import quote, unquote
 
 _WORD = re.compile(r"""\"(?:[^"\\]|\\.)*"|'[^']*'|[^'"\s]\S*[^'"\s]?""")
 _LITERAL = r'"(?:[^"\\\n]|\\.)*"|`[^`\n]*`'
-_COMPARE = re.compile(rf"\s*({_LITERAL})\)\s*(\S+)\s+({_LITERAL})")
+_KEY = re.compile(rf"\s*({_LITERAL})")
+_OPERATOR = re.compile(r"\)\s*(\S+)")
+_VALUE = re.compile(rf"\s+({_LITERAL})")
 _OPERATORS = {
     "=": pb.Compare.EQUAL,
     "!=": pb.Compare.NOT_EQUAL,
@@ -76,10 +78,10 @@ def parse_compare(line: str) -> pb.Compare:
     target, paren, rest = line.partition("(")
     if not paren:
         raise InvalidInput(f"malformed comparison: {line}")
-    match = _COMPARE.match(rest)
-    if match is None:
-        raise InvalidInput(f"malformed comparison: {line}")
-    key, operator, value = _unquoted(match[1]), match[2], _unquoted(match[3])
+    key, operator, value = _scan(rest)
+    if value is None:
+        got = f"{target}({quote(key)}) {operator} {quote(b'')}"
+        raise InvalidInput(f"malformed comparison: {line}; got {got}")
     if operator not in _OPERATORS:
         raise InvalidInput(f"malformed comparison: {line} (unknown operator {operator})")
     compare = pb.Compare(key=key, result=_OPERATORS[operator])
@@ -90,6 +92,20 @@ def parse_compare(line: str) -> pb.Compare:
     except KeyError:
         raise InvalidInput(f"malformed comparison: {line} (unknown target {target})") from None
     return compare
+
+
+def _scan(rest: str) -> tuple[bytes, str, bytes | None]:
+    """Key, operator and value of a compare, as far as they can be read."""
+    match = _KEY.match(rest)
+    if match is None:
+        return b"", "", None
+    key = _unquoted(match[1])
+    match = _OPERATOR.match(rest, match.end())
+    if match is None:
+        return key, "", None
+    operator = match[1]
+    match = _VALUE.match(rest, match.end())
+    return key, operator, _unquoted(match[1]) if match else None
 
 
 def _set_target(compare: pb.Compare, target: str, value: bytes) -> None:
@@ -127,8 +143,10 @@ def parse_request(line: str) -> Request:
         plan = _requests().main(args=translate(arguments), prog_name="txn", standalone_mode=False)
     except TyperException:
         raise InvalidInput(f"invalid txn request: {line}") from None
-    if isinstance(plan, pb.PutRequest):
-        return Request(pb.RequestOp(request_put=plan))
+    if isinstance(plan, put.Put):
+        if plan.from_stdin:  # which is the transaction itself
+            raise BadArguments(put.WRONG)
+        return Request(pb.RequestOp(request_put=plan.request))
     if isinstance(plan, get.Query):
         return Request(pb.RequestOp(request_range=plan.request))
     if isinstance(plan, delete.Deletion):

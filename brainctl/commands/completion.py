@@ -23,7 +23,12 @@ def parse(
 
 def run(session: Session, shell: str) -> None:
     """Print it."""
-    session.say(get_completion_script(prog_name="brainctl", complete_var=COMPLETE, shell=shell))
+    session.say(script(shell))
+
+
+def script(shell: str) -> str:
+    """The completion script of a shell."""
+    return get_completion_script(prog_name="brainctl", complete_var=COMPLETE, shell=shell)
 
 
 app = single("completion", parse, run)

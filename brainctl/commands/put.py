@@ -1,16 +1,25 @@
 """brainctl put."""
 
-from typing import Annotated
+import sys
+from typing import Annotated, NamedTuple
 
 import typer
 
 from brainctl.commands._command import single
-from brainctl.commands._options import PrevKv, lease_id, raw, stdin_bytes
+from brainctl.commands._options import PrevKv, lease_id, raw
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.session import Session
 
-_WRONG = "put command needs 1 argument and input from stdin or 2 arguments"
+WRONG = "put command needs 1 argument and input from stdin or 2 arguments"
+
+
+class Put(NamedTuple):
+    """What to put."""
+
+    request: pb.PutRequest
+    from_stdin: bool
+    """The value is what standard input has."""
 
 
 def parse(
@@ -19,34 +28,34 @@ def parse(
     prev_kv: PrevKv = False,
     ignore_value: Annotated[bool, typer.Option("--ignore-value", help="keep the key's value")] = False,
     ignore_lease: Annotated[bool, typer.Option("--ignore-lease", help="keep the key's lease")] = False,
-) -> pb.PutRequest:
+) -> Put:
     """Put KEY, with VALUE or with what standard input has.
 
     A VALUE that starts with '-' goes behind '--': put KEY -- VALUE.
     """
     if not args:
-        raise BadArguments(_WRONG)
+        raise BadArguments(WRONG)
     if ignore_value and len(args) > 1:
         raise BadArguments("put command needs only 1 argument when 'ignore-value' is set")
-    value = b""
-    if not ignore_value:
-        value = raw(args[1]) if len(args) > 1 else stdin_bytes()
-        if not value and len(args) == 1:
-            raise BadArguments(_WRONG)
-    return pb.PutRequest(
+    request = pb.PutRequest(
         key=raw(args[0]),
-        value=value,
+        value=raw(args[1]) if len(args) > 1 else b"",
         lease=lease_id(lease, "bad lease ID"),
         prev_kv=prev_kv,
         ignore_value=ignore_value,
         ignore_lease=ignore_lease,
     )
+    return Put(request, from_stdin=len(args) == 1 and not ignore_value)
 
 
-async def run(session: Session, request: pb.PutRequest) -> None:
+async def run(session: Session, plan: Put) -> None:
     """Put it."""
+    if plan.from_stdin:
+        plan.request.value = sys.stdin.buffer.read()
+        if not plan.request.value:
+            raise BadArguments(WRONG)
     async with session.open() as store:
-        session.show(await store.put(request))
+        session.show(await store.put(plan.request))
 
 
 app = single("put", parse, run)

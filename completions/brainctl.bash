@@ -1,0 +1,10 @@
+_brainctl_completion() {
+    local IFS=$'
+'
+    COMPREPLY=( $( env COMP_WORDS="${COMP_WORDS[*]}" \
+                   COMP_CWORD=$COMP_CWORD \
+                   _BRAINCTL_COMPLETE=complete_bash $1 ) )
+    return 0
+}
+
+complete -o default -F _brainctl_completion brainctl

@@ -1,0 +1,1 @@
+complete --command brainctl --no-files --arguments "(env _BRAINCTL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) brainctl)" --condition "env _BRAINCTL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) brainctl"

@@ -1,0 +1,120 @@
+"""The same command lines through the real etcdctl and through brainctl: the same bytes, the same exit code."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from brainctl.wire.varint import varint
+from tests import transcripts
+from tests.peers import require
+from tests.peers.servers import Etcd, brainctl_argv, clean_environment
+from tests.transcripts.differences import ACCEPTED
+
+NOISE = (
+    (re.compile(rb'^\{"level":.*\n', re.MULTILINE), b""),  # the log of etcd's client
+    (re.compile(rb"\nUsage:\n.*\Z", re.DOTALL), b"\n"),  # cobra's help after a mistake
+    (re.compile(rb"\AUsage:\n.*?\n\n(?=Error)", re.DOTALL), b""),
+    (re.compile(rb"^Run '.*\n", re.MULTILINE), b""),  # the way to it
+    (re.compile(b"(?:\xe2\x94\x80)+"), b"-"),  # as wide as ids and addresses make it
+    (re.compile(b"(?<=\xe2\x94\x82) +| +(?=\xe2\x94\x82)"), b" "),
+    (re.compile(rb"\b\d+(\.\d)? [kM]?B\b"), b"SIZE"),  # when the backend was committed last
+    (re.compile(rb"\b\d+%"), b"SHARE"),
+    (re.compile(rb'(?<=DBSizeInUse" : )\d+|(?<="dbSizeInUse":)"?\d+"?'), b"0"),
+    (re.compile(rb"\d[\d.]*(ns|\xc2\xb5s|ms|s)\b(?=$|\n|\"| *\xe2)"), b"TOOK"),
+    (re.compile(rb" +TOOK"), b" TOOK"),
+    (re.compile(rb"\A\n.(?=\x08)"), b"HEADER"),  # the length of a marshalled header follows from the ids
+)
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: bytes
+    err: bytes
+
+
+class Side:
+    """One of the two programs, with an etcd of its own."""
+
+    def __init__(self, program: list[str], etcd: Etcd) -> None:
+        self.program = program
+        self.etcd = etcd
+        self.lease = "0"
+
+    def run(self, line: transcripts.Line) -> Outcome:
+        argv = [word.replace("{lease}", self.lease) for word in line.argv]
+        environment = {**clean_environment(), "ETCDCTL_ENDPOINTS": self.etcd.endpoint, **line.environment}
+        done = subprocess.run(
+            [*self.program, *argv], input=line.stdin, capture_output=True, timeout=30, check=False, env=environment
+        )
+        if line.argv[:2] == ["lease", "grant"] and done.returncode == 0:
+            self.lease = _granted(done.stdout)
+        return Outcome(done.returncode, self._normal(done.stdout), self._normal(done.stderr))
+
+    def _normal(self, output: bytes) -> bytes:
+        """Without what two servers, two leases or two runs cannot have in common."""
+        for pattern, text in NOISE:
+            output = pattern.sub(text, output)
+        for text in (self.etcd.endpoint, f"127.0.0.1:{self.etcd.peer_port}"):
+            output = output.replace(text.encode(), b"ADDRESS")
+        lease = int(self.lease, 16)
+        for text in (self.lease, str(lease)) if lease else ():
+            output = output.replace(text.encode(), b"LEASE")
+        for number in self._ids():
+            output = output.replace(varint(number), b"MEMBER")
+            for text in (str(number), f"{number:x}"):
+                output = output.replace(text.encode(), b"MEMBER")
+        return re.sub(rb'"?(MEMBER|LEASE)"?', rb'"\1"', output).replace(b"etcdctl", b"brainctl")
+
+    def _ids(self) -> list[int]:
+        if not hasattr(self, "_known"):
+            command = [str(require("etcdctl")), "--endpoints", self.etcd.endpoint, "endpoint", "status", "-w", "json"]
+            header = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]["Status"]["header"]
+            self._known = [header["cluster_id"], header["member_id"]]
+        return self._known
+
+
+def _granted(output: bytes) -> str:
+    """The lease id in any of the formats that the transcripts use."""
+    if match := re.search(rb"lease ([0-9a-f]{16})", output):
+        return match[1].decode()
+    match = re.search(rb'"ID"\s*:\s*"?(\d+)', output)
+    assert match is not None, output
+    return f"{int(match[1]):016x}"
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side]]:
+    with Etcd(tmp_path_factory.mktemp("theirs")) as theirs, Etcd(tmp_path_factory.mktemp("ours")) as ours:
+        yield Side([str(require("etcdctl"))], theirs), Side(brainctl_argv(), ours)
+
+
+def strings(value: object) -> object:
+    """JSON with every number as a string: the documented difference of -w json."""
+    if isinstance(value, dict):
+        return {name: strings(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [strings(item) for item in value]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def comparable(outcome: Outcome) -> object:
+    """What must be the same."""
+    out: object = outcome.out
+    if outcome.out.startswith((b"{", b"[")):
+        out = strings(json.loads(outcome.out))
+    return outcome.code, out, outcome.err
+
+
+@pytest.mark.parametrize("name", transcripts.names())
+def test_brainctl_answers_as_etcdctl_does(name: str, sides: tuple[Side, Side]) -> None:
+    theirs, ours = sides
+    wrong = []
+    for line in transcripts.read(name):
+        expected, found = comparable(theirs.run(line)), comparable(ours.run(line))
+        if (expected == found) == (line.text in ACCEPTED):
+            wrong.append(f"{name}.txt:{line.number}: {line.text}\n    etcdctl:  {expected!r}\n    brainctl: {found!r}")
+    assert not wrong, "\n" + "\n".join(wrong)
