@@ -89,10 +89,8 @@ class LocalReplica:
                 continue
             sub = sub + 1 if kv.mod_revision == main else 0
             main = kv.mod_revision
-            if kv.version:
-                change = key_version(kv, kv.SerializeToString(), sub)
-            else:
-                change = tombstone(kv.key, main, sub)
+            live = kv.version > 0
+            change = key_version(kv, kv.SerializeToString(), sub) if live else tombstone(kv.key, main, sub)
             self._add(commit, change, newest)
         await self._write(commit, checkpoint)
 
