@@ -21,6 +21,8 @@ class Limits(NamedTuple):
     stream_queue_bytes: int = 1024 * 1024
     """Responses of one stream that wait for flow control before the stream counts as paused."""
     control_frames: int = 10_000
-    """Frames per tick that carry no request: PING, SETTINGS, PRIORITY, empty DATA; beyond it the peer is cut off."""
+    """Frames per tick that carry no request: PING, SETTINGS, PRIORITY, empty DATA; beyond it, and two for each request
+    and one for each message of a stream, the peer is cut off.
+    """
     resets: int = 2_000
     """Requests per tick that the peer may take back, or get reset for breaking the rules."""

@@ -16,6 +16,8 @@ from brainctl.wire.stream import Stream
 
 _DATA_HEADER: Final = Struct(">IBIBI")
 """A frame header and the prefix of the gRPC message behind it."""
+_PING_WORD: Final = 8 << 8 | frames.PING
+_WINDOW_UPDATE_WORD: Final = 4 << 8 | frames.WINDOW_UPDATE
 _LARGEST_WORD: Final = frames.FRAME_BYTES << 8 | 0xFF
 
 # Response blocks. The first HEADERS and the first trailers put their field into the peer's table, after which the
@@ -135,7 +137,8 @@ class ServerConnection(Connection):
             if end > size:
                 break
             self._on_frame(word & 0xFF, flags, stream_id & frames.STREAM_MASK, data[body:end])
-            room = self._room()
+            if word != _PING_WORD and word != _WINDOW_UPDATE_WORD:  # these two come often, and take no room
+                room = self._room()
             at = end
         self._rest = data[at:]
 
@@ -313,6 +316,7 @@ class ServerConnection(Connection):
         if stream_id not in self._streams:
             return
         stream = self._stateful(stream_id)
+        self._controls_left += 1  # for the PING that a client may send with each answer
         if not stream.started:
             stream.started = True
             self._send_block(stream_id, self._head_block, end_stream=False)

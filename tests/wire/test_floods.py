@@ -48,6 +48,19 @@ def test_frames_that_carry_no_request_are_counted_per_tick(kind: str):
     assert connection.receive(frames.ping(bytes(8))) == []
 
 
+def test_a_client_that_pings_with_every_call_is_welcome():
+    connection = server()
+    for number in range(1, 1001, 2):
+        connection.receive(
+            frames.headers(number, HEAD, end_stream=False)
+            + frames.frame(frames.DATA, frames.END_STREAM, number, bytes(5))
+            + frames.ping(bytes(8))
+        )
+        connection.reply(number, b"")
+    assert not connection.closed
+    assert cut_off(connection, frames.ping(bytes(8)) * 1000) is not None
+
+
 def test_rapid_reset_is_cut_off():
     connection = server()
     flood = b"".join(
