@@ -12,22 +12,18 @@ from brainctl.stores.store import Store
 from tests.contract import stores
 from tests.contract.driver import Driver
 from tests.peers import missing
-from tests.peers.servers import Brainctl, Etcd, Playground, Server
+from tests.peers.servers import Brainctl, Etcd, Playground
 
-KINDS = ("etcd", "memory", "local", "served", "tikv")
-SERVERS: dict[str, type[Server]] = {"etcd": Etcd, "served": Brainctl, "tikv": Playground}
+KINDS = ("etcd", "memory", "local", "served", "tikv", "served-tikv")
 _numbers = count()
 
 
 @pytest.fixture(scope="session", params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """A store of each kind, shared by the tests of a worker."""
-    kind: str = request.param
-    directory = tmp_path_factory.mktemp(kind)
-    with ExitStack() as stack:
-        server = stack.enter_context(SERVERS[kind](directory)) if kind in SERVERS else None
-        runner = stack.enter_context(asyncio.Runner())
-        opened = runner.run(_open(kind, directory, server))
+    directory = tmp_path_factory.mktemp(request.param)
+    with ExitStack() as servers, asyncio.Runner() as runner:
+        opened = runner.run(_open(request.param, directory, servers))
         yield Driver(opened, runner)
         runner.run(opened.close())
 
@@ -38,16 +34,25 @@ def key() -> bytes:
     return b"contract/%04d/" % next(_numbers)
 
 
-async def _open(kind: str, directory: Path, server: Server | None) -> Store:
-    if kind == "memory":
-        return stores.memory()
-    if kind == "local":
-        return stores.local(directory)
-    assert server is not None
-    if isinstance(server, Playground):
-        return await stores.tikv(server.url("contract"))
-    opened = stores.client(server.endpoint)
-    if isinstance(server, Etcd) and not (version := (await opened.status()).version).startswith("3.7."):
-        await opened.close()
+async def _open(kind: str, directory: Path, servers: ExitStack) -> Store:
+    match kind:
+        case "etcd":
+            return await _only_3_7(stores.client(servers.enter_context(Etcd(directory)).endpoint))
+        case "memory":
+            return stores.memory()
+        case "local":
+            return stores.local(directory)
+        case "served":
+            return stores.client(servers.enter_context(Brainctl(directory)).endpoint)
+    url = servers.enter_context(Playground(directory / "tikv")).url("contract")
+    if kind == "tikv":
+        return await stores.tikv(url)
+    return stores.client(servers.enter_context(Brainctl(directory / "brainctl", store=url)).endpoint)
+
+
+async def _only_3_7(etcd: Store) -> Store:
+    version = (await etcd.status()).version
+    if not version.startswith("3.7."):
+        await etcd.close()
         missing(f"the contract is that of etcd 3.7, and the etcd of this machine is {version}")
-    return opened
+    return etcd
