@@ -1,11 +1,13 @@
 """Stores named by --from and --to: a URL, or just the kind of store, whose address is given elsewhere."""
 
 import os
+from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote
 
 import typer
 
-from brainctl.errors import BadArguments
+from brainctl.errors import BadArguments, InvalidInput
 from brainctl.session import Session
 
 Pd = Annotated[
@@ -43,6 +45,13 @@ def place(session: Session, named: str, flag: str, pd: str, prefix: str) -> str:
     raise BadArguments(
         f"{flag} {named!r} is no store: etcd, tikv, etcd://HOST:PORT, tikv://PD/PREFIX and file://DIR are"
     )
+
+
+def must_exist(url: str) -> None:
+    """InvalidInput when `url` is a directory without a store: one that is only read is not to be made."""
+    scheme, _, directory = url.partition("://")
+    if scheme == "file" and not (Path(unquote(directory)) / "MANIFEST").exists():
+        raise InvalidInput(f"there is no store in {unquote(directory)}")
 
 
 def _hosts(session: Session) -> list[str]:

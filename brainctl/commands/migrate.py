@@ -12,7 +12,7 @@ import typer
 from brainctl.clock import ManualClock, SystemClock
 from brainctl.commands._command import single
 from brainctl.commands._failure import CommandFailed
-from brainctl.commands._places import Pd, TikvPrefix, place
+from brainctl.commands._places import Pd, TikvPrefix, must_exist, place
 from brainctl.config import read_duration
 from brainctl.errors import BadArguments, ExitCode, Unsupported
 from brainctl.migrate.checkpoint import History
@@ -105,6 +105,7 @@ async def run(session: Session, order: Order) -> None:
     target = place(session, order.target, "--to", order.pd, order.tikv_prefix)
     if source == target:
         raise BadArguments("--from and --to are the same store")
+    must_exist(source)
     migrator = Migrator(session, order, source, target, SystemClock(), ManualClock(), SystemRandom())
     try:
         with _stopping(migrator) as signals:

@@ -8,7 +8,7 @@ import typer
 from brainctl.clock import ManualClock, SystemClock
 from brainctl.commands._command import single
 from brainctl.commands._failure import CommandFailed
-from brainctl.commands._places import Pd, TikvPrefix, place
+from brainctl.commands._places import Pd, TikvPrefix, must_exist, place
 from brainctl.errors import BadArguments, ExitCode, Unsupported
 from brainctl.session import Session
 
@@ -55,6 +55,8 @@ async def run(session: Session, order: Order) -> None:
         raise Unsupported("verify reports in the formats simple and json")
     source = place(session, order.source, "--from", order.pd, order.tikv_prefix)
     target = place(session, order.target, "--to", order.pd, order.tikv_prefix)
+    must_exist(source)
+    must_exist(target)
     still = ManualClock()  # no lease runs out in a store that is only looked at
     expected = await open_store(source, session.target(), still)
     try:

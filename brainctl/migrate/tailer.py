@@ -12,7 +12,9 @@ from brainctl.stores.watching import Watching
 
 
 async def tail(store: Store, attempt: int, start: int, cluster: int) -> AsyncIterator[Streamed | SourceCompacted]:
-    """Whole revisions as they arrive; ends after SourceCompacted. Raises what ends the stream otherwise."""
+    """Nothing once the stream is open, then whole revisions as they arrive; ends after SourceCompacted. Raises what
+    ends the stream otherwise.
+    """
     assembler = Assembler()
     async with Watching(store, start) as watching:
         async for response in watching:
@@ -22,7 +24,8 @@ async def tail(store: Store, attempt: int, start: int, cluster: int) -> AsyncIte
                 return
             if response.canceled:
                 raise ApiError(Status(Code.UNAVAILABLE, _reason(response)))
-            if revisions := assembler.feed(response):
+            revisions = assembler.feed(response)
+            if revisions or response.created:
                 yield Streamed(attempt, revisions)
     raise ApiError(Status(Code.UNAVAILABLE, "the watch ended"))
 
