@@ -57,6 +57,7 @@ class WatchHub:
         self._future: dict[Watcher, None] = {}
         self._soonest = 0
         self._asking: dict[Outlet, None] = {}
+        self._sending = False
 
     # -- watchers come and go -----------------------------------------------------------------------------------
 
@@ -98,7 +99,7 @@ class WatchHub:
 
     def reached(self, watcher: Watcher) -> bool:
         """Whether everything up to the hub's revision was sent to a watcher, and that is not before its start."""
-        return watcher.state is State.SYNCED and watcher.start <= self.revision
+        return not self._sending and watcher.state is State.SYNCED and watcher.start <= self.revision
 
     def ask(self, stream: Outlet) -> None:
         """Have a stream's `settle` called each time that something has moved, until `satisfied`."""
@@ -128,7 +129,12 @@ class WatchHub:
         self.revision = max(self.revision, commit.revision)
         self.compacted(commit.compact)
         if self._synced and not commit.imported:
-            self._send_commit(commit)
+            # Sending may resume another stream, for which this commit is still to come.
+            self._sending = True
+            try:
+                self._send_commit(commit)
+            finally:
+                self._sending = False
         if self._future and self._soonest <= self.revision:
             self._arrive()
         self._settle()

@@ -6,6 +6,7 @@ calls `pause`, and `resume` when they have drained; it may do so from inside `se
 the answers to the client's own requests, but no events.
 """
 
+import logging
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
@@ -19,6 +20,8 @@ from brainctl.mvcc.watch_stream import Refuse, WatchStream
 from brainctl.node.catch_up import catch_up
 from brainctl.node.kv import MALFORMED
 from brainctl.node.medium import Medium
+
+_log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 600.0
 """etcd's interval of progress notifications."""
@@ -39,7 +42,15 @@ class WatchService:
 
     def open(self, send: Callable[[bytes], None], refuse: Refuse = lambda _: "") -> "WatchSession":
         """A stream, which answers through `send` with marshalled WatchResponses."""
-        stream = WatchStream(self.hub, send, refuse)
+
+        def guarded(body: bytes) -> None:
+            try:
+                send(body)
+            except Exception:  # a commit must reach the other watchers and those who wait for it, whatever one does
+                _log.exception("a watch stream failed, and is closed")
+                session.close()
+
+        stream = WatchStream(self.hub, guarded, refuse)
         session = WatchSession(self, stream, self._clock.monotonic() + self._progress_seconds)
         self._sessions[session] = None
         if not self._ticking:

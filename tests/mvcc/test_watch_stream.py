@@ -193,6 +193,20 @@ def test_closed_streams_get_nothing(world: World) -> None:
     assert not world.service.hub.behind
 
 
+def test_a_stream_that_fails_does_not_keep_a_commit_from_others(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(body: bytes) -> None:
+        raise OSError(len(body))
+
+    broken = world.service.open(fail)
+    request = pb.WatchRequest(create_request=pb.WatchCreateRequest(key=b"a"))
+    broken.receive(request.SerializeToString())
+    assert not broken.stream.watchers
+    assert "a watch stream failed" in caplog.text
+    world.stream.create(b"a")
+    world.put(b"a")
+    assert world.stream.take().events
+
+
 def test_progress_on_request(world: World) -> None:
     world.stream.ask_progress()
     assert not world.stream.responses, "nobody to speak for"
@@ -224,6 +238,25 @@ def test_progress_does_not_speak_for_a_future_watcher(world: World) -> None:
     world.put(b"b")
     world.turn()
     assert world.stream.take().header.revision == 3
+
+
+def test_progress_does_not_overtake_a_commit_that_is_being_sent(world: World) -> None:
+    other = Stream(world.service)
+    other.create(b"a")
+    world.stream.create(b"a")
+    world.stream.session.pause()
+    world.stream.ask_progress()
+    take = other.session.stream.send
+
+    def resume_the_other(body: bytes) -> None:
+        take(body)
+        world.stream.session.resume()
+
+    other.session.stream.send = resume_the_other
+    world.put(b"a")
+    event, progress = world.stream.responses
+    assert event.events
+    assert (progress.watch_id, progress.header.revision) == (-1, 2)
 
 
 def test_progress_timer_leaves_out_busy_watchers(world: World) -> None:
