@@ -46,7 +46,7 @@ class WatchService:
         def guarded(body: bytes) -> None:
             try:
                 send(body)
-            except Exception:  # a commit must reach the other watchers and those who wait for it, whatever one does
+            except Exception:  # noqa: BLE001 - a commit must reach the other watchers, whatever one does
                 _log.exception("a watch stream failed, and is closed")
                 session.close()
 
