@@ -11,7 +11,7 @@ demo: .venv/runtime  ## migrate a server under live writes into a second store, 
 	$(BIN)/brainctl demo
 
 test: .venv/develop check peers  ## everything, with real peers, in parallel
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
 check: .venv/develop lint  ## layers and generated files
 	$(BIN)/lint-imports --no-cache
