@@ -1,0 +1,136 @@
+"""What `brainctl serve` says and does when it cannot go on: one sentence, an exit code of its own, and nothing lost."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from brainctl.errors import ExitCode
+from tests.peers.process import Child
+from tests.peers.servers import Brainctl, brainctl, brainctl_argv, clean_environment
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+
+@contextmanager
+def mounted(target: Path, *argv: str) -> Iterator[Path]:
+    target.mkdir(exist_ok=True)
+    subprocess.run(["mount", *argv, str(target)], check=True)
+    try:
+        yield target
+    finally:
+        subprocess.run(["umount", "--lazy", str(target)], check=True)
+
+
+def refused(directory: Path, *flags: str) -> tuple[int, str]:
+    """Try to serve a directory; the exit code and the one line that was said."""
+    result = brainctl("serve", "--data-dir", str(directory), "--listen", "127.0.0.1:0", *flags)
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert result.stdout == ""
+    assert lines[0].startswith("Error: ")
+    return result.returncode, lines[0]
+
+
+def put(server: Brainctl, key: str, value: str) -> subprocess.CompletedProcess[str]:
+    return brainctl("put", key, "--endpoints", server.endpoint, stdin=value)
+
+
+def keys(directory: Path) -> list[str]:
+    found = brainctl("get", "", "--prefix", "--keys-only", "--store", f"file://{directory}").stdout
+    return [line for line in found.splitlines() if line]
+
+
+def test_a_second_server_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
+    with Brainctl(tmp_path) as server:
+        code, line = refused(tmp_path / "data")
+        assert code == ExitCode.IN_USE
+        assert str(server.pid) in line
+        assert put(server, "k", "v").returncode == 0
+
+
+def test_the_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = brainctl("serve", "--data-dir", str(tmp_path / "data"), "--listen", address)
+    assert result.returncode == ExitCode.IN_USE or result.returncode > 1
+    assert address in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_damaged_store_is_refused_with_the_place(tmp_path: Path) -> None:
+    with Brainctl(tmp_path) as server:
+        for number in range(20):
+            assert put(server, f"k{number}", "v" * 1000).returncode == 0
+    segment = max((tmp_path / "data").glob("*.seg"), key=lambda path: path.stat().st_blocks)
+    data = bytearray(segment.read_bytes())
+    at = data.index(b"v" * 1000)
+    data[at] ^= 1
+    segment.write_bytes(data)
+    code, line = refused(tmp_path / "data")
+    assert code == ExitCode.DAMAGED
+    assert segment.name in line
+    data[at] ^= 1
+    segment.write_bytes(data)
+    assert len(keys(tmp_path / "data")) == 20
+
+
+@root_only
+def test_a_read_only_directory_is_refused(tmp_path: Path) -> None:
+    with Brainctl(tmp_path) as server:
+        assert put(server, "k", "v").returncode == 0
+    with mounted(tmp_path / "read-only", "--bind", "-o", "ro", str(tmp_path / "data")) as directory:
+        code, line = refused(directory)
+    assert code == ExitCode.IO
+    assert "read-only" in line.lower()
+    assert keys(tmp_path / "data") == ["k"]
+
+
+@root_only
+def test_a_full_disk_stops_the_server_and_loses_nothing(tmp_path: Path) -> None:
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=70m", "tmpfs") as disk:
+        with Brainctl(tmp_path, store=f"file://{disk / 'data'}") as server:
+            acknowledged = []
+            for number in range(100):
+                if put(server, f"k{number:03}", "x" * 1_400_000).returncode:
+                    break
+                acknowledged.append(f"k{number:03}")
+            assert server.child is not None
+            assert server.child.process.wait(30) == ExitCode.NO_SPACE
+            assert "no space" in server.child.output().lower()
+        assert 30 < len(acknowledged) < 60
+        shutil.copytree(disk / "data", tmp_path / "larger")
+    found = keys(tmp_path / "larger")
+    assert found[: len(acknowledged)] == acknowledged
+    assert len(found) <= len(acknowledged) + 1
+
+
+def test_sigterm_finishes_and_stops(tmp_path: Path) -> None:
+    with Brainctl(tmp_path) as server:
+        assert put(server, "k", "v").returncode == 0
+        assert server.child is not None
+        os.kill(server.pid, signal.SIGTERM)
+        assert server.child.process.wait(30) == 0
+    assert keys(tmp_path / "data") == ["k"]
+
+
+def test_nothing_to_serve_is_a_usage_error() -> None:
+    result = brainctl("serve")
+    assert result.returncode == ExitCode.BAD_ARGS
+    assert "--data-dir" in result.stderr
+
+
+def test_the_directory_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    argv = ["sh", "-c", 'umask 000; exec "$@"', "sh", *brainctl_argv(), "serve", "--data-dir", str(directory)]
+    child = Child([*argv, "--listen", "127.0.0.1:0"], tmp_path / "log", clean_environment())
+    child.wait_until(lambda: "ready" in child.output())
+    assert child.stop() == 0
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
