@@ -1,22 +1,23 @@
-"""The suites of this directory run against brainctl's node and against a real etcd, which proves the tests."""
+"""The suites of this directory run against a node, a `brainctl serve` and a real etcd, which proves the tests."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import NewEtcd
+from tests.peers.servers import Brainctl, Etcd
 from tests.support.rpc import Api, InProcess, Remote
 
 
-@pytest.fixture(params=["brainctl", "etcd"])
-def api(request: pytest.FixtureRequest) -> Iterator[Api]:
-    """A server of the test's own, without users."""
-    if request.param == "brainctl":
+@pytest.fixture(scope="module", params=["node", "brainctl", "etcd"])
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A server that the tests of a module share; the first one adds the users."""
+    if request.param == "node":
         node = InProcess()
         yield node
         node.close()
-    else:
-        new_etcd: NewEtcd = request.getfixturevalue("new_etcd")
-        remote = Remote(new_etcd().endpoint)
+        return
+    server = (Brainctl if request.param == "brainctl" else Etcd)(tmp_path_factory.mktemp(request.param))
+    with server:
+        remote = Remote(server.endpoint)
         yield remote
         remote.close()
