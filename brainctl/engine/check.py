@@ -1,0 +1,146 @@
+"""Reads every byte of a store and proves what can be proved of it, without changing anything."""
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from brainctl.engine import frame, lock, manifest
+from brainctl.engine.files import FileSystem, OsFileSystem
+from brainctl.engine.info import StoreInfo, describe
+from brainctl.engine.record import HEADER, HEADER_SIZE, META_SET, TOMBSTONE, key_offset
+from brainctl.engine.recovery import Recovered, recover
+from brainctl.engine.segment import DATA, OFFSET_BITS, OFFSET_MASK, Segment
+from brainctl.errors import StoreDamaged
+from brainctl.etcdpb import kv_pb2
+
+
+class Report(NamedTuple):
+    """What a check has found."""
+
+    findings: list[str]
+    """One sentence for each thing that is wrong, with its file and offset. Empty: the store is sound."""
+    records: int
+    """How many records were read and found sound."""
+    info: StoreInfo | None
+    """What the store holds; None when it is too damaged to be opened."""
+
+
+class _Facts(NamedTuple):
+    """What later records must agree with."""
+
+    mod: int
+    create: int
+    version: int
+
+
+def check(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> Report:
+    """Check the store in `directory`: StoreInUse while another process has it open, OSError when it cannot be read.
+
+    Proved are: every CRC; that each record lies at its address and says of its key-value what that says of itself;
+    that revisions ascend and sub-revisions count up; that each version follows the one before it; that nothing that
+    a reader can ask for is missing. An unfinished write at the end is no finding: opening the store cuts it.
+    """
+    fs = fs or OsFileSystem()
+    directory = os.fspath(directory)
+    held = lock.take(directory, fs, os.getpid())
+    try:
+        listing = manifest.load(directory, fs)
+        if listing is None:
+            return Report([f"{directory}/{manifest.NAME}: the file is missing (offset 0)"], 0, None)
+        state = recover(directory, fs, listing, repair=False)
+    except StoreDamaged as damage:
+        return Report([str(damage)], 0, None)
+    finally:
+        held.release()
+    return _prove(state)
+
+
+def _prove(state: Recovered) -> Report:
+    findings: list[str] = []
+    facts: dict[int, _Facts] = {}
+    for number in sorted(state.segments):
+        part = state.segments[number]
+        try:
+            findings += _segment(part, facts, state)
+        except StoreDamaged as damage:
+            findings.append(str(damage))
+        findings += _padding(part)
+        part.close()
+    findings += _chains(state, facts)
+    return Report(findings, len(facts), describe(state))
+
+
+def _segment(part: Segment, facts: dict[int, _Facts], state: Recovered) -> Iterator[str]:
+    """What is wrong with the records of a segment, each for itself and beside its neighbours."""
+    last = (0, -1)
+    for offset, record in part.records():
+        _n, _at, mod, create, version, _lease, _previous, sub, _length, kind = HEADER.unpack_from(record)
+        address = part.number << OFFSET_BITS | offset
+        if kind >= META_SET:
+            continue
+        facts[address] = _Facts(mod, create, version)
+        problem = _contradiction(record)
+        if problem:
+            yield f"{part.path}: the record first written at offset {offset} {problem}"
+        if kind <= TOMBSTONE:
+            if (mod, sub) <= last or mod > state.end.revision:
+                yield f"{part.path}: the record first written at offset {offset} is out of order"
+            last = (mod, sub)
+
+
+def _contradiction(record: bytes) -> str | None:
+    """What the header of a record and its key-value disagree about."""
+    _n, _at, mod, create, version, lease, _previous, _sub, length, kind = HEADER.unpack_from(record)
+    try:
+        kv = kv_pb2.KeyValue.FromString(record[HEADER_SIZE:-4])
+    except DecodeError:
+        return "holds no key-value"
+    start = HEADER_SIZE + key_offset(length)
+    if kv.key != record[start : start + length]:
+        return "names another key than its key-value"
+    if (kv.mod_revision, kv.create_revision, kv.version, kv.lease) != (mod, create, version, lease):
+        return "names other revisions than its key-value"
+    return "is a tombstone with a version" if (kind == TOMBSTONE) != (version == 0) else None
+
+
+def _padding(part: Segment) -> Iterator[str]:
+    """Bytes between batches that are not zero; no reader looks at them, but nobody wrote them."""
+    if part.extents is not None:
+        return
+    offset = DATA
+    while offset < part.end:
+        header = frame.unpack(part.mapped[offset : offset + frame.HEADER_SIZE], part.seed)
+        if header is None:
+            return
+        first, last = offset + frame.HEADER_SIZE + header.length, offset + header.span
+        if any(part.mapped[first:last]):
+            yield f"{part.path}: the padding at offset {first} is not zero"
+        offset = last
+
+
+def _chains(state: Recovered, facts: dict[int, _Facts]) -> Iterator[str]:
+    """Versions that readers may step to from newer ones, and that are missing or do not fit."""
+    keys, addresses = state.index.all(b"", None)
+    for key, newest in zip(keys, addresses, strict=True):
+        address = newest
+        while address in facts:
+            part = state.segments[address >> OFFSET_BITS]
+            _n, _at, mod, create, version, _lease, previous, *_ = HEADER.unpack_from(part.record(address & OFFSET_MASK))
+            if mod <= state.end.compacted or not previous or (version == 1 and previous not in facts):
+                break
+            before = facts.get(previous)
+            where = f"{part.path}: the record first written at offset {address & OFFSET_MASK}"
+            if before is None:
+                yield f"{where} follows a version of {key!r} that is missing"
+                break
+            follows = before.version == 0 if version == 1 else before.version > 0
+            if version > 1:
+                follows = before.version == version - 1 and before.create == create
+            if not follows or before.mod >= mod:
+                yield f"{where} does not follow the version of {key!r} that it names"
+            address = previous
+        if newest not in facts:
+            where = f"segment {newest >> OFFSET_BITS}: the newest version of {key!r}"
+            yield f"{where} is missing (offset {newest & OFFSET_MASK})"
