@@ -75,7 +75,7 @@ def _page(name: str, command: TyperCommand | TyperGroup) -> Iterator[str]:
         yield from (".SH SYNOPSIS", rf"\fBbrainctl {_escape(name)}\fR [\fIflags\fR]{_arguments(command)}")
         yield ".SH DESCRIPTION"
         yield from _description(command)
-        if any(isinstance(param, TyperOption) and not param.hidden for param in command.params):
+        if next(_options(command), None):
             yield ".SH FLAGS"
             yield from _options(command)
     yield from (".SH SEE ALSO", r"\fBbrainctl\fR(1) for the global flags, the variables and the exit status.")
@@ -102,7 +102,7 @@ def _description(command: TyperCommand) -> Iterator[str]:
 
 def _options(command: TyperCommand | TyperGroup) -> Iterator[str]:
     for param in command.params:
-        if not isinstance(param, TyperOption) or param.hidden:
+        if not isinstance(param, TyperOption) or param.hidden or "--help" in param.opts:
             continue
         names = ", ".join(rf"\fB{_escape(name)}\fR" for name in [*param.opts, *param.secondary_opts])
         value = "" if param.is_flag else rf" \fI{_escape(param.metavar or 'string')}\fR"

@@ -41,8 +41,7 @@ class PlainOption(TyperOption):
 
     def process_value(self, ctx: object, value: object) -> object:
         """The value, unconverted."""
-        del ctx
-        return value
+        return value if self.callback is None else self.callback(ctx, self, value)  # type: ignore[arg-type]
 
 
 class PlainArgument(TyperArgument):
@@ -60,7 +59,7 @@ def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
     def invoke(typer_context: typer.Context, **given: object) -> None:
         invocation: Invocation = typer_context.obj
         collect(invocation, given)
-        plan = parse(**{name: value for name, value in given.items() if name not in _GLOBALS})
+        plan = parse(**{name: value for name, value in given.items() if name not in _OURS})
         session = Session(resolve(invocation.flags, os.environ), invocation.argv)
         try:
             outcome = run(session, plan)
@@ -115,13 +114,13 @@ def group(
 
 
 def prepare(loaded: TyperCommand | TyperGroup) -> None:
-    """Set what all commands share: texts stay texts, -h is help."""
+    """Set what all commands share: texts stay texts."""
     for parameter in loaded.params:
         if isinstance(parameter, TyperOption):
             parameter.__class__ = PlainOption
         elif isinstance(parameter, TyperArgument):
             parameter.__class__ = PlainArgument
-    loaded.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    loaded.add_help_option = False  # ours is among the parameters; Typer's loads its converter
     if isinstance(loaded, TyperGroup):
         for below in loaded.commands.values():
             assert isinstance(below, TyperCommand | TyperGroup)
@@ -129,8 +128,14 @@ def prepare(loaded: TyperCommand | TyperGroup) -> None:
 
 
 def global_parameters(*, hidden: bool) -> list[inspect.Parameter]:
-    """The global flags as parameters for Typer; a shell that completes sees them all."""
-    return [_parameter(flag, hidden and COMPLETE not in os.environ) for flag in FLAGS]
+    """The global flags and --help as parameters for Typer; a shell that completes sees them all."""
+    return [*(_parameter(flag, hidden and COMPLETE not in os.environ) for flag in FLAGS), _HELP]
+
+
+def _show_help(ctx: typer.Context, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        typer.echo(ctx.get_help())
+        raise typer.Exit
 
 
 def _parameter(flag: Flag, hidden: bool) -> inspect.Parameter:
@@ -149,5 +154,12 @@ def _parameter(flag: Flag, hidden: bool) -> inspect.Parameter:
     return inspect.Parameter(flag.key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
 
 
+_HELP_OPTION = typer.Option(
+    "-h", "--help", help="show this and end", is_eager=True, expose_value=False, callback=_show_help
+)
+_HELP = inspect.Parameter(
+    "help_", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, _HELP_OPTION]
+)
 _GLOBALS = frozenset(flag.key for flag in FLAGS)
+_OURS = _GLOBALS | {_HELP.name}
 _CONTEXT = inspect.Parameter("typer_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
