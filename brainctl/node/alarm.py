@@ -1,9 +1,10 @@
 """Alarms: the Maintenance.Alarm method, and what may not be done while one is raised.
 
 An alarm is a small record. Under NOSPACE nothing that takes room is let in, while reads, deletes, compactions and
-revokes go on, so that room can be made; under CORRUPT nothing is changed at all (etcd server/etcdserver/apply).
+revokes go on, so that room can be made; under CORRUPT nothing is changed (etcd server/etcdserver/apply).
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from google.protobuf.message import DecodeError
@@ -12,7 +13,7 @@ from brainctl.errors import CORRUPT, NO_SPACE, ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
-from brainctl.node.kv import Handler, refusal
+from brainctl.node.kv import Handler, is_readonly, refusal
 from brainctl.node.medium import Medium, Reply
 
 ALARMS = b"alarm/"
@@ -74,19 +75,23 @@ class AlarmService:
             self._raised = self._types()
 
     def _serve(self, path: str, handler: Handler, body: bytes, reply: Reply) -> None:
-        if pb.CORRUPT in self._raised:
+        if pb.CORRUPT in self._raised and (path != _TXN or _txn_is(body, _writes)):
             reply(ApiError(CORRUPT))
-        elif pb.NOSPACE in self._raised and (path in _GROWING or (path == _TXN and _grows(body))):
+        elif pb.NOSPACE in self._raised and (path in _GROWING or (path == _TXN and _txn_is(body, _puts))):
             reply(ApiError(NO_SPACE))
         else:
             handler(body, reply)
 
 
-def _grows(body: bytes) -> bool:
+def _txn_is(body: bytes, test: Callable[[pb.TxnRequest], bool]) -> bool:
     try:
-        return _puts(pb.TxnRequest.FromString(body))
+        return test(pb.TxnRequest.FromString(body))
     except DecodeError:
         return False  # the handler says so
+
+
+def _writes(txn: pb.TxnRequest) -> bool:
+    return not is_readonly(txn)
 
 
 def _puts(txn: pb.TxnRequest) -> bool:
