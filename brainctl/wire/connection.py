@@ -3,48 +3,32 @@
 Theory of operation. `receive` cuts the bytes into frames, keeps an incomplete last one, and gives each frame to the
 method for its type; those append to the events that `receive` returns and to `_out`, which `take` empties. A
 ConnectionFault anywhere becomes GOAWAY and a Closed event, after which input is ignored. A StreamFault becomes
-RST_STREAM. DATA leaves through `_send_data`, which emits as much as both windows allow and queues the rest on the
-stream; whatever opens a window calls `_pump`.
-
-`_streams` holds the open streams. None stands for a unary call that came whole and has had no answer and no window
-change: such a call has no other state, and most calls never have. Its send window is the peer's initial window.
+RST_STREAM. What leaves is the other half, Outbound.
 """
 
 from brainctl.wire import frames
-from brainctl.wire.events import Closed, Event, GoingAway, Resumed
+from brainctl.wire.events import Closed, Event, GoingAway
 from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
 from brainctl.wire.limits import Limits
+from brainctl.wire.outbound import Outbound
 from brainctl.wire.stream import Stream
 
-_QUANTUM = 1 << 16
-"""What one stream may send before the next waiting one has its turn."""
-_REMEMBERED = 256
-"""Streams we reset whose late frames are still known for what they are."""
+_SETTINGS_COST = 50
+"""SETTINGS in control frames: a change of the initial window touches every stream."""
 
 
-class Connection:
+class Connection(Outbound):
     """The common part; use ServerConnection or ClientConnection."""
 
     def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
         assert limits.window_bytes >= frames.WINDOW, "a connection's window cannot be announced smaller"
-        self.limits = limits
         self.closed = False
         """Input is ignored from now on."""
-        self.queued_bytes = 0
-        """Bytes that wait for the peer's flow control, over all streams."""
-        self._out: list[bytes | memoryview] = []
-        self._events: list[Event] = []
         self._rest = b""
         self._settled = False
-        self._streams: dict[int, Stream | None] = {}
         self._last = -1
-        self._waiting: dict[int, Stream] = {}
-        self._reset_by_us: dict[int, None] = {}
-        self._window = frames.WINDOW
-        self._stream_window = frames.WINDOW
-        self._frame_bytes = frames.FRAME_BYTES
         self._unacked = 0
-        self._partial = 0
         self._block: bytearray | None = None
         self._block_stream = 0
         self._block_flags = 0
@@ -72,37 +56,11 @@ class Connection:
 
     # -- for the owner ------------------------------------------------------------------------------------------------
 
-    @property
-    def open_streams(self) -> int:
-        """Streams that are not over."""
-        return len(self._streams)
-
-    def is_open(self, stream_id: int) -> bool:
-        """Whether the stream is not over."""
-        return stream_id in self._streams
-
-    def take(self) -> bytes:
-        """Everything that is to be sent now."""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
-
     def tick(self) -> None:
         """Grant the peer the next portion of what is limited per tick; to be called about once a second."""
         self._controls_left = self.limits.control_frames
         self._earned_until = self._last
         self._resets_left = self.limits.resets
-
-    def paused(self, stream_id: int) -> bool:
-        """Whether a producer should stop sending on the stream until a Resumed event, because the peer reads slowly."""
-        stream = self._streams.get(stream_id)
-        return stream is not None and stream.paused
-
-    def reset(self, stream_id: int, code: int = ErrorCode.CANCEL) -> None:
-        """Give a stream up."""
-        if stream_id in self._streams:
-            self._forget(stream_id)
-            self._reset(stream_id, code)
 
     def close(self, code: ErrorCode = ErrorCode.NO_ERROR, text: str = "") -> None:
         """End the connection at once: GOAWAY, and all streams are over."""
@@ -167,8 +125,8 @@ class Connection:
             self._on_reset(stream_id, fault.code)
         self._reset(stream_id, fault.code)
 
-    def _count_control(self) -> None:
-        self._controls_left -= 1
+    def _count_control(self, cost: int = 1) -> None:
+        self._controls_left -= cost
         if self._controls_left < 0:
             # Clients that measure the bandwidth (grpc-go) send a PING for nearly every answer: calls earn frames.
             self._controls_left += self._last - self._earned_until
@@ -283,7 +241,7 @@ class Connection:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
         if len(payload) % 6 or (flags & frames.ACK and payload):
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS has a wrong length")
-        self._count_control()
+        self._count_control(_SETTINGS_COST)
         if flags & frames.ACK:
             return
         for name, value in frames.read_settings(payload):
@@ -295,12 +253,8 @@ class Connection:
         if name == frames.INITIAL_WINDOW_SIZE:
             if value > frames.WINDOW_MAX:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "initial window is too large")
-            for stream in self._streams.values():
-                if stream is not None:
-                    stream.window += value - self._stream_window
-                    if stream.window > frames.WINDOW_MAX:
-                        raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "initial window overflows a stream's")
-            self._stream_window = value
+            if not self._move_stream_windows(value):
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "initial window overflows a stream's")
         elif name == frames.MAX_FRAME_SIZE:
             if not frames.FRAME_BYTES <= value <= frames.FRAME_BYTES_MAX:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "frame size is out of range")
@@ -355,9 +309,9 @@ class Connection:
             self._window += increment
             if self._window > frames.WINDOW_MAX:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "window of the connection overflows")
+            self._pump()
         else:
             self._on_stream_window_update(stream_id, increment)
-        self._pump()
 
     def _on_stream_window_update(self, stream_id: int, increment: int) -> None:
         if stream_id > self._last:
@@ -371,116 +325,5 @@ class Connection:
         stream.window += increment
         if stream.window > frames.WINDOW_MAX:
             raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "window of the stream overflows")
-
-    def _stateful(self, stream_id: int) -> Stream:
-        """The state of an open stream, made for one that had none."""
-        stream = self._streams[stream_id]
-        if stream is None:
-            stream = Stream(self._stream_window)
-            stream.remote_open = False
-            stream.requested = True
-            self._streams[stream_id] = stream
-        return stream
-
-    def _send_data(self, stream_id: int, stream: Stream, *parts: bytes) -> None:
-        """Send or queue body bytes; nothing once the end has been decided."""
-        if stream.closing is not None:
-            return
-        for part in parts:
-            if part:
-                stream.queue.append(memoryview(part))
-                stream.queued += len(part)
-                self.queued_bytes += len(part)
-        if stream_id not in self._waiting and not self._emit(stream_id, stream, frames.WINDOW_MAX):
-            self._waiting[stream_id] = stream
-        if stream.queued > self.limits.stream_queue_bytes:
-            stream.paused = True
-
-    def _end_data(self, stream_id: int, stream: Stream, trailers: bytes) -> None:
-        """End our side once everything queued is sent. The block `trailers` must not use the dynamic table, since
-        blocks of other streams may leave before it; b"" ends without trailers.
-        """
-        if stream.closing is None:
-            stream.closing = trailers
-            if not stream.queued:
-                self._end_now(stream_id, stream, trailers)
-
-    def _end_now(self, stream_id: int, stream: Stream, trailers: bytes) -> None:
-        if trailers:
-            self._send_block(stream_id, trailers, end_stream=True)
-        else:
-            self._out.append(frames.frame(frames.DATA, frames.END_STREAM, stream_id))
-        self._ended(stream_id, stream)
-
-    def _send_block(self, stream_id: int, block: bytes, *, end_stream: bool) -> None:
-        self._out.append(frames.headers(stream_id, block, end_stream=end_stream, frame_bytes=self._frame_bytes))
-
-    def _emit(self, stream_id: int, stream: Stream, budget: int) -> bool:
-        """Send up to `budget` queued bytes as far as the windows allow; True when the queue is empty after it."""
-        allowed = min(budget, self._window, stream.window)
-        out = self._out
-        while stream.queue and allowed > 0:
-            size = min(stream.queued, allowed, self._frame_bytes)
-            out.append(FRAME_HEADER.pack(size << 8 | frames.DATA, 0, stream_id))
-            self._window -= size
-            stream.window -= size
-            stream.queued -= size
-            self.queued_bytes -= size
-            allowed -= size
-            while size:
-                part = stream.queue[0]
-                if len(part) > size:
-                    out.append(part[:size])
-                    stream.queue[0] = part[size:]
-                    break
-                out.append(part)
-                size -= len(part)
-                stream.queue.popleft()
-        return not stream.queue
-
-    def _pump(self) -> None:
-        """Send what waits, in turns, now that a window may have opened."""
-        while self._window > 0 and self._pump_round():
-            pass
-
-    def _pump_round(self) -> bool:
-        """One turn for each waiting stream; False when nothing could be sent."""
-        sent = False
-        for stream_id, stream in tuple(self._waiting.items()):
-            before = stream.queued
-            if self._emit(stream_id, stream, _QUANTUM):
-                del self._waiting[stream_id]
-                if stream.closing is not None:
-                    self._end_now(stream_id, stream, stream.closing)
-            sent |= stream.queued != before
-            if stream.paused and stream.closing is None and stream.queued * 2 <= self.limits.stream_queue_bytes:
-                stream.paused = False
-                self._events.append(Resumed(stream_id))
-        return sent
-
-    # -- the end of streams -------------------------------------------------------------------------------------------
-
-    def _ended(self, stream_id: int, stream: Stream) -> None:
-        """Our side of the stream has ended."""
-        raise NotImplementedError
-
-    def _forget(self, stream_id: int) -> Stream | None:
-        """Drop the state of an open stream."""
-        stream = self._streams.pop(stream_id)
-        if stream is not None:
-            self._waiting.pop(stream_id, None)
-            self.queued_bytes -= stream.queued
-            self._release(stream)
-        return stream
-
-    def _release(self, stream: Stream) -> None:
-        """Take what an incomplete request holds off the account."""
-        if stream.reader is not None:
-            self._partial -= stream.reader.held_bytes
-        self._partial -= len(stream.body) + sum(map(len, stream.messages))
-
-    def _reset(self, stream_id: int, code: int) -> None:
-        if len(self._reset_by_us) >= _REMEMBERED:
-            del self._reset_by_us[next(iter(self._reset_by_us))]
-        self._reset_by_us[stream_id] = None
-        self._out.append(frames.rst_stream(stream_id, code))
+        self._unblock(stream_id, stream)
+        self._pump()

@@ -5,60 +5,39 @@ from typing import Final
 
 from brainctl.errors import ApiError, Code, Status
 from brainctl.wire import frames
-from brainctl.wire.connection import Connection
 from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Request, Reset
 from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
-from brainctl.wire.grpc import PREFIX_BYTES, MessageReader, status_fields
+from brainctl.wire.grpc import PREFIX_BYTES, MessageReader
 from brainctl.wire.head import Head, HeadReader
-from brainctl.wire.headers import TABLE_BYTES, HeaderDecoder, literal_block
+from brainctl.wire.headers import HeaderDecoder
 from brainctl.wire.limits import Limits
+from brainctl.wire.responder import Responder
 from brainctl.wire.stream import Stream
 
 _DATA_HEADER: Final = Struct(">IBIBI")
 """A frame header and the prefix of the gRPC message behind it."""
-_PING_WORD: Final = 8 << 8 | frames.PING
-_WINDOW_UPDATE_WORD: Final = 4 << 8 | frames.WINDOW_UPDATE
+_FREE_WORDS: Final = frozenset((8 << 8 | frames.PING, 4 << 8 | frames.WINDOW_UPDATE))
+"""Lengths and types of frames that come often and change nothing about how many requests are taken."""
 _LARGEST_WORD: Final = frames.FRAME_BYTES << 8 | 0xFF
-
-# Response blocks. The first HEADERS and the first trailers put their field into the peer's table, after which the
-# blocks of a response are three indices. Index 62 is the newest entry, which is grpc-status once both are in.
-_HEAD_LITERAL: Final = b"\x88\x0f\x10\x10application/grpc"
-_HEAD_INSERT: Final = b"\x88\x5f\x10application/grpc"
-_HEAD_NEWEST: Final = b"\x88\xbe"
-_HEAD_INDEXED: Final = b"\x88\xbf"
-_TAIL_LITERAL: Final = b"\x00\x0bgrpc-status\x010"
-_TAIL_INSERT: Final = b"\x40\x0bgrpc-status\x010"
-_TAIL_INDEXED: Final = b"\xbe"
-_EMPTY_TABLE: Final = b"\x20"
-
-_REPLY_HEAD: Final = Struct(">IBI2sIBIBI")
-_REPLY_TAIL: Final = Struct(">IBIc")
-_HEAD_WORD: Final = len(_HEAD_INDEXED) << 8 | frames.HEADERS
-_TAIL_WORD: Final = len(_TAIL_INDEXED) << 8 | frames.HEADERS
-_TAIL_FLAGS: Final = frames.END_HEADERS | frames.END_STREAM
 _DRAIN_PING: Final = b"draining"
 _SKIPS_REMEMBERED: Final = 16
 
 
-class ServerConnection(Connection):
+class ServerConnection(Responder):
     """One client. `streaming` holds the paths of the methods whose messages are wanted one by one.
 
-    Feed `receive`, act on its events, answer with the methods below, and send what `take` gives. Answers on a stream
-    that is over (the client reset it) are dropped, so that owners need not ask first.
+    Feed `receive`, act on its events, answer with the methods of Responder, and send what `take` gives. Answers on a
+    stream that is over (the client reset it) are dropped, so that owners need not ask first.
     """
 
     def __init__(self, streaming: frozenset[str] = frozenset(), limits: Limits | None = None) -> None:
         super().__init__(limits or Limits())
         self._decoder = HeaderDecoder(HeadReader(streaming, self.limits.header_list_bytes))
         self._preface = frames.PREFACE
+        self._partial = 0
         self._skipped: list[range] = []
-        self._orphans: set[int] = set()
         self._draining = False
         self._drain_started = False
-        self._head_block = _HEAD_INSERT
-        self._tail_block = _TAIL_INSERT
-        self._size_update = b""
-        self._direct_bytes = 0
         self._greet(
             {
                 frames.MAX_CONCURRENT_STREAMS: self.limits.streams,
@@ -137,7 +116,7 @@ class ServerConnection(Connection):
             if end > size:
                 break
             self._on_frame(word & 0xFF, flags, stream_id & frames.STREAM_MASK, data[body:end])
-            if word != _PING_WORD and word != _WINDOW_UPDATE_WORD:  # these two come often, and take no room
+            if word not in _FREE_WORDS:
                 room = self._room()
             at = end
         self._rest = data[at:]
@@ -215,8 +194,10 @@ class ServerConnection(Connection):
             return
         held = stream.reader.held_bytes
         try:
-            messages = stream.reader.feed(data)
-            self._partial += stream.reader.held_bytes - held
+            try:
+                messages = stream.reader.feed(data)
+            finally:
+                self._partial += stream.reader.held_bytes - held
             if end:
                 stream.reader.close()
             if head.streaming:
@@ -264,136 +245,13 @@ class ServerConnection(Connection):
         elif stream.head is not None and stream.head.streaming:
             self._events.append(Reset(stream_id, code))
 
-    def _on_setting(self, name: int, value: int) -> None:
-        if name == frames.HEADER_TABLE_SIZE and value < TABLE_BYTES and self._head_block != _HEAD_LITERAL:
-            self._head_block = _HEAD_LITERAL
-            self._tail_block = _TAIL_LITERAL
-            self._size_update = _EMPTY_TABLE
-        super()._on_setting(name, value)
-        self._set_direct()
-
-    def _set_direct(self) -> None:
-        """The largest message, with its prefix, whose response needs neither a look at its stream's window nor two
-        frames; 0 while the response blocks are not in the peer's table.
-        """
-        indexed = self._tail_block == _TAIL_INDEXED
-        self._direct_bytes = min(self._stream_window, self._frame_bytes) if indexed else 0
-
-    # -- responses out ------------------------------------------------------------------------------------------------
-
-    def reply(self, stream_id: int, body: bytes) -> None:
-        """The response of a unary call: one message, and OK."""
-        try:
-            stream = self._streams[stream_id]
-        except KeyError:
-            self._orphans.discard(stream_id)
-            return
-        size = len(body) + PREFIX_BYTES
-        if stream is None and size <= self._direct_bytes and size <= self._window:
-            del self._streams[stream_id]
-            self._window -= size
-            self._out += (
-                _REPLY_HEAD.pack(
-                    _HEAD_WORD,
-                    frames.END_HEADERS,
-                    stream_id,
-                    _HEAD_INDEXED,
-                    size << 8,
-                    0,
-                    stream_id,
-                    0,
-                    len(body),
-                ),
-                body,
-                _REPLY_TAIL.pack(_TAIL_WORD, _TAIL_FLAGS, stream_id, _TAIL_INDEXED),
-            )
-            return
-        self.send(stream_id, body)
-        self.finish(stream_id)
-
-    def send(self, stream_id: int, body: bytes) -> None:
-        """One message of a streaming response; see `paused`."""
-        if stream_id not in self._streams:
-            return
-        stream = self._stateful(stream_id)
-        self._controls_left += 1  # for the PING that a client may send with each answer
-        if not stream.started:
-            stream.started = True
-            self._send_block(stream_id, self._head_block, end_stream=False)
-            if self._head_block == _HEAD_INSERT:
-                self._head_block = _HEAD_NEWEST
-        self._send_data(stream_id, stream, len(body).to_bytes(PREFIX_BYTES), body)
-
-    def finish(self, stream_id: int) -> None:
-        """End a response with OK."""
-        stream = self._streams.get(stream_id)
-        if stream is None or not stream.started:
-            self.fail(stream_id, Status(Code.OK, ""))
-        elif stream.queued:
-            self._end_data(stream_id, stream, _TAIL_LITERAL)
-        elif self._head_block == _HEAD_NEWEST:
-            self._end_data(stream_id, stream, _TAIL_INSERT)
-            self._head_block = _HEAD_INDEXED
-            self._tail_block = _TAIL_INDEXED
-            self._set_direct()
-        else:
-            self._end_data(stream_id, stream, self._tail_block)
-
-    def fail(self, stream_id: int, status: Status) -> None:
-        """End a response with a status; without headers before it when no message was sent."""
-        if stream_id not in self._streams:
-            self._orphans.discard(stream_id)
-            return
-        stream = self._stateful(stream_id)
-        trailers = literal_block(status_fields(status.code, status.message))
-        if not stream.started:
-            trailers = _HEAD_LITERAL + trailers
-        self._end_data(stream_id, stream, trailers)
-
-    def expire(self, stream_id: int, status: Status) -> None:
-        """End a response with a status although its answer is still being made, and will be dropped."""
-        if stream_id in self._streams:
-            stream = self._stateful(stream_id)
-            if stream.requested:
-                self._orphans.add(stream_id)
-            self.fail(stream_id, status)
-
-    def respond(self, stream_id: int, http_status: int, content_type: str, body: bytes) -> None:
-        """The response to a request that is not gRPC."""
-        if stream_id not in self._streams:
-            self._orphans.discard(stream_id)
-            return
-        stream = self._stateful(stream_id)
-        fields = [
-            (b":status", str(http_status).encode()),
-            (b"content-type", content_type.encode()),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        stream.started = True
-        self._send_block(stream_id, literal_block(fields), end_stream=False)
-        if stream.head is None or stream.head.method != "HEAD":
-            self._send_data(stream_id, stream, body)
-        self._end_data(stream_id, stream, b"")
-
-    def _refuse(self, stream_id: int, http_status: int, status: Status) -> None:
-        stream = self._stateful(stream_id)
-        fields = [(b":status", str(http_status).encode()), (b"content-type", b"application/grpc")]
-        self._end_data(stream_id, stream, literal_block(fields + status_fields(status.code, status.message)))
-
-    def _send_block(self, stream_id: int, block: bytes, *, end_stream: bool) -> None:
-        if self._size_update:
-            block = self._size_update + block
-            self._size_update = b""
-        super()._send_block(stream_id, block, end_stream=end_stream)
-
-    def _end_data(self, stream_id: int, stream: Stream, trailers: bytes) -> None:
-        stream.requested = False
-        super()._end_data(stream_id, stream, trailers)
-
-    def _ended(self, stream_id: int, stream: Stream) -> None:
-        self._forget(stream_id)
-        if stream.remote_open:  # nothing more is wanted of the request
-            self._reset(stream_id, ErrorCode.NO_ERROR)
+    def _forget(self, stream_id: int) -> Stream | None:
+        stream = super()._forget(stream_id)
+        if stream is not None:
+            if stream.reader is not None:
+                self._partial -= stream.reader.held_bytes
+            self._partial -= len(stream.body) + sum(map(len, stream.messages))
+        return stream
 
     # -- the end of the connection ------------------------------------------------------------------------------------
 

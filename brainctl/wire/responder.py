@@ -1,0 +1,172 @@
+"""The answering half of the server role: bytes out of responses."""
+
+from struct import Struct
+from typing import Final
+
+from brainctl.errors import Code, Status
+from brainctl.wire import frames
+from brainctl.wire.connection import Connection
+from brainctl.wire.frames import ErrorCode
+from brainctl.wire.grpc import PREFIX_BYTES, status_fields
+from brainctl.wire.headers import TABLE_BYTES, literal_block
+from brainctl.wire.limits import Limits
+from brainctl.wire.stream import Stream
+
+# Response blocks. The first HEADERS and the first trailers put their field into the peer's table, after which the
+# blocks of a response are three indices. Index 62 is the newest entry, which is grpc-status once both are in.
+_HEAD_LITERAL: Final = b"\x88\x0f\x10\x10application/grpc"
+_HEAD_INSERT: Final = b"\x88\x5f\x10application/grpc"
+_HEAD_NEWEST: Final = b"\x88\xbe"
+_HEAD_INDEXED: Final = b"\x88\xbf"
+_TAIL_LITERAL: Final = b"\x00\x0bgrpc-status\x010"
+_TAIL_INSERT: Final = b"\x40\x0bgrpc-status\x010"
+_TAIL_INDEXED: Final = b"\xbe"
+_EMPTY_TABLE: Final = b"\x20"
+
+_REPLY_HEAD: Final = Struct(">IBI2sIBIBI")
+_REPLY_TAIL: Final = Struct(">IBIc")
+_HEAD_WORD: Final = len(_HEAD_INDEXED) << 8 | frames.HEADERS
+_TAIL_WORD: Final = len(_TAIL_INDEXED) << 8 | frames.HEADERS
+_TAIL_FLAGS: Final = frames.END_HEADERS | frames.END_STREAM
+
+
+class Responder(Connection):
+    """Part of ServerConnection."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self._orphans: set[int] = set()
+        """Unary calls whose stream is over while their answer is still being made."""
+        self._head_block = _HEAD_INSERT
+        self._tail_block = _TAIL_INSERT
+        self._size_update = b""
+        self._direct_bytes = 0
+
+    def reply(self, stream_id: int, body: bytes) -> None:
+        """The response of a unary call: one message, and OK."""
+        try:
+            stream = self._streams[stream_id]
+        except KeyError:
+            self._orphans.discard(stream_id)
+            return
+        size = len(body) + PREFIX_BYTES
+        if stream is None and size <= self._direct_bytes and size <= self._window:
+            del self._streams[stream_id]
+            self._window -= size
+            self._out += (
+                _REPLY_HEAD.pack(
+                    _HEAD_WORD,
+                    frames.END_HEADERS,
+                    stream_id,
+                    _HEAD_INDEXED,
+                    size << 8,
+                    0,
+                    stream_id,
+                    0,
+                    len(body),
+                ),
+                body,
+                _REPLY_TAIL.pack(_TAIL_WORD, _TAIL_FLAGS, stream_id, _TAIL_INDEXED),
+            )
+            return
+        self.send(stream_id, body)
+        self.finish(stream_id)
+
+    def send(self, stream_id: int, body: bytes) -> None:
+        """One message of a streaming response; see `paused`."""
+        if stream_id not in self._streams:
+            return
+        stream = self._stateful(stream_id)
+        self._controls_left += 1  # for the PING that a client may send with each answer
+        if not stream.started:
+            stream.started = True
+            self._send_block(stream_id, self._head_block, end_stream=False)
+            if self._head_block == _HEAD_INSERT:
+                self._head_block = _HEAD_NEWEST
+        self._send_data(stream_id, stream, len(body).to_bytes(PREFIX_BYTES), body)
+
+    def finish(self, stream_id: int) -> None:
+        """End a response with OK."""
+        stream = self._streams.get(stream_id)
+        if stream is None or not stream.started:
+            self.fail(stream_id, Status(Code.OK, ""))
+        elif stream.queued:
+            self._end_data(stream_id, stream, _TAIL_LITERAL)
+        elif self._head_block == _HEAD_NEWEST:
+            self._end_data(stream_id, stream, _TAIL_INSERT)
+            self._head_block = _HEAD_INDEXED
+            self._tail_block = _TAIL_INDEXED
+            self._set_direct()
+        else:
+            self._end_data(stream_id, stream, self._tail_block)
+
+    def fail(self, stream_id: int, status: Status) -> None:
+        """End a response with a status; without headers before it when no message was sent."""
+        if stream_id not in self._streams:
+            self._orphans.discard(stream_id)
+            return
+        stream = self._stateful(stream_id)
+        trailers = literal_block(status_fields(status.code, status.message))
+        if not stream.started:
+            trailers = _HEAD_LITERAL + trailers
+        self._end_data(stream_id, stream, trailers)
+
+    def expire(self, stream_id: int, status: Status) -> None:
+        """End a response with a status although its answer is still being made, and will be dropped."""
+        if stream_id in self._streams:
+            stream = self._stateful(stream_id)
+            if stream.requested:
+                self._orphans.add(stream_id)
+            self.fail(stream_id, status)
+
+    def respond(self, stream_id: int, http_status: int, content_type: str, body: bytes) -> None:
+        """The response to a request that is not gRPC."""
+        if stream_id not in self._streams:
+            self._orphans.discard(stream_id)
+            return
+        stream = self._stateful(stream_id)
+        fields = [
+            (b":status", str(http_status).encode()),
+            (b"content-type", content_type.encode()),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        stream.started = True
+        self._send_block(stream_id, literal_block(fields), end_stream=False)
+        if stream.head is None or stream.head.method != "HEAD":
+            self._send_data(stream_id, stream, body)
+        self._end_data(stream_id, stream, b"")
+
+    def _refuse(self, stream_id: int, http_status: int, status: Status) -> None:
+        stream = self._stateful(stream_id)
+        fields = [(b":status", str(http_status).encode()), (b"content-type", b"application/grpc")]
+        self._end_data(stream_id, stream, literal_block(fields + status_fields(status.code, status.message)))
+
+    def _send_block(self, stream_id: int, block: bytes, *, end_stream: bool) -> None:
+        if self._size_update:
+            block = self._size_update + block
+            self._size_update = b""
+        super()._send_block(stream_id, block, end_stream=end_stream)
+
+    def _end_data(self, stream_id: int, stream: Stream, trailers: bytes) -> None:
+        stream.requested = False
+        super()._end_data(stream_id, stream, trailers)
+
+    def _ended(self, stream_id: int, stream: Stream) -> None:
+        self._forget(stream_id)
+        if stream.remote_open:  # nothing more is wanted of the request
+            self._reset(stream_id, ErrorCode.NO_ERROR)
+
+    def _on_setting(self, name: int, value: int) -> None:
+        if name == frames.HEADER_TABLE_SIZE and value < TABLE_BYTES and self._head_block != _HEAD_LITERAL:
+            self._head_block = _HEAD_LITERAL
+            self._tail_block = _TAIL_LITERAL
+            self._size_update = _EMPTY_TABLE
+        super()._on_setting(name, value)
+        self._set_direct()
+
+    def _set_direct(self) -> None:
+        """The largest message, with its prefix, whose response needs neither a look at its stream's window nor two
+        frames; 0 while the response blocks are not in the peer's table.
+        """
+        indexed = self._tail_block == _TAIL_INDEXED
+        self._direct_bytes = min(self._stream_window, self._frame_bytes) if indexed else 0
