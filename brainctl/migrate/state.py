@@ -189,9 +189,9 @@ class Migration:
         match write:
             case Reset():
                 self.leases.forget()
-            case ImportBase(_, record):
+            case ImportBase(_, record) if record.phase is Phase.CATCHING_UP:
                 self.watermark = record.base
-                if record.phase is Phase.CATCHING_UP and self.phase is Phase.CATCHING_UP:
+                if self.phase is Phase.CATCHING_UP:
                     self._watch()
             case Apply(_, record):
                 self.watermark = record.watermark

@@ -123,7 +123,7 @@ def test_an_outage_of_the_source_is_waited_out(new_etcd: NewEtcd) -> None:
         runner, watched = await start(source, target, Goal.FOLLOW)
         running = asyncio.create_task(runner.run())
         await watched.until(lambda: any(figures.phase is Phase.SYNCED for figures in watched.figures))
-        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.kill)
         await watched.until(lambda: watched.retries > 0)
         await asyncio.to_thread(server.start)
         revision = await put(source, b"/after", b"")
