@@ -1,23 +1,3 @@
-"""The suites of this directory run against a node, a `brainctl serve` and a real etcd, which proves the tests."""
+"""Every test here that takes `api` runs against all of them."""
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.peers.servers import Brainctl, Etcd
-from tests.support.rpc import Api, InProcess, Remote
-
-
-@pytest.fixture(scope="module", params=["node", "brainctl", "etcd"])
-def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A server that the tests of a module share; the first one adds the users."""
-    if request.param == "node":
-        node = InProcess()
-        yield node
-        node.close()
-        return
-    server = (Brainctl if request.param == "brainctl" else Etcd)(tmp_path_factory.mktemp(request.param))
-    with server:
-        remote = Remote(server.endpoint)
-        yield remote
-        remote.close()
+from tests.support.apis import api as api  # noqa: PLC0414 - pytest finds fixtures by their name here
