@@ -1,8 +1,8 @@
 """Maintenance.Snapshot: the store as a database file of etcd, from which a real etcd can be restored.
 
 The file has etcd's buckets (etcd server/storage/schema): every revision that is not compacted with what was live at
-the compaction, the leases, and the few records of meta without which etcd does not start. It is written to an unnamed
-temporary file first, because a bbolt file begins with what is known last, and then sent in order.
+the compaction, leases, users and roles, and the few records of meta without which etcd does not start. It is written
+to an unnamed temporary file first, because a bbolt file begins with what is known last, and then sent in order.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from brainctl.errors import ApiError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.lessor import LEASES, decode_ttl, lease_id
+from brainctl.mvcc.permission import ROLES, USERS, auth_state
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.medium import Medium
 from brainctl.wire.bbolt import PAGE_SIZE, Items, Writer
@@ -90,15 +91,16 @@ def _buckets(medium: Medium, rows: list[KeyVersion], revision: int) -> dict[byte
     }
     if medium.compacted > 0:
         meta |= {b"finishedCompactRev": compaction, b"scheduledCompactRev": compaction}
+    auth = auth_state(medium.record)
     leases = {
         (lease & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8): b"\x08%b\x10%b" % (varint(lease), varint(decode_ttl(record)))
         for lease, record in ((lease_id(name), record) for name, record in medium.records(LEASES).items())
     }
     return {
         b"alarm": (),
-        b"auth": [(b"authRevision", (1).to_bytes(8))],
-        b"authRoles": (),
-        b"authUsers": (),
+        b"auth": [(b"authEnabled", bytes([auth.enabled])), (b"authRevision", auth.revision.to_bytes(8))],
+        b"authRoles": _named(medium, ROLES),
+        b"authUsers": _named(medium, USERS),
         b"cluster": [(b"clusterVersion", STORAGE_VERSION.encode())],
         b"key": ((_row_key(version), _row_value(version)) for version in rows),
         b"lease": sorted(leases.items()),
@@ -106,6 +108,11 @@ def _buckets(medium: Medium, rows: list[KeyVersion], revision: int) -> dict[byte
         b"members_removed": (),
         b"meta": sorted(meta.items()),
     }
+
+
+def _named(medium: Medium, prefix: bytes) -> Items:
+    """Small records of one kind by the rest of their names, as etcd keeps them in a bucket of their own."""
+    return sorted((name.removeprefix(prefix), record) for name, record in medium.records(prefix).items())
 
 
 def _place(main: int, sub: int) -> bytes:

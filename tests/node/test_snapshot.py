@@ -17,7 +17,7 @@ OLDEST = 30
 
 
 async def fill(store: NodeStore) -> None:
-    """Puts, deletes, a lease, transactions that write keys out of order, and a compaction in the middle."""
+    """Puts, deletes, a lease, transactions that write keys out of order, a compaction in the middle, a user."""
     await store.lease_grant(pb.LeaseGrantRequest(ID=77, TTL=5000))
     for number in range(60):
         key, value = b"k%02d" % (number * 7 % 20), b"v%d" % number * (number % 9)
@@ -29,6 +29,11 @@ async def fill(store: NodeStore) -> None:
             await store.txn(pb.TxnRequest(success=[pb.RequestOp(request_put=put) for put in puts]))
     await store.compact(pb.CompactionRequest(revision=OLDEST))
     await store.put(pb.PutRequest(key=b"after", value=b"x" * 100_000))
+    await store.call("/etcdserverpb.Auth/RoleAdd", pb.AuthRoleAddRequest(name="reader"), pb.AuthRoleAddResponse)
+    user = pb.AuthUserAddRequest(name="ann", password="secret")
+    await store.call("/etcdserverpb.Auth/UserAdd", user, pb.AuthUserAddResponse)
+    grant = pb.AuthUserGrantRoleRequest(user="ann", role="reader")
+    await store.call("/etcdserverpb.Auth/UserGrantRole", grant, pb.AuthUserGrantRoleResponse)
 
 
 async def save(directory: Path, path: Path) -> tuple[pb.RangeResponse, pb.HashKVResponse]:
@@ -72,5 +77,7 @@ def test_an_etcd_restored_from_a_snapshot_has_the_same_data(tmp_path: Path, new_
             "/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveRequest(ID=77), pb.LeaseTimeToLiveResponse
         )
         assert lease.grantedTTL == 5000
+        ann = call("/etcdserverpb.Auth/UserGet", pb.AuthUserGetRequest(name="ann"), pb.AuthUserGetResponse)
+        assert ann.roles == ["reader"]
         old = pb.RangeRequest(key=b"\0", range_end=b"\0", revision=OLDEST)
         assert call("/etcdserverpb.KV/Range", old, pb.RangeResponse).kvs
