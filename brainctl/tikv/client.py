@@ -58,11 +58,9 @@ class Reader(Protocol):
 
 
 class Weight:
-    """What the requests of a connection have shown about the size of replies."""
+    """How many bytes a value has that is asked for by its key, as the requests of late have shown."""
 
     def __init__(self) -> None:
-        self.key_page = LARGEST_KEY_PAGE
-        """How many keys without values to ask for at a time. Some servers send the values all the same."""
         self._bytes = 4096.0
 
     def learn(self, found: Mapping[bytes, bytes]) -> None:
@@ -86,24 +84,22 @@ class _Reads:
 
     async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """See `Reader`."""
-        size = self._weight.batch
-        if len(keys) <= size:
-            return await self._get(keys)
-        found: dict[bytes, bytes] = {}
-        for part in await asyncio.gather(*(self._get(keys[at : at + size]) for at in range(0, len(keys), size))):
-            found.update(part)
-        return found
+        return await self._get(keys, self._weight.batch)
 
-    async def _get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    async def _get(self, keys: Sequence[bytes], size: int) -> dict[bytes, bytes]:
+        """The values of keys, `size` of which are asked for at a time."""
+        found: dict[bytes, bytes] = {}
+        if len(keys) > size:
+            parts = [keys[at : at + size] for at in range(0, len(keys), size)]
+            for part in await asyncio.gather(*(self._get(part, size) for part in parts)):
+                found |= part
+            return found
         try:
-            found = dict(await _patiently(self._inner.batch_get, list(keys)))
+            found.update(await _patiently(self._inner.batch_get, list(keys)))
         except TikvFailed as error:
             if error.failure is not Failure.REPLY_TOO_LARGE or len(keys) == 1:
                 raise
-            size = error.fitting(len(keys))
-            found = {}
-            for at in range(0, len(keys), size):
-                found |= await self._get(keys[at : at + size])
+            return await self._get(keys, error.fitting(len(keys)))
         self._weight.learn(found)
         return found
 
@@ -144,21 +140,21 @@ class _Reads:
         return sum([len(page) async for page in self._key_pages(start, end)])
 
     async def _key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
-        size = FIRST_KEY_PAGE
+        # Some servers send the values all the same, so a page of keys can be too large.
+        size, growth = FIRST_KEY_PAGE, 4
         while start < end:
-            size = min(size, self._weight.key_page)
             try:
                 page: list[bytes] = await _patiently(self._inner.scan_keys, start, end, size)
             except TikvFailed as error:
                 if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
                     raise
-                self._weight.key_page = error.fitting(size)
+                size, growth = error.fitting(size), 2
                 continue
             yield page
             if len(page) < size:
                 return
             start = page[-1] + b"\0"
-            size = min(size * 4, PAGE_BYTES // (sum(map(len, page)) // len(page)))
+            size = min(LARGEST_KEY_PAGE, size * growth, PAGE_BYTES // (sum(map(len, page)) // len(page)))
 
 
 class Snapshot(_Reads):
@@ -280,15 +276,15 @@ class Client:
 
 
 async def _patiently(call: Callable[..., Awaitable[Any]], *args: object) -> Any:  # noqa: ANN401 - as the package
-    """Repeat a read while locks stand in its way or TiKV is away."""
+    """Repeat a read while locks stand in its way, TiKV is away, or the package fails for reasons of its own."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while True:
         try:
             return await call(*args)
         except Exception as error:
             failed = translate(error)
-            waits = failed.failure in (Failure.LOCKED, Failure.UNAVAILABLE)
-            if not waits or asyncio.get_running_loop().time() > deadline:
+            lasting = failed.failure in (Failure.REPLY_TOO_LARGE, Failure.TOO_LARGE)
+            if lasting or asyncio.get_running_loop().time() > deadline:
                 raise failed from error
         await asyncio.sleep(PAUSE)
 

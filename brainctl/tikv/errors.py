@@ -30,6 +30,7 @@ _TEXTS = (
     ("message length too large", Failure.REPLY_TOO_LARGE),
     ("PD cluster failed to respond", Failure.UNAVAILABLE),
     ("TimestampRequest channel is closed", Failure.UNAVAILABLE),
+    ("Leader of region", Failure.UNAVAILABLE),
     ("status: Unavailable", Failure.UNAVAILABLE),
     ("transport error", Failure.UNAVAILABLE),
     ("error trying to connect", Failure.UNAVAILABLE),
@@ -59,9 +60,11 @@ class TikvFailed(BrainctlError):
         self._found = int(size[1]) if size else 0
 
     def fitting(self, asked: int) -> int:
-        """How many items to ask for, less than `asked`, where a reply was too large for so many: half of what fits."""
-        fits = asked * (_LIMIT // 2) // self._found if self._found else asked // 2
-        return max(1, min(fits, asked - 1))
+        """How many items to ask for, less than `asked`, where a reply was too large for so many.
+
+        An eighth of what fits if all are alike: they are not, and it takes the package two seconds to fail again.
+        """
+        return max(1, asked * (_LIMIT // 8) // max(self._found, _LIMIT))
 
 
 class TikvUnavailable(TikvFailed, ConnectionFailed):

@@ -15,15 +15,25 @@ from tests.peers.servers import Playground
 KEY_ERROR = 'Multiple key errors: [KeyError(KeyError { locked: None, retryable: "", abort: "", conflict: '
 REGION = 'message: "raft entry is too large, region 10, entry size 9437253", not_leader: None, region_not_found: None'
 RECORDED = [
-    (KEY_ERROR + "Some(WriteConflict { start_ts: 47, conflict_ts: 46, key: [120], primary: [] }) })]", Failure.CONFLICT),
+    (
+        KEY_ERROR + "Some(WriteConflict { start_ts: 47, conflict_ts: 46, key: [120], primary: [] }) })]",
+        Failure.CONFLICT,
+    ),
     (KEY_ERROR + "None, already_exist: Some(AlreadyExist { key: [120, 47, 104] }), deadlock: None })]", Failure.EXISTS),
-    (f"Region error: Error {{ {REGION}, raft_entry_too_large: Some(RaftEntryTooLarge {{ region_id: 10 }}) }}", Failure.TOO_LARGE),
+    (
+        f"Region error: Error {{ {REGION}, raft_entry_too_large: Some(RaftEntryTooLarge {{ region_id: 10 }}) }}",
+        Failure.TOO_LARGE,
+    ),
     ('KeyError { abort: "Error(KeyTooLarge { size: 73737, limit: 8192 })", conflict: None }', Failure.TOO_LARGE),
     ("Failed to resolve lock", Failure.LOCKED),
     ("PessimisticLock error: ResolveLockError([LockInfo { primary_lock: [120, 47, 104] }])", Failure.LOCKED),
-    ('gRPC api error: status: OutOfRange, message: "Error, message length too large: found 6000078 bytes"', Failure.REPLY_TOO_LARGE),
+    (
+        'gRPC api error: status: OutOfRange, message: "Error, message length too large: found 6000078 bytes"',
+        Failure.REPLY_TOO_LARGE,
+    ),
     ('gRPC api error: status: Unavailable, message: "error trying to connect: tcp connect error"', Failure.UNAVAILABLE),
     ("[client-rust/src/pd/timestamp.rs:72]: TimestampRequest channel is closed", Failure.UNAVAILABLE),
+    ("Leader of region 8 is not found", Failure.UNAVAILABLE),
     ("[client-rust/src/pd/cluster.rs:189]: PD cluster failed to respond", Failure.UNAVAILABLE),
     ('gRPC api error: status: Unknown, message: "h2 protocol error: broken pipe"', Failure.UNDETERMINED),
     ("Cannot read or write data after any attempt to commit or roll back the transaction", Failure.UNDETERMINED),
@@ -106,13 +116,10 @@ async def reply_too_large(client: TransactionClient, key: bytes) -> None:
 def test_real_errors(tikv: Playground, prefix: str, provoke: Provoke, failure: Failure) -> None:
     async def run() -> str:
         client = await TransactionClient.connect([tikv.endpoint])
-        try:
+        with pytest.raises(Exception, match=r".") as raised:
             await provoke(client, prefix.encode() + b"/x")
-        except Exception as error:
-            return str(error)
-        finally:
-            await asyncio.sleep(0.2)
-        raise AssertionError("no error")
+        await asyncio.sleep(0.2)
+        return str(raised.value)
 
     assert classify(asyncio.run(run())) is failure
 

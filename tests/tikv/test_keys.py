@@ -44,7 +44,10 @@ def test_a_key_stays_in_its_section(key: bytes) -> None:
     assert LAYOUT.head not in places
 
 
-@given(st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**32 - 1)), st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 9)))
+@given(
+    st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**32 - 1)),
+    st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 9)),
+)
 def test_positions_sort_as_revision_and_sub_revision(one: tuple[int, int], other: tuple[int, int]) -> None:
     assert (position(*one) < position(*other)) == (one < other)
     assert len(position(*one)) == 12
@@ -69,7 +72,7 @@ def test_no_store_lies_inside_another(one: str, other: str, key: bytes) -> None:
 def test_the_control_prefixes_do_overlap() -> None:
     # What is refused would indeed be a key of another store.
     assert (b"a/" + b"k/" + b"r/x").startswith(Layout("a").lives)
-    with pytest.raises(InvalidInput, match="'k'|names a part"):
+    with pytest.raises(InvalidInput, match="names a part"):
         Layout("a/k")
 
 

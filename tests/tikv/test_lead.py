@@ -35,20 +35,22 @@ def test_of_two_leaders_every_answered_write_is_kept_and_no_other(medium_of: Ope
     async def run() -> None:
         acknowledged: dict[bytes, int] = {}
         fenced: list[bytes] = []
+        busy = asyncio.Event()
 
         async def keep_writing(medium: TikvMedium, name: bytes) -> None:
             for number in range(10_000):
                 key = b"%b/%04d" % (name, number)
                 try:
                     acknowledged[key] = await put(medium, key)
+                    if number == 20:
+                        busy.set()
                 except Fenced:
                     fenced.append(key)
                     return
 
         async with medium_of() as first:
             writing = asyncio.ensure_future(keep_writing(first, b"first"))
-            while len(acknowledged) < 20:
-                await asyncio.sleep(0)
+            await busy.wait()
             async with medium_of() as second:
                 await writing
                 await put(second, b"second")
@@ -102,7 +104,9 @@ def test_a_follower_never_writes_and_sees_every_commit(medium_of: OpenMedium) ->
             await put(leader, b"k3", b"again")
             await asyncio.wait_for(caught_up.wait(), 30)
             for what in ("changes", "before"):
-                flat = {who: [one for commit in commits for one in getattr(commit, what)] for who, commits in seen.items()}
+                flat = {
+                    who: [one for commit in commits for one in getattr(commit, what)] for who, commits in seen.items()
+                }
                 # Versions not younger than a compaction may be gone when a follower looks for them.
                 assert flat["follower"] == flat["leader"] or what == "before"
             assert follower.revision == leader.revision == last

@@ -32,7 +32,9 @@ def by_hand(medium: TikvMedium) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_interrupted_after_any_number_of_steps(medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_interrupted_after_any_number_of_steps(
+    medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     monkeypatch.setattr(module, "STEP", 9)
 
     async def run() -> None:
@@ -81,7 +83,9 @@ def test_the_next_leader_goes_on(medium_of: OpenMedium) -> None:
     asyncio.run(run())
 
 
-def test_the_control_a_reclaim_that_keeps_nothing_loses_versions(medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_control_a_reclaim_that_keeps_nothing_loses_versions(
+    medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def edit(_: object) -> dict[bytes, bytes | None]:
         return {}
 

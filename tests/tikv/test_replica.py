@@ -70,7 +70,9 @@ def checkpoint(epoch: int = 1, state: bytes = b"", run: str = "run") -> Checkpoi
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_copy_is_exact_also_when_every_step_is_repeated(replica_of: OpenReplica, medium_of: OpenMedium, seed: int) -> None:
+def test_a_copy_is_exact_also_when_every_step_is_repeated(
+    replica_of: OpenReplica, medium_of: OpenMedium, seed: int
+) -> None:
     async def run() -> None:
         model, requests = source(seed, 120)
         middle, last = model.revision // 3, model.revision
@@ -215,7 +217,9 @@ def test_a_reset_leaves_the_checkpoint_only(replica_of: OpenReplica, monkeypatch
     asyncio.run(run())
 
 
-def test_an_interrupted_reset_is_finished_by_whoever_takes_over(replica_of: OpenReplica, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_reset_is_finished_by_whoever_takes_over(
+    replica_of: OpenReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def run() -> None:
         model, _ = source(4, 80)
         async with replica_of() as replica:

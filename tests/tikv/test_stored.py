@@ -5,18 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainctl.errors import StoreDamaged
-from brainctl.mvcc.keyversion import put_version, tombstone
+from brainctl.mvcc.keyversion import KeyVersion, put_version, tombstone
 from brainctl.tikv.keys import position
 from brainctl.tikv.stored import Head, Stored, pack_block, unpack_block
 
 REVISIONS = st.integers(1, 2**63 - 1)
 PLACES = st.builds(position, REVISIONS, st.integers(0, 2**32 - 1))
-VERSIONS = st.builds(put_version, st.binary(min_size=1), st.binary(), REVISIONS, REVISIONS, st.integers(0, 127), st.none())
+VERSIONS = st.builds(
+    put_version, st.binary(min_size=1), st.binary(), REVISIONS, REVISIONS, st.integers(0, 127), st.none()
+)
 VERSIONS |= st.builds(tombstone, st.binary(min_size=1), REVISIONS, st.integers(0, 127))
 
 
 @given(VERSIONS, PLACES, PLACES, REVISIONS)
-def test_a_version_survives(version, block, before_block, before) -> None:
+def test_a_version_survives(version: KeyVersion, block: bytes, before_block: bytes, before: int) -> None:
     stored = Stored(version.version > 0, version.mod_revision, version.sub, block, before, before_block, version.kv)
     assert Stored.unpack(stored.pack()) == stored
     assert stored.version() == version
@@ -24,7 +26,7 @@ def test_a_version_survives(version, block, before_block, before) -> None:
 
 
 @given(st.lists(st.tuples(VERSIONS, PLACES), min_size=1, max_size=4), st.data())
-def test_a_block_survives_and_a_cut_one_is_refused(parts, data) -> None:
+def test_a_block_survives_and_a_cut_one_is_refused(parts: list[tuple[KeyVersion, bytes]], data: st.DataObject) -> None:
     changes = [Stored(True, v.mod_revision, v.sub, place, 0, place, v.kv) for v, place in parts]
     block = pack_block(changes)
     assert unpack_block(block) == changes

@@ -59,7 +59,9 @@ async def interrupt(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("forward", [True, False], ids=["written", "lost"])
 @pytest.mark.parametrize("phase", ["prewrite", "commit"])
-def test_a_cut_connection_is_settled(tikv: Playground, prefix: str, medium_of: OpenMedium, phase: str, forward: bool) -> None:
+def test_a_cut_connection_is_settled(
+    tikv: Playground, prefix: str, medium_of: OpenMedium, phase: str, forward: bool
+) -> None:
     """Wherever the connection breaks, the put is answered as done, and was done exactly once."""
 
     async def run() -> None:
