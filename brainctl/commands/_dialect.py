@@ -8,7 +8,6 @@ from brainctl.config import FLAGS, Kind, read_bool
 BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
     "cluster",
     "count-only",
-    "create",
     "from-key",
     "ignore-lease",
     "ignore-value",

@@ -7,7 +7,7 @@ import typer
 from brainctl.commands._command import single
 from brainctl.commands._options import Consistency, FromKey, Prefix, is_serializable, range_end, raw
 from brainctl.config import read_int
-from brainctl.errors import BadArguments, Unsupported
+from brainctl.errors import ApiError, BadArguments, Code, Unsupported
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.session import Session
 from brainctl.stores.store import Store
@@ -119,14 +119,19 @@ async def run(session: Session, query: Query) -> None:
 
 
 async def _streamed(store: Store, request: pb.RangeRequest) -> pb.RangeResponse:
-    """A range in parts, put together; a store in this process has no use for parts."""
+    """A range in parts, put together; whole where the store has no parts to offer."""
     from brainctl.stores.etcd import EtcdStore
 
     if not isinstance(store, EtcdStore):
         return await store.range(request)
     whole = pb.RangeResponse()
-    async for part in store.range_stream(request):
-        whole.MergeFrom(part)
+    try:
+        async for part in store.range_stream(request):
+            whole.MergeFrom(part)
+    except ApiError as error:
+        if error.status.code is not Code.UNIMPLEMENTED:
+            raise
+        return await store.range(request)
     return whole
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -11,13 +12,14 @@ import pytest
 from brainctl.wire.varint import varint
 from tests import transcripts
 from tests.peers import require
-from tests.peers.servers import Etcd, brainctl_argv, clean_environment
-from tests.transcripts.differences import ACCEPTED
+from tests.peers.servers import Brainctl, Etcd, brainctl_argv, clean_environment
+from tests.transcripts.differences import ACCEPTED, SERVED
 
 NOISE = (
     (re.compile(rb'^\{"level":.*\n', re.MULTILINE), b""),  # the log of etcd's client
     (re.compile(rb"\nUsage:\n.*\Z", re.DOTALL), b"\n"),  # cobra's help after a mistake
     (re.compile(rb"\AUsage:\n.*?\n\n(?=Error)", re.DOTALL), b""),
+    (re.compile(rb"\ngoroutine .*\Z", re.DOTALL), b"\n"),
     (re.compile(rb"^Run '.*\n", re.MULTILINE), b""),  # the way to it
     (re.compile(b"(?:\xe2\x94\x80)+"), b"-"),  # as wide as ids and addresses make it
     (re.compile(b"(?<=\xe2\x94\x82) +| +(?=\xe2\x94\x82)"), b" "),
@@ -37,16 +39,16 @@ class Outcome(NamedTuple):
 
 
 class Side:
-    """One of the two programs, with an etcd of its own."""
+    """One of the two programs, with a server of its own."""
 
-    def __init__(self, program: list[str], etcd: Etcd) -> None:
+    def __init__(self, program: list[str], server: Etcd | Brainctl) -> None:
         self.program = program
-        self.etcd = etcd
+        self.server = server
         self.lease = "0"
 
     def run(self, line: transcripts.Line) -> Outcome:
         argv = [word.replace("{lease}", self.lease) for word in line.argv]
-        environment = {**clean_environment(), "ETCDCTL_ENDPOINTS": self.etcd.endpoint, **line.environment}
+        environment = {**clean_environment(), "ETCDCTL_ENDPOINTS": self.server.endpoint, **line.environment}
         done = subprocess.run(
             [*self.program, *argv], input=line.stdin, capture_output=True, timeout=30, check=False, env=environment
         )
@@ -58,7 +60,7 @@ class Side:
         """Without what two servers, two leases or two runs cannot have in common."""
         for pattern, text in NOISE:
             output = pattern.sub(text, output)
-        for text in (self.etcd.endpoint, f"127.0.0.1:{self.etcd.peer_port}"):
+        for text in self._addresses():
             output = output.replace(text.encode(), b"ADDRESS")
         lease = int(self.lease, 16)
         for text in (self.lease, str(lease)) if lease else ():
@@ -69,9 +71,13 @@ class Side:
                 output = output.replace(text.encode(), b"MEMBER")
         return re.sub(rb'"?(MEMBER|LEASE)"?', rb'"\1"', output).replace(b"etcdctl", b"brainctl")
 
+    def _addresses(self) -> list[str]:
+        peer = [f"127.0.0.1:{self.server.peer_port}"] if isinstance(self.server, Etcd) else []
+        return [self.server.endpoint, *peer]
+
     def _ids(self) -> list[int]:
         if not hasattr(self, "_known"):
-            command = [str(require("etcdctl")), "--endpoints", self.etcd.endpoint, "endpoint", "status", "-w", "json"]
+            command = [str(require("etcdctl")), "--endpoints", self.server.endpoint, "endpoint", "status", "-w", "json"]
             header = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]["Status"]["header"]
             self._known = [header["cluster_id"], header["member_id"]]
         return self._known
@@ -87,9 +93,15 @@ def _granted(output: bytes) -> str:
 
 
 @pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side]]:
-    with Etcd(tmp_path_factory.mktemp("theirs")) as theirs, Etcd(tmp_path_factory.mktemp("ours")) as ours:
-        yield Side([str(require("etcdctl"))], theirs), Side(brainctl_argv(), ours)
+def etcdctl_on_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    with Etcd(tmp_path_factory.mktemp("etcd")) as server:
+        yield Side([str(require("etcdctl"))], server)
+
+
+@pytest.fixture(scope="module")
+def brainctl_on_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    with Etcd(tmp_path_factory.mktemp("etcd")) as server:
+        yield Side(brainctl_argv(), server)
 
 
 def strings(value: object) -> object:
@@ -109,12 +121,24 @@ def comparable(outcome: Outcome) -> object:
     return outcome.code, out, outcome.err
 
 
-@pytest.mark.parametrize("name", transcripts.names())
-def test_brainctl_answers_as_etcdctl_does(name: str, sides: tuple[Side, Side]) -> None:
-    theirs, ours = sides
+def differences(name: str, theirs: Side, ours: Side, accepted: dict[str, str]) -> list[str]:
     wrong = []
     for line in transcripts.read(name):
         expected, found = comparable(theirs.run(line)), comparable(ours.run(line))
-        if (expected == found) == (line.text in ACCEPTED):
-            wrong.append(f"{name}.txt:{line.number}: {line.text}\n    etcdctl:  {expected!r}\n    brainctl: {found!r}")
+        if (expected == found) == (line.text in accepted):
+            wrong.append(f"{name}.txt:{line.number}: {line.text}\n    expected: {expected!r}\n    found:    {found!r}")
+    return wrong
+
+
+@pytest.mark.parametrize("name", transcripts.names())
+def test_brainctl_answers_as_etcdctl_does(name: str, etcdctl_on_etcd: Side, brainctl_on_etcd: Side) -> None:
+    wrong = differences(name, etcdctl_on_etcd, brainctl_on_etcd, ACCEPTED)
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", ["kv", "lease", "txn"])
+def test_etcdctl_finds_no_difference_in_brainctl_serve(name: str, tmp_path: Path) -> None:
+    with Etcd(tmp_path / "etcd") as etcd, Brainctl(tmp_path / "brainctl") as brainctl:
+        program = [str(require("etcdctl"))]
+        wrong = differences(name, Side(program, etcd), Side(program, brainctl), SERVED)
     assert not wrong, "\n" + "\n".join(wrong)
