@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from brainctl.clock import Clock
-from brainctl.errors import InvalidInput
+from brainctl.errors import BadArguments
 from brainctl.node.tokens import (
     SIMPLE_TTL_SECONDS,
     JwtTokens,
@@ -37,7 +37,7 @@ METHODS = frozenset({f"{family}{bits}" for family in ("RS", "PS", "ES", "HS") fo
 
 
 def tokens_of(option: str, clock: Clock, simple_ttl_seconds: float = SIMPLE_TTL_SECONDS) -> Tokens:
-    """The tokens that a value of --auth-token asks for: `simple`, `jwt,sign-method=...,...` or nothing; InvalidInput.
+    """The tokens that a value of --auth-token asks for: `simple`, `jwt,sign-method=...,...` or nothing; BadArguments.
 
     Options of jwt: sign-method, pub-key and priv-key (PEM files; for HS the secret is the content of priv-key), and
     ttl (such as 10m).
@@ -47,7 +47,7 @@ def tokens_of(option: str, clock: Clock, simple_ttl_seconds: float = SIMPLE_TTL_
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or name in options or "=" in value:
-            raise InvalidInput(f"--auth-token: {name!r} is not an option with one value")
+            raise BadArguments(f"--auth-token: {name!r} is not an option with one value")
         options[name] = value
     match kind:
         case "simple":
@@ -57,18 +57,18 @@ def tokens_of(option: str, clock: Clock, simple_ttl_seconds: float = SIMPLE_TTL_
         case "":
             return NoTokens()
         case _:
-            raise InvalidInput(f"--auth-token: {kind!r} is neither simple nor jwt")
+            raise BadArguments(f"--auth-token: {kind!r} is neither simple nor jwt")
 
 
 def _jwt_tokens(options: Mapping[str, str], clock: Clock) -> JwtTokens:
     method = options.get("sign-method", "")
     if method not in METHODS:
-        raise InvalidInput(f"--auth-token: sign-method {method!r} is none of {', '.join(sorted(METHODS))}")
+        raise BadArguments(f"--auth-token: sign-method {method!r} is none of {', '.join(sorted(METHODS))}")
     ttl = duration_seconds(options["ttl"]) if options.get("ttl") else JWT_TTL_SECONDS
     private, public = _read(options, "priv-key"), _read(options, "pub-key")
     if method.startswith("HS"):
         if not private:
-            raise InvalidInput("--auth-token: HS needs priv-key, a file with the secret")
+            raise BadArguments("--auth-token: HS needs priv-key, a file with the secret")
         return JwtTokens(clock, method, private, private, ttl)
     sign, verify = _key_pair(method, private, public)
     return JwtTokens(clock, method, sign, verify, ttl)
@@ -81,7 +81,7 @@ def _read(options: Mapping[str, str], name: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise InvalidInput(f"--auth-token: {name} cannot be read: {error}") from error
+        raise BadArguments(f"--auth-token: {name} cannot be read: {error}") from error
 
 
 def _key_pair(method: str, private_pem: bytes, public_pem: bytes) -> tuple[PrivateKey | None, PublicKey]:
@@ -90,17 +90,17 @@ def _key_pair(method: str, private_pem: bytes, public_pem: bytes) -> tuple[Priva
         sign = load_pem_private_key(private_pem, None) if private_pem else None
         verify = load_pem_public_key(public_pem) if public_pem else None
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise InvalidInput(f"--auth-token: a key is not PEM that can be read: {error}") from error
+        raise BadArguments(f"--auth-token: a key is not PEM that can be read: {error}") from error
     if sign is not None and not isinstance(sign, private_type):
-        raise InvalidInput(f"--auth-token: priv-key is not a key for {method}")
+        raise BadArguments(f"--auth-token: priv-key is not a key for {method}")
     if verify is not None and not isinstance(verify, public_type):
-        raise InvalidInput(f"--auth-token: pub-key is not a key for {method}")
+        raise BadArguments(f"--auth-token: pub-key is not a key for {method}")
     if sign is None:
         if verify is None:
-            raise InvalidInput("--auth-token: jwt needs priv-key or pub-key")
+            raise BadArguments("--auth-token: jwt needs priv-key or pub-key")
         return None, verify
     if verify is not None and _pem(verify) != _pem(sign.public_key()):
-        raise InvalidInput("--auth-token: priv-key and pub-key do not belong together")
+        raise BadArguments("--auth-token: priv-key and pub-key do not belong together")
     return sign, sign.public_key()
 
 
@@ -113,8 +113,8 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 
 
 def duration_seconds(text: str) -> float:
-    """A duration such as 5m, 1h30m or 1.5s in seconds; InvalidInput."""
+    """A duration such as 5m, 1h30m or 1.5s in seconds; BadArguments."""
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise InvalidInput(f"{text!r} is not a duration such as 5m or 1h30m")
+        raise BadArguments(f"{text!r} is not a duration such as 5m or 1h30m")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
