@@ -14,7 +14,7 @@ from brainctl.engine.garbage import Garbage
 from brainctl.engine.lock import Holder
 from brainctl.engine.manifest import Listing, Manifest
 from brainctl.engine.options import EngineOptions
-from brainctl.engine.reclaim import Reclaim
+from brainctl.engine.reclaim import Reclaim, Work, rest
 from brainctl.engine.recovery import Recovered, recover
 from brainctl.engine.segment import Segment
 from brainctl.engine.stats import Stats
@@ -54,6 +54,8 @@ class Engine(EngineView):
         self._reclaim = Reclaim(
             directory, fs, names, stats, state.garbage, state.index, state.segments, self._maps, self._writer.fail
         )
+
+        self._background: Iterator[Work] | None = None
 
     @classmethod
     def open(
@@ -182,30 +184,49 @@ class Engine(EngineView):
 
     # -- reclaim ------------------------------------------------------------------------------------------------
 
-    def reclaim_step(self, budget: int) -> bool:
-        """Do about `budget` bytes of background work; whether there is more to do.
+    def reclaim(self, budget: int, *, everything: bool = False) -> Iterator[Work]:
+        """Give back the space of what compaction has made dead, while reads and writes go on.
 
-        It may read, write and sync that much. A full disk ends the run and leaves everything as it was; StoreFailed
-        on any other I/O error, StoreDamaged when a record that is to be kept is not sound.
+        Yields pieces of work that read, write and sync about `budget` bytes each; the caller runs each, on any thread,
+        before it asks for the next. Segments are rewritten once `options.garbage_ratio` of them is dead, or, with
+        `everything`, if they get smaller at all. A full disk ends the run and leaves everything as it was. Raises
+        StoreFailed on any other I/O error, StoreDamaged when a record that is to be kept is not sound.
         """
-        return self._reclaim.step(self._compacted, budget, self.options.garbage_ratio)
+        if everything:
+            yield from self._reclaim.sweep(self._compacted_now, budget)
+            yield from self._seal()
+        ratio = None if everything else self.options.garbage_ratio
+        yield from self._reclaim.run(self._compacted_now, budget, ratio)
+
+    def reclaim_step(self, budget: int) -> bool:
+        """Run one piece of `reclaim` here and now; whether there may be more to do."""
+        self._background = self._background or self.reclaim(budget)
+        work = next(self._background, None)
+        if work is None:
+            self._background = None
+            return False
+        work()
+        return True
 
     def defragment(self, budget: int = 1 << 20) -> Iterator[None]:
-        """Give back all space that is dead when it begins, in steps of about `budget` bytes.
+        """Run `reclaim` of everything here and now, with a pause after each piece."""
+        for work in self.reclaim(budget, everything=True):
+            work()
+            yield
 
-        Reads and writes go on between the steps; the iterator ends when it is done. Errors as of `reclaim_step`.
-        """
-        while self._reclaim.sweep(self._compacted, budget):
-            yield
+    def _compacted_now(self) -> int:
+        return self._compacted
+
+    def _seal(self) -> Iterator[Work]:
+        """Have the log go on in a new segment when there is something dead in the last one."""
         last = max(self._segments, default=0)
-        if last and (self._segments[last].dead or self._segments[last].graves):
-            self._writer.seal()
-            while max(self._segments) == last:
-                if self._writer.idle:
-                    self._write_empty()
-                yield
-        while self._reclaim.step(self._compacted, budget, None):
-            yield
+        if not last or not (self._segments[last].dead or self._segments[last].graves):
+            return
+        self._writer.seal()
+        while max(self._segments) == last:
+            if self._writer.idle:
+                self._write_empty()
+            yield rest
 
     def _write_empty(self) -> None:
         """Begin a new segment when nobody else does."""
@@ -243,7 +264,7 @@ def _listing(directory: str, fs: FileSystem, stats: Stats, rng: Random) -> Listi
             raise StoreDamaged(f"{directory}/{manifest.NAME}: the file is missing, but there are segments (offset 0)")
         listing = Listing(rng.getrandbits(64), {})
         try:
-            manifest.store(directory, fs, stats, listing)
+            manifest.create(directory, fs, stats, listing)
         except OSError as error:
             if error.errno == 28:  # ENOSPC
                 raise StoreFull(f"{directory}: no space left to make a store") from error

@@ -60,6 +60,8 @@ class Manifest:
         self._fs = fs
         self._stats = stats
         self._turn = Lock()
+        self.in_doubt = False
+        """Whether an error has left it open which of two manifests the store has."""
 
     def replace(self, number: int, generation: int | None) -> None:
         """List a segment with a generation, or no more (None); durable when this returns. OSError."""
@@ -69,26 +71,40 @@ class Manifest:
                 del segments[number]
             else:
                 segments[number] = generation
-            store(self._directory, self._fs, self._stats, Listing(self.store, segments))
+            _write_new(self._directory, self._fs, self._stats, Listing(self.store, segments))
+            self.in_doubt = True
+            _take_new(self._directory, self._fs, self._stats)
+            self.in_doubt = False
             self._segments = segments
 
 
-def store(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:
-    """Write a manifest and make it durable; OSError. What it replaces stays until the new one is whole."""
-    path = f"{directory}/{NAME}"
+def create(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:
+    """Write the first manifest of a store; OSError."""
+    _write_new(directory, fs, stats, listing)
+    _take_new(directory, fs, stats)
+
+
+def _write_new(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:
+    """Write a manifest beside the one in use, and make its bytes durable."""
+    path = f"{directory}/{NAME}.new"
     if f"{NAME}.new" in fs.names(directory):
-        fs.unlink(path + ".new")
+        fs.unlink(path)
     data = render(listing)
-    file = fs.create(path + ".new")
+    file = fs.create(path)
     try:
         write_all(file, data, 0)
         file.sync()
     finally:
         file.close()
-    fs.rename(path + ".new", path)
-    fs.sync_directory(directory)
     stats.meta_bytes += len(data)
-    stats.syncs += 2
+    stats.syncs += 1
+
+
+def _take_new(directory: str, fs: FileSystem, stats: Stats) -> None:
+    """Put the new manifest in the place of the one in use."""
+    fs.rename(f"{directory}/{NAME}.new", f"{directory}/{NAME}")
+    fs.sync_directory(directory)
+    stats.syncs += 1
 
 
 def load(directory: str, fs: FileSystem) -> Listing | None:

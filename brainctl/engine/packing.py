@@ -16,6 +16,7 @@ from brainctl.engine.manifest import Manifest, segment_name
 from brainctl.engine.record import HEADER, META_SET, TOMBSTONE
 from brainctl.engine.segment import DATA, EXTENT_SIZE, ExtentHeader, Extents, FileHeader, Segment
 from brainctl.engine.stats import Stats
+from brainctl.errors import StoreDamaged
 
 _BUFFER = 256 << 10
 """Extents are written in pieces of about this size."""
@@ -31,7 +32,6 @@ class Job:
         directory: str,
         fs: FileSystem,
         manifest: Manifest,
-        stats: Stats,
         *,
         remove: bool,
     ) -> None:
@@ -40,23 +40,28 @@ class Job:
         self.drop = drop
         self.new: Segment | None = None
         """What replaces the old segment, once the job is done; None when nothing does."""
-        self.switching = False
-        """Whether the manifest is being changed: a failure then leaves it open which of the two is in the store."""
+        self.finished = False
+        self.error: OSError | StoreDamaged | None = None
+        """Why the job ended before its time."""
+        self.stats = Stats()
+        """What it has done; a job may run on a thread of its own."""
         self._directory = directory
         self._fs = fs
         self._manifest = manifest
-        self._stats = stats
         self._budget = 0
         self._steps = self._unlink() if remove else self._pack()
 
-    def run(self, budget: int) -> bool:
-        """Read and write about `budget` bytes; whether there is more to do. OSError, StoreDamaged."""
+    def run(self, budget: int) -> None:
+        """Read and write about `budget` bytes, unless the job is `finished`."""
         self._budget = budget
-        return next(self._steps, None) is not None
+        try:
+            self.finished = next(self._steps, None) is None
+        except (OSError, StoreDamaged) as error:
+            self.error = error
+            self.finished = True
 
     def abandon(self) -> None:
-        """Remove what has been written, as far as that is possible; the old segment stays."""
-        self._steps.close()
+        """Remove what has been written; the old segment stays. OSError."""
         if self.new is not None:
             self.new.close()
             self._fs.unlink(self.new.path)
@@ -64,8 +69,7 @@ class Job:
     # -- steps --------------------------------------------------------------------------------------------------
 
     def _unlink(self) -> Generator[bool, None, None]:
-        self._switch(None)
-        yield from ()
+        yield from self._switch(None)
 
     def _pack(self) -> Generator[bool, None, None]:
         old = self.old
@@ -90,7 +94,7 @@ class Job:
                 self._sync(file)
                 yield True
         self._flush(file, new, buffer)
-        self._finish(file, new)
+        yield from self._finish(file, new)
 
     def _kept(self, old: Segment) -> Generator[bytes, None, None]:
         """Extents of the records to keep, header and all; noted in the new segment as they come."""
@@ -133,13 +137,13 @@ class Job:
         buffer.clear()
         write_all(file, data, new.end)
         new.end += len(data)
-        self._stats.reclaim_bytes += len(data)
+        self.stats.reclaim_bytes += len(data)
 
     def _sync(self, file: File) -> None:
         file.sync()
-        self._stats.syncs += 1
+        self.stats.syncs += 1
 
-    def _finish(self, file: File, new: Segment) -> None:
+    def _finish(self, file: File, new: Segment) -> Generator[bool, None, None]:
         assert new.extents is not None
         first, last = new.sequences
         header = FileHeader(
@@ -153,18 +157,21 @@ class Job:
             last,
         )
         write_all(file, segment.pack_header(header), 0)
-        self._stats.meta_bytes += DATA
+        self.stats.meta_bytes += DATA
         self._sync(file)
+        yield True
         self._fs.sync_directory(self._directory)
-        self._stats.syncs += 1
+        self.stats.syncs += 1
         new.size = new.end
         new.map = file.map()
         new.close()
-        self._switch(new.generation)
+        yield from self._switch(new.generation)
 
-    def _switch(self, generation: int | None) -> None:
-        self.switching = True
+    def _switch(self, generation: int | None) -> Generator[bool, None, None]:
+        """Have the manifest name the new file, then remove the old one."""
+        yield True
         self._manifest.replace(self.old.number, generation)
+        yield True
         self._fs.unlink(self.old.path)
-        self._stats.reclaimed_segments += 1
-        self._stats.reclaimed_bytes += self.old.size - (self.new.size if self.new is not None else 0)
+        self.stats.reclaimed_segments += 1
+        self.stats.reclaimed_bytes += self.old.size - (self.new.size if self.new is not None else 0)

@@ -1,8 +1,9 @@
 """Gives back the space of dead records, one segment at a time, while reads and writes go on."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
+from functools import partial
 from mmap import mmap
 
 from brainctl.engine.files import FileSystem
@@ -13,14 +14,23 @@ from brainctl.engine.packing import Job
 from brainctl.engine.pick import Candidate, pick, pick_any
 from brainctl.engine.segment import Segment
 from brainctl.engine.stats import Stats
-from brainctl.errors import BrainctlError, StoreFailed
+from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed
 
 _SWEEP_BYTES = 256
 """What noting one dead version counts against a budget of bytes."""
 
 
+Work = Callable[[], None]
+"""A piece of I/O. It raises nothing, and may be called on any thread, once; until it has returned, nothing more may be
+asked of the iterator that it came from."""
+
+
+def rest() -> None:
+    """Do nothing: a pause for the caller to serve others in."""
+
+
 class Reclaim:
-    """The background work of one engine: it knows of at most one job at a time."""
+    """The background work of one engine. Whatever runs at the same time works on different segments."""
 
     def __init__(
         self,
@@ -43,44 +53,60 @@ class Reclaim:
         self._segments = segments
         self._maps = maps
         self._fail = fail
-        self._job: Job | None = None
+        self._busy: set[int] = set()
+        """Segments that a job is working on."""
 
-    def sweep(self, compacted: int, budget: int) -> bool:
-        """Find out what a compaction has made dead; whether there is more of it than fits the budget."""
-        return self._garbage.sweep(compacted, self._segments, self._index, max(1, budget // _SWEEP_BYTES))
-
-    def step(self, compacted: int, budget: int, ratio: float | None) -> bool:
-        """Go on with the job at hand, or begin one; whether there is more to do.
+    def run(self, compacted: Callable[[], int], budget: int, ratio: float | None) -> Iterator[Work]:
+        """Reclaim what is worth it, in pieces of work of about `budget` bytes.
 
         `ratio` is the part of a segment that must be dead for it to be rewritten; None asks for all that there is.
         """
-        if self.sweep(compacted, budget):
-            return True
-        job = self._job or self._plan(ratio)
-        if job is None:
-            return False
-        self._job = job
-        try:
-            if job.run(budget):
-                return True
-        except OSError as error:
-            self._give_up(job, error)
-            return False
-        self._adopt(job)
-        return True
+        yield from self.sweep(compacted, budget)
+        while (job := self._plan(ratio)) is not None:
+            self._busy.add(job.old.number)
+            while not job.finished:
+                yield partial(job.run, budget)
+            self._busy.remove(job.old.number)
+            self._stats.add(job.stats)
+            if not self._conclude(job):
+                return
+            yield from self.sweep(compacted, budget)
+
+    def sweep(self, compacted: Callable[[], int], budget: int) -> Iterator[Work]:
+        """Find out what compaction has made dead, with pauses."""
+        while self._garbage.sweep(compacted(), self._segments, self._index, max(1, budget // _SWEEP_BYTES)):
+            yield rest
 
     def _plan(self, ratio: float | None) -> Job | None:
-        found = candidates(self._segments)
+        found = [candidate for candidate in candidates(self._segments) if candidate.number not in self._busy]
         number = pick_any(found) if ratio is None else pick(found, ratio)
         if number is None:
             return None
         old = self._segments[number]
         remove = any(candidate.number == number and not candidate.kept for candidate in found)
         drop = droppable(self._segments, number)
-        return Job(old, drop, self._directory, self._fs, self._manifest, self._stats, remove=remove)
+        return Job(old, drop, self._directory, self._fs, self._manifest, remove=remove)
+
+    def _conclude(self, job: Job) -> bool:
+        """Put what a job has made in use; whether to go on.
+
+        A full disk leaves the old segment in use and ends the run. After any other I/O error nothing on the medium is
+        trusted.
+        """
+        error = job.error
+        if error is None:
+            self._adopt(job)
+            return True
+        if isinstance(error, StoreDamaged):
+            raise error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not self._manifest.in_doubt:
+            job.abandon()
+            return False
+        failure = StoreFailed(f"{job.old.path}: {error.strerror or error} while its space was reclaimed")
+        self._fail(failure)
+        raise failure from error
 
     def _adopt(self, job: Job) -> None:
-        self._job = None
         old, new = job.old, job.new
         self._maps.pop(old.number, None)
         old.close()
@@ -89,16 +115,6 @@ class Reclaim:
         else:
             inherit(old, new, job.drop)
             self._segments[old.number] = new
-
-    def _give_up(self, job: Job, error: OSError) -> None:
-        """A full disk leaves the old segment in use. After any other error nothing on the medium is trusted."""
-        self._job = None
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not job.switching:
-            job.abandon()
-            return
-        failure = StoreFailed(f"{job.old.path}: {error.strerror or error} while its space was reclaimed")
-        self._fail(failure)
-        raise failure from error
 
 
 def candidates(segments: dict[int, Segment]) -> list[Candidate]:

@@ -1,6 +1,6 @@
 """What the engine has done to its medium, in numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(slots=True)
@@ -33,3 +33,8 @@ class Stats:
     def written_bytes(self) -> int:
         """Everything given to the file system."""
         return self.log_bytes + self.zero_bytes + self.reclaim_bytes + self.meta_bytes + self.index_bytes
+
+    def add(self, other: "Stats") -> None:
+        """Count what was counted apart."""
+        for counter in fields(self):
+            setattr(self, counter.name, getattr(self, counter.name) + getattr(other, counter.name))

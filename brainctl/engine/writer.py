@@ -20,7 +20,7 @@ from brainctl.engine.stats import Stats
 from brainctl.errors import BrainctlError, StoreFailed, StoreFull
 from brainctl.mvcc.commit import Commit
 
-_SMALL_GROUP = 32 << 10
+_SMALL_GROUP = 16 << 10
 """Below this, a sync is cheaper when its space was written before, so zeros are written ahead."""
 
 
