@@ -36,11 +36,12 @@ def open_directory(directory: Path, clock: Clock | None = None) -> "NodeStore":
 
 
 class NodeStore:
-    """Calls a node as a client would call a server."""
+    """Calls a node as a client would call a server; who holds the data needs no password."""
 
     def __init__(self, node: Node, url: str) -> None:
         self.node = node
         self._url = url
+        self._token = node.process_token
 
     @property
     def url(self) -> str:
@@ -50,7 +51,7 @@ class NodeStore:
     async def call(self, method: str, request: Message, reply: type[ReplyMessage]) -> ReplyMessage:
         """See `Store`."""
         answer = Answer()
-        self.node.call(method, request.SerializeToString(), answer)
+        self.node.call(method, request.SerializeToString(), answer, self._token)
         return reply.FromString(await answer.wait())
 
     async def range(self, request: pb.RangeRequest) -> pb.RangeResponse:
@@ -82,7 +83,7 @@ class NodeStore:
             if responses.qsize() >= HELD_RESPONSES:
                 session.pause()
 
-        session = self.node.watch(take)
+        session = self.node.watch(take, self._token)
 
         async def feed() -> None:
             async for request in requests:
@@ -112,7 +113,7 @@ class NodeStore:
     async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
         """See `Store`."""
         answer = Answer()
-        self.node.keep_alive(pb.LeaseKeepAliveRequest(ID=lease).SerializeToString(), answer)
+        self.node.keep_alive(pb.LeaseKeepAliveRequest(ID=lease).SerializeToString(), answer, self._token)
         return pb.LeaseKeepAliveResponse.FromString(await answer.wait())
 
     async def lease_time_to_live(self, request: pb.LeaseTimeToLiveRequest) -> pb.LeaseTimeToLiveResponse:
@@ -129,7 +130,7 @@ class NodeStore:
 
     async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
         """See `Store`."""
-        async for body in self.node.snapshot():
+        async for body in self.node.snapshot(self._token):
             yield pb.SnapshotResponse.FromString(body)
 
     async def close(self) -> None:
