@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
+from brainctl.clock import Clock
 from brainctl.errors import InvalidInput, StoreInUse
 from brainctl.stores.store import Store
 from brainctl.stores.target import EtcdTarget
 
 
-async def open_store(url: str, target: EtcdTarget) -> Store:
-    """The store at `url`; for "" the endpoints of `target`, which also says how to reach a server.
+async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None) -> Store:
+    """The store at `url`; for "" the endpoints of `target`, which also says how to reach a server. `clock` is the time of
+    a store that is opened in this process: where it stands still, no lease runs out.
 
     Raises InvalidInput for a URL of no known form, and what opening the store raises.
     """
@@ -26,11 +28,11 @@ async def open_store(url: str, target: EtcdTarget) -> Store:
         prefix = "" if scheme == "etcd" else f"{scheme}://"
         return _etcd(replace(target, endpoints=tuple(prefix + part for part in rest.rstrip("/").split(","))))
     if scheme == "file" and rest:
-        return _directory(Path(unquote(rest)), target)
+        return _directory(Path(unquote(rest)), target, clock)
     if scheme == "tikv" and rest:
         from brainctl.stores.tikv import open_tikv  # noqa: PLC0415 - loads the TiKV client
 
-        return await open_tikv(url)
+        return await open_tikv(url, clock=clock)
     raise InvalidInput(f"{url!r} is no store: etcd://HOST:PORT, file://DIR and tikv://PD/PREFIX are known")
 
 
@@ -40,13 +42,13 @@ def _etcd(target: EtcdTarget) -> Store:
     return EtcdStore(target)
 
 
-def _directory(directory: Path, target: EtcdTarget) -> Store:
+def _directory(directory: Path, target: EtcdTarget, clock: Clock | None) -> Store:
     from brainctl.engine.files import OsFileSystem  # noqa: PLC0415 - the engine, only for those who open one
     from brainctl.engine.lock import holder  # noqa: PLC0415
     from brainctl.stores.embedded import open_directory  # noqa: PLC0415
 
     try:
-        return open_directory(directory)
+        return open_directory(directory, clock)
     except StoreInUse:
         other = holder(str(directory), OsFileSystem())
         if other is None or not other.endpoint:
