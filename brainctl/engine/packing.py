@@ -7,6 +7,7 @@ removes.
 
 from collections.abc import Generator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 
 from crc32c import crc32c
 
@@ -168,10 +169,11 @@ class Job:
         yield from self._switch(new.generation)
 
     def _switch(self, generation: int | None) -> Generator[bool, None, None]:
-        """Have the manifest name the new file, then remove the old one."""
+        """Have the manifest name the new file, then remove the old one: if that fails, the next opening does it."""
         yield True
         self._manifest.replace(self.old.number, generation)
         yield True
-        self._fs.unlink(self.old.path)
+        with suppress(OSError):
+            self._fs.unlink(self.old.path)
         self.stats.reclaimed_segments += 1
         self.stats.reclaimed_bytes += self.old.size - (self.new.size if self.new is not None else 0)

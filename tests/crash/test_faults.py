@@ -24,7 +24,7 @@ def run_with_fault(kind: str, number: int, error: int) -> tuple[Workload, Memory
     workload = Workload(5)
     failure: BaseException | None = None
     try:
-        workload.run(fs, 70)
+        workload.run(fs, 50)
     except (BrainctlError, OSError) as caught:
         failure = caught
     return workload, memory, failure, fs.hit
