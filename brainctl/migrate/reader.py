@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from brainctl.errors import COMPACTED, ApiError, Code, InvalidInput
 from brainctl.etcdpb import kv_pb2 as kvpb
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.migrate.events import BaseChosen, Lease, LeasesFetched, LeasesListed, PageRead, ReadPage, SourceCompacted
+from brainctl.migrate.events import BaseChosen, LeasesFetched, LeasesListed, PageRead, ReadPage, SourceCompacted
 from brainctl.migrate.split import Splitter
-from brainctl.stores.gather import gather
+from brainctl.stores.leases import lease_ttls
 from brainctl.stores.store import Store
 from brainctl.stores.watching import oldest_revision
 
@@ -15,8 +15,6 @@ PAGE_BYTES = 1 << 20
 """A page is asked for with as many keys as are likely to fill this."""
 MAX_PAGE_KEYS = 4_000
 FIRST_PAGE_KEYS = 500
-LEASE_LOOKUPS = 32
-"""Leases looked up at the same time."""
 
 
 class SourceReader:
@@ -75,19 +73,12 @@ class SourceReader:
         """All leases; with the TTLs of those that are new, or of all of them when `final`."""
         response = await self._store.leases()
         live = frozenset(lease.ID for lease in response.leases)
-        details = await self._lookup(live if final else live - held)
+        details = await lease_ttls(self._store, live if final else live - held)
         return LeasesListed(response.header.revision, live, held, details, final)
 
     async def fetch(self, ids: tuple[int, ...]) -> LeasesFetched:
         """Those of the leases that the source knows."""
-        return LeasesFetched(ids, await self._lookup(ids))
-
-    async def _lookup(self, ids: Iterable[int]) -> tuple[Lease, ...]:
-        async def one(lease: int) -> pb.LeaseTimeToLiveResponse:
-            return await self._store.lease_time_to_live(pb.LeaseTimeToLiveRequest(ID=lease))
-
-        answers = await gather(one, ids, LEASE_LOOKUPS)
-        return tuple((answer.ID, answer.grantedTTL, answer.TTL) for answer in answers if answer.TTL >= 0)
+        return LeasesFetched(ids, await lease_ttls(self._store, ids))
 
     async def _count(self, revision: int, start: bytes, end: bytes) -> int:
         request = pb.RangeRequest(key=start, range_end=end or b"\0", revision=revision, count_only=True)

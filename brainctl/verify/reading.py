@@ -2,14 +2,13 @@
 
 from brainctl.errors import ApiError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.gather import gather
+from brainctl.stores.leases import lease_ttls
 from brainctl.stores.store import Store
 from brainctl.verify.diff import Page
 
 PAGE_BYTES = 1 << 20
 MAX_PAGE_KEYS = 4_000
 FIRST_PAGE_KEYS = 500
-LOOKUPS = 32
 
 
 class StoreReader:
@@ -56,10 +55,5 @@ class StoreReader:
 
     async def leases(self) -> dict[int, int]:
         """The granted TTL of each lease, in seconds."""
-
-        async def one(lease: int) -> pb.LeaseTimeToLiveResponse:
-            return await self.store.lease_time_to_live(pb.LeaseTimeToLiveRequest(ID=lease))
-
         ids = [lease.ID for lease in (await self.store.leases()).leases]
-        answers = await gather(one, ids, LOOKUPS)
-        return {answer.ID: answer.grantedTTL for answer in answers if answer.TTL >= 0}
+        return {lease.id: lease.granted for lease in await lease_ttls(self.store, ids)}

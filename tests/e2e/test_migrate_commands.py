@@ -1,0 +1,162 @@
+"""The commands migrate and verify as a user runs them: reports, exit codes, sentences."""
+
+import json
+import signal
+import subprocess
+from base64 import b64encode
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import NewBrainctl, NewEtcd
+from tests.peers.servers import Etcd, Server, brainctl, brainctl_argv, clean_environment, etcdctl
+
+
+def fill(server: Server, count: int = 300) -> None:
+    """Keys with history, one of them deleted, one on a lease."""
+    for first in range(0, count, 50):
+        puts = "".join(f"put /k/{n:04} v{n}\n" for n in range(first, first + 50))
+        assert etcdctl(server.endpoint, "txn", stdin=f"\n{puts}\n\n").stdout.startswith("SUCCESS")
+    etcdctl(server.endpoint, "put", "/k/0001", "again")
+    etcdctl(server.endpoint, "del", "/k/0002")
+    lease = etcdctl(server.endpoint, "lease", "grant", "3600").stdout.split()[1]
+    etcdctl(server.endpoint, "put", "/k/leased", "v", "--lease", lease)
+
+
+@pytest.fixture
+def source(new_etcd: NewEtcd) -> Etcd:
+    server = new_etcd()
+    fill(server)
+    return server
+
+
+def test_a_migration_into_a_directory(source: Etcd, tmp_path: Path) -> None:
+    url, target = f"etcd://{source.endpoint}", f"file://{tmp_path / 'target'}"
+    done = brainctl("migrate", "--from", url, "--to", target)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("synced at revision ")
+    assert lines[1:4] == [f"  source   {url}", f"  target   {target}", "  history  from revision 1"]
+    progress = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {line["kind"] for line in progress} == {"progress"}
+    assert progress[-1]["phase"] == "synced"
+    assert progress[-1]["lag_revisions"] == 0
+    same = brainctl("verify", "--from", url, "--to", target, "-w", "json")
+    assert same.returncode == 0, same.stderr
+    report = json.loads(same.stdout)
+    assert (report["equal"], report["keys"], report["leases"], report["differences"]) == (True, 300, 1, [])
+
+
+def test_a_cutover_from_a_brainctl_server(new_brainctl: NewBrainctl, tmp_path: Path) -> None:
+    server = new_brainctl()
+    fill(server)
+    arguments = ("--from", f"etcd://{server.endpoint}", "--to", f"file://{tmp_path / 'target'}")
+    hooks = ("--freeze-hook", f"echo $BRAINCTL_PHASE > {tmp_path}/hook")
+    done = brainctl("migrate", *arguments, "--cutover", *hooks, "-w", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["phase"], report["reason"]) == ("committed", "")
+    assert (tmp_path / "hook").read_text() == "freezing\n"
+    again = brainctl("migrate", *arguments, "--cutover")
+    assert again.returncode == 0
+    assert "was cut over at revision" in again.stderr
+    assert brainctl("migrate", *arguments).returncode == 14
+
+
+def test_a_cutover_is_given_up_when_its_hook_fails(source: Etcd, tmp_path: Path) -> None:
+    arguments = ("--from", f"etcd://{source.endpoint}", "--to", f"file://{tmp_path / 'target'}")
+    done = brainctl("migrate", *arguments, "--cutover", "--freeze-hook", "exit 3")
+    assert done.returncode == 1
+    assert "the cutover was given up: the hook 'exit 3' ended with exit code 3" in done.stderr
+    assert brainctl("migrate", *arguments).returncode == 0
+
+
+def test_differences_are_listed(source: Etcd, tmp_path: Path) -> None:
+    arguments = ("--from", f"etcd://{source.endpoint}", "--to", f"file://{tmp_path / 'target'}")
+    assert brainctl("migrate", *arguments).returncode == 0
+    etcdctl(source.endpoint, "put", "/k/0003", "newer")
+    assert brainctl("put", "--store", f"file://{tmp_path / 'target'}", "/k/0003", "other").returncode == 0
+    done = brainctl("verify", *arguments)
+    assert done.returncode == 7
+    assert done.stdout.splitlines()[0] == "different key /k/0003: value"
+    done = brainctl("verify", *arguments, "-w", "json")
+    assert done.returncode == 7
+    expected = {"kind": "different-key", "key": b64encode(b"/k/0003").decode(), "fields": ["value"]}
+    assert json.loads(done.stdout)["differences"] == [expected]
+    resumed = brainctl("migrate", *arguments)
+    assert resumed.returncode == 3
+    assert "something else wrote to it" in resumed.stderr
+    assert brainctl("migrate", *arguments, "--overwrite").returncode == 0
+    assert brainctl("verify", *arguments).returncode == 0
+
+
+def test_following_ends_in_order_and_goes_on(source: Etcd, tmp_path: Path) -> None:
+    arguments = ["--from", f"etcd://{source.endpoint}", "--to", f"file://{tmp_path / 'target'}"]
+    process = subprocess.Popen(
+        [*brainctl_argv(), "migrate", *arguments, "--follow", "-w", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if json.loads(line)["phase"] == "synced":
+                break
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(output)["phase"] == "synced"
+    again = brainctl("migrate", *arguments, "-w", "json")
+    assert json.loads(again.stdout)["resumed"] is True
+
+
+def test_a_target_with_data_is_refused(source: Etcd, tmp_path: Path) -> None:
+    target = f"file://{tmp_path / 'target'}"
+    assert brainctl("put", "--store", target, "mine", "v").returncode == 0
+    arguments = ("--from", f"etcd://{source.endpoint}", "--to", target)
+    refused = brainctl("migrate", *arguments)
+    assert refused.returncode == 14
+    assert refused.stderr == "Error: the target holds data that no migration has written; --overwrite removes it\n"
+    assert brainctl("get", "--store", target, "mine").stdout == "mine\nv\n"
+    assert brainctl("migrate", *arguments, "--overwrite").returncode == 0
+    assert brainctl("get", "--store", target, "mine").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        ((), 128, "migrate needs --from STORE and --to STORE"),
+        (("--from", "etcd", "--to", "tikv"), 128, "--to tikv: where?"),
+        (("--from", "etcd", "--to", "redis"), 128, "is no store"),
+        (("--from", "etcd", "--to", "etcd://127.0.0.1:1"), 4, "would not keep revisions"),
+        (("--from", "file:///nowhere", "--to", "file://{tmp}/t"), 3, "there is no store in /nowhere"),
+        (("--from", "etcd://127.0.0.1:1", "--to", "file://{tmp}/t"), 2, "cannot connect"),
+        (("--from", "etcd", "--to", "file://{tmp}/t", "--follow", "--cutover"), 128, "exclude each other"),
+        (("--from", "etcd", "--to", "file://{tmp}/t", "--history", "some"), 128, "all or none"),
+    ],
+)
+def test_one_clear_sentence(arguments: tuple[str, ...], code: int, sentence: str, tmp_path: Path) -> None:
+    done = brainctl("migrate", *(word.format(tmp=tmp_path) for word in arguments))
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_a_directory_that_is_served_is_no_target(source: Etcd, new_brainctl: NewBrainctl, tmp_path: Path) -> None:
+    server = new_brainctl(store=f"file://{tmp_path / 'served'}")
+    done = brainctl("migrate", "--from", f"etcd://{source.endpoint}", "--to", f"file://{tmp_path / 'served'}")
+    assert done.returncode == 11
+    assert str(server.pid) in done.stderr
+
+
+def test_through_tikv_and_back(source: Etcd, tikv_url: str, tmp_path: Path) -> None:
+    stores = [f"etcd://{source.endpoint}", tikv_url, f"file://{tmp_path / 'one'}", f"file://{tmp_path / 'two'}"]
+    for origin, target in pairwise(stores):
+        done = brainctl("migrate", "--from", origin, "--to", target)
+        assert done.returncode == 0, done.stderr
+    done = brainctl("verify", "--from", stores[0], "--to", stores[-1])
+    assert done.returncode == 0, done.stdout
