@@ -4,45 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
-from brainctl.errors import BrainctlError, Status
+from brainctl.errors import BrainctlError
+from brainctl.server.health import HealthCheck, HealthList, HealthWatch
 from brainctl.server.node import Node
+from brainctl.server.outlet import Outlet, Stream
+from brainctl.server.reflection import Reflection
 from brainctl.server.status import INTERNAL, status_of
 
 _log = logging.getLogger(__name__)
-
-
-class Outlet(Protocol):
-    """The answering side of one stream. Everything is dropped once the stream is over."""
-
-    def send(self, body: bytes) -> None:
-        """Send a message. When the client reads too slowly, the stream's `pause` is called, possibly from in here."""
-
-    def finish(self) -> None:
-        """End with OK."""
-
-    def fail(self, status: Status) -> None:
-        """End with a status."""
-
-
-class Stream(Protocol):
-    """One streaming RPC in progress."""
-
-    def message(self, body: bytes) -> None:
-        """The client sent a message; BrainctlError ends the stream."""
-
-    def half_close(self) -> None:
-        """The client will send no more."""
-
-    def pause(self) -> None:
-        """The client does not read."""
-
-    def resume(self) -> None:
-        """The client reads again."""
-
-    def close(self) -> None:
-        """The stream is over; called once, however it ended."""
 
 
 class WatchStream:
@@ -152,5 +123,10 @@ STREAMS: Final[dict[str, Callable[[Node, Outlet, str | None, str | None], Stream
     "/etcdserverpb.Watch/Watch": WatchStream,
     "/etcdserverpb.Lease/LeaseKeepAlive": KeepAliveStream,
     **{path: partial(IteratorStream, path) for path in ITERATED},
+    "/grpc.health.v1.Health/Check": HealthCheck,
+    "/grpc.health.v1.Health/List": HealthList,
+    "/grpc.health.v1.Health/Watch": HealthWatch,
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Reflection,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Reflection,
 }
 """The RPCs by path that are more than one message each way, or may take as long as they like."""

@@ -1,0 +1,91 @@
+"""gRPC server reflection: which services there are and what their messages look like, for tools such as grpcurl.
+
+Version v1alpha has the same messages as v1, so one implementation serves both.
+"""
+
+from typing import Final
+
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import DecodeError
+
+from brainctl.errors import Code
+from brainctl.etcdpb import (
+    health_pb2,
+    reflection_v1_pb2,
+    reflection_v1alpha_pb2,
+    rpc_pb2,
+    v3election_pb2,
+    v3lock_pb2,
+)
+from brainctl.etcdpb import reflection_v1_pb2 as pb
+from brainctl.server.health import MALFORMED
+from brainctl.server.outlet import QuietStream
+
+SERVICES: Final = sorted(
+    service.full_name
+    for module in (
+        rpc_pb2,
+        v3lock_pb2,
+        v3election_pb2,
+        health_pb2,
+        reflection_v1_pb2,
+        reflection_v1alpha_pb2,
+    )
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
+"""All services of the server, by full name."""
+
+
+class Reflection(QuietStream):
+    """ServerReflection.ServerReflectionInfo."""
+
+    def message(self, body: bytes) -> None:
+        """Answer one question."""
+        try:
+            request = pb.ServerReflectionRequest.FromString(body)
+        except DecodeError:
+            self._outlet.fail(MALFORMED)
+        else:
+            self._outlet.send(answer(request).SerializeToString())
+
+    def half_close(self) -> None:
+        """The client has no more questions."""
+        self._outlet.finish()
+
+
+def answer(request: pb.ServerReflectionRequest) -> pb.ServerReflectionResponse:
+    """What there is to say to a request."""
+    response = pb.ServerReflectionResponse(valid_host=request.host, original_request=request)
+    pool = descriptor_pool.Default()
+    kind = request.WhichOneof("message_request")
+    try:
+        match kind:
+            case "list_services":
+                response.list_services_response.service.extend(pb.ServiceResponse(name=name) for name in SERVICES)
+            case "file_by_filename":
+                _describe(pool.FindFileByName(request.file_by_filename), response)
+            case "file_containing_symbol":
+                _describe(pool.FindFileContainingSymbol(request.file_containing_symbol), response)
+            case _:  # proto3 has no extensions
+                _refuse(response, Code.NOT_FOUND if kind else Code.INVALID_ARGUMENT, "there are no extensions")
+    except KeyError as error:
+        _refuse(response, Code.NOT_FOUND, f"not found: {error.args[0]}")
+    return response
+
+
+def _describe(file: FileDescriptor, response: pb.ServerReflectionResponse) -> None:
+    """The file and all that it imports, each once."""
+    found: dict[str, bytes] = {}
+    waiting = [file]
+    while waiting:
+        one = waiting.pop()
+        if one.name not in found:
+            found[one.name] = one.serialized_pb
+            waiting += one.dependencies
+    response.file_descriptor_response.file_descriptor_proto.extend(found.values())
+
+
+def _refuse(response: pb.ServerReflectionResponse, code: Code, text: str) -> None:
+    response.error_response.error_code = code
+    response.error_response.error_message = text
