@@ -10,11 +10,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from tikv_client.asynchronous import TransactionClient
 
-from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, translate
+from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, TikvUnavailable, translate
 
 Result = TypeVar("Result")
 Pair = tuple[bytes, bytes]
@@ -95,13 +96,30 @@ class _Reads:
                 found |= part
             return found
         try:
-            found.update(await _patiently(self._inner.batch_get, list(keys)))
+            found.update(await self._read("batch_get", list(keys)))
         except TikvFailed as error:
             if error.failure is not Failure.REPLY_TOO_LARGE or len(keys) == 1:
                 raise
             return await self._get(keys, error.fitting(len(keys)))
         self._weight.learn(found)
         return found
+
+    async def _read(self, method: str, *args: object) -> Any:  # noqa: ANN401 - as the package
+        """Repeat a read while locks stand in its way, TiKV is away, or the package fails for reasons of its own."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            try:
+                return await getattr(self._inner, method)(*args)
+            except Exception as error:
+                failed = translate(error)
+                lasting = failed.failure in (Failure.REPLY_TOO_LARGE, Failure.TOO_LARGE)
+                if lasting or asyncio.get_running_loop().time() > deadline:
+                    raise failed from error
+            await asyncio.sleep(PAUSE)
+            await self._recover(failed)
+
+    async def _recover(self, failed: TikvFailed) -> None:
+        """What to do before a read that failed is repeated."""
 
     async def scan(
         self, start: bytes, end: bytes, limit: int = 0, largest: int = LARGEST_PAGE
@@ -111,7 +129,7 @@ class _Reads:
         while start < end:
             size = min(page, left) if limit else page
             try:
-                pairs: list[Pair] = await _patiently(self._inner.scan, start, end, size)
+                pairs: list[Pair] = await self._read("scan", start, end, size)
             except TikvFailed as error:
                 if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
                     raise
@@ -144,7 +162,7 @@ class _Reads:
         size, growth = FIRST_KEY_PAGE, 4
         while start < end:
             try:
-                page: list[bytes] = await _patiently(self._inner.scan_keys, start, end, size)
+                page: list[bytes] = await self._read("scan_keys", start, end, size)
             except TikvFailed as error:
                 if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
                     raise
@@ -158,15 +176,41 @@ class _Reads:
 
 
 class Snapshot(_Reads):
-    """Reads at one timestamp."""
+    """Reads at one timestamp, over one connection or, where that is lost, the next."""
+
+    def __init__(self, client: "Client", connection: Any, timestamp: int, weight: Weight) -> None:  # noqa: ANN401
+        super().__init__(connection.snapshot(timestamp, False), weight)
+        self._client = client
+        self._connection = connection
+        self._timestamp = timestamp
+
+    async def _recover(self, failed: TikvFailed) -> None:
+        if failed.failure is not Failure.LOCKED:
+            self._client.drop(self._connection)
+            with suppress(TikvUnavailable):
+                self._connection = await self._client.connection()
+                self._inner = self._connection.snapshot(self._timestamp, False)
 
 
 class Transaction(_Reads):
-    """Reads at the timestamp of its beginning, and writes that happen together or not at all."""
+    """Reads at the timestamp of its beginning, and writes that happen together or not at all.
+
+    It belongs to one connection, and fails with it.
+    """
+
+    def __init__(self, client: "Client", connection: object, begun: Any, weight: Weight) -> None:  # noqa: ANN401
+        super().__init__(begun, weight)
+        self._client = client
+        self._connection = connection
+
+    async def _recover(self, failed: TikvFailed) -> None:
+        if failed.failure is not Failure.LOCKED:
+            self._client.drop(self._connection)
+            raise failed
 
     async def get_locked(self, key: bytes) -> bytes | None:
         """The newest value of a key, which nobody else writes until this transaction, a locking one, ends."""
-        value: bytes | None = await _patiently(self._inner.get_for_update, key)
+        value: bytes | None = await self._read("get_for_update", key)
         return value
 
     async def commit(self, writes: Mapping[bytes, bytes | None]) -> None:
@@ -179,7 +223,12 @@ class Transaction(_Reads):
         task = asyncio.ensure_future(_commit(inner, list(writes.items())))
         _commits.add(task)
         task.add_done_callback(_commits.discard)
-        await asyncio.shield(task)
+        try:
+            await asyncio.shield(task)
+        except TikvFailed as error:
+            if error.failure not in NOT_WRITTEN:
+                self._client.drop(self._connection)
+            raise
 
     async def rollback(self) -> None:
         """Let go of a transaction that is not to be committed; does nothing after `commit`."""
@@ -233,13 +282,16 @@ class Client:
 
     async def snapshot(self, timestamp: int) -> Snapshot:
         """The state at a timestamp that the oracle gave."""
-        inner = await self._connection()
-        return Snapshot(inner.snapshot(timestamp, False), self._weight)
+        return Snapshot(self, await self.connection(), timestamp, self._weight)
 
     async def begin(self, *, locking: bool = False) -> Transaction:
         """A transaction that fails when a key that it writes was written by another since, or a locking one."""
-        begun: Any = await self._connected(lambda inner: inner.begin(pessimistic=locking))
-        return Transaction(begun, self._weight)
+
+        async def begin(connection: Any) -> Transaction:  # noqa: ANN401 - the package has no types
+            begun = await connection.begin(pessimistic=locking)
+            return Transaction(self, connection, begun, self._weight)
+
+        return await self._connected(begin)
 
     async def close(self) -> None:
         """Let go of the connection, and let the package's tasks end."""
@@ -247,7 +299,13 @@ class Client:
             self._inner = None
             await asyncio.sleep(SETTLE_DOWN)
 
-    async def _connection(self) -> Any:  # noqa: ANN401 - the package has no types
+    def drop(self, connection: object) -> None:
+        """Let go of a connection that failed, so that the next call makes another."""
+        if self._inner is connection:
+            self._inner = None
+
+    async def connection(self) -> Any:  # noqa: ANN401 - the package has no types
+        """The package's client, connected; TikvUnavailable."""
         async with self._connecting:
             if self._inner is None:
                 try:
@@ -262,31 +320,16 @@ class Client:
         while True:
             inner: Any = None
             try:
-                inner = await self._connection()
+                inner = await self.connection()
                 return await call(inner)
             except TikvFailed as error:
                 failed = error
             except Exception as error:  # noqa: BLE001 - the package raises nothing more exact
                 failed = translate(error)
-                if self._inner is inner:
-                    self._inner = None
+                self.drop(inner)
             if asyncio.get_running_loop().time() > deadline:
                 raise failed
             await asyncio.sleep(PAUSE)
-
-
-async def _patiently(call: Callable[..., Awaitable[Any]], *args: object) -> Any:  # noqa: ANN401 - as the package
-    """Repeat a read while locks stand in its way, TiKV is away, or the package fails for reasons of its own."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while True:
-        try:
-            return await call(*args)
-        except Exception as error:
-            failed = translate(error)
-            lasting = failed.failure in (Failure.REPLY_TOO_LARGE, Failure.TOO_LARGE)
-            if lasting or asyncio.get_running_loop().time() > deadline:
-                raise failed from error
-        await asyncio.sleep(PAUSE)
 
 
 def unique(keys: Iterable[bytes]) -> list[bytes]:

@@ -6,16 +6,14 @@ after another process has taken over (`Lead.check_lane`).
 
 import asyncio
 from collections.abc import Generator, Iterable
+from functools import partial
 
-from brainctl.tikv.client import PAUSE
 from brainctl.tikv.encode import Writes
-from brainctl.tikv.errors import Failure, TikvFailed
 from brainctl.tikv.keys import LANES
-from brainctl.tikv.lead import Lead
+from brainctl.tikv.lead import Lead, until_written
 
 CHUNK_KEYS = 400
 CHUNK_BYTES = 1 << 20
-ATTEMPTS = 5
 
 
 async def write_bulk(lead: Lead, writes: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -44,7 +42,8 @@ def chunked(writes: Iterable[tuple[bytes, bytes | None]]) -> Generator[Writes, N
 async def _lane(lead: Lead, number: int, chunks: Generator[Writes, None, None]) -> None:
     for chunk in chunks:
         try:
-            await _write_chunk(lead, number, chunk)
+            # The same bytes may be written twice, so it does not matter whether a failed attempt wrote them.
+            await until_written(partial(_write_chunk, lead, number, chunk))
         except BaseException:
             # The other lanes end with the chunk that they are at.
             chunks.close()
@@ -52,16 +51,8 @@ async def _lane(lead: Lead, number: int, chunks: Generator[Writes, None, None]) 
 
 
 async def _write_chunk(lead: Lead, number: int, chunk: Writes) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
-        transaction = await lead.check_lane(number)
-        try:
-            await transaction.commit({**chunk, lead.layout.lane(number): lead.head.epoch.to_bytes(8)})
-        except TikvFailed as error:
-            # The same bytes may be written twice, so it does not matter whether they were.
-            if attempt == ATTEMPTS or error.failure is Failure.TOO_LARGE:
-                raise
-            await asyncio.sleep(PAUSE)
-        else:
-            return
-        finally:
-            await transaction.rollback()
+    transaction = await lead.check_lane(number)
+    try:
+        await transaction.commit({**chunk, lead.layout.lane(number): lead.head.epoch.to_bytes(8)})
+    finally:
+        await transaction.rollback()

@@ -8,18 +8,23 @@ which commit of the epoch before was the last.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from brainctl.errors import Fenced, StoreInUse
 from brainctl.tikv.blocks import Blocks
-from brainctl.tikv.client import PAUSE, Client, Transaction
+from brainctl.tikv.client import PATIENCE, PAUSE, Client, Transaction
 from brainctl.tikv.errors import Failure, TikvFailed
 from brainctl.tikv.keys import LANES, Layout
 from brainctl.tikv.stored import Head
 from brainctl.tikv.view import StateView
 
+Result = TypeVar("Result")
+
 LEASE_MS = 5_000
 """How long a writer that is not heard of keeps the lead against those who wait for it."""
+HEARTBEAT_SECONDS = 2.0
+"""How long a writer waits for writes before it commits nothing but the sign that it is alive."""
 RENEW_SECONDS = 1.0
 """How often a writer says that it is alive."""
 KEPT_EPOCHS = 64
@@ -152,6 +157,21 @@ class Lead:
     async def _now(self) -> int:
         """Milliseconds on the cluster's clock."""
         return await self.client.timestamp() >> 18
+
+
+async def until_written(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """Repeat an attempt to write, which raises TikvFailed only when it wrote nothing, while TiKV is away or in the way.
+    Raises the last TikvFailed.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE
+    while True:
+        try:
+            return await attempt()
+        except TikvFailed as error:
+            if error.failure is Failure.TOO_LARGE or loop.time() > deadline:
+                raise
+        await asyncio.sleep(PAUSE)
 
 
 def transaction_of(view: StateView) -> Transaction:

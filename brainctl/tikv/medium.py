@@ -26,7 +26,7 @@ from brainctl.tikv.encode import Writes
 from brainctl.tikv.errors import TikvFailed
 from brainctl.tikv.group import Reply, Write
 from brainctl.tikv.keys import Layout
-from brainctl.tikv.lead import Lead
+from brainctl.tikv.lead import HEARTBEAT_SECONDS, Lead
 from brainctl.tikv.live import LiveView
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.reclaim import reclaim
@@ -36,7 +36,6 @@ from brainctl.tikv.writer import Writer
 
 _log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 2.0
 FOLLOW_SECONDS = 0.05
 """How often a process that does not write looks for what another wrote."""
 

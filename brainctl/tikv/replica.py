@@ -1,16 +1,20 @@
 """The writes of a migration into a store on TiKV: versions arrive as another store made them."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 
+from brainctl.errors import Fenced
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Client
 from brainctl.tikv.encode import Writes, encode_commit
-from brainctl.tikv.errors import Failure
+from brainctl.tikv.errors import TikvFailed
 from brainctl.tikv.keys import Layout, after
 from brainctl.tikv.lanes import write_bulk
-from brainctl.tikv.lead import Lead, NotWritten, transaction_of
+from brainctl.tikv.lead import HEARTBEAT_SECONDS, Lead, transaction_of, until_written
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.stored import NOWHERE, Head, Stored
 from brainctl.tikv.tail import read_records
@@ -21,7 +25,6 @@ MAX_CHANGE_BYTES = 8 << 20
 """Changes of one transaction of the change stream; a single revision may have more."""
 RESET_KEYS = 20_000
 """Keys removed between two looks at what is left."""
-ATTEMPTS = 5
 
 Meta = Mapping[bytes, bytes | None]
 """Small records to set, or to remove (None)."""
@@ -38,6 +41,8 @@ class ReplicaWriter:
         self._reads = Reads(client, layout, blocks)
         self.head = Head()
         """As last seen."""
+        self._committing = asyncio.Lock()
+        self._beating: asyncio.Task[None] | None = None
 
     async def state(self) -> StateView:
         """The newest state; TikvFailed."""
@@ -53,6 +58,8 @@ class ReplicaWriter:
         """Take the lead, whoever holds it, and finish a reset that was interrupted; TikvFailed."""
         await self._lead.acquire(force=True)
         state = await self.state()
+        if self._beating is None or self._beating.done():
+            self._beating = asyncio.ensure_future(self._beat())
         resetting = (await state.reader.get([self._layout.resetting])).get(self._layout.resetting)
         if resetting is not None:
             await self._remove_all(resetting.split(b"\n"))
@@ -93,11 +100,15 @@ class ReplicaWriter:
         Once begun it is finished, if need be by the next process that takes over.
         """
         begun: Writes = {self._layout.resetting: b"\n".join(keep)}
-        await self._commit(Commit(1, meta=dict(meta)), begun, compacted=0, reclaimed=0)
+        await self._commit(Commit(1, meta=dict(meta)), begun, revision=1, compacted=0, reclaimed=0)
         await self._remove_all(keep)
 
     async def close(self) -> None:
         """Leave the lead to others, if this process has it, and let go of the connection."""
+        if self._beating is not None:
+            async with self._committing:
+                self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
         try:
             if self._lead.head.epoch and (await self.state()).head == self._lead.head:
                 await self._lead.release()
@@ -108,23 +119,29 @@ class ReplicaWriter:
 
     async def _commit(self, commit: Commit, more: Writes | None = None, **head: int) -> None:
         """Make a commit durable, together with other writes and changes of the head; Fenced, TikvFailed."""
-        for attempt in range(1, ATTEMPTS + 1):
-            view = await self._lead.begin()
-            try:
-                known = await view.newest([change.key for change in commit.changes])
-                writes = encode_commit(self._layout, commit, known, view.compacted).writes | (more or {})
-                if commit.meta:
-                    head["records"] = view.head.sequence + 1
-                left = await self._lead.next_head(revision=commit.revision, **head)
-                await self._lead.commit(transaction_of(view), writes, left)
-            except NotWritten as error:
-                if attempt == ATTEMPTS or error.failure is Failure.TOO_LARGE:
-                    raise
-            else:
-                self.head = left
-                return
-            finally:
-                await transaction_of(view).rollback()
+        async with self._committing:
+            await until_written(partial(self._try_commit, commit, more or {}, head))
+
+    async def _try_commit(self, commit: Commit, more: Writes, changes: Mapping[str, int]) -> None:
+        view = await self._lead.begin()
+        try:
+            known = await view.newest([change.key for change in commit.changes])
+            writes = encode_commit(self._layout, commit, known, view.compacted).writes | more
+            records = view.head.sequence + 1 if commit.meta else view.head.records
+            revision = max(commit.revision, view.revision)
+            head = await self._lead.next_head(**{"revision": revision, "records": records, **changes})
+            await self._lead.commit(transaction_of(view), writes, head)
+        finally:
+            await transaction_of(view).rollback()
+        self.head = head
+
+    async def _beat(self) -> None:
+        """Keep the lead while the source is silent. Who has lost it learns that from what he asks for himself."""
+        with suppress(Fenced):
+            while True:
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+                with suppress(TikvFailed):
+                    await self._commit(Commit(self._lead.head.revision))
 
     async def _remove_all(self, keep: Sequence[bytes]) -> None:
         """Remove all versions and small records, then the mark that this is under way."""

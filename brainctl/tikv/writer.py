@@ -4,14 +4,24 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from functools import partial
 
-from brainctl.errors import REQUEST_TOO_LARGE, STOPPED, TIMEOUT, ApiError, BrainctlError, Fenced, UnknownOutcome
+from brainctl.errors import (
+    REQUEST_TOO_LARGE,
+    STOPPED,
+    TIMEOUT,
+    ApiError,
+    BrainctlError,
+    Fenced,
+    StoreFailed,
+    UnknownOutcome,
+)
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.tikv.encode import encode_commit
 from brainctl.tikv.errors import Failure, TikvFailed
 from brainctl.tikv.group import Evaluated, Write, evaluate_group, take_group
-from brainctl.tikv.lead import Lead, NotWritten, transaction_of
+from brainctl.tikv.lead import Lead, NotWritten, transaction_of, until_written
 from brainctl.tikv.loaded import Loaded
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.reclaim import Edit
@@ -25,8 +35,6 @@ IDENTITY = b"identity"
 RAFT_TERM = 2
 SETTLE_SECONDS = 10.0
 """After this long a write whose outcome TiKV does not tell is answered as unknown."""
-ATTEMPTS = 5
-"""How often a group is tried whose commit certainly wrote nothing."""
 
 
 class Writer:
@@ -148,21 +156,25 @@ class Writer:
     async def _write(self, group: list[Write]) -> None:
         if not self.leads:
             await self.acquire(force=False)
-        for attempt in range(1, ATTEMPTS + 1):
-            view = await self._lead.begin()
-            try:
-                evaluated = await evaluate_group(group, view, self._shown.records.get, self.header)
-                await self._commit(view, evaluated)
-            except NotWritten as error:
-                if attempt == ATTEMPTS or error.failure is Failure.TOO_LARGE or group[0].answered:
-                    raise
-                continue
-            finally:
-                await transaction_of(view).rollback()
-            self._queue[:0] = group[len(evaluated.writes) :]
-            for write, answer in zip(evaluated.writes, evaluated.answers, strict=True):
-                write.answer(answer)
-            return
+        evaluated = await until_written(partial(self._try_write, group))
+        self._queue[:0] = group[len(evaluated.writes) :]
+        for write, answer in zip(evaluated.writes, evaluated.answers, strict=True):
+            write.answer(answer)
+
+    async def _try_write(self, group: list[Write]) -> Evaluated:
+        """Evaluate and commit a group, or its first part; Fenced, TikvFailed when nothing was written."""
+        view = await self._lead.begin()
+        try:
+            evaluated = await evaluate_group(group, view, self._shown.records.get, self.header)
+            await self._commit(view, evaluated)
+        except NotWritten as error:
+            if group[0].answered:
+                # Those who asked were told that the outcome is unknown, and may have asked again.
+                raise StoreFailed(str(error)) from error
+            raise
+        finally:
+            await transaction_of(view).rollback()
+        return evaluated
 
     async def _commit(self, view: StateView, evaluated: Evaluated) -> None:
         """Make a group durable and show it; Fenced, NotWritten."""

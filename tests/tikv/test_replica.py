@@ -9,13 +9,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from brainctl.errors import Fenced
+from brainctl.errors import Fenced, StoreInUse
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.lessor import LEASES
 from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.store import Checkpoint
 from brainctl.stores.tikv import open_tikv_replica
+from brainctl.tikv.medium import Role
 from tests.peers.servers import Playground
 from tests.support.memory import MemoryMedium
 from tests.tikv.calls import EVALUATE, history, listed, put, send, state_of
@@ -187,6 +188,27 @@ def test_who_was_taken_over_writes_nothing_more(replica_of: OpenReplica, medium_
             assert [kv.SerializeToString() for kv in await listed(state)] == kvs[:2]
             assert await second.checkpoint() == checkpoint(2)
             await second.apply([], 99, checkpoint(2))
+
+    asyncio.run(run())
+
+
+def test_the_lead_is_kept_while_the_source_is_silent(
+    replica_of: OpenReplica, medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signs of life in between neither take the store back nor stand in the way of the stream."""
+    monkeypatch.setattr("brainctl.tikv.replica.HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr("brainctl.tikv.lead.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("brainctl.tikv.lead.LEASE_MS", 500)
+
+    async def run() -> None:
+        model, requests = source(6, 60)
+        async with replica_of() as replica, medium_of(Role.ON_DEMAND) as visitor:
+            await replica.take_over(checkpoint())
+            for revision in range(2, model.revision + 1):
+                await replica.apply(events(model, revision, revision), revision, checkpoint())
+                with pytest.raises(StoreInUse):
+                    await put(visitor, b"k")
+            await same_state(model, await replica._writer.state(), requests)
 
     asyncio.run(run())
 

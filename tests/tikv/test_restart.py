@@ -1,0 +1,41 @@
+"""The cluster goes away and comes back: nobody has to start brainctl anew."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from brainctl.mvcc.commit import Commit
+from brainctl.tikv.medium import Role, open_medium
+from tests.peers.servers import Playground
+from tests.tikv.calls import put, value
+
+
+def test_a_leader_and_its_follower_outlive_the_cluster(tmp_path: Path, prefix: str) -> None:
+    async def run(cluster: Playground) -> None:
+        async with AsyncExitStack() as stack:
+            leader = await open_medium([cluster.endpoint], prefix, Role.LEADER)
+            stack.push_async_callback(leader.close)
+            follower = await open_medium([cluster.endpoint], prefix, Role.FOLLOWER)
+            stack.push_async_callback(follower.close)
+            seen = asyncio.Event()
+
+            def observe(commit: Commit) -> None:
+                if commit.revision == 4:
+                    seen.set()
+
+            follower.subscribe(observe)
+            assert await put(leader, b"k", b"before") == 2
+            assert cluster.stop() == 0
+            write = asyncio.ensure_future(put(leader, b"k", b"meanwhile"))
+            read = asyncio.ensure_future(value(leader, b"other"))
+            await asyncio.sleep(0)
+            cluster.start()
+            assert await write == 3
+            assert await read is None
+            assert await value(follower, b"k") == b"meanwhile"
+            assert await put(leader, b"k", b"after") == 4
+            await asyncio.wait_for(seen.wait(), 30)
+            assert leader.leads
+
+    with Playground(tmp_path / "cluster") as cluster:
+        asyncio.run(run(cluster))
