@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
@@ -122,6 +123,9 @@ class FirstBytes(asyncio.Protocol):
         """Wait for the first bytes."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
         self._server.connections.add(self)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:  # a watcher may be silent for hours, and its machine may be gone
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         tls = self._server.tls
         if tls is not None and not tls.permits(common_name(transport.get_extra_info("peercert"))):
             self.abort()

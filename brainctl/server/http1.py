@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 from brainctl.server.pages import Page, Pages
 from brainctl.wire.http1 import Http1Fault, Http1Reader, Http1Request, response
+
+IDLE_SECONDS: Final = 60
+"""How long a client may take between two requests, and for one."""
 
 
 class Http1Protocol(asyncio.Protocol):
@@ -18,6 +21,7 @@ class Http1Protocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._busy = False
         self._ending = False
+        self._idle_seconds = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request."""
@@ -35,7 +39,10 @@ class Http1Protocol(asyncio.Protocol):
         self._on_lost(self)
 
     def tick(self) -> None:
-        """A second has passed."""
+        """A second has passed: a client that neither asks nor waits for an answer is let go."""
+        self._idle_seconds += 1
+        if not self._busy and self._idle_seconds > IDLE_SECONDS:
+            self.abort()
 
     def drain(self) -> None:
         """Close after the answer in progress."""
@@ -61,6 +68,7 @@ class Http1Protocol(asyncio.Protocol):
             if request is None:
                 return
             self._busy = True
+            self._idle_seconds = 0
             self._transport.pause_reading()
             self._pages.get(request.method, request.target, self._answer(request))
 

@@ -2,7 +2,8 @@
 
 Every read is walked whole, then everything that was answered meanwhile leaves in one write. Answers that come later (a
 group commit) leave in one write per event-loop turn. While the socket takes no more, nothing is read and the streams
-are paused, so that a client that does not read costs a bounded amount of memory.
+are paused; while that or the client's flow control holds back too much, requests wait in a backlog before they reach
+the node. So a client that does not read costs a bounded amount of memory.
 """
 
 import asyncio
@@ -13,10 +14,12 @@ from typing import Final, cast
 
 from brainctl.errors import STOPPED, BrainctlError, Status
 from brainctl.server.node import Node
+from brainctl.server.outlet import Stream
 from brainctl.server.pages import Page, Pages
 from brainctl.server.status import DEADLINE_EXCEEDED, INTERNAL, status_of, unknown_path
-from brainctl.server.streams import STREAMS, Stream
+from brainctl.server.streams import STREAMS
 from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Request, Reset, Resumed
+from brainctl.wire.frames import ErrorCode
 from brainctl.wire.head import Head
 from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
@@ -25,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 WRITE_BYTES: Final = 1 << 20
 """What may wait for the socket before reading stops and the streams are paused."""
+_BACKLOG_PER_STREAM: Final = 4
+"""Events per allowed stream that may wait while a client does not read, before it is cut off."""
 _KNOWN_PATHS: Final = 1024
 _STREAMING: Final = frozenset(STREAMS)
 
@@ -52,7 +57,13 @@ class Http2Protocol(asyncio.Protocol):
         self._known: set[str] = set()
         self._deadlines: dict[int, float] = {}
         self._flush_due = False
+        self._limits = limits
+        self._unflushed = 0
+        """About how many bytes of answers were made since the last flush."""
         self._socket_full = False
+        self._full = False
+        """Too much waits to be sent: what was asked waits in the backlog."""
+        self._backlog: list[Event] = []
         self._ending = False
 
     # -- asyncio ------------------------------------------------------------------------------------------------------
@@ -66,29 +77,12 @@ class Http2Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Serve the requests in `data`."""
         self._flush_due = True
-        connection = self._connection
-        call = self._node.call
-        known = self._known
-        common_name = self._common_name
-        for event in connection.receive(data):
-            if type(event) is Request:
-                stream_id, head, body = event
-                if head.path not in known and not self._check_path(stream_id, head.path):
-                    continue
-                try:
-                    call(head.path, body, partial(self._reply, stream_id), head.token, common_name)
-                except Exception:  # noqa: BLE001 - a bug in one call must not end the others
-                    _log.exception("%s failed", head.path)
-                    connection.fail(stream_id, INTERNAL)
-                if head.timeout is not None and connection.is_open(stream_id):
-                    self._deadlines[stream_id] = self._loop.time() + head.timeout
-            else:
-                self._on_event(event)
+        self._go_on(self._connection.receive(data))
         self._flush()
 
     def pause_writing(self) -> None:
         """The socket is full: hear and make no more until it is not."""
-        self._socket_full = True
+        self._socket_full = self._full = True
         if self._transport is not None:
             self._transport.pause_reading()
         for stream in tuple(self._streams.values()):
@@ -102,11 +96,52 @@ class Http2Protocol(asyncio.Protocol):
         for stream_id, stream in tuple(self._streams.items()):
             if not self._connection.paused(stream_id):
                 stream.resume()
+        self._go_on([])
+        self._flush_soon()
+
+    def _go_on(self, events: list[Event]) -> None:
+        """Serve what was left over, then `events`, until too much waits to be sent."""
+        if self._backlog:
+            events = self._backlog + events
+            self._backlog = []
+        self._full = self._socket_full or self._connection.queued_bytes > self._limits.queue_bytes
+        if self._full:
+            self._backlog = events
+            if len(events) > _BACKLOG_PER_STREAM * self._limits.streams:
+                self._connection.close(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
+                self._close_streams()
+        else:
+            self._serve(events)
+
+    def _serve(self, events: list[Event]) -> None:
+        connection = self._connection
+        call = self._node.call
+        known = self._known
+        common_name = self._common_name
+        rest = iter(events)
+        for event in rest:
+            if type(event) is Request:
+                stream_id, head, body = event
+                if head.path not in known and not self._check_path(stream_id, head.path):
+                    continue
+                try:
+                    call(head.path, body, partial(self._reply, stream_id), head.token, common_name)
+                except Exception:  # noqa: BLE001 - a bug in one call must not end the others
+                    _log.exception("%s failed", head.path)
+                    connection.fail(stream_id, INTERNAL)
+                if head.timeout is not None and connection.is_open(stream_id):
+                    self._deadlines[stream_id] = self._loop.time() + head.timeout
+            else:
+                self._on_event(event)
+            if self._full:
+                self._backlog = [*rest]
+                return
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Close what the client had open."""
         del exc
         self._transport = None
+        self._backlog = []
         self._connection.close()
         self._close_streams()
         self._on_lost(self)
@@ -194,6 +229,9 @@ class Http2Protocol(asyncio.Protocol):
     def _reply(self, stream_id: int, answer: bytes | BrainctlError) -> None:
         if isinstance(answer, bytes):
             self._connection.reply(stream_id, answer)
+            self._unflushed += len(answer)
+            if self._unflushed > WRITE_BYTES:
+                self._flush_now()
         else:
             self._connection.fail(stream_id, status_of(answer))
         if self._deadlines:
@@ -208,6 +246,9 @@ class Http2Protocol(asyncio.Protocol):
     def send(self, stream_id: int, body: bytes) -> None:
         """One message of a stream, for its outlet."""
         self._connection.send(stream_id, body)
+        self._unflushed += len(body)
+        if self._unflushed > WRITE_BYTES:
+            self._flush_now()
         self._flush_soon()
         if self._connection.paused(stream_id) and stream_id in self._streams:
             self._streams[stream_id].pause()
@@ -242,14 +283,19 @@ class Http2Protocol(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_due = False
-        transport = self._transport
-        if transport is None:
-            return
+        self._flush_now()
+        closing = self._connection.closed or (self._ending and self._connection.drained)
+        if closing and self._transport is not None:
+            self._transport.close()
+
+    def _flush_now(self) -> None:
+        """Hand to the socket what there is: it, or the windows of the client, may turn out to be full."""
+        self._unflushed = 0
         data = self._connection.take()
-        if data:
-            transport.write(data)
-        if self._connection.closed or (self._ending and self._connection.drained):
-            transport.close()
+        if data and self._transport is not None:
+            self._transport.write(data)
+        if self._connection.queued_bytes > self._limits.queue_bytes:
+            self._full = True
 
 
 class _Outlet:

@@ -181,6 +181,20 @@ def test_a_cancelled_unary_call_counts_until_its_answer_is_made():
     assert shape(pair.run()[0]) == [("Request", accepted, UNARY, b"")]
 
 
+def test_an_expired_call_ends_now_and_counts_until_its_answer_is_made():
+    pair = ConnectionPair(limits=Limits(streams=1))
+    expired = pair.client.request(UNARY, b"")
+    pair.run()
+    late = Status(Code.DEADLINE_EXCEEDED, "too late")
+    pair.server.expire(expired, late)
+    assert pair.run()[1] == [Ended(expired, late.code, late.message, None)]
+    refused = pair.client.request(UNARY, b"")
+    assert [event.stream_id for event in pair.run()[1] if isinstance(event, Ended)] == [refused]
+    pair.server.reply(expired, b"nobody hears")
+    accepted = pair.client.request(UNARY, b"")
+    assert shape(pair.run()[0]) == [("Request", accepted, UNARY, b"")]
+
+
 def test_draining_takes_what_crossed_with_it_and_refuses_the_rest():
     pair = ConnectionPair()
     before = pair.client.request(UNARY, b"before")
