@@ -1,6 +1,5 @@
 """brainctl store info, check."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote
@@ -8,7 +7,7 @@ from urllib.parse import unquote
 import typer
 
 from brainctl.commands._command import command, group
-from brainctl.errors import BadArguments, InvalidInput, Unsupported
+from brainctl.errors import BadArguments, ExitCode, InvalidInput, Unsupported
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.gotext import size
 from brainctl.session import Session
@@ -73,41 +72,29 @@ def parse_check(args: StoreArgument = None) -> str:
 
 
 def check(session: Session, name: str) -> None:
-    """Check it while nobody else has it open."""
-    from brainctl.engine import lock, manifest
-    from brainctl.engine.files import OsFileSystem
-    from brainctl.engine.recovery import recover
-    from brainctl.engine.view import EngineView
+    """Check it while nobody else has it open; what is wrong goes to standard error, a line each."""
+    from brainctl.engine.check import check as prove
 
     url = _url(name)
     if not url.startswith("file://"):
         raise InvalidInput(f"cannot check {url}: only a directory has files to read")
     directory = _directory(url)
     _require(directory)
-    fs = OsFileSystem()
-    held = lock.take(str(directory), fs, os.getpid())
-    try:
-        listing = manifest.load(str(directory), fs)
-        if listing is None:
-            raise InvalidInput(f"there is no store in {directory}")
-        found = recover(str(directory), fs, listing, repair=False)
-        view = EngineView(found.index, found.segments, found.end.revision, found.end.compacted)
-        keys = sum(1 for _ in view.versions(b"", None, 0))
-        changes = sum(len(revision.changes) for revision in view.history(view.compacted + 1, view.revision))
-    finally:
-        held.release()
-    _show(
-        session,
-        {
-            "store": url,
-            "state": "sound",
-            "revision": str(view.revision),
-            "compacted": str(view.compacted),
-            "keys": str(keys),
-            "changes in the history": str(changes),
-            "segments": str(len(listing.segments)),
-        },
-    )
+    report = prove(directory)
+    for finding in report.findings:
+        session.warn(finding)
+    fields = {"store": url, "state": "damaged" if report.findings else "sound", "records": str(report.records)}
+    if report.info is not None:
+        info = report.info
+        fields |= {
+            "revision": str(info.revision),
+            "compacted": str(info.compacted),
+            "keys": str(info.keys),
+            "segments": str(len(info.segments)),
+        }
+    _show(session, fields)
+    if report.findings:
+        raise typer.Exit(ExitCode.DAMAGED)
 
 
 def _url(name: str) -> str:
