@@ -95,9 +95,13 @@ class Writer:
     # -- the side that owns the engine --------------------------------------------------------------------------
 
     def encode(self, commit: Commit) -> Prepared:
-        """Lay a commit out after those before it; StoreFailed or StoreFull when the log has ended."""
+        """Lay a commit out after those before it; StoreFailed or StoreFull when the log has ended, ValueError when an
+        imported KeyValue does not begin with its key.
+        """
         if self.failure is not None:
             raise self.failure
+        if commit.imported:
+            _check_imported(commit)
         end = self._end
         size = sum([len(change[5]) for change in commit.changes]) + record.OVERHEAD * len(commit.changes)
         size += _meta_size(commit.meta.items())
@@ -184,8 +188,6 @@ class Writer:
             ahead[key] = address
             addresses.append(address)
             at += size
-        if commit.imported:
-            _check_imported(commit)
         return addresses
 
     def _lay_meta(self, meta: dict[bytes, bytes | None], revision: int, at: int, parts: list[bytes]) -> None:
