@@ -9,14 +9,18 @@ from urllib.parse import unquote
 import typer
 
 from brainctl.commands._command import single
+from brainctl.config import read_int
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
 from brainctl.session import Session
 
 if TYPE_CHECKING:
+    from brainctl.node.medium import Medium
     from brainctl.node.node import Node
     from brainctl.server.tls import TlsOptions
 
 DEFAULT_LISTEN = "127.0.0.1:2379"
+DEFAULT_TOKENS = "simple"
+DEFAULT_TTL = "300"
 
 
 class Plan(NamedTuple):
@@ -26,6 +30,15 @@ class Plan(NamedTuple):
     listen: str
     ready_file: str
     tls: "TlsOptions | None"
+    auth: "Auth"
+
+
+class Auth(NamedTuple):
+    """How users prove who they are, once authentication is turned on."""
+
+    token: str
+    token_ttl: int
+    bcrypt_cost: int
 
 
 def parse(
@@ -60,6 +73,20 @@ def parse(
     ] = "",
     tls_min_version: Annotated[str, typer.Option("--tls-min-version", help="TLS1.2 or TLS1.3")] = "TLS1.2",
     tls_max_version: Annotated[str, typer.Option("--tls-max-version", help="TLS1.2 or TLS1.3")] = "",
+    auth_token: Annotated[
+        str,
+        typer.Option(
+            "--auth-token",
+            metavar="KIND",
+            help="simple, or jwt,sign-method=METHOD,priv-key=FILE,pub-key=FILE,ttl=TIME",
+        ),
+    ] = DEFAULT_TOKENS,
+    auth_token_ttl: Annotated[
+        str, typer.Option("--auth-token-ttl", metavar="SECONDS", help="how long an unused simple token is good")
+    ] = DEFAULT_TTL,
+    bcrypt_cost: Annotated[
+        str, typer.Option("--bcrypt-cost", metavar="COST", help="how hard passwords are to guess, 4 to 31")
+    ] = "10",
     ready_file: Annotated[
         str, typer.Option("--ready-file", metavar="FILE", help="write the address there once connections are taken")
     ] = "",
@@ -69,12 +96,13 @@ def parse(
     Says "ready" with its address on standard error once it takes connections. SIGTERM and SIGINT finish the calls in
     progress and end it; a second one ends it at once.
     """
+    auth = _auth(auth_token, auth_token_ttl, bcrypt_cost)
     if bool(cert_file) != bool(key_file):
         raise BadArguments("TLS needs both --cert-file and --key-file")
     if not cert_file:
         if trusted_ca_file or client_cert_auth or client_crl_file or allowed_cn:
             raise BadArguments("client certificates need TLS: --cert-file and --key-file")
-        return Plan(data_dir, listen, ready_file, None)
+        return Plan(data_dir, listen, ready_file, None, auth)
     from brainctl.server.tls import TlsOptions
 
     suites = tuple(name for name in cipher_suites.split(",") if name)
@@ -89,7 +117,16 @@ def parse(
         tls_min_version,
         tls_max_version,
     )
-    return Plan(data_dir, listen, ready_file, tls)
+    return Plan(data_dir, listen, ready_file, tls, auth)
+
+
+def _auth(token: str, token_ttl: str, bcrypt_cost: str) -> Auth:
+    seconds, cost = read_int(token_ttl, "--auth-token-ttl"), read_int(bcrypt_cost, "--bcrypt-cost")
+    if seconds < 1:
+        raise BadArguments("--auth-token-ttl is at least a second")
+    if not 4 <= cost <= 31:
+        raise BadArguments("--bcrypt-cost is from 4 to 31")
+    return Auth(token, seconds, cost)
 
 
 def run(session: Session, plan: Plan) -> None:
@@ -144,20 +181,18 @@ async def _open(session: Session, plan: Plan) -> _Served:
     if url and plan.data_dir:
         raise BadArguments("--data-dir and --store name two stores; which one?")
     if url.startswith("tikv://"):
-        return await _open_tikv(url)
+        return await _open_tikv(url, plan.auth)
     if url and not url.startswith("file://"):
         raise InvalidInput(f"cannot serve {url}: file:// and tikv:// can be served")
     directory = unquote(url.removeprefix("file://")) or plan.data_dir
     if not directory:
         raise BadArguments("serve needs --data-dir DIR or --store tikv://PD/PREFIX")
-    return _open_local(directory)
+    return _open_local(directory, plan.auth)
 
 
-def _open_local(directory: str) -> _Served:
-    from brainctl.clock import SystemClock
+def _open_local(directory: str, auth: Auth) -> _Served:
     from brainctl.engine.engine import Engine
     from brainctl.node.local import open_local
-    from brainctl.node.node import Node
 
     engine = Engine.open(directory)
     medium = open_local(engine, asyncio.get_running_loop())
@@ -165,12 +200,10 @@ def _open_local(directory: str) -> _Served:
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         medium.on_failure = action
 
-    return _Served(Node(medium, SystemClock()), f"file://{directory}", engine.announce, on_failure)
+    return _Served(_node(medium, auth), f"file://{directory}", engine.announce, on_failure)
 
 
-async def _open_tikv(url: str) -> _Served:
-    from brainctl.clock import SystemClock
-    from brainctl.node.node import Node
+async def _open_tikv(url: str, auth: Auth) -> _Served:
     from brainctl.stores.tikv import open_tikv_medium
 
     medium = await open_tikv_medium(url)
@@ -178,7 +211,18 @@ async def _open_tikv(url: str) -> _Served:
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         medium.on_failure = action
 
-    return _Served(Node(medium, SystemClock()), url, lambda _: None, on_failure)
+    return _Served(_node(medium, auth), url, lambda _: None, on_failure)
+
+
+def _node(medium: "Medium", auth: Auth) -> "Node":
+    from brainctl.clock import SystemClock
+    from brainctl.node.node import Node
+    from brainctl.node.passwords import Passwords
+    from brainctl.node.token_option import tokens_of
+
+    clock = SystemClock()
+    tokens = tokens_of(auth.token, clock, auth.token_ttl)
+    return Node(medium, clock, tokens, Passwords(auth.bcrypt_cost))
 
 
 def _write_whole(path: Path, text: str) -> None:
