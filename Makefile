@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := brainctl tests scripts bench
 
-.PHONY: demo test check lint format peers bench pins docs clean
+.PHONY: demo test check lint format peers bench generate pins clean
 
 demo: .venv/runtime  ## migrate a server under live writes into a second store, verify it, show the report
 	$(BIN)/brainctl demo
@@ -16,6 +16,8 @@ test: .venv/develop check peers  ## everything, with real peers, in parallel
 check: .venv/develop lint  ## layers and generated files
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python scripts/gen_proto.py --check
+	$(BIN)/python scripts/gen_man.py --check
+	$(BIN)/python scripts/gen_completions.py --check
 
 lint: .venv/develop  ## style and types
 	$(BIN)/ruff check $(SOURCES)
@@ -32,6 +34,10 @@ peers: .venv/develop  ## etcd, TiKV, h2spec and the clients, once per machine
 bench: .venv/develop  ## etcd and brainctl side by side; writes bench/results.json and the README's table
 	$(BIN)/python -m tests.peers.build etcd etcd-load
 	$(BIN)/python -m bench
+
+generate: .venv/develop  ## protobuf messages, manual pages, completions, the picture of the README
+	for script in proto man completions; do $(BIN)/python scripts/gen_$$script.py; done
+	$(BIN)/python scripts/draw_demo.py
 
 pins: .venv/develop  ## take newer versions of the dependencies
 	$(BIN)/python scripts/pin.py
