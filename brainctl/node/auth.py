@@ -7,20 +7,21 @@ import base64
 import binascii
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from hmac import compare_digest
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from brainctl.errors import AUTH_FAILED, AUTH_NOT_ENABLED, INVALID_AUTH_TOKEN, ApiError, BrainctlError, Code, Status
+from brainctl.errors import AUTH_FAILED, AUTH_NOT_ENABLED, INVALID_AUTH_TOKEN, ApiError, Code, Status
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import auth
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.permission import ROLES, ROOT, STATE, USERS, Authority, Check, Identity, auth_state, user_record
+from brainctl.node.answer import answering
 from brainctl.node.kv import Handler, refusal
 from brainctl.node.medium import Medium, Reply
 from brainctl.node.passwords import TOO_SHORT, Passwords
@@ -117,9 +118,9 @@ class AuthService:
         del who
         request = _parse(pb.AuthenticateRequest, body, reply)
         if request is not None:
-            self._medium.spawn(_settle(self._authenticate(request.name, request.password), reply))
+            self._medium.spawn(answering(self._authenticate(request.name, request.password, reply), reply))
 
-    async def _authenticate(self, name: str, password: str) -> bytes:
+    async def _authenticate(self, name: str, password: str, reply: Reply) -> None:
         medium = self._medium
         while True:
             state = auth_state(medium.record)
@@ -136,7 +137,7 @@ class AuthService:
                 break  # else the user may have changed while the password was looked at
         token = self._tokens.assign(name, state.revision)
         _log.debug("user %r has token %s", name, fingerprint(token))
-        return self._answer(pb.AuthenticateResponse(token=token))
+        reply(self._answer(pb.AuthenticateResponse(token=token)))
 
     # -- changes ------------------------------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class AuthService:
         if request.options.no_password:
             add(b"")
         else:
-            self._medium.spawn(self._hash_then(request.password, add, reply, who))
+            self._medium.spawn(answering(self._hash_then(request.password, add, who), reply))
 
     def user_change_password(self, body: bytes, reply: Reply, who: Identity | None) -> None:
         """Auth.UserChangePassword; the tokens of the user end with the old password."""
@@ -190,23 +191,16 @@ class AuthService:
             self._submit(evaluate, request, reply, who)
 
         if request.password:
-            self._medium.spawn(self._hash_then(request.password, change, reply, who))
+            self._medium.spawn(answering(self._hash_then(request.password, change, who), reply))
             return
         try:
             change(base64.b64decode(request.hashedPassword, validate=True))
         except binascii.Error:
             reply(ApiError(NO_PASSWORD_USER))
 
-    async def _hash_then(
-        self, password: str, action: Callable[[bytes], None], reply: Reply, who: Identity | None
-    ) -> None:
-        try:
-            self.check(who).admin()  # a stranger's request is not worth a hash
-            hashed = await self._passwords.hashed(password)
-        except BrainctlError as error:
-            reply(error)
-        else:
-            action(hashed)
+    async def _hash_then(self, password: str, action: Callable[[bytes], None], who: Identity | None) -> None:
+        self.check(who).admin()  # a stranger's request is not worth a hash
+        action(await self._passwords.hashed(password))
 
     # -- questions ----------------------------------------------------------------------------------------------
 
@@ -292,12 +286,3 @@ def _parse(kind: type[_Request], body: bytes, reply: Reply) -> _Request | None:
     except DecodeError as error:
         reply(refusal(error))
         return None
-
-
-async def _settle(answer: Coroutine[Any, Any, bytes], reply: Reply) -> None:
-    try:
-        response = await answer
-    except BrainctlError as error:
-        reply(error)
-    else:
-        reply(response)

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from brainctl.clock import Clock
-from brainctl.errors import ApiError, BrainctlError, Code, Status
+from brainctl.errors import ApiError, Code, Status
+from brainctl.node.answer import answering
 from brainctl.node.auth import AuthService
 from brainctl.node.caller import Caller
 from brainctl.node.cluster import ClusterService
@@ -62,7 +63,7 @@ class Node:
         """
         handler = self.handlers.get(method)
         if handler is None and method in self._streams:
-            self.medium.spawn(_first(self.stream(method, body, token, common_name), reply))
+            self.medium.spawn(answering(_first(self.stream(method, body, token, common_name), reply), reply))
         elif handler is None:
             reply(_unknown(method))
         elif self._auth.enabled:
@@ -113,8 +114,4 @@ def _unknown(method: str) -> ApiError:
 
 
 async def _first(responses: AsyncIterator[bytes], reply: Reply) -> None:
-    try:
-        answer: bytes | BrainctlError = await anext(responses)
-    except BrainctlError as error:
-        answer = error
-    reply(answer)
+    reply(await anext(responses))
