@@ -33,7 +33,7 @@ peers: .venv/develop  ## etcd, TiKV, h2spec and the clients, once per machine
 
 bench: .venv/develop  ## etcd and brainctl side by side; writes bench/results.json and the README's table
 	$(BIN)/python -m tests.peers.build etcd etcd-load
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --write
 
 generate: .venv/develop  ## protobuf messages, manual pages, completions, the picture of the README
 	for script in proto man completions; do $(BIN)/python scripts/gen_$$script.py; done

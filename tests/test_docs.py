@@ -1,5 +1,6 @@
 """Every command says what it does, wherever a user may look."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,12 @@ def test_the_manual_lists_the_commands() -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/README.md"])
 def test_links_lead_somewhere(document: str) -> None:
-    import re
-
     path = ROOT / document
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_the_index_lists_every_page() -> None:
+    pages = sorted(str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md"))
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert [page for page in pages if page != "README.md" and f"({page})" not in index] == []
