@@ -1,6 +1,5 @@
 """The client role of an HTTP/2 connection that carries gRPC, for load and for tests against the server role."""
 
-from struct import Struct
 from typing import Final
 
 import hpack
@@ -10,7 +9,7 @@ from brainctl.wire import frames
 from brainctl.wire.connection import Connection
 from brainctl.wire.events import Ended, Message
 from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
-from brainctl.wire.grpc import PREFIX_BYTES, MessageReader, decode_message_text
+from brainctl.wire.grpc import DATA_HEADER, PREFIX_BYTES, MessageReader, decode_message_text
 from brainctl.wire.head import split_fields
 from brainctl.wire.headers import TABLE_BYTES, Field, HeaderDecoder
 from brainctl.wire.limits import Limits
@@ -19,8 +18,6 @@ from brainctl.wire.stream import Stream
 LIMITS: Final = Limits(message_bytes=1 << 28, window_bytes=1 << 28, partial_bytes=1 << 32, resets=1 << 32)
 """A client chose its server: what it asks for may be large."""
 
-_DATA_HEADER: Final = Struct(">IBIBI")
-_REQUEST_DATA: Final = Struct(">IBIBI")
 _RESET_CODES: Final = {
     ErrorCode.REFUSED_STREAM: Code.UNAVAILABLE,
     ErrorCode.CANCEL: Code.CANCELLED,
@@ -118,7 +115,7 @@ class ClientConnection(Connection):
             self._end_data(stream_id, stream, b"")
         else:
             self._window -= size
-            self._out += (_REQUEST_DATA.pack(size << 8, frames.END_STREAM, stream_id, 0, len(body)), body)
+            self._out += (DATA_HEADER.pack(size << 8, frames.END_STREAM, stream_id, 0, len(body)), body)
         return stream_id
 
     def open(self, path: str) -> int:
@@ -191,7 +188,7 @@ class ClientConnection(Connection):
                 and (head := known(data[body:end])) is not None
                 and head.http_status == 200
             ):
-                data_word, data_flags, data_stream, compressed, length = _DATA_HEADER.unpack_from(data, end)
+                data_word, data_flags, data_stream, compressed, length = DATA_HEADER.unpack_from(data, end)
                 tail = end + frames.HEADER_BYTES + PREFIX_BYTES + length
                 if (
                     data_word == (length + PREFIX_BYTES) << 8

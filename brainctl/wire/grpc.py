@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from struct import Struct
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -9,6 +10,8 @@ from brainctl.errors import ApiError, Code, Status
 from brainctl.wire.headers import Field
 
 PREFIX_BYTES: Final = 5
+DATA_HEADER: Final = Struct(">IBIBI")
+"""The header of a DATA frame, as frames.FRAME_HEADER, and the prefix of a message that begins in it."""
 CONTENT_TYPE: Final = b"application/grpc"
 
 _TIMEOUT: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")

@@ -7,7 +7,7 @@ from brainctl.errors import Code, Status
 from brainctl.wire import frames
 from brainctl.wire.connection import Connection
 from brainctl.wire.frames import ErrorCode
-from brainctl.wire.grpc import PREFIX_BYTES, status_fields
+from brainctl.wire.grpc import DATA_HEADER, PREFIX_BYTES, status_fields
 from brainctl.wire.headers import TABLE_BYTES, literal_block
 from brainctl.wire.limits import Limits
 from brainctl.wire.stream import Stream
@@ -78,6 +78,19 @@ class Responder(Connection):
             return
         stream = self._stateful(stream_id)
         self._controls_left += 1  # for the PING that a client may send with each answer
+        size = len(body) + PREFIX_BYTES
+        if (
+            stream.started
+            and stream.closing is None
+            and not stream.queued
+            and size <= self._frame_bytes
+            and size <= stream.window
+            and size <= self._window
+        ):
+            stream.window -= size
+            self._window -= size
+            self._out += (DATA_HEADER.pack(size << 8, 0, stream_id, 0, len(body)), body)
+            return
         if not stream.started:
             stream.started = True
             self._send_block(stream_id, self._head_block, end_stream=False)

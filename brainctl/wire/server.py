@@ -1,21 +1,18 @@
 """The server role of an HTTP/2 connection that carries gRPC: requests out of bytes, bytes out of responses."""
 
-from struct import Struct
 from typing import Final
 
 from brainctl.errors import ApiError, Code, Status
 from brainctl.wire import frames
 from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Request, Reset
 from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
-from brainctl.wire.grpc import PREFIX_BYTES, MessageReader
+from brainctl.wire.grpc import DATA_HEADER, PREFIX_BYTES, MessageReader
 from brainctl.wire.head import Head, HeadReader
 from brainctl.wire.headers import HeaderDecoder
 from brainctl.wire.limits import Limits
 from brainctl.wire.responder import Responder
 from brainctl.wire.stream import Stream
 
-_DATA_HEADER: Final = Struct(">IBIBI")
-"""A frame header and the prefix of the gRPC message behind it."""
 _FREE_WORDS: Final = frozenset((8 << 8 | frames.PING, 4 << 8 | frames.WINDOW_UPDATE))
 """Lengths and types of frames that come often and change nothing about how many requests are taken."""
 _LARGEST_WORD: Final = frames.FRAME_BYTES << 8 | 0xFF
@@ -69,7 +66,7 @@ class ServerConnection(Responder):
         """As in Connection, with a short way for the usual request: HEADERS and DATA of one frame each, one message."""
         size = len(data)
         read_frame = FRAME_HEADER.unpack_from
-        read_data = _DATA_HEADER.unpack_from
+        read_data = DATA_HEADER.unpack_from
         known = self._decoder.memo.get
         new_event = tuple.__new__  # half the cost of Request(...)
         streams = self._streams

@@ -38,7 +38,7 @@ def test_a_watcher_whose_socket_is_full_is_paused_whatever_its_windows():
             writer.write(client.take())
             await turn(edge)
             session = edge.node.sessions[0]
-            assert session.pauses == 1
+            assert session.pauses
             sent = (10_000 - session._left) * EVENT_BYTES
             assert sent < 20 * WRITE_BYTES  # the buffers of the two sockets, and ours
             got = 0
