@@ -23,6 +23,7 @@ NOISE = (
     (re.compile(rb"^Run '.*\n", re.MULTILINE), b""),  # the way to it
     (re.compile(b"(?:\xe2\x94\x80)+"), b"-"),  # as wide as ids and addresses make it
     (re.compile(b"(?<=\xe2\x94\x82) +| +(?=\xe2\x94\x82)"), b" "),
+    (re.compile(rb'(?<=remaining\()\d+s|(?<="TTL" : )\d+(?=\n"Granted)|(?<="ttl":)"?\d+"?'), b'"LEFT"'),
     (re.compile(rb"\b\d+(\.\d)? [kM]?B\b"), b"SIZE"),  # when the backend was committed last
     (re.compile(rb"\b\d+%"), b"SHARE"),
     (re.compile(rb'(?<=DBSizeInUse" : )\d+|(?<="dbSizeInUse":)"?\d+"?'), b"0"),
