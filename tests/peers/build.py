@@ -2,7 +2,7 @@
 
 Everything comes from package registries, at the versions and hashes committed beside the sources. Each peer is built
 once per machine, into a directory named by the hash of its sources; links of fixed names lead there. A peer that
-cannot be installed is reported and leaves its reason in NAME.missing; the exit code is 1 then with CI=true, else 0.
+cannot be installed is reported and leaves its reason in PROGRAM.missing; the exit code is 1 then with CI=true, else 0.
 """
 
 import fcntl
@@ -118,14 +118,16 @@ def main(names: Sequence[str]) -> int:
     failed = False
     with _lock(directory()):
         for name in names or PEERS:
-            note = directory() / f"{name}.missing"
             reason = install(name)
-            if reason is None:
-                note.unlink(missing_ok=True)
-                continue
-            failed = True
-            note.write_text(reason)
-            print(f"peer {name} is not installed: {reason}", file=sys.stderr)
+            for program in PEERS[name].programs:
+                note = directory() / f"{program}.missing"
+                if reason is None:
+                    note.unlink(missing_ok=True)
+                else:
+                    note.write_text(reason)
+            if reason is not None:
+                failed = True
+                print(f"peer {name} is not installed: {reason}", file=sys.stderr)
     return 1 if failed and os.environ.get("CI") == "true" else 0
 
 
