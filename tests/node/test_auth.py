@@ -1,4 +1,7 @@
-"""The Auth service: one story told to a node, to `brainctl serve` and to a real etcd."""
+"""The Auth service: one story told to a node, to `brainctl serve` and to a real etcd.
+
+The chapters build on each other, down to the auth revision, so the story is one test.
+"""
 
 from typing import Any
 
@@ -46,12 +49,7 @@ def permit(role: str, kind: int, key: bytes, end: bytes = b"") -> pb.AuthRoleGra
     return pb.AuthRoleGrantPermissionRequest(name=role, perm=auth_pb2.Permission(permType=kind, key=key, range_end=end))
 
 
-@pytest.fixture(scope="module")
-def story(api: Api) -> Story:
-    return Story(api)
-
-
-def test_1_before_there_is_anyone(story: Story) -> None:
+def before_there_is_anyone(story: Story) -> None:
     assert story.status == (False, 1)
     story.fails("AuthEnable", pb.AuthEnableRequest(), Code.FAILED_PRECONDITION, "root user does not exist")
     story.fails(
@@ -63,7 +61,7 @@ def test_1_before_there_is_anyone(story: Story) -> None:
     assert list(story.do("RoleList", pb.AuthRoleListRequest()).roles) == []
 
 
-def test_2_roles(story: Story) -> None:
+def roles(story: Story) -> None:
     story.fails("RoleAdd", pb.AuthRoleAddRequest(), Code.INVALID_ARGUMENT, "role name is empty")
     for name in ("b", "a", "ü"):
         story.do("RoleAdd", pb.AuthRoleAddRequest(name=name))
@@ -77,7 +75,7 @@ def test_2_roles(story: Story) -> None:
     assert story.status == (False, 4)
 
 
-def test_3_permissions(story: Story) -> None:
+def permissions(story: Story) -> None:
     story.fails(
         "RoleGrantPermission",
         pb.AuthRoleGrantPermissionRequest(name="a"),
@@ -102,7 +100,7 @@ def test_3_permissions(story: Story) -> None:
     assert story.status == (False, 9)
 
 
-def test_4_users(story: Story) -> None:
+def users(story: Story) -> None:
     story.fails("UserAdd", pb.AuthUserAddRequest(password="pw"), Code.INVALID_ARGUMENT, "user name is empty")
     for name in ("root", "user", "certified"):
         options = auth_pb2.UserAddOptions(no_password=name == "certified")
@@ -124,7 +122,7 @@ def test_4_users(story: Story) -> None:
     assert story.status == (False, 12)
 
 
-def test_5_roles_of_users(story: Story) -> None:
+def roles_of_users(story: Story) -> None:
     for role in ("b", "a", "a", "ü"):
         story.do("UserGrantRole", pb.AuthUserGrantRoleRequest(user="user", role=role))
     assert story.roles("user") == ["a", "b", "ü"]
@@ -146,7 +144,7 @@ def test_5_roles_of_users(story: Story) -> None:
     assert story.status == (False, 17)
 
 
-def test_6_on(story: Story) -> None:
+def turned_on(story: Story) -> None:
     story.fails("AuthEnable", pb.AuthEnableRequest(), Code.FAILED_PRECONDITION, "root user does not have root role")
     story.do("UserGrantRole", pb.AuthUserGrantRoleRequest(user="root", role="root"))
     story.do("AuthEnable", pb.AuthEnableRequest())
@@ -165,7 +163,7 @@ def test_6_on(story: Story) -> None:
     assert story.status == (True, 18)
 
 
-def test_7_root_stays(story: Story) -> None:
+def root_stays(story: Story) -> None:
     for name, request in (
         ("UserDelete", pb.AuthUserDeleteRequest(name="root")),
         ("RoleDelete", pb.AuthRoleDeleteRequest(role="root")),
@@ -177,7 +175,7 @@ def test_7_root_stays(story: Story) -> None:
     assert story.permissions("root") == [(READWRITE, b"", b"\0")]
 
 
-def test_8_what_a_token_is_worth_changes_with_the_roles(story: Story) -> None:
+def what_a_token_is_worth_changes_with_the_roles(story: Story) -> None:
     user = token_of(story.api, "user", "user-pw")
     put = pb.PutRequest(key=b"x1")
     story.api.call(KV + "Put", put, user)
@@ -191,7 +189,7 @@ def test_8_what_a_token_is_worth_changes_with_the_roles(story: Story) -> None:
         story.api.call(KV + "Put", put, user)
 
 
-def test_9_a_token_ends_with_its_password_and_with_its_user(story: Story) -> None:
+def a_token_ends_with_its_password_and_with_its_user(story: Story) -> None:
     get = pb.AuthUserGetRequest(name="user")
     for end in (
         ("UserChangePassword", pb.AuthUserChangePasswordRequest(name="user", password="new-pw")),
@@ -204,7 +202,7 @@ def test_9_a_token_ends_with_its_password_and_with_its_user(story: Story) -> Non
             story.api.call(AUTH + "UserGet", get, user)
 
 
-def test_a_off(story: Story) -> None:
+def turned_off(story: Story) -> None:
     enabled, revision = story.status
     assert enabled
     story.do("AuthDisable", pb.AuthDisableRequest())
@@ -214,8 +212,26 @@ def test_a_off(story: Story) -> None:
     story.api.call(KV + "Put", pb.PutRequest(key=b"anything"))
 
 
-def test_b_a_password_that_bcrypt_would_cut_is_refused(story: Story) -> None:
+def a_password_that_bcrypt_would_cut_is_refused(story: Story) -> None:
     with pytest.raises(Refused) as refused:
         story.do("UserAdd", pb.AuthUserAddRequest(name="long", password="x" * 73))
     assert (refused.value.code, refused.value.text) == (Code.UNKNOWN, "bcrypt: password length exceeds 72 bytes")
     story.do("UserAdd", pb.AuthUserAddRequest(name="long", password="x" * 72))
+
+
+def test_the_story(api: Api) -> None:
+    story = Story(api)
+    for chapter in (
+        before_there_is_anyone,
+        roles,
+        permissions,
+        users,
+        roles_of_users,
+        turned_on,
+        root_stays,
+        what_a_token_is_worth_changes_with_the_roles,
+        a_token_ends_with_its_password_and_with_its_user,
+        turned_off,
+        a_password_that_bcrypt_would_cut_is_refused,
+    ):
+        chapter(story)

@@ -1,7 +1,7 @@
 """Random permissions and random requests, against the oracle: in brainctl's checks, in its server, and in etcd's."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from brainctl.errors import ApiError
@@ -10,7 +10,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import permission
 from brainctl.mvcc.auth import is_grantable
 from brainctl.mvcc.permission import AuthState, Check, Identity, Rights
-from tests.security.oracle import Grant, allowed, txn_needs
+from tests.security.oracle import READ, Grant, allowed, txn_needs
 from tests.support.rbac import KV, add_user, admin, enable, grant, token_of
 from tests.support.rpc import Api, InProcess, Refused
 
@@ -64,7 +64,13 @@ def passes(grants: list[Grant], txn: pb.TxnRequest) -> bool:
     return True
 
 
+def reading(key: bytes, end: bytes) -> pb.TxnRequest:
+    return pb.TxnRequest(success=[pb.RequestOp(request_range=pb.RangeRequest(key=key, range_end=end))])
+
+
 @given(GRANTS, TXNS)
+@example([(READ, b"a", b"")], reading(b"a", b"\0"))
+@example([(READ, b"a", b"b"), (READ, b"b", b"c")], reading(b"a", b"c"))
 @settings(max_examples=400, deadline=None)
 def test_the_checks_agree_with_the_oracle(grants: list[Grant], txn: pb.TxnRequest) -> None:
     assert passes(grants, txn) == all(allowed(grants, need) for need in txn_needs(txn))
