@@ -21,6 +21,8 @@ from brainctl.config import read_int
 from brainctl.errors import BadArguments, ExitCode, InvalidInput
 from brainctl.session import Session
 
+_BLOCK = 65536
+
 
 class Plan(NamedTuple):
     """What the command line says."""
@@ -126,17 +128,20 @@ def _parse_line(args: list[str]) -> Plan:
 
 def _stdin_lines() -> asyncio.Queue[bytes]:
     """The lines of standard input as they are typed; the last one has no newline. A thread reads them, because
-    standard input may be a file; it does not hold up the end of the process.
+    standard input may be a file. It reads the descriptor itself: a thread inside of sys.stdin would keep its lock, and
+    the interpreter could not end.
     """
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[bytes] = asyncio.Queue()
+    descriptor = sys.stdin.fileno()
 
     def read() -> None:
-        while True:
-            line = sys.stdin.buffer.readline()
-            loop.call_soon_threadsafe(lines.put_nowait, line)
-            if not line.endswith(b"\n"):
-                return
+        rest = b""
+        while data := os.read(descriptor, _BLOCK):
+            *whole, rest = (rest + data).split(b"\n")
+            for line in whole:
+                loop.call_soon_threadsafe(lines.put_nowait, line + b"\n")
+        loop.call_soon_threadsafe(lines.put_nowait, rest)
 
     threading.Thread(target=read, name="standard input", daemon=True).start()
     return lines
