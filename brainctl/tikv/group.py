@@ -43,7 +43,9 @@ class Write:
     @property
     def too_large(self) -> bool:
         """Whether TiKV could not store it."""
-        return self.size > MAX_REQUEST_BYTES or any(len(start) > MAX_KEY + 1 for start, _, _ in self.footprint)
+        return self.size > MAX_REQUEST_BYTES or any(
+            len(start) > MAX_KEY and end == start + b"\0" for start, end, _ in self.footprint
+        )
 
     def answer(self, answer: Answer) -> None:
         """Answer it, unless that was done."""

@@ -1,0 +1,119 @@
+"""Group commits: what is submitted together is written together, within bounds, and shown before it is answered."""
+
+import asyncio
+
+import pytest
+
+from brainctl.errors import REQUEST_TOO_LARGE, STOPPED, ApiError
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.commit import Commit
+from brainctl.tikv import group
+from brainctl.tikv.keys import MAX_KEY
+from tests.tikv.calls import delete, history, put, read, send, state_of, value
+from tests.tikv.conftest import OpenMedium
+
+
+def test_writes_that_arrive_together_are_one_commit_and_shown_before_they_are_answered(medium_of: OpenMedium) -> None:
+    async def run() -> None:
+        async with medium_of() as medium:
+            order: list[str] = []
+            medium.subscribe(lambda commit: order.append(f"commit of {len(commit.changes)}"))
+            first = send(medium, pb.PutRequest(key=b"a"))
+            first.add_done_callback(lambda _: order.append("first answered"))
+            await first
+            rest = [send(medium, pb.PutRequest(key=b"k%d" % number)) for number in range(50)]
+            rest[0].add_done_callback(lambda _: order.append("answered"))
+            revisions = [pb.PutResponse.FromString(answer).header.revision for answer in await asyncio.gather(*rest)]
+            assert revisions == list(range(3, 53))
+            assert order == ["commit of 1", "first answered", "commit of 50", "answered"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("bound", ["MAX_CHANGES", "MAX_CHANGE_BYTES", "MAX_REQUESTS", "MAX_GROUP_BYTES"])
+def test_a_large_group_is_cut_and_nothing_is_lost(
+    medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(group, bound, 7 if bound in ("MAX_CHANGES", "MAX_REQUESTS") else 700)
+
+    async def run() -> None:
+        async with medium_of() as medium:
+            commits: list[Commit] = []
+            medium.subscribe(commits.append)
+            answers = [send(medium, pb.PutRequest(key=b"k", value=b"%d" % n + b"v" * 90)) for n in range(60)]
+            revisions = [pb.PutResponse.FromString(answer).header.revision for answer in await asyncio.gather(*answers)]
+            assert revisions == list(range(2, 62))
+            assert max(len(commit.changes) for commit in commits) <= 8
+            assert [commit.revision for commit in commits] == sorted({commit.revision for commit in commits})
+            assert [main for main, _ in await history(await state_of(medium), 1, 61)] == revisions
+
+    asyncio.run(run())
+
+
+def test_a_request_beyond_a_transaction_is_refused_and_changes_nothing(
+    medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with medium_of() as medium:
+            await asyncio.gather(*(put(medium, b"k%d" % number) for number in range(20)))
+            monkeypatch.setattr(group, "MAX_CHANGES", 10)
+            before = send(medium, pb.PutRequest(key=b"a"))
+            with pytest.raises(ApiError) as refused:
+                await delete(medium, b"k", b"l")
+            assert refused.value.status == REQUEST_TOO_LARGE
+            assert pb.PutResponse.FromString(await before).header.revision == 22
+            assert (await read(medium, b"k", b"l", count_only=True)).count == 20
+            assert medium.revision == 22
+
+    asyncio.run(run())
+
+
+def test_what_tikv_cannot_hold_is_refused(medium_of: OpenMedium) -> None:
+    async def run() -> None:
+        async with medium_of() as medium:
+            for key, large in ((b"k" * (MAX_KEY + 1), b""), (b"k", bytes(group.MAX_REQUEST_BYTES))):
+                with pytest.raises(ApiError) as refused:
+                    await put(medium, key, large)
+                assert refused.value.status == REQUEST_TOO_LARGE
+            assert await put(medium, b"k" * MAX_KEY, bytes(group.MAX_REQUEST_BYTES - MAX_KEY - 100)) == 2
+            assert len(await value(medium, b"k" * MAX_KEY) or b"") > 3_000_000
+
+    asyncio.run(run())
+
+
+def test_a_write_may_read_what_its_request_does_not_name(medium_of: OpenMedium) -> None:
+    """Its keys are loaded when the evaluation asks for them, and it is evaluated anew."""
+
+    async def run() -> None:
+        async with medium_of() as medium:
+            await asyncio.gather(*(put(medium, b"k%02d" % number) for number in range(30)))
+
+            def delete_some(batch: Batch, _: pb.TxnRequest) -> bytes:
+                return b"%d" % batch.delete_keys([b"k03", b"k11", b"k99"])
+
+            answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            medium.submit(delete_some, pb.TxnRequest(), answer.set_result)
+            assert await answer == b"2"
+            assert (await read(medium, b"k", b"l", count_only=True)).count == 28
+
+    asyncio.run(run())
+
+
+def test_what_is_queued_is_written_before_it_closes_and_nothing_is_after(medium_of: OpenMedium) -> None:
+    async def run() -> None:
+        async with medium_of() as medium:
+            answers = [send(medium, pb.PutRequest(key=b"k", value=b"%d" % number)) for number in range(600)]
+            closing = asyncio.ensure_future(medium.close())
+            await asyncio.sleep(0)
+            late = send(medium, pb.PutRequest(key=b"late"))
+            await closing
+            assert pb.PutResponse.FromString((await asyncio.gather(*answers))[-1]).header.revision == 601
+            with pytest.raises(ApiError) as refused:
+                await late
+            assert refused.value.status == STOPPED
+        async with medium_of() as medium:
+            assert await value(medium, b"k") == b"599"
+            assert await value(medium, b"late") is None
+
+    asyncio.run(run())
