@@ -19,8 +19,8 @@ from brainctl.engine.recovery import Recovered, recover
 from brainctl.engine.segment import Segment
 from brainctl.engine.stats import Stats
 from brainctl.engine.view import EngineView
-from brainctl.engine.writer import Prepared, Writer
-from brainctl.errors import BrainctlError, StoreDamaged, StoreFull
+from brainctl.engine.writer import Prepared, Writer, io_failure
+from brainctl.errors import BrainctlError, StoreDamaged
 from brainctl.mvcc.commit import Commit
 
 __all__ = ["Engine", "EngineOptions", "Prepared"]
@@ -67,12 +67,16 @@ class Engine(EngineView):
     ) -> "Engine":
         """Open the store in `directory`, or make a new one where there is none.
 
-        StoreInUse when another process has it, StoreDamaged when it is not as it was written, StoreFull, OSError.
+        StoreInUse when another process has it, StoreDamaged when it is not as it was written, StoreFull when there is
+        no room to make it, StoreFailed on any other I/O error.
         """
         fs = fs or OsFileSystem()
         directory = os.fspath(directory)
-        fs.make_directory(directory)
-        held = lock.take(directory, fs, os.getpid())
+        try:
+            fs.make_directory(directory)
+            held = lock.take(directory, fs, os.getpid())
+        except OSError as error:
+            raise io_failure(error, directory) from error
         try:
             stats = Stats()
             listing = _listing(directory, fs, stats, rng or SystemRandom())
@@ -84,6 +88,9 @@ class Engine(EngineView):
                 names.replace(part.number, None)
                 fs.unlink(part.path)
             return cls(directory, fs, options or EngineOptions(), held, names, stats, state)
+        except OSError as error:
+            held.release()
+            raise io_failure(error, directory) from error
         except BaseException:
             held.release()
             raise
@@ -106,7 +113,11 @@ class Engine(EngineView):
             held.release()
 
     def close(self) -> None:
-        """Let go of the store. Nothing is written: what was published is durable already."""
+        """Let go of the store. Nothing is written: what was published is durable already.
+
+        `write` must not be running; a piece of reclaim that is running is waited for.
+        """
+        self._reclaim.close()
         for segment in [*self._segments.values(), *self._end.spares]:
             segment.close()
         self._owner.release()
@@ -236,6 +247,9 @@ class Engine(EngineView):
         self.publish(commit, prepared)
 
     def _add(self, segment: Segment, sequence: int) -> None:
+        """Take in the segment in which the log goes on; nothing is written to the one before it any more."""
+        if self._segments:
+            self._segments[max(self._segments)].close()
         segment.sequences = (sequence, sequence)
         self._segments[segment.number] = segment
         self._maps[segment.number] = segment.mapped
@@ -263,12 +277,7 @@ def _listing(directory: str, fs: FileSystem, stats: Stats, rng: Random) -> Listi
         if any(name.endswith(".seg") for name in fs.names(directory)):
             raise StoreDamaged(f"{directory}/{manifest.NAME}: the file is missing, but there are segments (offset 0)")
         listing = Listing(rng.getrandbits(64), {})
-        try:
-            manifest.create(directory, fs, stats, listing)
-        except OSError as error:
-            if error.errno == 28:  # ENOSPC
-                raise StoreFull(f"{directory}: no space left to make a store") from error
-            raise
+        manifest.create(directory, fs, stats, listing)
     return listing
 
 

@@ -5,7 +5,7 @@ until then the old one stays. A job that was interrupted leaves a file that no m
 removes.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
@@ -14,11 +14,13 @@ from crc32c import crc32c
 from brainctl.engine import segment
 from brainctl.engine.files import File, FileSystem, write_all
 from brainctl.engine.manifest import Manifest, segment_name
-from brainctl.engine.record import HEADER, META_SET, TOMBSTONE
+from brainctl.engine.record import HEADER, META_SET, PLACE, TOMBSTONE
 from brainctl.engine.segment import DATA, EXTENT_SIZE, ExtentHeader, Extents, FileHeader, Segment
 from brainctl.engine.stats import Stats
 from brainctl.errors import StoreDamaged
 
+_KIND = 56
+"""Where a record has its kind."""
 _BUFFER = 256 << 10
 """Extents are written in pieces of about this size."""
 
@@ -85,7 +87,6 @@ class Job:
         buffer: list[bytes] = []
         buffered = 0
         for extent in self._kept(old):
-            self._budget -= len(extent)
             buffer.append(extent)
             buffered += len(extent)
             if buffered >= _BUFFER:
@@ -98,31 +99,25 @@ class Job:
         yield from self._finish(file, new)
 
     def _kept(self, old: Segment) -> Generator[bytes, None, None]:
-        """Extents of the records to keep, header and all; noted in the new segment as they come."""
+        """Extents of the records to keep, header and all, noted in the new segment as they come; and nothing, now and
+        then, when the budget has been read away.
+        """
         new = self.new
         assert new is not None
         place = DATA
         for run in old.runs():
-            start, records = run.address, b""
-            parts: list[bytes] = []
-            shift = run.address - run.place
-            at = run.place
-            while at <= run.end:
-                record = old.record(at + shift) if at < run.end else b""
-                kept = bool(record) and record[HEADER.size - 4] < META_SET and at + shift not in self.drop
-                if kept:
-                    start = start if parts else at + shift
-                    parts.append(record)
-                elif parts:
-                    records = b"".join(parts)
-                    header = ExtentHeader(len(records), crc32c(records, old.seed), start, len(parts))
-                    self._note(new, place, header, parts[0])
-                    yield segment.pack_extent(header, old.seed) + records
-                    place += EXTENT_SIZE + len(records)
-                    parts = []
-                else:
-                    self._budget -= len(record)
-                at += len(record) or 1
+            records = old.mapped[run.place : run.end]
+            if crc32c(records, old.seed) != run.crc:
+                raise StoreDamaged(f"{old.path}: the records at offset {run.place} are damaged")
+            self._budget -= len(records)
+            for first, last, count in _stretches(records, run.address, self.drop):
+                kept = records[first:last]
+                header = ExtentHeader(len(kept), crc32c(kept, old.seed), run.address + first, count)
+                self._note(new, place, header, kept)
+                yield segment.pack_extent(header, old.seed) + kept
+                place += EXTENT_SIZE + len(kept)
+            if self._budget <= 0:
+                yield b""
 
     @staticmethod
     def _note(new: Segment, place: int, header: ExtentHeader, first: bytes) -> None:
@@ -177,3 +172,20 @@ class Job:
             self._fs.unlink(self.old.path)
         self.stats.reclaimed_segments += 1
         self.stats.reclaimed_bytes += self.old.size - (self.new.size if self.new is not None else 0)
+
+
+def _stretches(records: bytes, address: int, drop: AbstractSet[int]) -> Iterator[tuple[int, int, int]]:
+    """(start, end, number) of the stretches of records that are kept, of those that begin at `address`."""
+    length_at = PLACE.unpack_from
+    at, first, count = 0, 0, 0
+    while at < len(records):
+        length = length_at(records, at)[0]
+        if records[at + _KIND] < META_SET and address + at not in drop:
+            count += 1
+        else:
+            if count:
+                yield first, at, count
+            first, count = at + length, 0
+        at += length
+    if count:
+        yield first, at, count

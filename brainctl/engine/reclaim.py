@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from functools import partial
 from mmap import mmap
+from threading import Event, Lock
 
 from brainctl.engine.files import FileSystem
 from brainctl.engine.garbage import Garbage
@@ -53,6 +54,8 @@ class Reclaim:
         self._segments = segments
         self._maps = maps
         self._fail = fail
+        self._turn = Lock()
+        self._closed = Event()
         self._busy: set[int] = set()
         """Segments that a job is working on."""
 
@@ -62,19 +65,32 @@ class Reclaim:
         `ratio` is the part of a segment that must be dead for it to be rewritten; None asks for all that there is.
         """
         yield from self.sweep(compacted, budget)
-        while (job := self._plan(ratio)) is not None:
+        while not self._closed.is_set() and (job := self._plan(ratio)) is not None:
             self._busy.add(job.old.number)
             while not job.finished:
-                yield partial(job.run, budget)
+                yield partial(self._work, job, budget)
+                if self._closed.is_set():
+                    return
             self._busy.remove(job.old.number)
             self._stats.add(job.stats)
             if not self._conclude(job):
                 return
             yield from self.sweep(compacted, budget)
 
+    def close(self) -> None:
+        """Wait for the piece of work that is running, and let no other begin."""
+        with self._turn:
+            self._closed.set()
+
+    def _work(self, job: Job, budget: int) -> None:
+        with self._turn:
+            if not self._closed.is_set():
+                job.run(budget)
+
     def sweep(self, compacted: Callable[[], int], budget: int) -> Iterator[Work]:
         """Find out what compaction has made dead, with pauses."""
-        while self._garbage.sweep(compacted(), self._segments, self._index, max(1, budget // _SWEEP_BYTES)):
+        limit = max(1, budget // _SWEEP_BYTES)
+        while not self._closed.is_set() and self._garbage.sweep(compacted(), self._segments, self._index, limit):
             yield rest
 
     def _plan(self, ratio: float | None) -> Job | None:

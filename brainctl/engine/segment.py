@@ -129,6 +129,8 @@ class Run(NamedTuple):
     end: int
     address: int
     """Offset at which the first was first written."""
+    crc: int
+    """CRC-32C of them all, seeded."""
 
 
 class Segment:
@@ -228,14 +230,14 @@ class Segment:
                 if batch is None:
                     raise StoreDamaged(f"{self.path}: the batch header at offset {offset} is damaged")
                 place = offset + frame.HEADER_SIZE
-                yield Run(place, place + batch.length, place)
+                yield Run(place, place + batch.length, place, batch.crc)
                 offset += batch.span
             else:
                 extent = unpack_extent(self.mapped[offset : offset + EXTENT_SIZE], self.seed)
                 if extent is None:
                     raise StoreDamaged(f"{self.path}: the extent header at offset {offset} is damaged")
                 place = offset + EXTENT_SIZE
-                yield Run(place, place + extent.length, extent.address)
+                yield Run(place, place + extent.length, extent.address, extent.crc)
                 offset = place + extent.length
 
     def records(self, offset: int = DATA) -> Iterator[tuple[int, bytes]]:

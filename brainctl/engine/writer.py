@@ -212,7 +212,7 @@ class Writer:
             for group in _groups(batches, self._options.group_limit):
                 self._write_group(group)
         except OSError as error:
-            self.failure = _failure(error, self._directory)
+            self.failure = io_failure(error, self._directory)
             raise self.failure from error
 
     def _write_group(self, group: list[Prepared]) -> None:
@@ -291,11 +291,12 @@ def _groups(batches: Iterable[Prepared], limit: int) -> list[list[Prepared]]:
     return groups
 
 
-def _failure(error: OSError, directory: str) -> BrainctlError:
+def io_failure(error: OSError, directory: str) -> BrainctlError:
+    """StoreFull or StoreFailed, for an error that a store met."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreFull(f"{directory}: {reason}; the store takes no more writes until it is opened again")
-    return StoreFailed(f"{directory}: {reason}; the store has stopped writing, and must be opened again")
+        return StoreFull(f"{directory}: {reason}; the store takes no writes until there is room and it is opened again")
+    return StoreFailed(f"{directory}: {reason}")
 
 
 def _meta_size(items: Iterable[tuple[bytes, bytes | None]]) -> int:

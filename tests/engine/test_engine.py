@@ -161,6 +161,30 @@ def test_space_comes_back(tmp_path: Path):
     engine.close()
 
 
+def test_closing_ends_reclaim(tmp_path: Path):
+    engine = Engine.open(tmp_path, options=SMALL)
+    model = Model()
+    for number in range(300):
+        commit = model.commit([(b"key/%d" % (number % 30), b"v%d" % number * 200)])
+        write(engine, commit)
+        model.apply(commit)
+    write(engine, compaction := Commit(model.revision, compact=model.revision))
+    model.apply(compaction)
+    pieces = engine.reclaim(4096, everything=True)
+    piece = next(pieces)
+    while not any("-1.seg" in file.name for file in tmp_path.iterdir()):
+        piece()
+        piece = next(pieces)
+    engine.close()
+    before = sorted(file.name for file in tmp_path.iterdir())
+    piece()
+    assert list(pieces) == []
+    assert sorted(file.name for file in tmp_path.iterdir()) == before
+    engine = Engine.open(tmp_path, options=SMALL)
+    model.check(engine)
+    engine.close()
+
+
 def test_imports_have_no_history(tmp_path: Path):
     engine = Engine.open(tmp_path)
     commit = Commit(500, compact=500, imported=True)
