@@ -225,13 +225,11 @@ class LocalMedium:
         self._timers.add(handle)
 
     async def _reclaim(self) -> None:
-        """Give back space in small steps, one at a time, between which requests are served."""
+        """Give back space in small steps beside the event loop, one at a time."""
         self._reclaiming = True
-        more = True
         try:
-            while more:
-                more = self.engine.reclaim_step(RECLAIM_BYTES)
-                await asyncio.sleep(0)
+            for work in self.engine.reclaim(RECLAIM_BYTES):
+                await asyncio.to_thread(work)
         except BrainctlError as error:
             self._fail(error)
         finally:
@@ -239,8 +237,8 @@ class LocalMedium:
 
     async def defragment(self) -> None:
         """Reclaim whatever is garbage now, in steps."""
-        for _ in self.engine.defragment(RECLAIM_BYTES):
-            await asyncio.sleep(0)
+        for work in self.engine.reclaim(RECLAIM_BYTES, everything=True):
+            await asyncio.to_thread(work)
 
     async def close(self) -> None:
         """Finish what was submitted; the directory can be opened by others afterwards."""
