@@ -5,10 +5,12 @@ as the hash in the durable record of its user.
 """
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
 
 import bcrypt
 
-from brainctl.errors import ApiError, Code, Status
+from brainctl.errors import TOO_MANY_REQUESTS, ApiError, Code, Status
 
 COST = 10
 """bcrypt's and etcd's default: about 50 ms of one core."""
@@ -20,7 +22,11 @@ TOO_SHORT = Status(
     Code.INVALID_ARGUMENT, f"etcdserver: a password has at least {MIN_CHARACTERS} characters; see also no_password"
 )
 TOO_LONG = Status(Code.UNKNOWN, "bcrypt: password length exceeds 72 bytes")
+MAX_WAITING = 256
+"""So many passwords may wait for their turn, about ten seconds' worth; who comes then is told to come again."""
 _AT_ONCE = 2
+_Result = TypeVar("_Result")
+_Arguments = TypeVarTuple("_Arguments")
 
 
 class Passwords:
@@ -30,20 +36,29 @@ class Passwords:
         self._cost = cost
         # Hashing is the one thing that a stranger can have done at will; the rest of the machine stays usable.
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._waiting = 0
 
     async def hashed(self, password: str) -> bytes:
-        """The hash of a password; ApiError when it is too short or too long."""
+        """The hash of a password; ApiError when it is too short or too long, and when too many wait."""
         if len(password) < MIN_CHARACTERS:
             raise ApiError(TOO_SHORT)
         if len(password.encode()) > MAX_BYTES:
             raise ApiError(TOO_LONG)
-        async with self._turn:
-            return await asyncio.to_thread(self._hash, password)
+        return await self._in_turn(self._hash, password)
 
     async def matches(self, password: str, expected: bytes | None) -> bool:
-        """Whether a password has this hash. Takes the same time for None, which nothing matches."""
-        async with self._turn:
-            return await asyncio.to_thread(self._compare, password, expected)
+        """Whether a password has this hash. Takes the same time for None, which nothing matches. ApiError when busy."""
+        return await self._in_turn(self._compare, password, expected)
+
+    async def _in_turn(self, work: Callable[[*_Arguments], _Result], *args: *_Arguments) -> _Result:
+        if self._waiting >= MAX_WAITING:
+            raise ApiError(TOO_MANY_REQUESTS)
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(work, *args)
+        finally:
+            self._waiting -= 1
 
     def _hash(self, password: str) -> bytes:
         return bcrypt.hashpw(password.encode(), bcrypt.gensalt(self._cost))

@@ -3,7 +3,9 @@
 The reader may read the key foo, the writer may write it; nobody may do more.
 """
 
+import asyncio
 import logging
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -12,8 +14,10 @@ from brainctl.errors import Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import permission
 from brainctl.mvcc.permission import Check
+from brainctl.node import passwords
+from tests.peers.servers import Brainctl
 from tests.support.rbac import AUTH, KV, LEASE, READ, WRITE, add_user, enable, grant, token_of
-from tests.support.rpc import Api, InProcess, Refused
+from tests.support.rpc import Api, InProcess, Refused, Remote
 
 WATCH = "/etcdserverpb.Watch/Watch"
 
@@ -174,6 +178,36 @@ def test_cve_2021_28235_nothing_remembers_a_password(caplog: pytest.LogCaptureFi
         assert secret not in caplog.text
         assert secret not in records
     assert "reader" in caplog.text, "the log says who"
+    node.close()
+
+
+def test_cve_2021_28235_nothing_on_the_disk_tells_a_password(tmp_path: Path) -> None:
+    with Brainctl(tmp_path / "server") as server:
+        remote = Remote(server.endpoint)
+        scene = populate(remote)
+        with pytest.raises(Refused):
+            token_of(remote, "reader", "a wrong guess")
+        remote.close()
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"$2b$10$" in written, "the control: the hashes are there"
+    for secret in ("rootpw", "readerpw", "a wrong guess", scene.root, scene.reader):
+        assert secret.encode() not in written
+
+
+def test_more_passwords_than_can_be_looked_at_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "MAX_WAITING", 3)
+    node = InProcess()
+    populate(node)
+
+    async def flood() -> list[str]:
+        answers: asyncio.Queue[object] = asyncio.Queue()
+        guess = pb.AuthenticateRequest(name="root", password="guess").SerializeToString()
+        for _ in range(5):
+            node.node.call(AUTH + "Authenticate", guess, answers.put_nowait)
+        return sorted([str(await answers.get()) for _ in range(5)])
+
+    busy, wrong = "etcdserver: too many requests", "etcdserver: authentication failed, invalid user ID or password"
+    assert node.loop.run_until_complete(flood()) == sorted([wrong] * 3 + [busy] * 2)
     node.close()
 
 

@@ -71,7 +71,7 @@ def reading(key: bytes, end: bytes) -> pb.TxnRequest:
 @given(GRANTS, TXNS)
 @example([(READ, b"a", b"")], reading(b"a", b"\0"))
 @example([(READ, b"a", b"b"), (READ, b"b", b"c")], reading(b"a", b"c"))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_the_checks_agree_with_the_oracle(grants: list[Grant], txn: pb.TxnRequest) -> None:
     assert passes(grants, txn) == all(allowed(grants, need) for need in txn_needs(txn))
 
@@ -140,7 +140,7 @@ def scene(api: Api) -> Scene:
 
 
 @given(GRANTS, st.lists(TXNS, min_size=1, max_size=8))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_server_agrees_with_the_oracle(scene: Scene, grants: list[Grant], txns: list[pb.TxnRequest]) -> None:
     held = scene.set(grants)
     for txn in txns:
