@@ -69,7 +69,8 @@ class Progress:
             self._samples.popleft()
         first = self._samples[0]
         seconds = max(now.at - first.at, 1e-3)
-        copying = record.phase in {Phase.NEW, Phase.COPYING}
+        # The base is complete when its last write is durable, a moment after the phase has changed.
+        copying = record.phase in {Phase.NEW, Phase.COPYING} or migration.watermark < record.base
         lag = 0 if copying else max(0, migration.source - migration.watermark)
         keys_rate = (now.keys - first.keys) / seconds
         return Figures(

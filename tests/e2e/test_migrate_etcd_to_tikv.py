@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from tests.peers.process import Child
 from tests.peers.servers import Etcd, Playground, brainctl, brainctl_argv, clean_environment, etcdctl
 
 RATE = 500
+LONGEST_PROGRESS = 100
+"""Lines of progress, about one a second, after which a migration that does not get on is a failure."""
 LONG_TTL = 3600
 """Leases of the writer that outlive the test have at least this TTL."""
 
@@ -47,8 +49,12 @@ def writing(server: Etcd, log: Path) -> Iterator[None]:
     assert done["delete"] > 0
 
 
-def killed_when(arguments: Sequence[str], due: "Due") -> dict[str, object]:
-    """Start a migration that would go on for ever, and kill -9 it as soon as its progress is `due`."""
+def killed_when(
+    arguments: Sequence[str], due: "Due", meanwhile: Callable[[], None] = lambda: None
+) -> dict[str, object]:
+    """Start a migration that would go on for ever, and kill -9 it as soon as its progress is `due` and `meanwhile`
+    has been done.
+    """
     process = subprocess.Popen(
         [*brainctl_argv(), "migrate", *arguments, "--follow"],
         stdin=subprocess.DEVNULL,
@@ -60,10 +66,12 @@ def killed_when(arguments: Sequence[str], due: "Due") -> dict[str, object]:
     assert process.stderr is not None
     last = ""
     with process:
-        for last in process.stderr:
+        for number, last in enumerate(process.stderr):
             assert last.startswith("{"), last + process.stderr.read()
+            assert number < LONGEST_PROGRESS, last
             progress = json.loads(last)
             if progress["kind"] == "progress" and due(progress):
+                meanwhile()
                 process.kill()
                 break
     assert process.returncode == -signal.SIGKILL, last
@@ -73,7 +81,7 @@ def killed_when(arguments: Sequence[str], due: "Due") -> dict[str, object]:
 class Due:
     """Whether a migration has come so far."""
 
-    def __init__(self, phases: set[str], beyond: int = 0) -> None:
+    def __init__(self, phases: set[str], beyond: int = -1) -> None:
         self.phases = phases
         self.beyond = beyond
 
@@ -132,7 +140,9 @@ def events_between(endpoint: str, first: int, last: int) -> list[bytes]:
     return asyncio.run(collect())
 
 
-def tell_the_story(source: Etcd, to: Sequence[str], history: str, tmp_path: Path) -> tuple[int, int]:
+def tell_the_story(
+    source: Etcd, to: Sequence[str], history: str, tmp_path: Path, meanwhile: Callable[[], None] = lambda: None
+) -> tuple[int, int]:
     """Writes, three kills, the end; returns a revision from before the end that the target can be watched from, and
     the last one.
     """
@@ -141,7 +151,7 @@ def tell_the_story(source: Etcd, to: Sequence[str], history: str, tmp_path: Path
         before = revision_of(source.endpoint)
         killed_when(arguments, Due({"copying", "catching-up"}))
         second = killed_when(arguments, Due({"catching-up", "synced"}, beyond=1))
-        killed_when(arguments, Due({"synced"}, beyond=int(str(second["watermark"]))))
+        killed_when(arguments, Due({"synced"}, beyond=int(str(second["watermark"]))), meanwhile)
         under_writes = migrated(arguments)
         assert under_writes["resumed"] is True
         assert under_writes["resyncs"] == 0
@@ -154,8 +164,8 @@ def tell_the_story(source: Etcd, to: Sequence[str], history: str, tmp_path: Path
     return max(before, int(str(report["base_revision"]))) + 1, end
 
 
-def assert_equal(source: Etcd, to: Sequence[str]) -> None:
-    done = brainctl("verify", "--from", "etcd", "--endpoints", source.endpoint, *to, "-w", "json")
+def assert_equal(source: Etcd, to: Sequence[str], *flags: str) -> None:
+    done = brainctl("verify", "--from", "etcd", "--endpoints", source.endpoint, *to, "-w", "json", *flags)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["equal"] is True
@@ -190,7 +200,8 @@ def test_etcd_to_a_directory(loaded_etcd: Etcd, tmp_path: Path, new_brainctl: Ne
 @pytest.mark.slow
 def test_etcd_to_tikv(loaded_etcd: Etcd, tikv: Playground, tmp_path: Path, new_brainctl: NewBrainctl) -> None:
     to = ("--to", "tikv", "--pd", tikv.endpoint, "--tikv-prefix", "migrated")
-    _, end = tell_the_story(loaded_etcd, to, "all", tmp_path)
+    # Both sides are compared once while the source takes writes and the migration follows.
+    _, end = tell_the_story(loaded_etcd, to, "all", tmp_path, lambda: assert_equal(loaded_etcd, to, "--live"))
     assert_equal(loaded_etcd, to)
     # The whole history came along: a watch from the very first revision is served as well.
     assert_served(loaded_etcd, tikv.url("migrated"), 2, end, new_brainctl)
