@@ -3,7 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from brainctl.stores.store import Store
     from brainctl.stores.target import EtcdTarget
 
+SECRETS = frozenset(("password", "auth_jwt_token", "user"))
 FORMATS = ("fields", "json", "protobuf", "simple", "table")
 
 
@@ -32,9 +33,12 @@ class Session:
     """The whole command line, as it was given."""
 
     def __post_init__(self) -> None:
-        """Unsupported when there is no such output format."""
+        """Unsupported when there is no such output format. With --debug the settings are shown."""
         if self.settings.write_out not in FORMATS:
             raise Unsupported("unsupported output format")
+        if self.settings.debug:
+            for name, value in asdict(self.settings).items():
+                self.warn(f"{name}={'***' if name in SECRETS and value else value}")
 
     def show(self, answer: "Answer", *, value_only: bool = False) -> None:
         """Write an answer to standard output in the format that was asked for, and flush it."""

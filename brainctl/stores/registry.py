@@ -16,8 +16,9 @@ from brainctl.stores.target import EtcdTarget
 
 
 async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None) -> Store:
-    """The store at `url`; for "" the endpoints of `target`, which also says how to reach a server. `clock` is the time of
-    a store that is opened in this process: where it stands still, no lease runs out.
+    """The store at `url`; for "" the endpoints of `target`, which also says how to reach a server.
+
+    `clock` is the time of a store that is opened in this process: where it stands still, no lease runs out.
 
     Raises InvalidInput for a URL of no known form, and what opening the store raises.
     """
