@@ -212,28 +212,62 @@ class Check:
 
 
 class Authority:
-    """Makes checks; remembers what the roles of a user amount to for as long as their records stay the same."""
+    """Makes checks; remembers what the roles of a user amount to for as long as their records stay the same.
+
+    A record that is the very object it was has not changed, and nor has anything else while the state has not: every
+    change makes a new state. Records that are only equal are compared one by one, because a batch that was given up may
+    have had the same revision with other users.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[bytes, list[tuple[bytes, bytes | None]], Rights]] = {}
+        self._state: tuple[bytes | None, AuthState] = (None, AuthState())
+        self._known: dict[str, _Known] = {}
+
+    def state(self, records: Records) -> AuthState:
+        """The state of authentication."""
+        record = records(STATE)
+        known, state = self._state
+        if record is known:
+            return state
+        state = auth_state(records)
+        self._state = (record, state)
+        return state
 
     def check(self, records: Records, identity: Identity | None) -> Check:
         """The check of a request by `identity` that is evaluated with `records`."""
-        state = auth_state(records)
+        state = self.state(records)
         if not state.enabled or identity is None:
             return Check(state, identity, None)
         return Check(state, identity, self._rights(records, identity.user))
 
     def _rights(self, records: Records, name: str) -> Rights | None:
+        state = records(STATE)
+        known = self._known.get(name)
+        if known is not None and known.state is state:
+            return known.rights
         record = records(user_record(name))
         if record is None:
             self._known.pop(name, None)
             return None
-        known = self._known.get(name)
-        if known is not None and known[0] == record and all(records(role) == held for role, held in known[1]):
-            return known[2]
-        user = authpb.User.FromString(record)
-        held_by = [(role_record(role), records(role_record(role))) for role in user.roles]
-        rights = Rights(user, [authpb.Role.FromString(held) for _, held in held_by if held is not None])
-        self._known[name] = (record, held_by, rights)
-        return rights
+        if known is None or known.user != record or any(records(role) != held for role, held in known.roles):
+            known = _compile(records, record)
+            self._known[name] = known
+        known.state = state
+        return known.rights
+
+
+class _Known:
+    """What the records of a user and of the user's roles amount to."""
+
+    def __init__(self, user: bytes, roles: list[tuple[bytes, bytes | None]], rights: Rights) -> None:
+        self.user = user
+        self.roles = roles
+        self.rights = rights
+        self.state: bytes | None = None
+        """The state of authentication when this was last found to hold."""
+
+
+def _compile(records: Records, record: bytes) -> _Known:
+    user = authpb.User.FromString(record)
+    roles = [(role_record(role), records(role_record(role))) for role in user.roles]
+    return _Known(record, roles, Rights(user, [authpb.Role.FromString(held) for _, held in roles if held is not None]))

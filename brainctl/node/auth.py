@@ -88,11 +88,11 @@ class AuthService:
 
     def identify(self, token: str | None, common_name: str | None) -> Identity | None:
         """Who shows a token or, without one, a verified client certificate; ApiError when the token is not good."""
-        revision = auth_state(self._medium.record).revision
-        if token is not None and compare_digest(token.encode(), self.process_token.encode()):
-            return Identity(ROOT, revision)
+        revision = self._authority.state(self._medium.record).revision
         if token is not None:
             found = self._tokens.identify(token.removeprefix("Bearer "), revision)
+            if found is None and compare_digest(token.encode(), self.process_token.encode()):
+                return Identity(ROOT, revision)
             if found is None:
                 _log.warning("a request came with an invalid token (%s)", fingerprint(token))
                 raise ApiError(INVALID_AUTH_TOKEN)
