@@ -22,6 +22,10 @@ Pair = tuple[bytes, bytes]
 
 PATIENCE = 8.0
 """Seconds for which a read waits for locks and for TiKV to come back; a dead writer's locks last about three."""
+ANSWER_SECONDS = 6.0
+"""How long the package may take for one request; by itself it waits for ever on a connection that has gone silent."""
+LOCK_SECONDS = 30.0
+"""The same for a lock, which may have to outwait that of a dead process."""
 PAUSE = 0.05
 """Seconds between two attempts."""
 SETTLE_DOWN = 0.2
@@ -109,7 +113,8 @@ class _Reads:
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while True:
             try:
-                return await getattr(self._inner, method)(*args)
+                async with asyncio.timeout(LOCK_SECONDS if method == "get_for_update" else ANSWER_SECONDS):
+                    return await getattr(self._inner, method)(*args)
             except Exception as error:
                 failed = translate(error)
                 lasting = failed.failure in (Failure.REPLY_TOO_LARGE, Failure.TOO_LARGE)
@@ -309,7 +314,8 @@ class Client:
         async with self._connecting:
             if self._inner is None:
                 try:
-                    self._inner = await TransactionClient.connect(self._endpoints)
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        self._inner = await TransactionClient.connect(self._endpoints)
                 except Exception as error:
                     raise translate(error) from error
             return self._inner
@@ -321,7 +327,8 @@ class Client:
             inner: Any = None
             try:
                 inner = await self.connection()
-                return await call(inner)
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await call(inner)
             except TikvFailed as error:
                 failed = error
             except Exception as error:  # noqa: BLE001 - the package raises nothing more exact

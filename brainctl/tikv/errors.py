@@ -72,7 +72,9 @@ class TikvUnavailable(TikvFailed, ConnectionFailed):
 
 
 def translate(error: Exception) -> TikvFailed:
-    """The error of this project for one of the client's."""
+    """The error of this project for one of the client's, or for its silence."""
+    if isinstance(error, TimeoutError):
+        return TikvUnavailable(Failure.UNAVAILABLE, "no answer in time")
     text = str(error)
     failure = classify(text)
     return (TikvUnavailable if failure is Failure.UNAVAILABLE else TikvFailed)(failure, text)

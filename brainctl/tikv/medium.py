@@ -40,6 +40,10 @@ FOLLOW_SECONDS = 0.05
 """How often a process that does not write looks for what another wrote."""
 
 
+CLOSE_SECONDS = 10.0
+"""How long a close waits for writes, beyond the time after which they are answered as unknown."""
+
+
 class Role(Enum):
     """Whether a process writes."""
 
@@ -236,7 +240,7 @@ class TikvMedium:
             timer.cancel()
         self.writer.finish()
         if self._writing is not None:
-            await self._writing
+            await self._writing_ends(self._writing)
         await asyncio.gather(*self._answers)
         async with self.writer.busy:
             # Nothing that is cancelled here is in the middle of a commit.
@@ -246,6 +250,13 @@ class TikvMedium:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.writer.release()
         await self._client.close()
+
+    async def _writing_ends(self, writing: "asyncio.Task[None]") -> None:
+        """Wait until all writes are answered; a commit that TiKV does not tell about is not waited for beyond that."""
+        done, _ = await asyncio.wait({writing}, timeout=self.writer.settle_seconds + CLOSE_SECONDS)
+        if not done:
+            writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
 
 
 async def _nothing(_: StateView) -> Writes:

@@ -108,6 +108,26 @@ def test_what_cannot_be_settled_is_unknown_and_is_settled_later(tikv: Playground
     asyncio.run(run())
 
 
+def test_a_medium_can_be_closed_while_tikv_is_silent(
+    tikv: Playground, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainctl.tikv.client.PATIENCE", 0.2)
+    monkeypatch.setattr("brainctl.tikv.client.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("brainctl.tikv.medium.CLOSE_SECONDS", 0.2)
+
+    async def run() -> None:
+        async with opened(tikv, prefix) as (medium, behind):
+            medium.writer.settle_seconds = 0.3
+            behind.store.hold(second_phase(prefix), forward=True)
+            with pytest.raises(UnknownOutcome):
+                await put(medium, b"k", VALUE)
+            with pytest.raises(ApiError) as refused:
+                await value(medium, b"k")
+            assert refused.value.status == TIMEOUT
+
+    asyncio.run(run())
+
+
 def test_the_control_a_client_without_settling_does_not_know(tikv: Playground, prefix: str) -> None:
     """The same cut, at the level of the transaction: the package cannot tell."""
 
