@@ -65,8 +65,8 @@ class Pending(Protocol):
 class Remote:
     """A server behind gRPC."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._channel = grpc.insecure_channel(endpoint)
+    def __init__(self, endpoint: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        self._channel = grpc.secure_channel(endpoint, credentials) if credentials else grpc.insecure_channel(endpoint)
 
     def call(self, path: str, request: Message, token: str | None = None) -> Any:
         return _guarded(lambda: self._method(path)(request, timeout=SECONDS, metadata=_metadata(token)))
