@@ -1,13 +1,16 @@
 """Stores named by --from and --to: a URL, or just the kind of store, whose address is given elsewhere."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote
 
 import typer
 
-from brainctl.errors import BadArguments, InvalidInput
+from brainctl.commands._failure import CommandFailed
+from brainctl.errors import COMPACTED, ApiError, BadArguments, ExitCode, InvalidInput
 from brainctl.session import Session
 
 Pd = Annotated[
@@ -52,6 +55,17 @@ def must_exist(url: str) -> None:
     scheme, _, directory = url.partition("://")
     if scheme == "file" and not (Path(unquote(directory)) / "MANIFEST").exists():
         raise InvalidInput(f"there is no store in {unquote(directory)}")
+
+
+@contextmanager
+def compacted(meaning: str) -> Iterator[None]:
+    """Say what it means when a revision that is needed is compacted; a failure with an exit code of its own."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status != COMPACTED:
+            raise
+        raise CommandFailed(f"{meaning}: {error}", ExitCode.COMPACTED) from error
 
 
 def _hosts(session: Session) -> list[str]:

@@ -12,7 +12,7 @@ import typer
 from brainctl.clock import ManualClock, SystemClock
 from brainctl.commands._command import single
 from brainctl.commands._failure import CommandFailed
-from brainctl.commands._places import Pd, TikvPrefix, must_exist, place
+from brainctl.commands._places import Pd, TikvPrefix, compacted, must_exist, place
 from brainctl.config import read_duration
 from brainctl.errors import BadArguments, ExitCode, Unsupported
 from brainctl.migrate.checkpoint import History
@@ -108,7 +108,7 @@ async def run(session: Session, order: Order) -> None:
     must_exist(source)
     migrator = Migrator(session, order, source, target, SystemClock(), ManualClock(), SystemRandom())
     try:
-        with _stopping(migrator) as signals:
+        with _stopping(migrator) as signals, compacted("the source compacts faster than it can be copied"):
             report = await migrator.run()
     except CutOver as done:
         if order.goal is not Goal.CUTOVER:

@@ -160,3 +160,20 @@ def test_through_tikv_and_back(source: Etcd, tikv_url: str, tmp_path: Path) -> N
         assert done.returncode == 0, done.stderr
     done = brainctl("verify", "--from", stores[0], "--to", stores[-1])
     assert done.returncode == 0, done.stdout
+
+
+def test_sides_without_a_common_revision_are_named(source: Etcd, tmp_path: Path) -> None:
+    arguments = ("--from", f"etcd://{source.endpoint}", "--to", f"file://{tmp_path / 'target'}")
+    assert brainctl("migrate", *arguments).returncode == 0
+    etcdctl(source.endpoint, "put", "/k/0003", "u")
+    revision = json.loads(etcdctl(source.endpoint, "put", "/k/0003", "v", "-w", "json").stdout)["header"]["revision"]
+    etcdctl(source.endpoint, "compaction", str(revision))
+    done = brainctl("verify", *arguments)
+    assert done.returncode == 8
+    assert done.stderr.startswith("Error: no revision can be read on both sides: ")
+    # The stream behind the watermark is gone as well: the copy starts over by itself.
+    done = brainctl("migrate", *arguments, "-w", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["resyncs"], report["base_revision"]) == (1, str(revision))
+    assert brainctl("verify", *arguments).returncode == 0
