@@ -5,8 +5,11 @@ it can leave a write in doubt.
 """
 
 import asyncio
+import os
 import re
 from pathlib import Path
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are told by ours; read when it is loaded
 
 import grpc
 import grpc.aio
