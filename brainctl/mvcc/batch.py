@@ -13,7 +13,7 @@ from brainctl.mvcc import ranges
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header, nested_header
 from brainctl.mvcc.keyversion import KeyVersion, put_version, tombstone
-from brainctl.mvcc.requests import check_delete, check_put, check_txn
+from brainctl.mvcc.requests import check_delete, check_put
 from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.txn import Branch, take_branch
 from brainctl.wire.varint import varint
@@ -27,15 +27,12 @@ def lease_record(lease: int) -> bytes:
 class Batch:
     """One group commit in the making."""
 
-    def __init__(
-        self, staged: Staged, meta: Callable[[bytes], bytes | None], header: Header, max_txn_ops: int = 128
-    ) -> None:
+    def __init__(self, staged: Staged, meta: Callable[[bytes], bytes | None], header: Header) -> None:
         self.staged = staged
         self.header = header
         self.commit = Commit(staged.revision)
         self._first = 0
         self._durable_meta = meta
-        self._max_txn_ops = max_txn_ops
         staged.begin(self.commit)
 
     @property
@@ -95,12 +92,11 @@ class Batch:
         return self.header(self.revision)
 
     def txn(self, request: pb.TxnRequest) -> bytes:
-        """KV.Txn: the marshalled TxnResponse; ApiError.
+        """KV.Txn, which was checked (`check_txn`): the marshalled TxnResponse; ApiError.
 
         Which branches run, here and in nested transactions, is decided from the state before the first operation, and
         everything that could be refused is checked before anything is staged.
         """
-        check_txn(request, self._max_txn_ops)
         branch = take_branch(request, self._versions)
         self._check_branch(branch)
         revision = self._begin()

@@ -41,7 +41,8 @@ def check_revision(revision: int, current: int, compacted: int) -> None:
         raise ApiError(COMPACTED)
 
 
-def _has_filters(request: pb.RangeRequest) -> bool:
+def has_filters(request: pb.RangeRequest) -> bool:
+    """Whether a request leaves out keys by their revisions."""
     return bool(
         request.min_mod_revision
         or request.max_mod_revision
@@ -50,10 +51,15 @@ def _has_filters(request: pb.RangeRequest) -> bool:
     )
 
 
+def is_unsorted(request: pb.RangeRequest) -> bool:
+    """Whether the order asked for is none at all, or that of the keys."""
+    return request.sort_order == _NONE or (request.sort_order == _ASCEND and request.sort_target == _KEY)
+
+
 def is_plain(request: pb.RangeRequest) -> bool:
     """Whether the first `limit` keys in key order, unfiltered and whole, are the answer."""
     return not (
-        request.keys_only or request.sort_order == _DESCEND or request.sort_target != _KEY or _has_filters(request)
+        request.keys_only or request.sort_order == _DESCEND or request.sort_target != _KEY or has_filters(request)
     )
 
 
@@ -93,7 +99,7 @@ def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[Ke
         found = [v for v in found if v.create_revision <= request.max_create_revision]
     if request.min_create_revision:
         found = [v for v in found if v.create_revision >= request.min_create_revision]
-    if request.sort_order == _NONE and not _has_filters(request) and request.limit > 0:
+    if request.sort_order == _NONE and not has_filters(request) and request.limit > 0:
         # etcd takes a sort without an order for none when it scans, and for an ascending one when it sorts.
         found = found[: request.limit + 1]
     if request.sort_order == _DESCEND or request.sort_target != _KEY:
@@ -101,8 +107,12 @@ def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[Ke
     more = 0 < request.limit < len(found)
     if more:
         found = found[: request.limit]
-    kvs = [_key_only(v, request) if request.keys_only else v.kv for v in found]
-    return response(header, kvs, count, more=more)
+    return response(header, [shown(v, request) for v in found], count, more=more)
+
+
+def shown(version: KeyVersion, request: pb.RangeRequest) -> bytes:
+    """The marshalled KeyValue of a version as a request wants it: whole, or without its value."""
+    return _key_only(version, request) if request.keys_only else version.kv
 
 
 def value_of(version: KeyVersion) -> bytes:

@@ -1,7 +1,9 @@
 """Alarms: the Maintenance.Alarm method, and what may not be done while one is raised.
 
 An alarm is a small record. Under NOSPACE nothing that takes room is let in, while reads, deletes, compactions and
-revokes go on, so that room can be made; under CORRUPT nothing is changed (etcd server/etcdserver/apply).
+revokes go on, so that room can be made; under CORRUPT nothing is changed (etcd server/etcdserver/apply). NOSPACE is
+raised by the first write that does not fit the quota. It is refused before it is evaluated: what is answered with an
+error was not done.
 """
 
 from collections.abc import Callable
@@ -9,12 +11,13 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
-from brainctl.errors import CORRUPT, NO_SPACE, ApiError
+from brainctl.errors import CORRUPT, NO_SPACE, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.node.kv import Handler, is_readonly, refusal
 from brainctl.node.medium import Medium, Reply
+from brainctl.node.quota import COSTS, Quota
 
 ALARMS = b"alarm/"
 """Names of alarm records: `alarm/<member id, 16 hex>/<alarm type>`; they hold the marshalled AlarmMember."""
@@ -31,8 +34,9 @@ _CHANGING = _GROWING | {
 class AlarmService:
     """The alarms of a store."""
 
-    def __init__(self, medium: Medium) -> None:
+    def __init__(self, medium: Medium, quota: Quota) -> None:
         self._medium = medium
+        self._quota = quota
         self._raised = self._types()
         medium.subscribe(self._publish)
 
@@ -45,7 +49,7 @@ class AlarmService:
         return [pb.AlarmMember.FromString(record) for record in self._medium.records(ALARMS).values()]
 
     def guard(self, handlers: dict[str, Handler]) -> dict[str, Handler]:
-        """The same handlers, but those that change the store refuse what an alarm forbids."""
+        """The same handlers, but those that change the store refuse what an alarm or the quota forbids."""
         guarded = {path: partial(self._serve, path, handlers[path]) for path in _CHANGING & handlers.keys()}
         return handlers | guarded
 
@@ -75,12 +79,28 @@ class AlarmService:
             self._raised = self._types()
 
     def _serve(self, path: str, handler: Handler, body: bytes, reply: Reply) -> None:
-        if pb.CORRUPT in self._raised and (path != _TXN or _txn_is(body, _writes)):
-            reply(ApiError(CORRUPT))
-        elif pb.NOSPACE in self._raised and (path in _GROWING or (path == _TXN and _txn_is(body, _puts))):
-            reply(ApiError(NO_SPACE))
+        if self._raised and (error := self._forbids(path, body)) is not None:
+            reply(error)
+        elif path in COSTS and not self._quota.admits(path, body):
+            self._raise_no_space(reply)
         else:
             handler(body, reply)
+
+    def _forbids(self, path: str, body: bytes) -> ApiError | None:
+        if pb.CORRUPT in self._raised and (path != _TXN or _txn_is(body, _writes)):
+            return ApiError(CORRUPT)
+        if pb.NOSPACE in self._raised and (path in _GROWING or (path == _TXN and _txn_is(body, _puts))):
+            return ApiError(NO_SPACE)
+        return None
+
+    def _raise_no_space(self, reply: Reply) -> None:
+        """Refuse a write for want of room, once the alarm is durable."""
+        request = pb.AlarmRequest(alarm=pb.NOSPACE, memberID=self._medium.header.member_id)
+
+        def settle(answer: bytes | BrainctlError) -> None:
+            reply(answer if isinstance(answer, BrainctlError) else ApiError(NO_SPACE))
+
+        self._medium.submit(_activate, request, settle)
 
 
 def _txn_is(body: bytes, test: Callable[[pb.TxnRequest], bool]) -> bool:

@@ -13,13 +13,14 @@ from google.protobuf.message import DecodeError, Message
 from brainctl.errors import AUTH_OLD_REVISION, PERMISSION_DENIED, USER_EMPTY, ApiError, BrainctlError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
-from brainctl.mvcc.permission import Identity, auth_state
-from brainctl.mvcc.requests import check_delete, check_put, check_txn
+from brainctl.mvcc.permission import STATE, Identity
+from brainctl.mvcc.requests import check_delete, check_put
 from brainctl.node.alarm import AlarmService
 from brainctl.node.auth import SERVICE, AuthService
 from brainctl.node.kv import Handler, KvService, refusal
 from brainctl.node.lease import LeaseService
 from brainctl.node.medium import Evaluate, Medium, Reply
+from brainctl.node.options import NodeOptions
 
 _KV = "/etcdserverpb.KV/"
 _LEASE = "/etcdserverpb.Lease/"
@@ -65,12 +66,14 @@ class Guard:
         lease: LeaseService,
         alarms: AlarmService,
         handlers: Mapping[str, Handler],
+        options: NodeOptions,
     ) -> None:
         self._medium = medium
         self._auth = auth
         self._lease = lease
         self._alarms = alarms
         self._handlers = handlers
+        self._options = options
         self._methods = auth.methods()
         self._of_user: dict[Identity | None, dict[str, Handler]] = {}
         self._policies: dict[str, Policy] = {
@@ -105,6 +108,12 @@ class Guard:
         assert method in ROOT_ONLY
         if self._auth.enabled:
             self._auth.check(self._auth.identify(token, common_name)).admin()
+
+    def admit_range(self, token: str | None, common_name: str | None, request: pb.RangeRequest) -> None:
+        """Refuse to read a range that the sender may not read; ApiError."""
+        if self._auth.enabled:
+            who = self._auth.identify(token, common_name)
+            self._auth.check(who).read(request.key, request.range_end)
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
         """One exchange on a LeaseKeepAlive stream: who may not delete the keys of a lease may not keep them either."""
@@ -178,7 +187,7 @@ class Guard:
         if found is None:
             medium = UserMedium(self._medium, self._auth, self._lease, who)
             revoke = partial(self._lease.revoke, check=medium.check_revoke)
-            found = self._alarms.guard({**KvService(medium).handlers(), _REVOKE: revoke})
+            found = self._alarms.guard({**KvService(medium, self._options).handlers(), _REVOKE: revoke})
             if len(self._of_user) >= _REMEMBERED:
                 self._of_user.clear()
             self._of_user[who] = found
@@ -210,7 +219,6 @@ class UserMedium:
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
         """Read, if the sender may read all of it."""
         try:
-            check_txn(request)
             self._auth.check(self._who).txn(request, self._lease.lessor.attached)
         except ApiError as error:
             reply(error)
@@ -222,7 +230,7 @@ class UserMedium:
         self._auth.check_in(batch, self._who).lease(self._attached(batch, lease))
 
     def _evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes:
-        # What is malformed is refused as that, whoever sends it.
+        # What is malformed is refused as that, whoever sends it; transactions were checked before.
         check = self._auth.check_in(batch, self._who)
         attached = partial(self._attached, batch)
         match request:
@@ -233,7 +241,6 @@ class UserMedium:
                 check_delete(request)
                 check.delete_range(request)
             case pb.TxnRequest():
-                check_txn(request)
                 check.txn(request, attached)
             case _:
                 raise ApiError(PERMISSION_DENIED)
@@ -245,10 +252,10 @@ class UserMedium:
     def _unless_changed(self, reply: Reply) -> Reply:
         """A reply to a read that may take a while: it is dropped when users or roles have changed meanwhile."""
         medium = self._medium
-        before = auth_state(medium.record)
+        before = medium.record(STATE)
 
         def settle(answer: bytes | BrainctlError) -> None:
-            reply(answer if auth_state(medium.record) == before else ApiError(AUTH_OLD_REVISION))
+            reply(answer if medium.record(STATE) == before else ApiError(AUTH_OLD_REVISION))
 
         return settle
 

@@ -9,13 +9,13 @@ from brainctl.errors import REQUEST_TOO_LARGE, ApiError, BrainctlError, Code, St
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.ranges import check_range
+from brainctl.mvcc.requests import check_txn
 from brainctl.node.medium import Evaluate, Reply
+from brainctl.node.options import NodeOptions
 
 Handler = Callable[[bytes, Reply], None]
 """Serves one unary method: takes the marshalled request."""
 
-REQUEST_BYTES_MAX = 3 << 19
-"""The longest write that is taken, etcd's default (1.5 MiB)."""
 MALFORMED = Status(Code.INTERNAL, "grpc: failed to unmarshal the received message")
 
 
@@ -35,9 +35,12 @@ class KvMedium(Protocol):
 class KvService:
     """KV.Range, Put, DeleteRange, Txn and Compact over a medium."""
 
-    def __init__(self, medium: KvMedium) -> None:
+    def __init__(self, medium: KvMedium, options: NodeOptions | None = None) -> None:
+        options = options or NodeOptions()
         self._medium = medium
         self._submit = medium.submit
+        self._max_bytes = options.max_request_bytes
+        self._max_ops = options.max_txn_ops
 
     def handlers(self) -> dict[str, Handler]:
         """By path."""
@@ -62,7 +65,7 @@ class KvService:
     def put(self, body: bytes, reply: Reply) -> None:
         """KV.Put."""
         try:
-            check_size(body)
+            self._check_size(body)
             request = pb.PutRequest.FromString(body)
         except (DecodeError, ApiError) as error:
             reply(refusal(error))
@@ -72,7 +75,7 @@ class KvService:
     def delete_range(self, body: bytes, reply: Reply) -> None:
         """KV.DeleteRange."""
         try:
-            check_size(body)
+            self._check_size(body)
             request = pb.DeleteRangeRequest.FromString(body)
         except (DecodeError, ApiError) as error:
             reply(refusal(error))
@@ -82,8 +85,9 @@ class KvService:
     def txn(self, body: bytes, reply: Reply) -> None:
         """KV.Txn; one that only reads does not queue behind writes."""
         try:
-            check_size(body)
+            self._check_size(body)
             request = pb.TxnRequest.FromString(body)
+            check_txn(request, self._max_ops)
         except (DecodeError, ApiError) as error:
             reply(refusal(error))
             return
@@ -101,11 +105,9 @@ class KvService:
             return
         self._submit(Batch.compact, request, reply)
 
-
-def check_size(body: bytes) -> None:
-    """Raise ApiError for a write that is too large."""
-    if len(body) > REQUEST_BYTES_MAX:
-        raise ApiError(REQUEST_TOO_LARGE)
+    def _check_size(self, body: bytes) -> None:
+        if len(body) > self._max_bytes:
+            raise ApiError(REQUEST_TOO_LARGE)
 
 
 def is_readonly(request: pb.TxnRequest) -> bool:

@@ -1,4 +1,4 @@
-"""The Maintenance service: status, hashes, defragmentation; alarms and snapshots are next door."""
+"""The Maintenance service: status, hashes, defragmentation; alarms, downgrades and snapshots are next door."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -9,15 +9,18 @@ from typing import Any, cast
 from crc32c import crc32c
 from google.protobuf.message import DecodeError
 
-from brainctl.errors import BrainctlError
+from brainctl.errors import BAD_TRANSFEREE, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.hashkv import Hasher, KvHash, hashed_revision
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.lessor import LEASES
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.alarm import AlarmService
+from brainctl.node.downgrade import DowngradeService
 from brainctl.node.kv import Handler, refusal
 from brainctl.node.medium import Medium, Reply
+from brainctl.node.options import NodeOptions
+from brainctl.node.quota import Quota
 from brainctl.node.snapshot import STORAGE_VERSION, snapshot
 
 ETCD_VERSION = "3.7.3"
@@ -27,24 +30,29 @@ HASH_STEP = 2000
 
 
 class MaintenanceService:
-    """Maintenance.Status, Alarm, HashKV, Hash and Defragment over a medium."""
+    """The Maintenance service over a medium."""
 
-    def __init__(self, medium: Medium) -> None:
+    def __init__(self, medium: Medium, options: NodeOptions | None = None) -> None:
+        options = options or NodeOptions()
         self._medium = medium
-        self.alarms = AlarmService(medium)
+        self._quota = Quota(medium, options.quota_bytes)
+        self._downgrade = DowngradeService(medium)
+        self.alarms = AlarmService(medium, self._quota)
 
     def handlers(self) -> dict[str, Handler]:
         """By path."""
         return {
             "/etcdserverpb.Maintenance/Status": self.status,
             **self.alarms.handlers(),
+            **self._downgrade.handlers(),
             "/etcdserverpb.Maintenance/HashKV": self.hash_kv,
             "/etcdserverpb.Maintenance/Hash": self.hash,
             "/etcdserverpb.Maintenance/Defragment": self.defragment,
+            "/etcdserverpb.Maintenance/MoveLeader": self.move_leader,
         }
 
     def status(self, body: bytes, reply: Reply) -> None:
-        """Maintenance.Status. There is no raft log: its index is the revision. There is no quota."""
+        """Maintenance.Status. There is no raft log: its index is the revision."""
         del body
         medium = self._medium
         response = pb.StatusResponse(
@@ -57,9 +65,19 @@ class MaintenanceService:
             raftIndex=medium.revision,
             raftAppliedIndex=medium.revision,
             errors=[_alarm_text(alarm) for alarm in self.alarms.alarms()],
-            downgradeInfo=pb.DowngradeInfo(),
+            dbSizeQuota=self._quota.bytes,
+            downgradeInfo=self._downgrade.info(),
         )
         reply(medium.header(medium.revision) + response.SerializeToString())
+
+    def move_leader(self, body: bytes, reply: Reply) -> None:
+        """Maintenance.MoveLeader: to the only member, which leads already; the response is empty, as in etcd."""
+        try:
+            target = pb.MoveLeaderRequest.FromString(body).targetID
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        reply(b"" if target == self._medium.header.member_id else ApiError(BAD_TRANSFEREE))
 
     # -- hashes -------------------------------------------------------------------------------------------------
 

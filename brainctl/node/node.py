@@ -9,6 +9,7 @@ from brainctl.node.answer import answering
 from brainctl.node.auth import AuthService
 from brainctl.node.caller import Caller
 from brainctl.node.cluster import ClusterService
+from brainctl.node.compactor import Compactor
 from brainctl.node.election import ElectionService
 from brainctl.node.guard import Guard
 from brainctl.node.kv import Handler, KvService
@@ -16,10 +17,13 @@ from brainctl.node.lease import LeaseService
 from brainctl.node.lock import LockService
 from brainctl.node.maintenance import MaintenanceService
 from brainctl.node.medium import Medium, Reply
+from brainctl.node.options import NodeOptions
 from brainctl.node.passwords import Passwords
+from brainctl.node.range_stream import range_stream
 from brainctl.node.tokens import SimpleTokens, Tokens
 from brainctl.node.watch import WatchService, WatchSession
 
+RANGE_STREAM = "/etcdserverpb.KV/RangeStream"
 SNAPSHOT = "/etcdserverpb.Maintenance/Snapshot"
 
 
@@ -27,25 +31,34 @@ class Node:
     """One member of a one-member cluster. It owns its medium."""
 
     def __init__(
-        self, medium: Medium, clock: Clock, tokens: Tokens | None = None, passwords: Passwords | None = None
+        self,
+        medium: Medium,
+        clock: Clock,
+        tokens: Tokens | None = None,
+        passwords: Passwords | None = None,
+        options: NodeOptions | None = None,
     ) -> None:
+        options = options or NodeOptions()
         self.medium = medium
         self._auth = AuthService(medium, tokens or SimpleTokens(clock), passwords or Passwords())
         self._lease = LeaseService(medium, clock)
         self._watch = WatchService(medium, clock)
-        self._maintenance = MaintenanceService(medium)
-        self.cluster = ClusterService(medium)
+        self._maintenance = MaintenanceService(medium, options)
+        self.cluster = ClusterService(medium, options.name)
         """The member list; whoever serves the node says there where clients reach it."""
         handlers: dict[str, Handler] = {
             **self._auth.handlers(),
-            **KvService(medium).handlers(),
+            **KvService(medium, options).handlers(),
             **self._lease.handlers(),
             **self._maintenance.handlers(),
             **self.cluster.handlers(),
         }
         alarms = self._maintenance.alarms
         self.handlers = alarms.guard(handlers)
-        self._guard = Guard(medium, self._auth, self._lease, alarms, self.handlers)
+        self._guard = Guard(medium, self._auth, self._lease, alarms, self.handlers, options)
+        self._chunk_bytes = options.max_request_bytes
+        if options.retention is not None:
+            Compactor(medium, clock, options.retention)
         self._streams = {**LockService().streams(), **ElectionService().streams()}
 
     @property
@@ -80,6 +93,9 @@ class Node:
         """
         if method == SNAPSHOT:
             return self.snapshot(token, common_name)
+        if method == RANGE_STREAM:
+            admit = partial(self._guard.admit_range, token, common_name)
+            return range_stream(self.medium, body, self._chunk_bytes, admit)
         serve = self._streams.get(method)
         if serve is None:
             raise _unknown(method)

@@ -115,6 +115,7 @@ class IteratorStream:
 
 
 ITERATED: Final = (
+    "/etcdserverpb.KV/RangeStream",
     "/etcdserverpb.Maintenance/Snapshot",
     *(f"/v3lockpb.Lock/{name}" for name in ("Lock", "Unlock")),
     *(f"/v3electionpb.Election/{name}" for name in ("Campaign", "Proclaim", "Leader", "Observe", "Resign")),

@@ -1,0 +1,27 @@
+"""What a node is told when it is made; the defaults are those of a node inside a command."""
+
+from dataclasses import dataclass
+
+from brainctl.mvcc.requests import MAX_TXN_OPS
+from brainctl.node.retention import Retention
+
+REQUEST_BYTES_MAX = 3 << 19
+"""The longest write that is taken, etcd's default (1.5 MiB)."""
+QUOTA_DEFAULT_BYTES = 2 << 30
+"""What a quota of 0 stands for, as in etcd."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """Settings of a node, with etcd's meanings."""
+
+    name: str = "default"
+    """The name of the member."""
+    max_request_bytes: int = REQUEST_BYTES_MAX
+    """Longer writes are refused; also about how long a chunk of a RangeStream is."""
+    max_txn_ops: int = MAX_TXN_OPS
+    """How many operations one branch of a transaction may have."""
+    quota_bytes: int = -1
+    """The size from which on nothing is let in that takes room: 0 is etcd's default of 2 GiB, negative is no limit."""
+    retention: Retention | None = None
+    """What of the history to keep; None keeps all until somebody compacts."""

@@ -1,0 +1,101 @@
+"""The space quota: how large a store may be for a write that takes room (etcd server/storage/quota.go).
+
+The size is that of what is durable. Writes that are on their way when it is looked at may go beyond the quota by what
+one group commit carries.
+"""
+
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.commit import Commit
+from brainctl.node.medium import Medium
+from brainctl.node.options import QUOTA_DEFAULT_BYTES
+
+_KEY_OVERHEAD = 256
+_LEASE_OVERHEAD = 64
+_OPERATION_BYTES = 4
+"""No put of a transaction is shorter."""
+_UNLIMITED = 1 << 62
+
+
+def at_most(body: bytes) -> int:
+    """A bound of every cost, which is known without looking into the request."""
+    return _KEY_OVERHEAD + len(body) * (1 + _KEY_OVERHEAD // _OPERATION_BYTES)
+
+
+class Quota:
+    """The room that a store has left."""
+
+    def __init__(self, medium: Medium, quota_bytes: int) -> None:
+        """`quota_bytes`: 0 is the default, negative no limit."""
+        self._medium = medium
+        self.bytes = quota_bytes or QUOTA_DEFAULT_BYTES
+        """As the status reports it; negative means no limit."""
+        self._room = _UNLIMITED
+        if self.bytes >= 0:
+            self._measure()
+            medium.subscribe(self._publish)
+
+    def admits(self, path: str, body: bytes) -> bool:
+        """Whether a request fits that is served at a path of COSTS."""
+        if at_most(body) < self._room:
+            return True
+        if self.bytes < 0:
+            return True
+        self._measure()
+        cost = COSTS[path](body)
+        return not cost or cost < self._room
+
+    def _measure(self) -> None:
+        self._room = self.bytes - self._medium.size
+
+    def _publish(self, commit: Commit) -> None:
+        del commit
+        self._measure()
+
+
+def _grant_cost(body: bytes) -> int:
+    del body
+    return _LEASE_OVERHEAD
+
+
+def _put_cost(body: bytes) -> int:
+    try:
+        return _put(pb.PutRequest.FromString(body))
+    except DecodeError:
+        return 0  # the handler says so
+
+
+def _txn_cost(body: bytes) -> int:
+    try:
+        return _txn(pb.TxnRequest.FromString(body))
+    except DecodeError:
+        return 0
+
+
+def _put(request: pb.PutRequest) -> int:
+    return _KEY_OVERHEAD + len(request.key) + len(request.value)
+
+
+def _txn(request: pb.TxnRequest) -> int:
+    return max(sum(map(_operation, branch)) for branch in (request.success, request.failure))
+
+
+def _operation(operation: pb.RequestOp) -> int:
+    match operation.WhichOneof("request"):
+        case "request_put":
+            return _put(operation.request_put)
+        case "request_txn":
+            return _txn(operation.request_txn)
+        case _:
+            return 0
+
+
+COSTS: dict[str, Callable[[bytes], int]] = {
+    "/etcdserverpb.KV/Put": _put_cost,
+    "/etcdserverpb.KV/Txn": _txn_cost,
+    "/etcdserverpb.Lease/LeaseGrant": _grant_cost,
+}
+"""What a marshalled request is charged, by path; 0 when it takes no room."""

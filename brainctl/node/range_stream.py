@@ -1,0 +1,128 @@
+"""KV.RangeStream: a range in chunks that merge to the response of KV.Range (etcd server/etcdserver/v3_server.go).
+
+All chunks are read at one revision, that of the store when the request came. A chunk is about as large as the largest
+request; only the last one has a header, `more` and the count. The keys are always in order: a sort target without an
+order sorts each chunk in etcd 3.7.3, which then goes on after the wrong key and sends keys twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from inspect import iscoroutinefunction
+from itertools import islice
+from typing import cast
+
+from google.protobuf.message import DecodeError
+
+from brainctl.errors import COMPACTED, ApiError, BrainctlError, Code, Status
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc import ranges
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.view import AsyncView, View
+from brainctl.node.kv import MALFORMED
+from brainctl.node.medium import Medium
+from brainctl.wire.varint import varint
+
+FIRST_KEYS = 10
+"""How many keys the first chunk has at most; later ones are fitted to the size."""
+NO_SORT = Status(Code.UNIMPLEMENTED, "RangeStream does not support custom sort orders")
+NO_FILTERS = Status(Code.UNIMPLEMENTED, "RangeStream does not support revision filters")
+
+
+async def range_stream(
+    medium: Medium, body: bytes, chunk_bytes: int, admit: Callable[[pb.RangeRequest], None]
+) -> AsyncIterator[bytes]:
+    """The marshalled RangeStreamResponses to a marshalled RangeRequest; ApiError.
+
+    `admit` is asked before each chunk and may refuse it: permissions can be lost on the way. So can the revision: a
+    compaction that overtakes the stream ends it with an error.
+    """
+    request = _parse(body)
+    admit(request)
+    now = await _read_revision(medium, request)
+    view = medium.view
+    revision = request.revision if request.revision > 0 else now
+    start, end = ranges.bounds(request.key, request.range_end)
+    if request.count_only:
+        total = await _count(view, start, end, revision)
+        yield _chunk(ranges.response(medium.header(now), [], total, more=False))
+        return
+    left = request.limit if request.limit > 0 else 1 << 63
+    keys = FIRST_KEYS
+    sent = 0
+    while True:
+        wanted = min(keys, left)
+        found = await _take(view, start, end, revision, wanted + 1)
+        more = len(found) > wanted
+        kvs = [ranges.shown(version, request) for version in found[:wanted]]
+        sent += len(kvs)
+        left -= len(kvs)
+        if more:
+            start = found[wanted].key
+        if not more or not left:
+            total = sent + (await _count(view, start, end, revision) if more else 0)
+            yield _chunk(ranges.response(medium.header(now), kvs, total, more=more))
+            return
+        chunk = _chunk(ranges.response(b"", kvs, 0, more=False))
+        keys = fitted(wanted, len(chunk), chunk_bytes)
+        yield chunk
+        admit(request)
+        if revision < medium.compacted:
+            raise ApiError(COMPACTED)
+
+
+def fitted(keys: int, size: int, wanted: int) -> int:
+    """How many keys to take next, when that many came to `size` bytes; 1 at least."""
+    if size * 2 < wanted:
+        return keys * 2
+    return max(keys // 2, 1) if size > wanted * 2 else keys
+
+
+def _parse(body: bytes) -> pb.RangeRequest:
+    try:
+        request = pb.RangeRequest.FromString(body)
+    except DecodeError as error:
+        raise ApiError(MALFORMED) from error
+    ranges.check_range(request)
+    if not ranges.is_unsorted(request):
+        raise ApiError(NO_SORT)
+    if ranges.has_filters(request):
+        raise ApiError(NO_FILTERS)
+    return request
+
+
+async def _read_revision(medium: Medium, request: pb.RangeRequest) -> int:
+    """The newest revision, by a read that sees what was acknowledged before; ApiError for the revision asked for."""
+    read: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def settle(answer: bytes | BrainctlError) -> None:
+        if read.done():
+            return
+        if isinstance(answer, BrainctlError):
+            read.set_exception(answer)
+        else:
+            read.set_result(answer)
+
+    medium.range(pb.RangeRequest(key=request.key, revision=request.revision, count_only=True), settle)
+    return pb.RangeResponse.FromString(await read).header.revision
+
+
+def _chunk(response: bytes) -> bytes:
+    return b"\n%b%b" % (varint(len(response)), response)
+
+
+async def _take(view: View | AsyncView, start: bytes, end: bytes | None, revision: int, limit: int) -> list[KeyVersion]:
+    """The first `limit` versions of a range."""
+    if not iscoroutinefunction(view.get):
+        return list(islice(cast("View", view).versions(start, end, revision), limit))
+    found: list[KeyVersion] = []
+    async for version in cast("AsyncView", view).versions(start, end, revision):
+        found.append(version)
+        if len(found) == limit:
+            break
+    return found
+
+
+async def _count(view: View | AsyncView, start: bytes, end: bytes | None, revision: int) -> int:
+    if iscoroutinefunction(view.get):
+        return await cast("AsyncView", view).count(start, end, revision)
+    return cast("View", view).count(start, end, revision)

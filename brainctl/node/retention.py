@@ -1,0 +1,102 @@
+"""Which history is kept without being asked: --auto-compaction-mode (etcd server/etcdserver/api/v3compactor).
+
+A retention is asked from time to time which revision to compact at, and is told whether that worked.
+"""
+
+from collections import deque
+from typing import Protocol
+
+HOUR = 3600.0
+REVISION_INTERVAL_SECONDS = 300.0
+_STEPS = 10
+"""How many revisions are noted per hour, or per period when that is shorter."""
+_ROUNDING = 1e-9
+
+
+class Retention(Protocol):
+    """Decides when to compact at which revision. Times are those of a monotonic clock, in seconds."""
+
+    @property
+    def interval(self) -> float:
+        """How often to ask."""
+
+    def start(self, now: float, revision: int) -> None:
+        """Begin with the newest revision, and forget what was noted before."""
+
+    def due(self, now: float, revision: int) -> int:
+        """The revision to compact at; 0 for none."""
+
+    def done(self, now: float, revision: int) -> None:
+        """The store was compacted at a revision."""
+
+    def note(self, revision: int) -> None:
+        """An interval ends with this revision as the newest."""
+
+
+class KeepPeriod:
+    """Keeps the history of the last `seconds`: compacts once per hour, or once per period when that is shorter."""
+
+    def __init__(self, seconds: float) -> None:
+        assert seconds > 0
+        self.seconds = seconds
+        self.interval = min(seconds, HOUR) / _STEPS
+        self._revisions: deque[int] = deque(maxlen=int(seconds / self.interval + _ROUNDING) + 1)
+        self._pause = seconds
+        self._last_done = 0
+        self._last_time = 0.0
+
+    def start(self, now: float, revision: int) -> None:
+        """See `Retention`. The first compaction comes a whole period later."""
+        self._revisions.clear()
+        self._revisions.append(revision)
+        self._pause = self.seconds
+        self._last_done = 0
+        self._last_time = now
+
+    def due(self, now: float, revision: int) -> int:
+        """See `Retention`: the revision of a period ago."""
+        del revision
+        oldest = self._revisions[0]
+        if now - self._last_time < self._pause or oldest == self._last_done:
+            return 0
+        self._pause = min(self.seconds, HOUR)
+        return oldest
+
+    def done(self, now: float, revision: int) -> None:
+        """See `Retention`."""
+        self._last_time = now
+        self._last_done = revision
+
+    def note(self, revision: int) -> None:
+        """See `Retention`."""
+        self._revisions.append(revision)
+
+
+class KeepRevisions:
+    """Keeps the newest `count` revisions: looks every five minutes."""
+
+    interval = REVISION_INTERVAL_SECONDS
+
+    def __init__(self, count: int) -> None:
+        assert count > 0
+        self.count = count
+        self._last_done = 0
+
+    def start(self, now: float, revision: int) -> None:
+        """See `Retention`."""
+        del now, revision
+        self._last_done = 0
+
+    def due(self, now: float, revision: int) -> int:
+        """See `Retention`."""
+        del now
+        wanted = revision - self.count
+        return wanted if wanted > 0 and wanted != self._last_done else 0
+
+    def done(self, now: float, revision: int) -> None:
+        """See `Retention`."""
+        del now
+        self._last_done = revision
+
+    def note(self, revision: int) -> None:
+        """See `Retention`."""
