@@ -85,26 +85,26 @@ READABLE = [
 
 @pytest.mark.parametrize("urls", UNREADABLE, ids=str)
 @pytest.mark.parametrize("learner", [False, True])
-def test_B1_a_member_without_good_urls_is_refused(api: Api, urls: list[str], learner: bool) -> None:
+def test_b1_a_member_without_good_urls_is_refused(api: Api, urls: list[str], learner: bool) -> None:
     request = pb.MemberAddRequest(peerURLs=urls, isLearner=learner)
     assert refusal(api, CLUSTER + "MemberAdd", request) == MEMBER_URLS_INVALID
 
 
 @pytest.mark.parametrize("urls", READABLE, ids=str)
-def test_B1_learners_are_refused_as_where_none_may_be(api: Api, urls: list[str]) -> None:
+def test_b1_learners_are_refused_as_where_none_may_be(api: Api, urls: list[str]) -> None:
     request = pb.MemberAddRequest(peerURLs=urls, isLearner=True)
     assert refusal(api, CLUSTER + "MemberAdd", request) == TOO_MANY_LEARNERS
 
 
 @pytest.mark.parametrize("learner", [False, True])
-def test_B1_the_urls_of_the_member_are_taken(api: Api, learner: bool) -> None:
+def test_b1_the_urls_of_the_member_are_taken(api: Api, learner: bool) -> None:
     update = pb.MemberUpdateRequest(ID=member(api).ID, peerURLs=["http://127.0.0.1:77"])
     api.call(CLUSTER + "MemberUpdate", update)
     request = pb.MemberAddRequest(peerURLs=["http://127.0.0.1:77"], isLearner=learner)
     assert refusal(api, CLUSTER + "MemberAdd", request) == MEMBER_URLS_TAKEN
 
 
-def test_B1_a_voting_member_is_refused() -> None:
+def test_b1_a_voting_member_is_refused() -> None:
     """Not on a real etcd: it would say yes, and never again anything else."""
     node = InProcess()
     assert refusal(node, CLUSTER + "MemberAdd", pb.MemberAddRequest(peerURLs=["http://h:1"])) == UNHEALTHY
@@ -113,19 +113,19 @@ def test_B1_a_voting_member_is_refused() -> None:
 
 @pytest.mark.parametrize("method", ["Remove", "Promote", "Update"])
 @pytest.mark.parametrize("number", [0, 5])
-def test_B1_there_is_no_other_member(api: Api, method: str, number: int) -> None:
+def test_b1_there_is_no_other_member(api: Api, method: str, number: int) -> None:
     kinds = {"Remove": pb.MemberRemoveRequest, "Promote": pb.MemberPromoteRequest, "Update": pb.MemberUpdateRequest}
     assert refusal(api, f"{CLUSTER}Member{method}", kinds[method](ID=number)) == MEMBER_NOT_FOUND
 
 
-def test_B1_the_only_member_stays_and_votes(api: Api) -> None:
+def test_b1_the_only_member_stays_and_votes(api: Api) -> None:
     number = member(api).ID
     assert refusal(api, CLUSTER + "MemberRemove", pb.MemberRemoveRequest(ID=number)) == TOO_FEW_STARTED
     assert refusal(api, CLUSTER + "MemberPromote", pb.MemberPromoteRequest(ID=number)) == MEMBER_NOT_LEARNER
 
 
 @pytest.mark.parametrize("urls", [["http://127.0.0.1:88"], ["x", "x", ""], []], ids=str)
-def test_B1_the_urls_of_the_member_can_be_changed(api: Api, urls: list[str]) -> None:
+def test_b1_the_urls_of_the_member_can_be_changed(api: Api, urls: list[str]) -> None:
     before = member(api)
     response = api.call(CLUSTER + "MemberUpdate", pb.MemberUpdateRequest(ID=before.ID, peerURLs=urls))
     del before.peerURLs[:]
@@ -136,7 +136,7 @@ def test_B1_the_urls_of_the_member_can_be_changed(api: Api, urls: list[str]) -> 
     assert response.header.revision == 0
 
 
-def test_B5_the_lead_stays_where_it_is(api: Api) -> None:
+def test_b5_the_lead_stays_where_it_is(api: Api) -> None:
     response = api.call(MAINTENANCE + "MoveLeader", pb.MoveLeaderRequest(targetID=member(api).ID))
     assert response == pb.MoveLeaderResponse()
     for number in (0, 5):
@@ -159,7 +159,7 @@ MALFORMED = ["", "x", "3", "v3.6", "3.6.x", "3.6.0.0", "3.6 "]
 FOREIGN = ["3.7", "3.7.0", "3.8", "3.5", "4.6", "2.9.9", "3.60"]
 
 
-def test_B5_a_downgrade_goes_one_release_back(api: Api) -> None:
+def test_b5_a_downgrade_goes_one_release_back(api: Api) -> None:
     for action in (VALIDATE, ENABLE):
         assert {downgrade(api, action, version) for version in MALFORMED} == {DOWNGRADE_VERSION_MALFORMED}
         assert {downgrade(api, action, version) for version in FOREIGN} == {DOWNGRADE_VERSION_INVALID}
@@ -168,7 +168,7 @@ def test_B5_a_downgrade_goes_one_release_back(api: Api) -> None:
     assert downgrade(api, CANCEL) == downgrade(api, CANCEL, "x") == "3.7"
 
 
-def test_B5_one_downgrade_at_a_time(api: Api) -> None:
+def test_b5_one_downgrade_at_a_time(api: Api) -> None:
     assert status(api).downgradeInfo == pb.DowngradeInfo()
     assert downgrade(api, ENABLE, "3.6") == "3.7"
     assert downgrade(api, ENABLE, "3.6.0") == DOWNGRADE_IN_PROGRESS

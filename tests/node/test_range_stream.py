@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,6 @@ from tests.support.memory import MemoryMedium
 from tests.support.rpc import Api, Refused
 
 KV = "/etcdserverpb.KV/"
-ALL = {"key": b"k", "range_end": b"l"}
 KEYS = 57
 
 
@@ -32,21 +32,25 @@ def filled_api(api: Api) -> Api:  # noqa: F811
     return api
 
 
+def of_all(**more: Any) -> pb.RangeRequest:
+    return pb.RangeRequest(key=b"k", range_end=b"l", **more)
+
+
 def stream(api: Api, request: pb.RangeRequest) -> list[pb.RangeResponse]:  # noqa: F811 - the fixture's name
     return [chunk.range_response for chunk in api.stream(KV + "RangeStream", [request], 10_000)]
 
 
 REQUESTS = [
-    pb.RangeRequest(**ALL),
-    pb.RangeRequest(**ALL, keys_only=True),
-    pb.RangeRequest(**ALL, count_only=True),
-    pb.RangeRequest(**ALL, count_only=True, limit=3),
-    *(pb.RangeRequest(**ALL, limit=limit) for limit in (1, 9, 10, 11, 29, 30, 31, 55, 56, 57, 1000, -1)),
-    pb.RangeRequest(**ALL, revision=30),
-    pb.RangeRequest(**ALL, revision=30, limit=12),
-    pb.RangeRequest(**ALL, revision=-1),
-    pb.RangeRequest(**ALL, sort_order=pb.RangeRequest.ASCEND),
-    pb.RangeRequest(**ALL, serializable=True),
+    of_all(),
+    of_all(keys_only=True),
+    of_all(count_only=True),
+    of_all(count_only=True, limit=3),
+    *(of_all(limit=limit) for limit in (1, 9, 10, 11, 29, 30, 31, 55, 56, 57, 1000, -1)),
+    of_all(revision=30),
+    of_all(revision=30, limit=12),
+    of_all(revision=-1),
+    of_all(sort_order=pb.RangeRequest.ASCEND),
+    of_all(serializable=True),
     pb.RangeRequest(key=b"k003"),
     pb.RangeRequest(key=b"k004"),
     pb.RangeRequest(key=b"l", range_end=b"m"),
@@ -56,7 +60,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: " ".join(str(request).split()))
-def test_B2_chunks_merge_to_the_response_of_a_range(filled_api: Api, request_: pb.RangeRequest) -> None:
+def test_b2_chunks_merge_to_the_response_of_a_range(filled_api: Api, request_: pb.RangeRequest) -> None:
     chunks = stream(filled_api, request_)
     assert all(not chunk.HasField("header") and not chunk.more and not chunk.count for chunk in chunks[:-1])
     merged = pb.RangeResponse()
@@ -65,37 +69,37 @@ def test_B2_chunks_merge_to_the_response_of_a_range(filled_api: Api, request_: p
     assert merged == filled_api.call(KV + "Range", request_)
 
 
-def test_B2_the_first_chunk_is_small_and_later_ones_grow(filled_api: Api) -> None:
+def test_b2_the_first_chunk_is_small_and_later_ones_grow(filled_api: Api) -> None:
     assert [len(chunk.kvs) for chunk in stream(filled_api, REQUESTS[0])] == [10, 20, 26]
 
 
 REFUSED = [
     (pb.RangeRequest(), *EMPTY_KEY),
-    (pb.RangeRequest(**ALL, revision=1 << 40), *FUTURE_REVISION),
+    (of_all(revision=1 << 40), *FUTURE_REVISION),
     (
-        pb.RangeRequest(**ALL, sort_order=pb.RangeRequest.DESCEND),
+        of_all(sort_order=pb.RangeRequest.DESCEND),
         Code.UNIMPLEMENTED,
         "RangeStream does not support custom sort orders",
     ),
     (
-        pb.RangeRequest(**ALL, sort_order=pb.RangeRequest.ASCEND, sort_target=pb.RangeRequest.MOD),
+        of_all(sort_order=pb.RangeRequest.ASCEND, sort_target=pb.RangeRequest.MOD),
         Code.UNIMPLEMENTED,
         "RangeStream does not support custom sort orders",
     ),
     *(
         (
-            pb.RangeRequest(**ALL, **{name: 1}),  # type: ignore[arg-type]
+            of_all(**{name: 1}),
             Code.UNIMPLEMENTED,
             "RangeStream does not support revision filters",
         )
         for name in ("min_mod_revision", "max_mod_revision", "min_create_revision", "max_create_revision")
     ),
-    (pb.RangeRequest(**ALL, sort_order=9), Code.INVALID_ARGUMENT, "etcdserver: invalid sort option"),  # type: ignore[arg-type]
+    (of_all(sort_order=9), Code.INVALID_ARGUMENT, "etcdserver: invalid sort option"),
 ]
 
 
 @pytest.mark.parametrize(("request_", "code", "text"), REFUSED)
-def test_B2_what_a_stream_cannot_do_is_refused(
+def test_b2_what_a_stream_cannot_do_is_refused(
     filled_api: Api,
     request_: pb.RangeRequest,
     code: Code,
@@ -126,9 +130,9 @@ def filled() -> tuple[MemoryMedium, Node]:
     return medium, node
 
 
-def test_B2_writes_after_the_first_chunk_are_not_seen() -> None:
+def test_b2_writes_after_the_first_chunk_are_not_seen() -> None:
     medium, node = filled()
-    chunks = open_stream(medium, pb.RangeRequest(**ALL))
+    chunks = open_stream(medium, of_all())
     first = next(chunks)
     node.call(KV + "Put", pb.PutRequest(key=b"k999").SerializeToString(), lambda _: None)
     node.call(KV + "DeleteRange", pb.DeleteRangeRequest(key=b"k019").SerializeToString(), lambda _: None)
@@ -137,9 +141,9 @@ def test_B2_writes_after_the_first_chunk_are_not_seen() -> None:
     assert last.header.revision == medium.revision - 2
 
 
-def test_B2_a_compaction_that_overtakes_the_stream_ends_it() -> None:
+def test_b2_a_compaction_that_overtakes_the_stream_ends_it() -> None:
     medium, node = filled()
-    chunks = open_stream(medium, pb.RangeRequest(**ALL))
+    chunks = open_stream(medium, of_all())
     next(chunks)
     node.call(KV + "Put", pb.PutRequest(key=b"k").SerializeToString(), lambda _: None)
     node.call(KV + "Compact", pb.CompactionRequest(revision=medium.revision).SerializeToString(), lambda _: None)
@@ -150,7 +154,7 @@ def test_B2_a_compaction_that_overtakes_the_stream_ends_it() -> None:
 
 def test_a_sort_target_without_an_order_leaves_the_keys_in_order() -> None:
     medium, _ = filled()
-    chunks = list(open_stream(medium, pb.RangeRequest(**ALL, sort_target=pb.RangeRequest.VALUE)))
+    chunks = list(open_stream(medium, of_all(sort_target=pb.RangeRequest.VALUE)))
     keys = [kv.key for chunk in chunks for kv in chunk.kvs]
     assert keys == sorted(set(keys))
     assert len(keys) == 2 * FIRST_KEYS
