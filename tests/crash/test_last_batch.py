@@ -5,6 +5,7 @@ was acknowledged. Bytes that were never written (zeros from somewhere on) are cu
 write, and are refused if something durable follows them.
 """
 
+from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
@@ -31,10 +32,14 @@ class Store(NamedTuple):
 
 @pytest.fixture
 def store() -> Store:
+    return make_store()
+
+
+def make_store() -> Store:
     fs = MemoryFileSystem()
     engine = Engine.open(DIRECTORY, fs, OPTIONS, Random(1))
     models, places = [Model()], []
-    values = [b"first" * 10, bytes(1200), b"last" * 90]
+    values = [b"first" * 10, bytes(1200), b"last" * 90 + bytes(1200)]
     for number, value in enumerate(values):
         commit = models[-1].commit([(b"key", value), (b"other/%d" % number, b"x")], [(b"third", value[:30])])
         commit.meta[b"lease/1"] = b"%d" % number
@@ -59,7 +64,7 @@ def outcome(store: Store, content: bytes) -> Model | None:
         named = PATH in str(damage) and "offset" in str(damage)
         return None if named else store.models[0]
     model = next(model for model in store.models if model.revision == engine.revision)
-    model.check(engine)
+    model.check(engine, [])
     return model
 
 
@@ -101,7 +106,8 @@ def test_lost_sectors_of_the_last_write_are_cut(store: Store):
         for number, at in enumerate(sectors):
             if not kept >> number & 1:
                 torn[at : at + SECTOR] = bytes(SECTOR)
-        assert outcome(store, bytes(torn)) is store.models[-2]
+        if bytes(torn) != content:
+            assert outcome(store, bytes(torn)) is store.models[-2]
 
 
 def test_lost_sectors_before_the_last_write_are_refused(store: Store):
@@ -122,22 +128,21 @@ def test_a_file_that_is_cut_short_is_refused(store: Store):
 
 def test_an_unfinished_write_does_not_come_back():
     """A batch behind a lost one is gone for good, even if a new batch ends exactly where it begins."""
-    fs = MemoryFileSystem()
-    engine = Engine.open(DIRECTORY, fs, OPTIONS, Random(1))
+    fs, options = MemoryFileSystem(), replace(OPTIONS, zero_ahead=0)
+    engine = Engine.open(DIRECTORY, fs, options, Random(1))
     model = Model()
     commits = [model.commit([(b"a", b"one")])]
     model.apply(commits[0])
     commits.append(model.commit([(b"b", b"two")]))
     write(engine, *commits)
+    fs = fs.clone()
     torn = bytearray(fs.content(PATH))
     torn[4096 : 4096 + SECTOR] = bytes(SECTOR)
     fs.replace(PATH, bytes(torn))
-    engine = Engine.open(DIRECTORY, fs.clone(), OPTIONS)
-    assert engine.revision == 1
+    engine = Engine.open(DIRECTORY, fs, options)
     model = Model()
+    model.check(engine)
     commit = model.commit([(b"c", b"six")])
-    fs = fs.clone()
-    engine = Engine.open(DIRECTORY, fs, OPTIONS)
     write(engine, commit)
     model.apply(commit)
-    model.check(Engine.open(DIRECTORY, fs.clone(), OPTIONS))
+    model.check(Engine.open(DIRECTORY, fs.clone(), options))

@@ -26,6 +26,10 @@ class Store(NamedTuple):
 
 @pytest.fixture(scope="module")
 def store() -> Store:
+    return make_store()
+
+
+def make_store() -> Store:
     fs = MemoryFileSystem()
     workload = Workload(11)
     workload.run(fs, 90)
