@@ -235,6 +235,10 @@ class Transaction(_Reads):
                 self._client.drop(self._connection)
             raise
 
+    def abandon(self) -> None:
+        """Have others use another connection: this one does not answer. A commit under way stays under way."""
+        self._client.drop(self._connection)
+
     async def rollback(self) -> None:
         """Let go of a transaction that is not to be committed; does nothing after `commit`."""
         inner, self._inner = self._inner, None

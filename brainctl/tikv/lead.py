@@ -27,6 +27,8 @@ HEARTBEAT_SECONDS = 2.0
 """How long a writer waits for writes before it commits nothing but the sign that it is alive."""
 RENEW_SECONDS = 1.0
 """How often a writer says that it is alive."""
+COMMIT_SECONDS = 10.0
+"""How long to wait for the answer to a commit before its outcome is settled over another connection."""
 KEPT_EPOCHS = 64
 """Take-overs of which the record is kept."""
 
@@ -122,9 +124,16 @@ class Lead:
         """Make writes durable together with the new head. Returns when they are; NotWritten when they never will be;
         Fenced when another writer took over first. While TiKV cannot say which, this waits.
         """
-        try:
-            await transaction.commit({**writes, self.layout.head: head.pack()})
-        except TikvFailed as error:
+        commit = asyncio.ensure_future(transaction.commit({**writes, self.layout.head: head.pack()}))
+        done, _ = await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
+        if not done:
+            commit.add_done_callback(_ignore)
+            transaction.abandon()
+            if not await self._seal(head):
+                raise NotWritten(Failure.UNAVAILABLE, "no answer in time")
+        elif error := commit.exception():
+            if not isinstance(error, TikvFailed):
+                raise error
             if not await self._happened(head):
                 raise NotWritten(error.failure, str(error)) from error
         self.head = head
@@ -154,9 +163,40 @@ class Lead:
                 return True
             raise Fenced(f"another process has taken over the store {layout.prefix!r} on TiKV")
 
+    async def _seal(self, tried: Head) -> bool:
+        """Whether a commit happened that is still under way. If not it never will: the head is rewritten, so that it
+        conflicts. Fenced as in `_happened`.
+        """
+        while True:
+            try:
+                transaction = await self.client.begin(locking=True)
+                try:
+                    head = Head.unpack(await transaction.get_locked(self.layout.head))
+                    if head == self.head:
+                        # A number of its own, whether or not this attempt is the first that is made durable.
+                        sealed = head._replace(sequence=tried.sequence + 1)
+                        await transaction.commit({self.layout.head: sealed.pack()})
+                        self.head = sealed
+                        return False
+                finally:
+                    await transaction.rollback()
+            except TikvFailed:
+                await asyncio.sleep(PAUSE)
+                continue
+            if head.epoch == tried.epoch and head.sequence > tried.sequence:
+                self.head = head
+                return False
+            return await self._happened(tried)
+
     async def _now(self) -> int:
         """Milliseconds on the cluster's clock."""
         return await self.client.timestamp() >> 18
+
+
+def _ignore(commit: "asyncio.Task[None]") -> None:
+    """Take note of the end of a commit that nobody waits for, so that its error is not reported as overlooked."""
+    if not commit.cancelled():
+        commit.exception()
 
 
 async def until_written(attempt: Callable[[], Awaitable[Result]]) -> Result:

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 IDENTITY = b"identity"
 """The small record with cluster id and member id, 8 bytes each, big endian."""
 RAFT_TERM = 2
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 15.0
 """After this long a write whose outcome TiKV does not tell is answered as unknown."""
 
 

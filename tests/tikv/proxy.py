@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 from tests.peers.servers import Playground
@@ -22,6 +23,7 @@ class Proxy:
         self.refused = asyncio.Semaphore(0)
         """Released for every connection that is refused."""
         self._silent = False
+        self._generation = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,6 +47,10 @@ class Proxy:
         """Go silent, both ways, once the client sends bytes for which `when` holds; `forward` lets those through."""
         self._when, self._forward = when, forward
 
+    def let_new_ones_through(self) -> None:
+        """Forward new connections; those that are silent stay so."""
+        self._generation += 1
+
     def cut(self) -> None:
         """Cut all connections, and refuse new ones until `release`: otherwise the client repeats its request itself."""
         self._when, self._silent, self._refusing = None, False, True
@@ -66,24 +72,25 @@ class Proxy:
             return
         upstream, to_server = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers |= {writer, to_server}
+        generation = self._generation
         for source, sink, change in ((reader, to_server, self._request), (upstream, writer, self._response)):
-            task = asyncio.ensure_future(_pump(source, sink, change))
+            task = asyncio.ensure_future(_pump(source, sink, partial(change, generation)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _request(self, data: bytes) -> bytes:
-        if self._silent:
+    def _request(self, generation: int, data: bytes) -> bytes:
+        if self._silent and generation == 0:
             return b""
-        if self._when is not None and self._when(data):
+        if not self._silent and self._when is not None and self._when(data):
             self._silent = True
             self.tripped.set()
             return data if self._forward else b""
         return data
 
-    def _response(self, data: bytes) -> bytes:
+    def _response(self, generation: int, data: bytes) -> bytes:
         for old, new in self.replace.items():
             data = data.replace(old, new)
-        return b"" if self._silent else data
+        return b"" if self._silent and generation == 0 else data
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, change: Callable[[bytes], bytes]) -> None:

@@ -108,6 +108,35 @@ def test_what_cannot_be_settled_is_unknown_and_is_settled_later(tikv: Playground
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("forward", [True, False], ids=["written", "lost"])
+@pytest.mark.parametrize("phase", ["prewrite", "commit"])
+def test_a_silent_connection_is_settled_over_another(
+    tikv: Playground, prefix: str, monkeypatch: pytest.MonkeyPatch, phase: str, forward: bool
+) -> None:
+    """The commit never ends. What it wrote counts; what it did not write it never will, also when it comes to life."""
+    monkeypatch.setattr("brainctl.tikv.lead.COMMIT_SECONDS", 0.5)
+
+    async def run() -> None:
+        async with opened(tikv, prefix) as (medium, behind):
+            medium.writer.settle_seconds = 60.0
+            shown: list[Commit] = []
+            medium.subscribe(shown.append)
+            assert await put(medium, b"k", b"before") == 2
+            behind.store.hold(prewrite() if phase == "prewrite" else second_phase(prefix), forward=forward)
+            pending = asyncio.ensure_future(put(medium, b"k", VALUE))
+            await asyncio.wait_for(behind.store.tripped.wait(), 20)
+            behind.store.let_new_ones_through()
+            assert await asyncio.wait_for(pending, 50) == 3
+            behind.store.cut()
+            behind.store.release()
+            assert await put(medium, b"k", b"after") == 4
+            assert [commit.revision for commit in shown] == [2, 3, 4]
+            assert [kv.version for kv in (await read(medium, b"k", revision=3)).kvs] == [2]
+            assert medium.leads
+
+    asyncio.run(run())
+
+
 def test_a_medium_can_be_closed_while_tikv_is_silent(
     tikv: Playground, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
