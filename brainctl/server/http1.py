@@ -1,53 +1,99 @@
-"""A connection whose client speaks HTTP/1.1: one page after the other."""
+"""A connection whose client speaks HTTP/1.1: one request after the other."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, cast
 
-from brainctl.server.pages import Page, Pages
-from brainctl.wire.http1 import Http1Fault, Http1Reader, Http1Request, response
+from brainctl.server.exchange import BROKEN, Call, HttpRequest, Page, is_local
+from brainctl.server.pages import Pages
+from brainctl.wire.http1 import (
+    CONTINUE,
+    LAST_CHUNK,
+    Http1Fault,
+    Http1Reader,
+    Http1Request,
+    chunk,
+    response,
+    response_start,
+)
+
+_log = logging.getLogger(__name__)
 
 IDLE_SECONDS: Final = 60
 """How long a client may take between two requests, and for one."""
+HELD_BYTES: Final = 64 * 1024
+"""How much of later requests is taken in while one is being answered."""
+WRITE_BYTES: Final = 1 << 20
+"""What may wait for the socket before a streaming call is paused."""
 
 
 class Http1Protocol(asyncio.Protocol):
-    """Answers requests in order; reading stops while one is being answered."""
+    """Answers requests in order. It keeps reading meanwhile, so as to hear when the client goes away."""
 
     def __init__(self, pages: Pages, on_lost: Callable[["Http1Protocol"], None]) -> None:
         self._pages = pages
         self._on_lost = on_lost
         self._reader = Http1Reader()
         self._transport: asyncio.Transport | None = None
-        self._busy = False
+        self._exchange: _Exchange | None = None
+        """The answer in progress."""
         self._ending = False
         self._idle_seconds = 0
+        self._secure = False
+        self._local = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        self._transport.set_write_buffer_limits(high=WRITE_BYTES)
+        self._secure = transport.get_extra_info("sslcontext") is not None
+        self._local = is_local(transport.get_extra_info("peername"))
 
     def data_received(self, data: bytes) -> None:
         """Serve the requests in `data`."""
         self._reader.feed(data)
-        self._serve()
+        if self._exchange is None:
+            self._serve()
+        elif self._reader.held_bytes > HELD_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """A client that is done asking still gets the answer it waits for; one that follows a stream has left."""
+        self._ending = True
+        return self._exchange is not None and not self._exchange.begun
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self._exchange is not None:
+            self._exchange.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is open beyond the connection."""
+        """Stop what was being answered."""
         del exc
         self._transport = None
+        if self._exchange is not None:
+            self._exchange.close()
+            self._exchange = None
         self._on_lost(self)
 
     def tick(self) -> None:
         """A second has passed: a client that neither asks nor waits for an answer is let go."""
         self._idle_seconds += 1
-        if not self._busy and self._idle_seconds > IDLE_SECONDS:
+        if self._exchange is None and self._idle_seconds > IDLE_SECONDS:
             self.abort()
 
     def drain(self) -> None:
-        """Close after the answer in progress."""
+        """Close after the answer in progress; one that has no end is ended."""
         self._ending = True
-        if not self._busy and self._transport is not None:
+        if self._exchange is not None and self._exchange.begun:
+            self._exchange.end()
+        elif self._exchange is None and self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
@@ -56,7 +102,7 @@ class Http1Protocol(asyncio.Protocol):
             self._transport.abort()
 
     def _serve(self) -> None:
-        while not self._busy and self._transport is not None and not self._transport.is_closing():
+        while self._exchange is None and self._transport is not None and not self._transport.is_closing():
             try:
                 request = self._reader.next_request()
             except Http1Fault as fault:
@@ -66,26 +112,116 @@ class Http1Protocol(asyncio.Protocol):
                 self._transport.close()
                 return
             if request is None:
+                if self._reader.awaited:
+                    self._transport.write(CONTINUE)
                 return
-            self._busy = True
             self._idle_seconds = 0
-            self._transport.pause_reading()
-            self._pages.get(request.method, request.target, self._answer(request))
+            exchange = self._exchange = _Exchange(self, request)
+            whole = HttpRequest(request.method, request.target, request.fields, request.body, self._secure, self._local)
+            try:
+                exchange.keep(self._pages.serve(whole, exchange))
+            except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
+                _log.exception("%s failed", request.target.partition("?")[0])
+                exchange.respond(BROKEN)
 
-    def _answer(self, request: Http1Request) -> Callable[[Page], None]:
-        def answer(page: Page) -> None:
-            self._busy = False
-            if self._transport is None:
-                return
-            keep = request.keep_alive and not self._ending
-            head_only = request.method == "HEAD"
-            self._transport.write(
-                response(page.status, page.content_type, page.body, keep_alive=keep, head_only=head_only)
+    # -- for the exchange ---------------------------------------------------------------------------------------------
+
+    @property
+    def ending(self) -> bool:
+        """The connection takes no more requests."""
+        return self._ending
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the answer in progress."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def answered(self, *, keep: bool) -> None:
+        """The answer in progress is complete."""
+        self._exchange = None
+        self._idle_seconds = 0
+        if self._transport is None:
+            return
+        if keep:
+            self._transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self._serve)
+        else:
+            self._transport.close()
+
+
+class _Exchange:
+    """The answer to one request."""
+
+    def __init__(self, protocol: Http1Protocol, request: Http1Request) -> None:
+        self._protocol = protocol
+        self._request = request
+        self._call: Call | None = None
+        self._over = False
+        self.begun = False
+
+    def respond(self, page: Page) -> None:
+        """See Exchange."""
+        if self._over:
+            return
+        keep = self._request.keep_alive and not self._protocol.ending
+        head_only = self._request.method == "HEAD"
+        self._protocol.write(
+            response(
+                page.status, page.content_type, page.body, keep_alive=keep, head_only=head_only, fields=page.fields
             )
-            if keep:
-                self._transport.resume_reading()
-                asyncio.get_running_loop().call_soon(self._serve)
-            else:
-                self._transport.close()
+        )
+        self._finish(keep=keep)
 
-        return answer
+    def begin(self, page: Page) -> None:
+        """See Exchange."""
+        if not self._over:
+            self.begun = True
+            chunks = self._request.chunks
+            self._protocol.write(
+                response_start(page.status, page.content_type, chunks=chunks, fields=page.fields)
+                + (chunk(page.body) if chunks else page.body)
+            )
+
+    def send(self, data: bytes) -> None:
+        """See Exchange."""
+        if not self._over:
+            self._protocol.write(chunk(data) if self._request.chunks else data)
+
+    def end(self) -> None:
+        """See Exchange."""
+        if not self._over:
+            if self._request.chunks:
+                self._protocol.write(LAST_CHUNK)
+            self._finish(keep=False)
+
+    # -- for the connection -------------------------------------------------------------------------------------------
+
+    def keep(self, call: Call | None) -> None:
+        """Remember what goes on; the answer may have come before this."""
+        self._call = call
+        if self._over:
+            self._close_call()
+
+    def pause(self) -> None:
+        """The client does not read."""
+        if self._call is not None:
+            self._call.pause()
+
+    def resume(self) -> None:
+        """The client reads again."""
+        if self._call is not None:
+            self._call.resume()
+
+    def close(self) -> None:
+        """Drop what is still answered."""
+        self._over = True
+        self._close_call()
+
+    def _finish(self, *, keep: bool) -> None:
+        self.close()
+        self._protocol.answered(keep=keep)
+
+    def _close_call(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.close()

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import parse_qs
 
 import orjson
 
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.server.exchange import Call, Exchange, HttpRequest, Page
+from brainctl.server.gateway import Gateway, is_gateway
+from brainctl.server.gateway_access import GatewayAccess
 from brainctl.server.node import Node
 
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -20,14 +23,6 @@ _ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
 _RANGE: Final = "/etcdserverpb.KV/Range"
 
 
-class Page(NamedTuple):
-    """A response."""
-
-    status: int
-    content_type: str
-    body: bytes
-
-
 Query = dict[str, list[str]]
 Answer = Callable[[Page], None]
 Check = Callable[[Callable[[str], None]], None]
@@ -37,8 +32,9 @@ Check = Callable[[Callable[[str], None]], None]
 class Pages:
     """The pages of one node. Every answer comes through a callback, because a node may take its time."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, access: GatewayAccess | None = None) -> None:
         self._node = node
+        self._gateway = Gateway(node, access)
         self._token = node.process_token
         self._pages: dict[str, Callable[[Query, Answer], None]] = {
             "/health": self._health,
@@ -57,16 +53,19 @@ class Pages:
             },
         )
 
-    def get(self, method: str, target: str, answer: Answer) -> None:
-        """Answer a request; `target` is its path and query."""
-        path, _, query = target.partition("?")
+    def serve(self, request: HttpRequest, exchange: Exchange) -> Call | None:
+        """Answer a request, now or later; what goes on meanwhile when there is something to stop."""
+        if is_gateway(request.target):
+            return self._gateway.serve(request, exchange)
+        path, _, query = request.target.partition("?")
         page = self._pages.get(path)
         if page is None:
-            answer(Page(404, _TEXT, b"404 page not found\n"))
-        elif method not in {"GET", "HEAD"}:
-            answer(Page(405, _TEXT, b"Method Not Allowed\n"))
+            exchange.respond(Page(404, _TEXT, b"404 page not found\n"))
+        elif request.method not in {"GET", "HEAD"}:
+            exchange.respond(Page(405, _TEXT, b"Method Not Allowed\n"))
         else:
-            page(parse_qs(query, keep_blank_values=True), answer)
+            page(parse_qs(query, keep_blank_values=True), exchange.respond)
+        return None
 
     # -- /health: alarms, then a read ---------------------------------------------------------------------------------
 

@@ -13,9 +13,10 @@ from functools import partial
 from typing import Final, cast
 
 from brainctl.errors import STOPPED, BrainctlError, Status
+from brainctl.server.http2_exchange import Http2Exchange
 from brainctl.server.node import Node
 from brainctl.server.outlet import Stream
-from brainctl.server.pages import Page, Pages
+from brainctl.server.pages import Pages
 from brainctl.server.status import DEADLINE_EXCEEDED, INTERNAL, status_of, unknown_path
 from brainctl.server.streams import STREAMS
 from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Request, Reset, Resumed
@@ -53,7 +54,7 @@ class Http2Protocol(asyncio.Protocol):
         self._connection = ServerConnection(_STREAMING, limits)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._streams: dict[int, Stream] = {}
+        self._streams: dict[int, Stream | Http2Exchange] = {}
         self._known: set[str] = set()
         self._deadlines: dict[int, float] = {}
         self._flush_due = False
@@ -163,9 +164,11 @@ class Http2Protocol(asyncio.Protocol):
         """Take no more requests, end the streams, answer what was asked, then close."""
         self._ending = True
         self._connection.shutdown()
-        for stream_id in tuple(self._streams):
-            self._end_stream(stream_id)
-            self._connection.fail(stream_id, STOPPED)
+        for stream_id, stream in tuple(self._streams.items()):
+            if isinstance(stream, Http2Exchange):
+                stream.drain()
+            else:
+                self._fail(stream_id, STOPPED)
         self._flush_soon()
 
     def abort(self) -> None:
@@ -192,8 +195,8 @@ class Http2Protocol(asyncio.Protocol):
                 self._on_message(stream_id, body)
             case Reset(stream_id):
                 self._end_stream(stream_id)
-            case PageRequest(stream_id, head, _body):
-                self._pages.get(head.method, head.path, partial(self._respond, stream_id))
+            case PageRequest(stream_id, head, body):
+                self._open_page(stream_id, head, body)
             case Closed(code, text):
                 _log.info("connection closed: %s (%d)", text, code)
                 self._close_streams()
@@ -212,9 +215,14 @@ class Http2Protocol(asyncio.Protocol):
         if self._socket_full:
             self._streams[stream_id].pause()
 
+    def _open_page(self, stream_id: int, head: Head, body: bytes) -> None:
+        exchange = Http2Exchange(self._connection, stream_id, self._flush_soon, partial(self._end_stream, stream_id))
+        self._streams[stream_id] = exchange
+        exchange.serve(self._pages, head, body, self._transport)
+
     def _on_message(self, stream_id: int, body: bytes) -> None:
         stream = self._streams.get(stream_id)
-        if stream is None:
+        if stream is None or isinstance(stream, Http2Exchange):
             return
         try:
             stream.message(body)
@@ -238,10 +246,6 @@ class Http2Protocol(asyncio.Protocol):
             self._deadlines.pop(stream_id, None)
         if not self._flush_due:
             self._flush_soon()
-
-    def _respond(self, stream_id: int, page: Page) -> None:
-        self._connection.respond(stream_id, page.status, page.content_type, page.body)
-        self._flush_soon()
 
     def send(self, stream_id: int, body: bytes) -> None:
         """One message of a stream, for its outlet."""

@@ -47,7 +47,7 @@ class Resumed(NamedTuple):
 
 
 class PageRequest(NamedTuple):
-    """An HTTP request that is not gRPC, whole: answer with respond."""
+    """An HTTP request that is not gRPC, whole: answer with respond, or begin_page, send_page and end_page."""
 
     stream_id: int
     head: Head

@@ -22,6 +22,7 @@ class Head:
     """A request before its body."""
 
     __slots__ = (
+        "authority",
         "encoding",
         "fault",
         "fields",
@@ -40,6 +41,8 @@ class Head:
     def __init__(self, fields: list[Field]) -> None:
         self.fields = tuple(fields)
         """Regular fields, in order, without the pseudo-fields."""
+        self.authority = ""
+        """Who the client meant to reach: HOST[:PORT], for pages."""
         self.method = ""
         self.path = ""
         self.grpc = False
@@ -66,6 +69,7 @@ class Head:
         """The same head with another timeout."""
         copy = Head.__new__(Head)
         copy.fields = self.fields
+        copy.authority = self.authority
         copy.method = self.method
         copy.path = self.path
         copy.grpc = self.grpc
@@ -134,6 +138,7 @@ class HeadReader:
                 head.fault = (ErrorCode.PROTOCOL_ERROR, f"{required.decode()} is missing")
                 head.trailers = not pseudo
                 return head
+        head.authority = pseudo.get(b":authority", b"").decode("latin-1")
         head.method = pseudo[b":method"].decode("latin-1")
         head.path = pseudo[b":path"].decode("latin-1")
         head.streaming = head.grpc and head.path in self._streaming

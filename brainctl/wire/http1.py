@@ -1,11 +1,15 @@
 """HTTP/1.1 as far as pages need it (RFC 9112): requests out of bytes, bytes out of responses."""
 
 import re
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 HEAD_BYTES_MAX: Final = 16 * 1024
-BODY_BYTES_MAX: Final = 2 * 1024 * 1024
+BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""The largest request of etcd, 2 MiB, in base64 and JSON."""
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _REQUEST_LINE: Final = re.compile(r"([A-Z]{1,20}) ([!-~]+) HTTP/1\.([01])")
 _FIELD: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*")
@@ -16,9 +20,13 @@ class Http1Request(NamedTuple):
 
     method: str
     target: str
+    fields: dict[str, str]
+    """Header fields by their name in lower case; of fields that are repeated, the last."""
     body: bytes
     keep_alive: bool
     """The client may send another request on the connection."""
+    chunks: bool
+    """The client takes an answer in chunks."""
 
 
 class Http1Fault(Exception):
@@ -34,6 +42,13 @@ class Http1Reader:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self.awaited = False
+        """The client sends the body of its request once it has seen CONTINUE."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of requests that `next_request` has not given yet."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -54,12 +69,15 @@ class Http1Reader:
         length = _length(fields)
         start = end + 4
         if len(self._buffer) < start + length:
+            expected = first[3] == "1" and fields.get("expect", "").lower() == "100-continue"
+            self.awaited = expected and len(self._buffer) == start
             return None
+        self.awaited = False
         body = bytes(self._buffer[start : start + length])
         del self._buffer[: start + length]
         connection = fields.get("connection", "").lower()
         keep_alive = "close" not in connection if first[3] == "1" else "keep-alive" in connection
-        return Http1Request(first[1], first[2], body, keep_alive)
+        return Http1Request(first[1], first[2], fields, body, keep_alive, chunks=first[3] == "1")
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
@@ -86,12 +104,33 @@ def _length(fields: dict[str, str]) -> int:
     return int(text)
 
 
-def response(status: int, content_type: str, body: bytes, *, keep_alive: bool, head_only: bool = False) -> bytes:
+def response(
+    status: int,
+    content_type: str,
+    body: bytes,
+    *,
+    keep_alive: bool,
+    head_only: bool = False,
+    fields: Iterable[tuple[str, str]] = (),
+) -> bytes:
     """A whole response; `head_only` leaves the body out, as HEAD wants it."""
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        f"Content-Type: {content_type}\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        f"Connection: {'keep-alive' if keep_alive else 'close'}\r\n\r\n"
-    )
-    return head.encode() + (b"" if head_only else body)
+    length = ("Content-Length", str(len(body)))
+    connection = ("Connection", "keep-alive" if keep_alive else "close")
+    head = _head(status, [("Content-Type", content_type), length, connection, *fields])
+    return head + (b"" if head_only else body)
+
+
+def response_start(status: int, content_type: str, *, chunks: bool, fields: Iterable[tuple[str, str]] = ()) -> bytes:
+    """The head of a response whose length is not known: in chunks, or up to the end of the connection."""
+    coding = [("Transfer-Encoding", "chunked")] if chunks else []
+    return _head(status, [("Content-Type", content_type), *coding, ("Connection", "close"), *fields])
+
+
+def chunk(data: bytes) -> bytes:
+    """A part, not empty, of a response in chunks; LAST_CHUNK ends it."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode()

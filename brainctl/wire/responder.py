@@ -1,5 +1,6 @@
 """The answering half of the server role: bytes out of responses."""
 
+from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
@@ -132,22 +133,43 @@ class Responder(Connection):
                 self._orphans.add(stream_id)
             self.fail(stream_id, status)
 
-    def respond(self, stream_id: int, http_status: int, content_type: str, body: bytes) -> None:
+    def respond(
+        self,
+        stream_id: int,
+        http_status: int,
+        content_type: str,
+        body: bytes,
+        fields: Iterable[tuple[str, str]] = (),
+    ) -> None:
         """The response to a request that is not gRPC."""
-        if stream_id not in self._streams:
+        self.begin_page(stream_id, http_status, content_type, [*fields, ("content-length", str(len(body)))])
+        stream = self._streams.get(stream_id)
+        if stream is not None and (stream.head is None or stream.head.method != "HEAD"):
+            self.send_page(stream_id, body)
+        self.end_page(stream_id)
+
+    def begin_page(
+        self, stream_id: int, http_status: int, content_type: str, fields: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """The head of a response to a request that is not gRPC; `send_page` and `end_page` follow."""
+        if stream_id in self._streams:
+            stream = self._stateful(stream_id)
+            head = [(b":status", str(http_status).encode()), (b"content-type", content_type.encode())]
+            head += [(name.lower().encode(), value.encode()) for name, value in fields]
+            stream.started = True
+            self._send_block(stream_id, literal_block(head), end_stream=False)
+
+    def send_page(self, stream_id: int, data: bytes) -> None:
+        """A part of a response that was begun; see `paused`."""
+        if stream_id in self._streams:
+            self._send_data(stream_id, self._stateful(stream_id), data)
+
+    def end_page(self, stream_id: int) -> None:
+        """The end of a response that was begun, or of what nobody waits for any more."""
+        if stream_id in self._streams:
+            self._end_data(stream_id, self._stateful(stream_id), b"")
+        else:
             self._orphans.discard(stream_id)
-            return
-        stream = self._stateful(stream_id)
-        fields = [
-            (b":status", str(http_status).encode()),
-            (b"content-type", content_type.encode()),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        stream.started = True
-        self._send_block(stream_id, literal_block(fields), end_stream=False)
-        if stream.head is None or stream.head.method != "HEAD":
-            self._send_data(stream_id, stream, body)
-        self._end_data(stream_id, stream, b"")
 
     def _refuse(self, stream_id: int, http_status: int, status: Status) -> None:
         stream = self._stateful(stream_id)

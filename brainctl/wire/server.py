@@ -239,6 +239,8 @@ class ServerConnection(Responder):
         stream = self._forget(stream_id)
         if stream is None or stream.requested:
             self._orphans.add(stream_id)
+            if stream is not None and stream.head is not None and not stream.head.grpc:
+                self._events.append(Reset(stream_id, code))
         elif stream.head is not None and stream.head.streaming:
             self._events.append(Reset(stream_id, code))
 

@@ -1,0 +1,75 @@
+"""A request of HTTP beside gRPC and the answering side of it, whatever version of HTTP carries them."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Final, NamedTuple, Protocol
+
+
+class Page(NamedTuple):
+    """A whole response."""
+
+    status: int
+    content_type: str
+    body: bytes
+    fields: tuple[tuple[str, str], ...] = ()
+    """Header fields besides those that every response has."""
+
+
+BROKEN: Final = Page(500, "text/plain; charset=utf-8", b"internal error; the server's log has more\n")
+"""What is answered when answering failed."""
+
+
+class HttpRequest(NamedTuple):
+    """A whole request."""
+
+    method: str
+    target: str
+    """Path and query."""
+    fields: Mapping[str, str]
+    """Header fields by their name in lower case; "host" is that of the request also in HTTP/2."""
+    body: bytes
+    secure: bool
+    """It came over TLS."""
+    local: bool = False
+    """It came from this machine, over loopback."""
+
+
+def is_local(peername: object) -> bool:
+    """Whether the other end of a socket, as `get_extra_info("peername")` gives it, is this machine over loopback."""
+    if not isinstance(peername, tuple) or not peername:
+        return False
+    address = ip_address(str(peername[0]).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+class Exchange(Protocol):
+    """Answers one request: `respond` alone, or `begin`, `send` as often as wanted, and `end`.
+
+    What is done once the client has gone away is dropped.
+    """
+
+    def respond(self, page: Page) -> None:
+        """Answer with a whole page."""
+
+    def begin(self, page: Page) -> None:
+        """Begin an answer whose length is not known, with the body of `page`."""
+
+    def send(self, data: bytes) -> None:
+        """Go on with an answer. When the client reads too slowly, the call's `pause` is called, possibly in here."""
+
+    def end(self) -> None:
+        """The answer is complete."""
+
+
+class Call(Protocol):
+    """What goes on while a request is being answered."""
+
+    def pause(self) -> None:
+        """The client does not read."""
+
+    def resume(self) -> None:
+        """The client reads again."""
+
+    def close(self) -> None:
+        """It is over: answered, or the client has gone away. Called once."""

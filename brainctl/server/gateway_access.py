@@ -1,0 +1,80 @@
+"""Who may reach the gateway through a browser: nobody, unless it was allowed.
+
+A page of some other site can make its visitor's browser send requests to this machine. Two things give it away. Its
+requests carry the site's origin (CVE-2018-1098). Or, where the site had its own name resolve to this machine, so that
+the browser takes both for one site, they carry that name as Host (CVE-2018-1099).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+ANY: Final = "*"
+_LOCAL: Final = frozenset({"localhost", ""})
+_CONTENT_TYPES: Final = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
+"""The last is what curl says of any data; a browser cannot say it without an origin."""
+_SAME_SITE: Final = frozenset({"", "same-origin", "none"})
+
+MISDIRECTED: Final = (
+    421,
+    "the Host header names a host that is not known here; allow it with --host-whitelist, or use the address",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAccess:
+    """What is allowed besides programs that call this machine by address or as localhost."""
+
+    host_whitelist: Collection[str] = ()
+    """Host names by which the server may be called without TLS; "*" for any. Over TLS the certificate proves it."""
+    cors: Collection[str] = ()
+    """Origins ("https://console.example") whose pages may use the gateway; "*" for any."""
+
+    def refusal(self, fields: Mapping[str, str], *, secure: bool) -> tuple[int, str] | None:
+        """Why a request is refused, as HTTP status and text; None when it is not."""
+        if not secure and not self._is_known(fields.get("host", "")):
+            return MISDIRECTED
+        if self.allowed_origin(fields) is None and self._is_foreign(fields, secure=secure):
+            return 403, "requests of other sites are not served; allow their origin with --cors"
+        kind = fields.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in _CONTENT_TYPES:
+            return 415, "the body of a request is JSON"
+        return None
+
+    def allowed_origin(self, fields: Mapping[str, str]) -> str | None:
+        """The origin of a request when it is one that was allowed."""
+        origin = fields.get("origin", "")
+        if origin and (ANY in self.cors or origin in self.cors):
+            return origin
+        return None
+
+    def _is_known(self, host: str) -> bool:
+        name = _host_name(host)
+        return name in _LOCAL or ANY in self.host_whitelist or name in self.host_whitelist or _is_address(name)
+
+    def _is_foreign(self, fields: Mapping[str, str], *, secure: bool) -> bool:
+        """Whether a browser sent this for a page that is not of this server."""
+        if fields.get("sec-fetch-site", "") not in _SAME_SITE:
+            return True
+        origin = fields.get("origin") or fields.get("referer")
+        if not origin:
+            return False
+        parts = urlsplit(origin)
+        return (parts.scheme, parts.netloc.lower()) != ("https" if secure else "http", fields.get("host", "").lower())
+
+
+def _host_name(host: str) -> str:
+    """A Host header without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower().rstrip(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
