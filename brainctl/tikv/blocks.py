@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from brainctl.tikv.client import Reader, unique
+from brainctl.tikv.client import Reader
 from brainctl.tikv.keys import Layout
 from brainctl.tikv.stored import Stored, unpack_block
 
@@ -42,7 +42,7 @@ class Blocks:
         """Those of the blocks that exist, by position; StoreDamaged."""
         found: dict[bytes, list[Stored]] = {}
         missing = []
-        for place in unique(places):
+        for place in dict.fromkeys(places):
             known = self._known.get(place)
             if known is None:
                 missing.append(place)

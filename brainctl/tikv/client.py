@@ -9,7 +9,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -341,8 +341,3 @@ class Client:
             if asyncio.get_running_loop().time() > deadline:
                 raise failed
             await asyncio.sleep(PAUSE)
-
-
-def unique(keys: Iterable[bytes]) -> list[bytes]:
-    """Keys in order of appearance, each once."""
-    return list(dict.fromkeys(keys))
