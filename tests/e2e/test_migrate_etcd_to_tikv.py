@@ -15,8 +15,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.etcd import EtcdStore
 from brainctl.stores.target import EtcdTarget
 from brainctl.stores.watching import Watching
-from tests.conftest import NewBrainctl, NewEtcd
-from tests.e2e.kubernetes import restore
+from tests.conftest import NewBrainctl
 from tests.peers.process import Child
 from tests.peers.servers import Etcd, Playground, brainctl, brainctl_argv, clean_environment, etcdctl
 
@@ -25,12 +24,6 @@ LONGEST_PROGRESS = 100
 """Lines of progress, about one a second, after which a migration that does not get on is a failure."""
 LONG_TTL = 3600
 """Leases of the writer that outlive the test have at least this TTL."""
-
-
-@pytest.fixture
-def loaded_etcd(new_etcd: NewEtcd, tmp_path: Path) -> Etcd:
-    """A real etcd with the objects of a Kubernetes cluster."""
-    return new_etcd(data_dir=restore(tmp_path / "kubernetes"))
 
 
 @contextmanager
