@@ -59,4 +59,3 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far (proc(5), fields utime and stime)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
-
