@@ -23,11 +23,17 @@ def allowed(grants: list[Grant], need: Need) -> bool:
     kind, key, range_end = need
     held = [extent(start, end) for granted, start, end in grants if granted in {kind, READWRITE}]
     start, end = extent(key, range_end)
-    if end <= start:  # holds no key; etcd asks whether it may start there
+    if end <= start:  # holds no key: brainctl asks whether it may start there
         end = start + b"\0"
     points = sorted({point for one in [*held, (start, end)] for point in one})
     pieces = [(a, b) for a, b in pairwise(points) if start <= a and b <= end]
     return all(any(low <= a and b <= high for low, high in held) for a, b in pieces)
+
+
+def is_empty(need: Need) -> bool:
+    """Whether the range holds no key. What etcd answers then depends on the shape of its tree of permissions."""
+    start, end = extent(need[1], need[2])
+    return end <= start
 
 
 def needs(operation: pb.RequestOp) -> list[Need]:
