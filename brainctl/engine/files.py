@@ -132,8 +132,8 @@ class OsLock:
 
     def note(self, text: bytes) -> None:
         """As in Lock."""
-        os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._descriptor, len(text))
 
     def release(self) -> None:
         """As in Lock."""

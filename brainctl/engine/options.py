@@ -12,8 +12,8 @@ class EngineOptions:
     segment_size: int = 64 << 20
     """Of a log segment; one that must hold a larger batch is larger."""
     alignment: int = SECTOR
-    """Batches begin at multiples of this. 512 suits media that never damage a sector that is not being written;
-    4096 makes no such demand on 4 KiB blocks, and costs up to 4 KiB per group commit."""
+    """Batches begin at multiples of this, a power of two from 512 to 4096. 512 suits media that never damage a sector
+    that is not being written; 4096 makes no such demand on 4 KiB blocks, and costs up to 4 KiB per group commit."""
     zero_ahead: int = 1 << 20
     """Log space is filled with zeros in steps of this size while group commits are small; 0 turns that off."""
     group_limit: int = 8 << 20
@@ -22,3 +22,7 @@ class EngineOptions:
     """Reclaim rewrites a segment in the background once this part of it is dead."""
     cache_bytes: int = 32 << 20
     """Memory for KeyValues that were lately written or read."""
+
+    def __post_init__(self) -> None:
+        if self.alignment not in (512, 1024, 2048, 4096):
+            raise ValueError(f"alignment {self.alignment} is not a power of two from 512 to 4096")

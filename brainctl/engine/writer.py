@@ -122,8 +122,8 @@ class Writer:
         self._lay_meta(meta, commit.revision, place + version_bytes, parts)
         end.sequence += 1
         self._outstanding += 1
-        span = frame.aligned(frame.HEADER_SIZE + size, self._options.alignment)
-        compacted = commit.compact or end.compacted
+        span = frame.aligned(place + size, self._options.alignment) - end.offset
+        compacted = max(commit.compact, end.compacted)
         count = len(addresses) + len(meta)
         header = BatchHeader(
             size, 0, end.sequence, 0, end.revision + 1, commit.revision, compacted, count, 0, flags, span
@@ -169,7 +169,7 @@ class Writer:
             end.number += 1
             path = f"{self._directory}/{segment_name(end.number, 0)}"
             end.tail = Segment(end.number, 0, path, frame.salt(self._manifest.store, end.number))
-            end.tail.size = max(self._options.segment_size, frame.aligned(DATA + need, DATA))
+            end.tail.size = frame.aligned(max(self._options.segment_size, DATA + need), DATA)
         end.offset = DATA
 
     def _lay_changes(self, commit: Commit, base: int, at: int, parts: list[bytes]) -> list[int]:

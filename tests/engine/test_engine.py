@@ -224,6 +224,24 @@ def test_a_large_batch_gets_a_segment_of_its_size(tmp_path: Path):
     engine.close()
 
 
+def test_options_may_change_from_one_opening_to_the_next(tmp_path: Path):
+    model = Model()
+    for number, alignment in enumerate((512, 4096, 1024, 4096, 512)):
+        options = EngineOptions(segment_size=10_000 + number * 5_000, alignment=alignment, zero_ahead=number * 1000)
+        engine = Engine.open(tmp_path, options=options)
+        for value in (b"v", b"v" * 3000, b"v" * 2000):
+            commit = model.commit([(b"key/%d" % number, value)])
+            prepared = engine.encode(commit)
+            engine.write(prepared)
+            engine.publish(commit, prepared)
+            model.apply(commit)
+        assert (prepared.offset + prepared.header.span) % alignment == 0
+        model.check(engine)
+        engine.close()
+    with pytest.raises(ValueError, match="power of two"):
+        EngineOptions(alignment=100)
+
+
 def test_a_store_can_be_destroyed(tmp_path: Path):
     engine = Engine.open(tmp_path)
     write(engine, Model().commit([(b"k", b"v")]))
