@@ -15,10 +15,13 @@ NewBrainctl = Callable[..., Brainctl]
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With CI=true a skipped test is a failed one: there everything must have run."""
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI=true a test that skips itself fails: everything must be there. What the user may not do (skipif: some
+    tests need root, others must not have it) stays a skip.
+    """
     report = yield
-    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+    skipped = report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("skipif") is None
+    if skipped and os.environ.get("CI") == "true":
         report.outcome = "failed"
         report.longrepr = f"skipped where CI=true: {report.longrepr}"
     return report
