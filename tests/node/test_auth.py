@@ -10,9 +10,10 @@ import pytest
 from brainctl.errors import Code
 from brainctl.etcdpb import auth_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
+from tests.conftest import NewBrainctl
 from tests.support.apis import api as api  # noqa: PLC0414 - pytest finds fixtures by their name here
 from tests.support.rbac import AUTH, KV, READ, READWRITE, WRITE, token_of
-from tests.support.rpc import Api, Refused
+from tests.support.rpc import Api, Refused, Remote
 
 WRONG_PASSWORD = (Code.INVALID_ARGUMENT, "etcdserver: authentication failed, invalid user ID or password")
 
@@ -235,3 +236,9 @@ def test_the_story(api: Api) -> None:
         a_password_that_bcrypt_would_cut_is_refused,
     ):
         chapter(story)
+
+
+def test_the_story_on_tikv(new_brainctl: NewBrainctl, tikv_url: str) -> None:
+    remote = Remote(new_brainctl(store=tikv_url).endpoint)
+    test_the_story(remote)
+    remote.close()
