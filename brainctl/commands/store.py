@@ -26,8 +26,6 @@ def parse_info(args: StoreArgument = None) -> str:
 async def info(session: Session, name: str) -> None:
     """Open it, or ask the server that holds it, and show what it says."""
     url = _url(name) or session.settings.store
-    if url.startswith("file://"):
-        _require(_directory(url))
     async with session.open(url) as store:
         status = await store.status()
         everything = pb.RangeRequest(key=ALL_KEYS, range_end=ALL_KEYS, count_only=True)

@@ -15,10 +15,11 @@ from brainctl.stores.store import Store
 from brainctl.stores.target import EtcdTarget
 
 
-async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None) -> Store:
+async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None, *, create: bool = False) -> Store:
     """The store at `url`; for "" the endpoints of `target`, which also says how to reach a server.
 
-    `clock` is the time of a store that is opened in this process: where it stands still, no lease runs out.
+    `clock` is the time of a store that is opened in this process: where it stands still, no lease runs out. A
+    directory without a store gets a new one only if `create` is set.
 
     Raises InvalidInput for a URL of no known form, and what opening the store raises.
     """
@@ -29,7 +30,7 @@ async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None) -
         prefix = "" if scheme == "etcd" else f"{scheme}://"
         return _etcd(replace(target, endpoints=tuple(prefix + part for part in rest.rstrip("/").split(","))))
     if scheme == "file" and rest:
-        return _directory(Path(unquote(rest)), target, clock)
+        return _directory(Path(unquote(rest)), target, clock, create=create)
     if scheme == "tikv" and rest:
         from brainctl.stores.tikv import open_tikv  # noqa: PLC0415 - loads the TiKV client
 
@@ -43,11 +44,14 @@ def _etcd(target: EtcdTarget) -> Store:
     return EtcdStore(target)
 
 
-def _directory(directory: Path, target: EtcdTarget, clock: Clock | None) -> Store:
-    from brainctl.engine.files import OsFileSystem  # noqa: PLC0415 - the engine, only for those who open one
+def _directory(directory: Path, target: EtcdTarget, clock: Clock | None, *, create: bool) -> Store:
+    from brainctl.engine import manifest  # noqa: PLC0415 - the engine, only for those who open one
+    from brainctl.engine.files import OsFileSystem  # noqa: PLC0415
     from brainctl.engine.lock import holder  # noqa: PLC0415
     from brainctl.stores.embedded import open_directory  # noqa: PLC0415
 
+    if not create and not (directory / manifest.NAME).exists():
+        raise InvalidInput(f"there is no store in {directory}")
     try:
         return open_directory(directory, clock)
     except StoreInUse:
