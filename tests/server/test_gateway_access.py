@@ -1,0 +1,96 @@
+"""Who the gateway lets in: browsers of other sites not, and nobody by a certificate's name."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+
+from brainctl.server.app import Server
+from brainctl.server.gateway_access import GatewayAccess
+from brainctl.server.tls import ServerTls
+from tests.server.echo import EchoNode
+from tests.server.test_tls import Authority, options
+
+HOST = {"host": "127.0.0.1:2379"}
+STRICT = GatewayAccess()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        HOST,
+        {"host": "localhost:2379"},
+        {"host": "[::1]:2379"},
+        {"host": "10.1.2.3"},
+        {},
+        {**HOST, "content-type": "application/json; charset=utf-8"},
+        {**HOST, "content-type": "application/x-www-form-urlencoded"},
+        {**HOST, "origin": "http://127.0.0.1:2379"},
+        {**HOST, "sec-fetch-site": "same-origin"},
+    ],
+)
+def test_programs_and_own_pages_come_in(fields: dict[str, str]):
+    assert STRICT.refusal(fields, secure=False) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"host": "rebound.example:2379"}, 421),
+        ({"host": "localhost.rebound.example"}, 421),
+        ({"host": "127.0.0.1.rebound.example"}, 421),
+        ({**HOST, "origin": "https://evil.example"}, 403),
+        ({**HOST, "origin": "http://127.0.0.1:8080"}, 403),
+        ({**HOST, "origin": "null"}, 403),
+        ({**HOST, "referer": "https://evil.example/page"}, 403),
+        ({**HOST, "sec-fetch-site": "cross-site"}, 403),
+        ({**HOST, "sec-fetch-site": "same-site"}, 403),
+        ({**HOST, "content-type": "text/plain"}, 415),
+        ({**HOST, "content-type": "multipart/form-data; boundary=x"}, 415),
+    ],
+)
+def test_cve_2018_1098_and_1099(fields: dict[str, str], status: int):
+    refusal = STRICT.refusal(fields, secure=False)
+    assert refusal is not None
+    assert refusal[0] == status
+
+
+@pytest.mark.parametrize(
+    ("access", "fields"),
+    [
+        (GatewayAccess(host_whitelist=("etcd.example",)), {"host": "etcd.example:2379"}),
+        (GatewayAccess(host_whitelist=("*",)), {"host": "any.example"}),
+        (GatewayAccess(cors=("https://console.example",)), {**HOST, "origin": "https://console.example"}),
+        (GatewayAccess(cors=("*",)), {**HOST, "origin": "https://any.example", "sec-fetch-site": "cross-site"}),
+    ],
+)
+def test_what_was_allowed(access: GatewayAccess, fields: dict[str, str]):
+    assert STRICT.refusal(fields, secure=False) is not None
+    assert access.refusal(fields, secure=False) is None
+
+
+def test_over_tls_the_certificate_proves_the_host():
+    assert STRICT.refusal({"host": "etcd.example"}, secure=True) is None
+
+
+def test_cve_2018_16886_the_name_in_a_certificate_is_no_user_of_the_gateway(tmp_path: Path):
+    authority = Authority(tmp_path, "authority")
+    rules = {"trusted_ca_file": str(authority.file), "client_cert_auth": True}
+    context = ssl.create_default_context(cafile=str(authority.file))
+    context.load_cert_chain(*authority.issue("root"))
+    node = EchoNode()
+
+    async def run() -> bytes:
+        server = Server(node)
+        address = await server.start("127.0.0.1:0", ServerTls(options(authority, **rules)))
+        reader, writer = await asyncio.open_connection(*address.split(":"), ssl=context, server_hostname="server")
+        head = b"POST /v3/auth/enable HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: shown\r\n"
+        writer.write(head + b"Content-Length: 2\r\n\r\n{}")
+        answer = await reader.read()
+        writer.close()
+        await server.stop(1)
+        return answer
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 200")
+    assert node.credentials == [("shown", None)]
