@@ -12,11 +12,13 @@ from brainctl.engine.sortedkeys import SortedKeys
 class KeyIndex:
     """Addresses by key. An address is an int that is never 0 (segment number << 32 | offset)."""
 
-    def __init__(self) -> None:
-        self._newest: dict[bytes, int] = {}
-        self._deleted: set[bytes] = set()
-        self._live_order = SortedKeys()
-        self._deleted_order = SortedKeys()
+    def __init__(self, newest: dict[bytes, int] | None = None, deleted: set[bytes] | None = None) -> None:
+        """Begin with the addresses of the newest versions, of which those in `deleted` are tombstones. Keeps both."""
+        self._newest = {} if newest is None else newest
+        self._deleted = set() if deleted is None else deleted
+        live = [key for key in self._newest if key not in self._deleted] if self._deleted else self._newest
+        self._live_order = SortedKeys(sorted(live))
+        self._deleted_order = SortedKeys(sorted(self._deleted))
         self.newest = self._newest.get
         """newest(key) -> the address of its newest version, be it a tombstone; None when it has none."""
 

@@ -1,7 +1,8 @@
 """How an engine lays out its store. Options may differ from one opening to the next."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from brainctl.clock import Clock, SystemClock
 from brainctl.engine.files import SECTOR
 
 
@@ -22,6 +23,8 @@ class EngineOptions:
     """Reclaim rewrites a segment in the background once this part of it is dead."""
     cache_bytes: int = 32 << 20
     """Memory for KeyValues that were lately written or read."""
+    clock: Clock = field(default_factory=SystemClock)
+    """By which syncs of the log are timed."""
 
     def __post_init__(self) -> None:
         if self.alignment not in (512, 1024, 2048, 4096):

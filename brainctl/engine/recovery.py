@@ -31,6 +31,9 @@ class Recovered:
 
     segments: dict[int, Segment] = field(default_factory=dict)
     """Those with something in them."""
+    newest: dict[bytes, int] = field(default_factory=dict)
+    """What the index is made of, while segments are read."""
+    deleted: set[bytes] = field(default_factory=set)
     index: KeyIndex = field(default_factory=KeyIndex)
     garbage: Garbage = field(default_factory=Garbage)
     end: LogEnd = field(default_factory=LogEnd)
@@ -66,6 +69,7 @@ def recover(directory: str, fs: FileSystem, listing: Listing, *, repair: bool = 
     for part in state.segments.values():
         if part is not state.end.tail:
             part.close()
+    state.index = KeyIndex(state.newest, state.deleted)
     return state
 
 
@@ -156,7 +160,7 @@ def _take_versions(state: Recovered, part: Segment, at: int, end: int, shift: in
     `shift` is the distance from a record's offset to its address; `revision` is the store's, for imported versions.
     """
     data, fields, first = part.mapped, _FIELDS.unpack_from, at
-    put, delete = state.index.put, state.index.delete
+    newest, deleted = state.newest, state.deleted
     supersede, bury = state.garbage.supersede, state.garbage.bury
     base = (part.number << OFFSET_BITS) + shift
     skip = HEADER_SIZE + 2
@@ -166,12 +170,15 @@ def _take_versions(state: Recovered, part: Segment, at: int, end: int, shift: in
             break
         key_at = at + skip if key_length < 128 else at + HEADER_SIZE + key_offset(key_length)
         key = data[key_at : key_at + key_length]
+        old = newest.get(key)
+        newest[key] = base + at
+        if key in deleted:
+            old = None
+            deleted.remove(key)
         if kind == TOMBSTONE:
             bury(mod, base + at, key)
-            old = delete(key, base + at)
-        else:
-            old = put(key, base + at)
-        if old:
+            deleted.add(key)
+        if old is not None:
             supersede(revision if kind == IMPORTED else mod, old)
         at += length
     part.record_bytes += at - first

@@ -1,6 +1,7 @@
 """A sorted set of keys for very many inserts: new keys wait unsorted until an order is asked for."""
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import accumulate, islice
 
 _CHUNK = 1024
@@ -10,9 +11,10 @@ _CHUNK = 1024
 class SortedKeys:
     """Keys in byte order, in chunks. Positions count from 0."""
 
-    def __init__(self) -> None:
-        self._chunks: list[list[bytes]] = []
-        self._lasts: list[bytes] = []
+    def __init__(self, keys: Sequence[bytes] = ()) -> None:
+        """Begin with `keys`, which are in order."""
+        self._chunks: list[list[bytes]] = [list(keys[at : at + _CHUNK]) for at in range(0, len(keys), _CHUNK)]
+        self._lasts: list[bytes] = [chunk[-1] for chunk in self._chunks]
         """The last key of each chunk."""
         self._starts: list[int] = []
         """The position of the first key of each chunk, and the number of keys; empty when not known."""

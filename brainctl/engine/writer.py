@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from crc32c import crc32c
 
+from brainctl.clock import Durations
 from brainctl.engine import frame, record, segment
 from brainctl.engine.files import FileSystem, write_all
 from brainctl.engine.frame import BatchHeader
@@ -91,6 +92,8 @@ class Writer:
         self._outstanding = 0
         self.failure: BrainctlError | None = None
         """Set by the first error of a write: nothing is written after it."""
+        self.log_syncs = Durations(0.001, 14)
+        """How long syncs of the log took, in the buckets of etcd's histogram of the same."""
 
     # -- the side that owns the engine --------------------------------------------------------------------------
 
@@ -228,8 +231,11 @@ class Writer:
         assert file is not None
         write_all(file, data, offset)
         self._zero_ahead(target, offset + len(data), len(data))
-        file.sync()
         stats = self._stats
+        began = self._options.clock.monotonic()
+        file.sync()
+        stats.sync_seconds = self._options.clock.monotonic() - began
+        self.log_syncs.add(stats.sync_seconds)
         stats.log_bytes += len(data)
         stats.groups += 1
         stats.syncs += 1
