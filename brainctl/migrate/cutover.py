@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Callable
 
 from brainctl.clock import Clock
@@ -17,9 +18,11 @@ class HookFailed(BrainctlError):
 
 
 async def run_hook(command: str, **variables: str) -> None:
-    """Run a command in a shell, with BRAINCTL_<NAME> set for each variable. HookFailed."""
+    """Run a command in a shell, with BRAINCTL_<NAME> set for each variable; what it prints goes to standard error.
+    HookFailed.
+    """
     environment = os.environ | {f"BRAINCTL_{name.upper()}": value for name, value in variables.items()}
-    process = await asyncio.create_subprocess_shell(command, env=environment)
+    process = await asyncio.create_subprocess_shell(command, env=environment, stdout=sys.stderr)
     code = await process.wait()
     if code:
         raise HookFailed(f"the hook {command!r} ended with exit code {code}")

@@ -73,6 +73,9 @@ TRANSITIONS: dict[Phase, dict[Trigger, Phase]] = {
 STREAMING = frozenset({Phase.CATCHING_UP, Phase.SYNCED, Phase.FREEZING, Phase.DRAINING, Phase.VERIFYING})
 """The phases in which the change stream is applied."""
 
+CUTTING_OVER = frozenset({Phase.FREEZING, Phase.DRAINING, Phase.VERIFYING})
+"""The phases in which the source is frozen, or may be."""
+
 
 def step(phase: Phase, trigger: Trigger) -> Phase:
     """The phase after `trigger`; KeyError when there is no such way."""

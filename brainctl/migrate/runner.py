@@ -32,7 +32,7 @@ from brainctl.migrate.events import (
     Write,
     Written,
 )
-from brainctl.migrate.phase import STREAMING
+from brainctl.migrate.phase import CUTTING_OVER, STREAMING
 from brainctl.migrate.progress import Figures, Progress
 from brainctl.migrate.reader import SourceReader
 from brainctl.migrate.retry import Patience
@@ -107,15 +107,11 @@ class Runner:
             self._begin(self.migration.begin())
             self._spawn(self._poll(), self._tasks)
             while self._finish is None:
-                event = await self._inbox.get()
-                if isinstance(event, Exception):
-                    raise event
-                phase = self.migration.phase
-                self._begin(self.migration.handle(event))
-                if self.migration.phase is not phase:
-                    self._observer.progress(self.progress.figures())
-                if not self.migration.full:
-                    self._room.set()
+                await self._take()
+        except BaseException:
+            if self.migration.phase in CUTTING_OVER:
+                await self._freezer.unfreeze()
+            raise
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -126,6 +122,18 @@ class Runner:
                 raise late
         self._observer.progress(self.progress.figures())
         return self._finish.reason
+
+    async def _take(self) -> None:
+        """Hand the next event to the state machine, and start what it asks for."""
+        event = await self._inbox.get()
+        if isinstance(event, Exception):
+            raise event
+        phase = self.migration.phase
+        self._begin(self.migration.handle(event))
+        if self.migration.phase is not phase:
+            self._observer.progress(self.progress.figures())
+        if not self.migration.full:
+            self._room.set()
 
     def _begin(self, actions: list[Action]) -> None:
         for action in actions:

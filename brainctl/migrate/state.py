@@ -48,7 +48,7 @@ from brainctl.migrate.events import (
     Written,
 )
 from brainctl.migrate.leases import LeaseBook
-from brainctl.migrate.phase import STREAMING, Phase, Trigger, step
+from brainctl.migrate.phase import CUTTING_OVER, STREAMING, Phase, Trigger, step
 
 MAX_RESYNCS = 10
 """After so many copies that the source's compaction overtook, the process ends with the compaction's error."""
@@ -137,7 +137,7 @@ class Migration:
             case Written():
                 self._written()
             case Stop():
-                self._stopping = True
+                self._stop()
             case Frozen() | Verified() | GiveUp():
                 self._cut(event)
         return self._flush()
@@ -165,7 +165,7 @@ class Migration:
         if self._resyncs == MAX_RESYNCS:
             raise ApiError(COMPACTED)
         self._resyncs += 1
-        if self.phase in {Phase.DRAINING, Phase.VERIFYING, Phase.FREEZING}:
+        if self.phase in CUTTING_OVER:
             self._out.append(Unfreeze())
         self._step(Trigger.COMPACTED)
         self.record = self.record._replace(resyncs=self.record.resyncs + 1, spans=())
@@ -290,10 +290,16 @@ class Migration:
                     return
                 self._step(Trigger.EQUAL)
                 self._start(Apply([], self.record))
-            case GiveUp(reason) if self.phase in {Phase.FREEZING, Phase.DRAINING, Phase.VERIFYING}:
+            case GiveUp(reason) if self.phase in CUTTING_OVER:
                 self._give_up(reason)
             case _:
                 pass
+
+    def _stop(self) -> None:
+        if self.phase in CUTTING_OVER:
+            self._give_up("it was interrupted")
+        else:
+            self._stopping = True
 
     def _give_up(self, reason: str) -> None:
         self._step(Trigger.GIVEN_UP)

@@ -52,7 +52,7 @@ def test_a_cutover_from_a_brainctl_server(new_brainctl: NewBrainctl, tmp_path: P
     server = new_brainctl()
     fill(server)
     arguments = ("--from", f"etcd://{server.endpoint}", "--to", f"file://{tmp_path / 'target'}")
-    hooks = ("--freeze-hook", f"echo $BRAINCTL_PHASE > {tmp_path}/hook")
+    hooks = ("--freeze-hook", f"echo stopping; echo $BRAINCTL_PHASE > {tmp_path}/hook")
     done = brainctl("migrate", *arguments, "--cutover", *hooks, "-w", "json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -111,6 +111,28 @@ def test_following_ends_in_order_and_goes_on(source: Etcd, tmp_path: Path) -> No
     assert json.loads(output)["phase"] == "synced"
     again = brainctl("migrate", *arguments, "-w", "json")
     assert json.loads(again.stdout)["resumed"] is True
+
+
+def test_a_process_that_is_overtaken_ends(source: Etcd, tikv_url: str) -> None:
+    arguments = ["--from", f"etcd://{source.endpoint}", "--to", tikv_url]
+    process = subprocess.Popen(
+        [*brainctl_argv(), "migrate", *arguments, "--follow"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if json.loads(line)["phase"] == "synced":
+                break
+        assert brainctl("migrate", *arguments).returncode == 0
+        etcdctl(source.endpoint, "put", "/k/0003", "newer")
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 9, errors
+    assert brainctl("migrate", *arguments).returncode == 0
+    assert brainctl("verify", *arguments).returncode == 0
 
 
 def test_a_target_with_data_is_refused(source: Etcd, tmp_path: Path) -> None:

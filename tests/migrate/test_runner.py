@@ -229,6 +229,31 @@ def test_a_cutover_commits_the_target(new_etcd: NewEtcd) -> None:
     run(story(new_etcd()))
 
 
+@pytest.mark.parametrize("ending", ["interrupted", "broken"])
+def test_a_frozen_source_is_set_free_however_the_cutover_ends(new_etcd: NewEtcd, ending: str, tmp_path: Path) -> None:
+    async def story(server: Etcd) -> None:
+        source, target = etcd_store(server.endpoint), TargetModel()
+        await fill(source, 200)
+
+        async def compare(_revision: int) -> int:
+            if ending == "broken":
+                raise ArithmeticError
+            runner.stop()
+            return 0
+
+        hooks = ("true", f"touch {tmp_path}/unfrozen")
+        runner, _ = await start(source, target, Goal.CUTOVER, compare=compare, hooks=hooks)
+        if ending == "broken":
+            with pytest.raises(ArithmeticError):
+                await runner.run()
+        else:
+            assert await runner.run() == "it was interrupted"
+        assert (tmp_path / "unfrozen").exists()
+        await source.close()
+
+    run(story(new_etcd()))
+
+
 @pytest.mark.parametrize("planted", [0, 3])
 def test_a_cutover_that_cannot_be_is_given_up(new_etcd: NewEtcd, planted: int, tmp_path: Path) -> None:
     """Writers that go on, or a difference: the source is set free again, and the migration can go on."""
