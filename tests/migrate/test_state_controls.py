@@ -41,13 +41,13 @@ def the_stream_loses_a_revision(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Backlog, "add", add)
 
 
-def the_target_applies_twice(patch: pytest.MonkeyPatch) -> None:
+def the_stream_repeats_a_revision(patch: pytest.MonkeyPatch) -> None:
     original = Backlog.add
 
     def add(self: Backlog, revisions: list[RevisionRead]) -> None:
-        if revisions and revisions[0].revision <= self.received:
-            self.received = revisions[0].revision - 1
         original(self, revisions)
+        if self._queue:
+            self._queue.append(self._queue[-1])
 
     patch.setattr(Backlog, "add", add)
 
@@ -75,7 +75,7 @@ def the_end_comes_before_the_copy_is_current(patch: pytest.MonkeyPatch) -> None:
         keys_come_before_their_leases,
         the_cursor_runs_ahead_of_the_write,
         the_stream_loses_a_revision,
-        the_target_applies_twice,
+        the_stream_repeats_a_revision,
         a_resync_keeps_the_old_keys,
         the_end_comes_before_the_copy_is_current,
     ],

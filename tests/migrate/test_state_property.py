@@ -80,8 +80,8 @@ class MigrationMachine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
-        if world.finished is not None and world.migration.phase is not Phase.COMMITTED:
-            world.start()
+        # A process that is about to end has seen the source as it was; the next one sees it as it is.
+        world.start()
         if world.migration.phase is Phase.COMMITTED:
             world.check()
             return
