@@ -14,6 +14,27 @@ class Clock(Protocol):
         """Seconds since the Unix epoch; may jump."""
 
 
+class Durations:
+    """How often something took how long: counts by powers of two of a unit, and the sum."""
+
+    __slots__ = ("_per_unit", "counts", "seconds", "unit")
+
+    def __init__(self, unit: float, buckets: int) -> None:
+        """`unit` is in seconds, and the bound of the first bucket; each of the `buckets` bounds is twice the last."""
+        self.unit = unit
+        self._per_unit = 1 / unit
+        self.counts = [0] * (buckets + 1)
+        """The first counts what was below the first bound, the last what was not below any."""
+        self.seconds = 0.0
+        """All of it together."""
+
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Count something that took so long, so many times."""
+        last = len(self.counts) - 1
+        self.counts[min(int(seconds * self._per_unit).bit_length(), last)] += times
+        self.seconds += seconds * times
+
+
 class SystemClock:
     """The clocks of the machine."""
 

@@ -50,6 +50,8 @@ class Engine(EngineView):
         self._garbage: Garbage = state.garbage
         self._meta = dict(state.end.meta)
         self._writer = Writer(directory, fs, options, names, stats, state.end, state.index.newest)
+        self.log_syncs = self._writer.log_syncs
+        """How long syncs of the log took."""
         self._end = state.end
         self._reclaim = Reclaim(
             directory, fs, names, stats, state.garbage, state.index, state.segments, self._maps, self._writer.fail

@@ -231,11 +231,10 @@ class Writer:
         assert file is not None
         write_all(file, data, offset)
         self._zero_ahead(target, offset + len(data), len(data))
-        stats = self._stats
         began = self._options.clock.monotonic()
         file.sync()
-        stats.sync_seconds = self._options.clock.monotonic() - began
-        self.log_syncs.add(stats.sync_seconds)
+        self.log_syncs.add(self._options.clock.monotonic() - began)
+        stats = self._stats
         stats.log_bytes += len(data)
         stats.groups += 1
         stats.syncs += 1

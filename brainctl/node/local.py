@@ -26,6 +26,7 @@ from brainctl.mvcc.header import Header
 from brainctl.mvcc.ranges import read_range
 from brainctl.mvcc.staged import Staged
 from brainctl.node.medium import Evaluate, Reply
+from brainctl.node.stages import Path, Stages
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class LocalMedium:
         self.view = engine
         self.failure: BrainctlError | None = None
         self.on_failure: Callable[[BrainctlError], None] | None = None
+        self.stages = Stages(engine.options.clock)
+        self._clock = engine.options.clock
         self._loop = loop
         self._observers: list[Callable[[Commit], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,13 +60,15 @@ class LocalMedium:
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
         self._closed = False
-        self._work: SimpleQueue[tuple[Commit, Prepared] | None] = SimpleQueue()
+        self._work: SimpleQueue[tuple[Commit, Prepared, Path] | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._writer.start()
         self._reclaiming = False
         identity = engine.record(IDENTITY) or b"\0" * 16
         self.header = Header(int.from_bytes(identity[:8]), int.from_bytes(identity[8:]), RAFT_TERM)
         self._batch = Batch(self._staged, engine.record, self.header)
+        self._path = Path()
+        """Of the open batch."""
         # What a compaction before the last stop has left to do.
         self.spawn(self._reclaim())
 
@@ -128,6 +133,10 @@ class LocalMedium:
         if self.failure is not None or self._closed:
             reply(ApiError(STOPPED))
             return
+        opens = not self._answers
+        if opens:
+            self._path.submitted = self._clock.monotonic()
+            self._path.received = self.stages.heard_at or self._path.submitted
         try:
             answer: bytes | BrainctlError = evaluate(self._batch, request)
         except BrainctlError as error:
@@ -136,6 +145,8 @@ class LocalMedium:
             # A write that broke half way has left changes staged that nobody asked for.
             self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess"))
             raise
+        if opens:
+            self._path.evaluated = self._clock.monotonic()
         self._answers.append((reply, answer))
         if self._in_flight is None and not self._sealing:
             self._sealing = True
@@ -152,36 +163,49 @@ class LocalMedium:
             return
         self._in_flight, self._answers = self._answers, []
         self._idle.clear()
-        commit = self._batch.commit
+        commit, path = self._batch.commit, self._path
         if self._batch.empty:
-            self._durable(commit, None)
+            self._durable(commit, None, path)
             return
+        path.sealed = self._clock.monotonic()
+        path.writes = len(self._in_flight)
         self._batch = Batch(self._staged, self.engine.record, self.header)
-        self._work.put((commit, self.engine.encode(commit)))
+        self._path = Path()
+        prepared = self.engine.encode(commit)
+        path.encoded = self._clock.monotonic()
+        self._work.put((commit, prepared, path))
 
     def _write(self) -> None:
         """The writer thread."""
         while (work := self._work.get()) is not None:
-            commit, prepared = work
+            commit, prepared, path = work
+            syncs = self.engine.log_syncs.seconds
+            path.taken = self._clock.monotonic()
             try:
                 self.engine.write(prepared)
             except BrainctlError as error:
                 self._loop.call_soon_threadsafe(self._fail, error)
                 return
-            self._loop.call_soon_threadsafe(self._durable, commit, prepared)
+            path.written = self._clock.monotonic()
+            path.syncing = self.engine.log_syncs.seconds - syncs
+            self._loop.call_soon_threadsafe(self._durable, commit, prepared, path)
 
-    def _durable(self, commit: Commit, prepared: Prepared | None) -> None:
+    def _durable(self, commit: Commit, prepared: Prepared | None, path: Path) -> None:
         """Show a commit to readers and watchers, then answer those who wait for it."""
         if self.failure is not None:
             return
         if prepared is not None:
+            path.woken = self._clock.monotonic()
             self.engine.publish(commit, prepared)
             self._staged.durable(commit)
             for observer in self._observers:
                 observer(commit)
+            path.applied = self._clock.monotonic()
         answers, self._in_flight = self._in_flight, None
         for reply, answer in answers or ():
             reply(answer)
+        if prepared is not None:
+            self.stages.done(path, commit.revision)
         if self._answers:
             if not self._sealing:
                 self._seal()

@@ -20,6 +20,7 @@ from brainctl.node.medium import Medium, Reply
 from brainctl.node.options import NodeOptions
 from brainctl.node.passwords import Passwords
 from brainctl.node.range_stream import range_stream
+from brainctl.node.stages import stages_of
 from brainctl.node.tokens import SimpleTokens, Tokens
 from brainctl.node.watch import WatchService, WatchSession
 
@@ -40,6 +41,7 @@ class Node:
     ) -> None:
         options = options or NodeOptions()
         self.medium = medium
+        self.stages = stages_of(medium, clock)
         self._auth = AuthService(medium, tokens or SimpleTokens(clock), passwords or Passwords())
         self._lease = LeaseService(medium, clock)
         self._watch = WatchService(medium, clock)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from brainctl.errors import BrainctlError
+from brainctl.node.stages import Stages
 
 Reply = Callable[[bytes | BrainctlError], None]
 """Takes the marshalled response, or the error, exactly once; on the event loop."""
@@ -27,6 +28,10 @@ class WatchSession(Protocol):
 
 class Node(Protocol):
     """The RPCs of the etcd API: bytes in, bytes out. All calls are made on the event loop."""
+
+    @property
+    def stages(self) -> Stages:
+        """Where the time of writes went; whoever reads a connection says so there."""
 
     @property
     def process_token(self) -> str:

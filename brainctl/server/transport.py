@@ -47,6 +47,8 @@ class Http2Protocol(asyncio.Protocol):
         common_name: str | None = None,
     ) -> None:
         self._node = node
+        self._heard = node.stages.heard
+        self._served = node.stages.served
         self._pages = pages
         self._common_name = common_name
         """Of the client's verified certificate, where certificates say who a client is."""
@@ -78,7 +80,9 @@ class Http2Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Serve the requests in `data`."""
         self._flush_due = True
+        self._heard()
         self._go_on(self._connection.receive(data))
+        self._served()
         self._flush()
 
     def pause_writing(self) -> None:

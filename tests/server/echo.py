@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+from brainctl.clock import ManualClock
 from brainctl.errors import COMPACTED, ApiError, BrainctlError, UnknownOutcome
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.node.stages import Stages
 from brainctl.server.node import Reply
 
 PUT = "/etcdserverpb.KV/Put"
@@ -64,6 +66,7 @@ class EchoNode:
     def __init__(self) -> None:
         self.sessions: list[EchoSession] = []
         self.held: list[Reply] = []
+        self.stages = Stages(ManualClock())
         self.snapshots = 0
         self.credentials: list[tuple[str | None, str | None]] = []
 
