@@ -54,12 +54,13 @@ class PlainArgument(TyperArgument):
 
 
 def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
-    """The function that Typer calls for a command."""
+    """The function that Typer calls for a command. A flag of its own hides a global one of the same name."""
+    own = inspect.signature(parse).parameters
 
     def invoke(typer_context: typer.Context, **given: object) -> None:
         invocation: Invocation = typer_context.obj
-        collect(invocation, given)
-        plan = parse(**{name: value for name, value in given.items() if name not in _OURS})
+        collect(invocation, {name: value for name, value in given.items() if name not in own})
+        plan = parse(**{name: value for name, value in given.items() if name in own})
         session = Session(resolve(invocation.flags, os.environ), invocation.argv)
         try:
             outcome = run(session, plan)
@@ -73,8 +74,8 @@ def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(BROKEN_PIPE) from None
 
-    parameters = list(inspect.signature(parse).parameters.values())
-    invoke.__signature__ = inspect.Signature([_CONTEXT, *parameters, *global_parameters(hidden=True)])  # type: ignore[attr-defined]
+    common = [parameter for parameter in global_parameters(hidden=True) if parameter.name not in own]
+    invoke.__signature__ = inspect.Signature([_CONTEXT, *own.values(), *common])  # type: ignore[attr-defined]
     invoke.__doc__ = parse.__doc__
     return invoke
 
@@ -161,5 +162,4 @@ _HELP = inspect.Parameter(
     "help_", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, _HELP_OPTION]
 )
 _GLOBALS = frozenset(flag.key for flag in FLAGS)
-_OURS = _GLOBALS | {_HELP.name}
 _CONTEXT = inspect.Parameter("typer_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from brainctl.config import FLAGS, Kind, read_bool
 
 BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
+    "client-cert-auth",
     "cluster",
     "count-only",
     "from-key",

@@ -1,36 +1,34 @@
 """brainctl serve."""
 
 import asyncio
+import inspect
+import os
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-import typer
-
 from brainctl.commands._command import single
-from brainctl.config import read_int
+from brainctl.commands._serve_flags import parameters
+from brainctl.commands._serve_settings import ServeSettings
+from brainctl.config import Given
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
 from brainctl.session import Session
 
 if TYPE_CHECKING:
     from brainctl.node.medium import Medium
     from brainctl.node.node import Node
+    from brainctl.node.options import NodeOptions
     from brainctl.server.tls import TlsOptions
+    from brainctl.wire.limits import Limits
 
-DEFAULT_LISTEN = "127.0.0.1:2379"
-DEFAULT_TOKENS = "simple"
-DEFAULT_TTL = "300"
-
-
-class Plan(NamedTuple):
-    """What to serve, and where."""
-
-    data_dir: str
-    listen: str
-    ready_file: str
-    tls: "TlsOptions | None"
-    auth: "Auth"
+REQUEST_OVERHEAD_BYTES = 512 << 10
+"""What a message may have around the largest write, as in etcd."""
+REQUEST_BYTES_LIMIT = 64 << 20
+_URL = re.compile(r"https?://[^/]+:[0-9]+")
 
 
 class Auth(NamedTuple):
@@ -41,92 +39,98 @@ class Auth(NamedTuple):
     bcrypt_cost: int
 
 
-def parse(
-    data_dir: Annotated[
-        str, typer.Option("--data-dir", metavar="DIR", help="the directory that holds the data; made when missing")
-    ] = "",
-    listen: Annotated[
-        str,
-        typer.Option(
-            "--listen",
-            "--listen-client-urls",
-            metavar="HOST:PORT",
-            help="where to listen; port 0 takes a free one, :PORT all interfaces",
-        ),
-    ] = DEFAULT_LISTEN,
-    cert_file: Annotated[str, typer.Option("--cert-file", metavar="FILE", help="serve TLS with this chain")] = "",
-    key_file: Annotated[str, typer.Option("--key-file", metavar="FILE", help="and its key")] = "",
-    trusted_ca_file: Annotated[
-        str, typer.Option("--trusted-ca-file", metavar="FILE", help="the authority of client certificates")
-    ] = "",
-    client_cert_auth: Annotated[
-        bool, typer.Option("--client-cert-auth", help="take only clients with a certificate of that authority")
-    ] = False,
-    client_crl_file: Annotated[
-        str, typer.Option("--client-crl-file", metavar="FILE", help="client certificates that were revoked")
-    ] = "",
-    allowed_cn: Annotated[
-        str, typer.Option("--allowed-cn", metavar="NAME", help="the common name that client certificates must have")
-    ] = "",
-    cipher_suites: Annotated[
-        str, typer.Option("--cipher-suites", metavar="NAME[,NAME]", help="cipher suites of TLS 1.2, by IANA name")
-    ] = "",
-    tls_min_version: Annotated[str, typer.Option("--tls-min-version", help="TLS1.2 or TLS1.3")] = "TLS1.2",
-    tls_max_version: Annotated[str, typer.Option("--tls-max-version", help="TLS1.2 or TLS1.3")] = "",
-    auth_token: Annotated[
-        str,
-        typer.Option(
-            "--auth-token",
-            metavar="KIND",
-            help="simple, or jwt,sign-method=METHOD,priv-key=FILE,pub-key=FILE,ttl=TIME",
-        ),
-    ] = DEFAULT_TOKENS,
-    auth_token_ttl: Annotated[
-        str, typer.Option("--auth-token-ttl", metavar="SECONDS", help="how long an unused simple token is good")
-    ] = DEFAULT_TTL,
-    bcrypt_cost: Annotated[
-        str, typer.Option("--bcrypt-cost", metavar="COST", help="how hard passwords are to guess, 4 to 31")
-    ] = "10",
-    ready_file: Annotated[
-        str, typer.Option("--ready-file", metavar="FILE", help="write the address there once connections are taken")
-    ] = "",
-) -> Plan:
+class Plan(NamedTuple):
+    """What to serve, and where."""
+
+    settings: ServeSettings
+    listen: str
+    advertise: tuple[str, ...]
+    tls: "TlsOptions | None"
+    auth: Auth
+    options: "NodeOptions"
+    limits: "Limits"
+
+
+def parse(**given: Given | None) -> Plan:
     """Serve the etcd API from a directory (--data-dir) or from TiKV (--store tikv://PD/PREFIX).
 
     Says "ready" with its address on standard error once it takes connections. SIGTERM and SIGINT finish the calls in
-    progress and end it; a second one ends it at once.
+    progress and end it; a second one ends it at once. Each flag can also be set by a variable (BRAINCTL_SERVE_DATA_DIR
+    or ETCD_DATA_DIR for --data-dir) and in the file that --config-file names.
     """
-    auth = _auth(auth_token, auth_token_ttl, bcrypt_cost)
-    if bool(cert_file) != bool(key_file):
+    settings = ServeSettings(given, os.environ)
+    tls = _tls(settings)
+    advertise = settings.texts("advertise-client-urls")
+    for url in advertise:
+        if not _URL.fullmatch(url):
+            raise BadArguments(f"--advertise-client-urls: {url!r} is not http://HOST:PORT or https://HOST:PORT")
+    auth = Auth(
+        settings.text("auth-token"), settings.number("auth-token-ttl", 1), settings.number("bcrypt-cost", 4, 31)
+    )
+    return Plan(settings, _listen(settings, tls), advertise, tls, auth, _node_options(settings), _limits(settings))
+
+
+parse.__signature__ = inspect.Signature(parameters())  # type: ignore[attr-defined]
+
+
+def _listen(settings: ServeSettings, tls: "TlsOptions | None") -> str:
+    """The addresses to listen at; their scheme, where they have one, must be what is served."""
+    wrong = "http://" if tls else "https://"
+    listen = settings.texts("listen-client-urls")
+    if not listen:
+        raise BadArguments("--listen-client-urls: an address is wanted")
+    if any(address.startswith(wrong) for address in listen):
+        says = "says http, and --cert-file says TLS" if tls else "says https, which needs --cert-file and --key-file"
+        raise BadArguments(f"--listen-client-urls {says}")
+    return ",".join(listen)
+
+
+def _tls(settings: ServeSettings) -> "TlsOptions | None":
+    text = settings.text
+    client_cert_auth = settings.truth("client-cert-auth")
+    if bool(text("cert-file")) != bool(text("key-file")):
         raise BadArguments("TLS needs both --cert-file and --key-file")
-    if not cert_file:
-        if trusted_ca_file or client_cert_auth or client_crl_file or allowed_cn:
+    if not text("cert-file"):
+        if client_cert_auth or any(map(text, ("trusted-ca-file", "client-crl-file", "allowed-cn"))):
             raise BadArguments("client certificates need TLS: --cert-file and --key-file")
-        return Plan(data_dir, listen, ready_file, None, auth)
+        return None
     from brainctl.server.tls import TlsOptions
 
-    suites = tuple(name for name in cipher_suites.split(",") if name)
-    tls = TlsOptions(
-        cert_file,
-        key_file,
-        trusted_ca_file,
+    return TlsOptions(
+        text("cert-file"),
+        text("key-file"),
+        text("trusted-ca-file"),
         client_cert_auth,
-        client_crl_file,
-        allowed_cn,
-        suites,
-        tls_min_version,
-        tls_max_version,
+        text("client-crl-file"),
+        text("allowed-cn"),
+        settings.texts("cipher-suites"),
+        text("tls-min-version"),
+        text("tls-max-version"),
     )
-    return Plan(data_dir, listen, ready_file, tls, auth)
 
 
-def _auth(token: str, token_ttl: str, bcrypt_cost: str) -> Auth:
-    seconds, cost = read_int(token_ttl, "--auth-token-ttl"), read_int(bcrypt_cost, "--bcrypt-cost")
-    if seconds < 1:
-        raise BadArguments("--auth-token-ttl is at least a second")
-    if not 4 <= cost <= 31:
-        raise BadArguments("--bcrypt-cost is from 4 to 31")
-    return Auth(token, seconds, cost)
+def _node_options(settings: ServeSettings) -> "NodeOptions":
+    from brainctl.node.options import NodeOptions
+
+    return NodeOptions(
+        name=settings.text("name"),
+        max_request_bytes=settings.number("max-request-bytes", 1, REQUEST_BYTES_LIMIT),
+        max_txn_ops=settings.number("max-txn-ops", 1),
+        quota_bytes=settings.number("quota-backend-bytes"),
+        retention=settings.retention(),
+    )
+
+
+def _limits(settings: ServeSettings) -> "Limits":
+    from brainctl.wire.limits import Limits
+
+    message = settings.number("max-request-bytes") + REQUEST_OVERHEAD_BYTES
+    defaults = Limits()
+    return defaults._replace(
+        message_bytes=message,
+        streams=settings.number("max-concurrent-streams", 1, 2**31 - 1),
+        partial_bytes=max(defaults.partial_bytes, 4 * message),
+    )
 
 
 def run(session: Session, plan: Plan) -> None:
@@ -139,6 +143,7 @@ def run(session: Session, plan: Plan) -> None:
 
 async def _serve(session: Session, plan: Plan) -> None:
     from brainctl.server.app import serve
+    from brainctl.server.notify import notify
     from brainctl.server.tls import ServerTls
 
     tls = ServerTls(plan.tls) if plan.tls else None
@@ -151,15 +156,28 @@ async def _serve(session: Session, plan: Plan) -> None:
         stop.set()
 
     def ready(address: str) -> None:
-        served.announce(address)
-        served.node.cluster.client_urls = [f"{'https' if tls else 'http'}://{address}"]
+        first = address.partition(",")[0]
+        served.announce(first)
+        scheme = "https" if tls else "http"
+        urls = [f"{scheme}://{each}" for each in address.split(",")]
+        served.node.cluster.client_urls = plan.advertise or urls
         session.warn(f"ready: serving {served.name} at {address}")
-        if plan.ready_file:
-            _write_whole(Path(plan.ready_file), f"{address}\n")
+        ready_file = plan.settings.text("ready-file")
+        if ready_file:
+            _write_whole(Path(ready_file), f"{address}\n")
+        notify("READY=1")
 
     served.on_failure(fail)
     try:
-        await serve(served.node, plan.listen, tls=tls, on_ready=ready, stop=stop)
+        await serve(
+            served.node,
+            plan.listen,
+            tls=tls,
+            limits=plan.limits,
+            on_ready=ready,
+            on_stopping=partial(notify, "STOPPING=1"),
+            stop=stop,
+        )
     finally:
         await served.node.close()
     if failures:
@@ -177,20 +195,15 @@ class _Served(NamedTuple):
 
 
 async def _open(session: Session, plan: Plan) -> _Served:
-    url = session.settings.store
-    if url and plan.data_dir:
-        raise BadArguments("--data-dir and --store name two stores; which one?")
+    directory, url = plan.settings.place(session.settings.store)
     if url.startswith("tikv://"):
-        return await _open_tikv(url, plan.auth)
+        return await _open_tikv(url, plan)
     if url and not url.startswith("file://"):
         raise InvalidInput(f"cannot serve {url}: file:// and tikv:// can be served")
-    directory = unquote(url.removeprefix("file://")) or plan.data_dir
-    if not directory:
-        raise BadArguments("serve needs --data-dir DIR or --store tikv://PD/PREFIX")
-    return _open_local(directory, plan.auth)
+    return _open_local(unquote(url.removeprefix("file://")) or directory, plan)
 
 
-def _open_local(directory: str, auth: Auth) -> _Served:
+def _open_local(directory: str, plan: Plan) -> _Served:
     from brainctl.engine.engine import Engine
     from brainctl.node.local import open_local
 
@@ -200,29 +213,32 @@ def _open_local(directory: str, auth: Auth) -> _Served:
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         medium.on_failure = action
 
-    return _Served(_node(medium, auth), f"file://{directory}", engine.announce, on_failure)
+    return _Served(_node(medium, plan), f"file://{directory}", engine.announce, on_failure)
 
 
-async def _open_tikv(url: str, auth: Auth) -> _Served:
+async def _open_tikv(url: str, plan: Plan) -> _Served:
     from brainctl.stores.tikv import open_tikv_medium
 
+    if plan.options.quota_bytes > 0:
+        raise BadArguments("--quota-backend-bytes: TiKV does not tell what a store takes up, so it cannot be limited")
+    plan = plan._replace(options=replace(plan.options, quota_bytes=-1))
     medium = await open_tikv_medium(url)
 
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         medium.on_failure = action
 
-    return _Served(_node(medium, auth), url, lambda _: None, on_failure)
+    return _Served(_node(medium, plan), url, lambda _: None, on_failure)
 
 
-def _node(medium: "Medium", auth: Auth) -> "Node":
+def _node(medium: "Medium", plan: Plan) -> "Node":
     from brainctl.clock import SystemClock
     from brainctl.node.node import Node
     from brainctl.node.passwords import Passwords
     from brainctl.node.token_option import tokens_of
 
     clock = SystemClock()
-    tokens = tokens_of(auth.token, clock, auth.token_ttl)
-    return Node(medium, clock, tokens, Passwords(auth.bcrypt_cost))
+    tokens = tokens_of(plan.auth.token, clock, plan.auth.token_ttl)
+    return Node(medium, clock, tokens, Passwords(plan.auth.bcrypt_cost), plan.options)
 
 
 def _write_whole(path: Path, text: str) -> None:

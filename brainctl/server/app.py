@@ -46,21 +46,31 @@ class Server:
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
         self.tls: ServerTls | None = None
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._stopping = False
 
     async def start(self, listen: str, tls: ServerTls | None = None) -> str:
-        """Listen at `listen` ("HOST:PORT", or a URL of that); gives the address with the port that was taken for 0.
+        """Listen at `listen` ("HOST:PORT", or a URL of that, or several with commas between); gives the addresses with
+        the ports that were taken for 0.
 
-        InvalidInput when the address cannot be read, ListenFailed when it cannot be had.
+        InvalidInput when an address cannot be read, ListenFailed when it cannot be had.
         """
-        host, port = parse_address(listen)
         self.tls = tls
-        loop = asyncio.get_running_loop()
+        wanted = [(parse_address(part), part) for part in listen.split(",")]
         try:
-            self._listener = await loop.create_server(
+            bound = [await self._listen(host, port, part) for (host, port), part in wanted]
+        except ListenFailed:
+            self._close_listeners()
+            raise
+        self._timer = asyncio.get_running_loop().call_later(1, self._tick)
+        return ",".join(bound)
+
+    async def _listen(self, host: str, port: int, given: str) -> str:
+        tls = self.tls
+        try:
+            listener = await asyncio.get_running_loop().create_server(
                 lambda: FirstBytes(self),
                 host,
                 port,
@@ -69,10 +79,14 @@ class Server:
                 backlog=_BACKLOG,
             )
         except OSError as error:
-            raise ListenFailed(f"cannot listen at {listen}: {_reason(error)}") from error
-        self._timer = loop.call_later(1, self._tick)
-        bound = self._listener.sockets[0].getsockname()[1]
+            raise ListenFailed(f"cannot listen at {given}: {_reason(error)}") from error
+        self._listeners.append(listener)
+        bound = listener.sockets[0].getsockname()[1]
         return f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
 
     async def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Take no more connections, end streams with "server stopped", finish the calls in progress, close.
@@ -80,8 +94,7 @@ class Server:
         What is not over after `grace_seconds` is cut off.
         """
         self._stopping = True
-        if self._listener is not None:
-            self._listener.close()
+        self._close_listeners()
         for connection in tuple(self.connections):
             connection.drain()
         self._check_empty()
@@ -191,12 +204,14 @@ async def serve(
     limits: Limits | None = None,
     grace_seconds: float = GRACE_SECONDS,
     on_ready: Callable[[str], None] | None = None,
+    on_stopping: Callable[[], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Serve `node` at `listen` until SIGTERM, SIGINT or `stop`, then drain; a second signal cuts the draining short.
 
-    `on_ready` gets the address once connections are taken. Raises InvalidInput and ListenFailed before that. The node
-    is the caller's to close afterwards: nothing is using it any more when this returns.
+    `on_ready` gets the addresses once connections are taken; InvalidInput and ListenFailed come before that.
+    `on_stopping` is called when draining begins. The node is the caller's to close afterwards: nothing is using it any
+    more when this returns.
     """
     server = Server(node, limits)
     loop = asyncio.get_running_loop()
@@ -208,6 +223,8 @@ async def serve(
         if on_ready is not None:
             on_ready(address)
         await _first(signals.get(), (stop or asyncio.Event()).wait())
+        if on_stopping is not None:
+            on_stopping()
         stopping = asyncio.ensure_future(server.stop(grace_seconds))
         again = asyncio.ensure_future(signals.get())
         await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
