@@ -27,9 +27,12 @@ class LeaseBook:
         """Those of the ids that the target does not hold and will not after the next grants."""
         return tuple(sorted(wanted - self.held - self._grants.keys()))
 
-    def keep(self, wanted: frozenset[int]) -> None:
-        """Keys with these leases are about to be written: whatever a list said before, they stay."""
-        self._drops -= wanted
+    def keep(self, wanted: frozenset[int], revision: int) -> None:
+        """Keys with these leases, up to `revision`, are about to be written: what a list of an older revision said of
+        the leases does not hold any more, because an id may be used again.
+        """
+        if revision > self._drops_at:
+            self._drops -= wanted
 
     def fetched(self, answer: LeasesFetched) -> None:
         """Grant what was asked for: as the source has it, or as a placeholder."""

@@ -43,7 +43,7 @@ from brainctl.stores.store import Store
 
 POLL_SECONDS = 0.25
 REPORT_SECONDS = 1.0
-LEASES_SECONDS = 5.0
+LEASES_SECONDS = 2.0
 STALL_SECONDS = 10.0
 """A stream that is silent for so long while the source has moved on is opened again."""
 MAX_STALLS = 3

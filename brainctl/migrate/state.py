@@ -231,7 +231,7 @@ class Migration:
         batch = self._backlog.peek()
         if batch is None or self._lacks(batch.leases):
             return None
-        self.leases.keep(batch.leases)
+        self.leases.keep(batch.leases, batch.revision)
         self._backlog.take()
         self.record = self.record._replace(watermark=batch.revision, events=self.record.events + len(batch.events))
         return Apply(batch.events, self.record)

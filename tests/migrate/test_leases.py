@@ -38,5 +38,12 @@ def test_a_lease_granted_after_the_list_was_asked_for_stays() -> None:
 def test_a_lease_whose_id_is_used_again_stays() -> None:
     book = LeaseBook([1])
     book.listed(listed(10, set(), {1}))
-    book.keep(frozenset({1}))
-    assert book.take_drops(10) == ()
+    book.keep(frozenset({1}), 11)
+    assert book.take_drops(11) == ()
+
+
+def test_a_lease_whose_last_keys_are_still_to_be_written_goes_after_them() -> None:
+    book = LeaseBook([1])
+    book.listed(listed(10, set(), {1}))
+    book.keep(frozenset({1}), 10)
+    assert book.take_drops(10) == (1,)
