@@ -36,25 +36,23 @@ class Engine(EngineView):
         options: EngineOptions,
         held: Lock,
         names: Manifest,
-        stats: Stats,
         state: Recovered,
     ) -> None:
         end = state.end
         super().__init__(state.index, state.segments, end.revision, end.compacted, options.cache_bytes)
         self.directory = directory
         self.options = options
-        self.stats = stats
         self._fs = fs
         self._owner = held
         self._manifest = names
         self._garbage: Garbage = state.garbage
         self._meta = dict(state.end.meta)
-        self._writer = Writer(directory, fs, options, names, stats, state.end, state.index.newest)
+        self._writer = Writer(directory, fs, options, names, Stats(), state.end, state.index.newest)
         self.log_syncs = self._writer.log_syncs
         """How long syncs of the log took."""
         self._end = state.end
         self._reclaim = Reclaim(
-            directory, fs, names, stats, state.garbage, state.index, state.segments, self._maps, self._writer.fail
+            directory, fs, names, Stats(), state.garbage, state.index, state.segments, self._maps, self._writer.fail
         )
 
         self._background: Iterator[Work] | None = None
@@ -89,7 +87,7 @@ class Engine(EngineView):
                 part.close()
                 names.replace(part.number, None)
                 fs.unlink(part.path)
-            return cls(directory, fs, options or EngineOptions(), held, names, stats, state)
+            return cls(directory, fs, options or EngineOptions(), held, names, state)
         except OSError as error:
             held.release()
             raise io_failure(error, directory) from error
@@ -154,6 +152,14 @@ class Engine(EngineView):
     def size_in_use(self) -> int:
         """Bytes of versions that can still be read, their record headers included."""
         return sum(s.record_bytes - s.dead_bytes - s.grave_bytes for s in self._segments.values())
+
+    @property
+    def stats(self) -> Stats:
+        """What has been written since the store was opened. Each thread counts for itself; this is the sum."""
+        total = Stats()
+        for part in (self._manifest.stats, self._writer.stats, self._reclaim.stats):
+            total.add(part)
+        return total
 
     @property
     def failure(self) -> BrainctlError | None:

@@ -58,7 +58,7 @@ class Manifest:
         self._segments = dict(listing.segments)
         self._directory = directory
         self._fs = fs
-        self._stats = stats
+        self.stats = stats
         self._turn = Lock()
         self.in_doubt = False
         """Whether an error has left it open which of two manifests the store has."""
@@ -71,9 +71,9 @@ class Manifest:
                 del segments[number]
             else:
                 segments[number] = generation
-            _write_new(self._directory, self._fs, self._stats, Listing(self.store, segments))
+            _write_new(self._directory, self._fs, self.stats, Listing(self.store, segments))
             self.in_doubt = True
-            _take_new(self._directory, self._fs, self._stats)
+            _take_new(self._directory, self._fs, self.stats)
             self.in_doubt = False
             self._segments = segments
 

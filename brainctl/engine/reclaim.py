@@ -48,7 +48,7 @@ class Reclaim:
         self._directory = directory
         self._fs = fs
         self._manifest = manifest
-        self._stats = stats
+        self.stats = stats
         self._garbage = garbage
         self._index = index
         self._segments = segments
@@ -72,7 +72,7 @@ class Reclaim:
                 if self._closed.is_set():
                     return
             self._busy.remove(job.old.number)
-            self._stats.add(job.stats)
+            self.stats.add(job.stats)
             if not self._conclude(job):
                 return
             yield from self.sweep(compacted, budget)

@@ -81,7 +81,7 @@ class Writer:
         self._fs = fs
         self._options = options
         self._manifest = manifest
-        self._stats = stats
+        self.stats = stats
         self._end = end
         self._newest = newest
         self._ahead: dict[bytes, int] = {}
@@ -234,7 +234,7 @@ class Writer:
         began = self._options.clock.monotonic()
         file.sync()
         self.log_syncs.add(self._options.clock.monotonic() - began)
-        stats = self._stats
+        stats = self.stats
         stats.log_bytes += len(data)
         stats.groups += 1
         stats.syncs += 1
@@ -253,7 +253,7 @@ class Writer:
             assert target.file is not None
             write_all(target.file, zeros, end)
             self._zeroed += len(zeros)
-            self._stats.zero_bytes += len(zeros)
+            self.stats.zero_bytes += len(zeros)
 
     def _create(self, target: Segment) -> None:
         """Make the file of a new segment, and make it part of the store."""
@@ -265,8 +265,8 @@ class Writer:
         file.sync()
         self._fs.sync_directory(self._directory)
         target.map = file.map()
-        self._stats.meta_bytes += DATA
-        self._stats.syncs += 2
+        self.stats.meta_bytes += DATA
+        self.stats.syncs += 2
         self._manifest.replace(target.number, 0)
 
 
