@@ -11,6 +11,7 @@ from brainctl.node.caller import Caller
 from brainctl.node.cluster import ClusterService
 from brainctl.node.compactor import Compactor
 from brainctl.node.election import ElectionService
+from brainctl.node.figures import EngineFigures, Figures
 from brainctl.node.guard import Guard
 from brainctl.node.kv import Handler, KvService
 from brainctl.node.lease import LeaseService
@@ -20,7 +21,7 @@ from brainctl.node.medium import Medium, Reply
 from brainctl.node.options import NodeOptions
 from brainctl.node.passwords import Passwords
 from brainctl.node.range_stream import range_stream
-from brainctl.node.stages import stages_of
+from brainctl.node.stages import Timed, stages_of
 from brainctl.node.tokens import SimpleTokens, Tokens
 from brainctl.node.watch import WatchService, WatchSession
 
@@ -102,6 +103,13 @@ class Node:
         if serve is None:
             raise _unknown(method)
         return serve(Caller(self, token, common_name), body)
+
+    def figures(self) -> Figures:
+        """What there is to count, now."""
+        medium = self.medium
+        engine = medium.engine if isinstance(medium, Timed) else None
+        counted = EngineFigures(engine.stats, engine.log_syncs, engine.keys) if engine else None
+        return Figures(medium.compacted, self._watch.streams, len(self._lease.lessor), counted)
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
         """One exchange on a Lease.LeaseKeepAlive stream."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from brainctl.clock import Clock, Durations
+from brainctl.engine.engine import Engine
 
 STAGES: Final = {
     "receive": "the read of the connection, and the requests before it in that read",
@@ -67,11 +68,10 @@ class Path:
 
 @runtime_checkable
 class Timed(Protocol):
-    """A medium that times the stages of its writes."""
+    """A medium over the local engine, which times the stages of its writes."""
 
-    @property
-    def stages(self) -> "Stages":
-        """Them."""
+    stages: "Stages"
+    engine: Engine
 
 
 def stages_of(medium: object, clock: Clock) -> "Stages":
@@ -88,6 +88,8 @@ class Stages:
         """When the connection was read whose requests are being served; 0.0 when none is."""
         self.durations = {name: Durations(1e-6, 24) for name in STAGES}
         """Per stage, from a microsecond to eight seconds."""
+        self.groups = Durations(1, 14)
+        """How many writes the groups had; its unit is a write."""
         self._last: deque[Path] = deque(maxlen=KEPT)
 
     def heard(self) -> None:
@@ -104,6 +106,7 @@ class Stages:
         path.revision = revision
         for name, seconds in path.seconds().items():
             self.durations[name].add(seconds, path.writes)
+        self.groups.add(path.writes)
         self._last.append(path)
 
     def of(self, revision: int) -> Path | None:

@@ -58,6 +58,11 @@ class WatchService:
             self._tick_later()
         return session
 
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return len(self._sessions)
+
     def forget(self, session: "WatchSession") -> None:
         """A stream was closed."""
         self._sessions.pop(session, None)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from brainctl.errors import BrainctlError
+from brainctl.node.figures import Figures
 from brainctl.node.stages import Stages
 
 Reply = Callable[[bytes | BrainctlError], None]
@@ -32,6 +33,9 @@ class Node(Protocol):
     @property
     def stages(self) -> Stages:
         """Where the time of writes went; whoever reads a connection says so there."""
+
+    def figures(self) -> Figures:
+        """What there is to count, now."""
 
     @property
     def process_token(self) -> str:

@@ -9,9 +9,11 @@ import orjson
 
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.server.calls import Calls
 from brainctl.server.exchange import Call, Exchange, HttpRequest, Page
 from brainctl.server.gateway import Gateway, is_gateway
 from brainctl.server.gateway_access import GatewayAccess
+from brainctl.server.metrics import Metrics
 from brainctl.server.node import Node
 
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -35,6 +37,8 @@ class Pages:
     def __init__(self, node: Node, access: GatewayAccess | None = None) -> None:
         self._node = node
         self._gateway = Gateway(node, access)
+        self.calls = Calls()
+        self._measured = Metrics(node, self.calls)
         self._token = node.process_token
         self._pages: dict[str, Callable[[Query, Answer], None]] = {
             "/health": self._health,
@@ -150,7 +154,7 @@ class Pages:
         self._status(answer, _version_page)
 
     def _metrics(self, _query: Query, answer: Answer) -> None:
-        self._status(answer, _metrics_page)
+        self._status(answer, lambda status: Page(200, _METRICS, self._measured.text(status)))
 
 
 def _health_page(reason: str) -> Page:
@@ -162,16 +166,3 @@ def _version_page(status: pb.StatusResponse) -> Page:
     cluster = ".".join([*status.version.split(".")[:2], "0"]) if status.version else "not_decided"
     storage = status.storageVersion or "unknown"
     return Page(200, _JSON, orjson.dumps({"etcdserver": status.version, "etcdcluster": cluster, "storage": storage}))
-
-
-def _metrics_page(status: pb.StatusResponse) -> Page:
-    gauges = {
-        "etcd_server_has_leader": 1 if status.leader else 0,
-        "etcd_server_is_leader": 1 if status.leader == status.header.member_id else 0,
-        "etcd_debugging_mvcc_current_revision": status.header.revision,
-        "etcd_mvcc_db_total_size_in_bytes": status.dbSize,
-        "etcd_mvcc_db_total_size_in_use_in_bytes": status.dbSizeInUse,
-    }
-    return Page(
-        200, _METRICS, "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in gauges.items()).encode()
-    )

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
 
-from brainctl.errors import STOPPED, BrainctlError, Status
+from brainctl.errors import STOPPED, BrainctlError, Code, Status
+from brainctl.server.calls import Method
 from brainctl.server.http2_exchange import Http2Exchange
 from brainctl.server.node import Node
 from brainctl.server.outlet import Stream
@@ -57,7 +58,10 @@ class Http2Protocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, Stream | Http2Exchange] = {}
-        self._known: set[str] = set()
+        self._calls = pages.calls
+        self._known: dict[str, Method] = {}
+        self._counted: dict[int, Method] = {}
+        """What the open streams are counted with."""
         self._deadlines: dict[int, float] = {}
         self._flush_due = False
         self._limits = limits
@@ -80,6 +84,7 @@ class Http2Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Serve the requests in `data`."""
         self._flush_due = True
+        self._calls.received_bytes += len(data)
         self._heard()
         self._go_on(self._connection.receive(data))
         self._served()
@@ -121,18 +126,21 @@ class Http2Protocol(asyncio.Protocol):
     def _serve(self, events: list[Event]) -> None:
         connection = self._connection
         call = self._node.call
-        known = self._known
+        known = self._known.get
         common_name = self._common_name
         rest = iter(events)
         for event in rest:
             if type(event) is Request:
                 stream_id, head, body = event
-                if head.path not in known and not self._check_path(stream_id, head.path):
+                method = known(head.path) or self._check_path(stream_id, head.path)
+                if method is None:
                     continue
+                method.started += 1
                 try:
-                    call(head.path, body, partial(self._reply, stream_id), head.token, common_name)
+                    call(head.path, body, partial(self._reply, stream_id, method), head.token, common_name)
                 except Exception:  # noqa: BLE001 - a bug in one call must not end the others
                     _log.exception("%s failed", head.path)
+                    method.ended(INTERNAL.code)
                     connection.fail(stream_id, INTERNAL)
                 if head.timeout is not None and connection.is_open(stream_id):
                     self._deadlines[stream_id] = self._loop.time() + head.timeout
@@ -160,7 +168,7 @@ class Http2Protocol(asyncio.Protocol):
             now = self._loop.time()
             for stream_id in [stream_id for stream_id, at in self._deadlines.items() if at <= now]:
                 del self._deadlines[stream_id]
-                self._end_stream(stream_id)
+                self._end_stream(stream_id, DEADLINE_EXCEEDED.code)
                 self._connection.expire(stream_id, DEADLINE_EXCEEDED)
             self._flush_soon()
 
@@ -182,14 +190,15 @@ class Http2Protocol(asyncio.Protocol):
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def _check_path(self, stream_id: int, path: str) -> bool:
+    def _check_path(self, stream_id: int, path: str) -> Method | None:
         status = unknown_path(path)
         if status is not None:
             self._connection.fail(stream_id, status)
-            return False
+            return None
+        method = self._calls.of(path)
         if len(self._known) < _KNOWN_PATHS:
-            self._known.add(path)
-        return True
+            self._known[path] = method
+        return method
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -213,6 +222,8 @@ class Http2Protocol(asyncio.Protocol):
 
     def _open_stream(self, stream_id: int, head: Head) -> None:
         outlet = _Outlet(self, stream_id)
+        method = self._counted[stream_id] = self._calls.of(head.path)
+        method.started += 1
         self._streams[stream_id] = STREAMS[head.path](self._node, outlet, head.token, self._common_name)
         if head.timeout is not None:
             self._deadlines[stream_id] = self._loop.time() + head.timeout
@@ -238,14 +249,17 @@ class Http2Protocol(asyncio.Protocol):
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    def _reply(self, stream_id: int, answer: bytes | BrainctlError) -> None:
+    def _reply(self, stream_id: int, method: Method, answer: bytes | BrainctlError) -> None:
         if isinstance(answer, bytes):
+            method.ok += 1
             self._connection.reply(stream_id, answer)
             self._unflushed += len(answer)
             if self._unflushed > WRITE_BYTES:
                 self._flush_now()
         else:
-            self._connection.fail(stream_id, status_of(answer))
+            status = status_of(answer)
+            method.ended(status.code)
+            self._connection.fail(stream_id, status)
         if self._deadlines:
             self._deadlines.pop(stream_id, None)
         if not self._flush_due:
@@ -263,19 +277,21 @@ class Http2Protocol(asyncio.Protocol):
 
     def finish(self, stream_id: int) -> None:
         """End a stream with OK, for its outlet."""
-        self._end_stream(stream_id)
+        self._end_stream(stream_id, Code.OK)
         self._connection.finish(stream_id)
         self._flush_soon()
 
     def _fail(self, stream_id: int, status: Status) -> None:
-        self._end_stream(stream_id)
+        self._end_stream(stream_id, status.code)
         self._connection.fail(stream_id, status)
         self._flush_soon()
 
     fail = _fail
 
-    def _end_stream(self, stream_id: int) -> None:
+    def _end_stream(self, stream_id: int, code: Code = Code.CANCELLED) -> None:
         self._deadlines.pop(stream_id, None)
+        if stream_id in self._counted:
+            self._counted.pop(stream_id).ended(code)
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
             stream.close()
@@ -301,6 +317,7 @@ class Http2Protocol(asyncio.Protocol):
         self._unflushed = 0
         data = self._connection.take()
         if data and self._transport is not None:
+            self._calls.sent_bytes += len(data)
             self._transport.write(data)
         if self._connection.queued_bytes > self._limits.queue_bytes:
             self._full = True

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from brainctl.clock import ManualClock
 from brainctl.errors import COMPACTED, ApiError, BrainctlError, UnknownOutcome
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.node.figures import Figures
 from brainctl.node.stages import Stages
 from brainctl.server.node import Reply
 
@@ -71,6 +72,9 @@ class EchoNode:
         self.credentials: list[tuple[str | None, str | None]] = []
 
     process_token = ""
+
+    def figures(self) -> Figures:
+        return Figures()
 
     def call(
         self, method: str, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None

@@ -81,7 +81,7 @@ def test_pages():
             b"[+]data_corruption ok\n[+]serializable_read ok\n[+]linearizable_read ok\nok\n",
         )
         assert (await get(edge.port, "/readyz/data_corruption"))[0] == 200
-        assert b"etcd_mvcc_db_total_size_in_bytes 5\n" in (await get(edge.port, "/metrics"))[2]
+        assert b"etcd_mvcc_db_total_size_in_bytes 5.0\n" in (await get(edge.port, "/metrics"))[2]
         assert (await get(edge.port, "/nothing"))[0] == 404
         assert (await get(edge.port, "/health", "POST"))[0] == 405
         status, head, body = await get(edge.port, "/version", "HEAD")

@@ -1,0 +1,29 @@
+"""What there is to count in a node, for whoever shows it."""
+
+from dataclasses import dataclass
+
+from brainctl.clock import Durations
+from brainctl.engine.stats import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """Of the local engine."""
+
+    stats: Stats
+    log_syncs: Durations
+    """How long syncs of the log took."""
+    keys: int
+    """Live keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one node, now."""
+
+    compacted: int = 0
+    """The compacted revision."""
+    watch_streams: int = 0
+    leases: int = 0
+    engine: EngineFigures | None = None
+    """None where the data is elsewhere."""

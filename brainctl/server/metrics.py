@@ -1,0 +1,172 @@
+"""/metrics: what was counted, in the text format of Prometheus, put together when it is asked for.
+
+A metric has the name that it has in etcd where it means the same, so that dashboards and alerts go on working; what is
+brainctl's own starts with brainctl_. See docs/metrics.md.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from brainctl import __version__
+from brainctl.clock import Durations
+from brainctl.errors import Code
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.node.figures import EngineFigures, Figures
+from brainctl.node.stages import Stages
+from brainctl.server.calls import Calls
+from brainctl.server.node import Node
+
+_WRITTEN: Final = ("log", "zero", "reclaim", "meta", "index")
+"""Categories of written bytes: the counters of `Stats` that end in _bytes."""
+_GRPC_NAMES: Final = {code: "".join(part.title() for part in code.name.split("_")) for code in Code} | {
+    Code.OK: "OK",
+    Code.CANCELLED: "Canceled",
+}
+
+
+class Metrics:
+    """The metrics of one server."""
+
+    def __init__(self, node: Node, calls: Calls) -> None:
+        self._node = node
+        self._calls = calls
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+        GCCollector(registry=self._process)
+
+    def text(self, status: pb.StatusResponse) -> bytes:
+        """The text, for a node with this status."""
+        registry = CollectorRegistry()
+        registry.register(_Scrape(status, self._node.figures(), self._node.stages, self._calls))
+        return generate_latest(registry) + generate_latest(self._process)
+
+
+class _Scrape(Collector):
+    """One scrape."""
+
+    def __init__(self, status: pb.StatusResponse, figures: Figures, stages: Stages, calls: Calls) -> None:
+        self._status = status
+        self._figures = figures
+        self._stages = stages
+        self._calls = calls
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics but those of the process."""
+        yield from _server(self._status)
+        yield from _store(self._status, self._figures)
+        yield from _calls(self._calls)
+        yield from _stages(self._stages)
+        if self._figures.engine is not None:
+            yield from _engine(self._figures.engine)
+
+
+def _server(status: pb.StatusResponse) -> Iterator[Metric]:
+    version = status.version
+    leads = status.leader == status.header.member_id
+    yield _info("brainctl_build_info", "The version of brainctl.", version=__version__)
+    yield _info("etcd_server_version", "The release of etcd whose API this is.", server_version=version)
+    cluster = ".".join(version.split(".")[:2])
+    yield _info("etcd_cluster_version", "The same, as the version of the cluster.", cluster_version=cluster)
+    yield _info("etcd_server_id", "The id of this member.", server_id=f"{status.header.member_id:x}")
+    yield _gauge("etcd_server_has_leader", "Whether there is a process that writes.", int(bool(status.leader)))
+    yield _gauge("etcd_server_is_leader", "Whether it is this one.", int(leads))
+    yield _gauge("etcd_server_is_learner", "Never.", 0)
+    yield _gauge("etcd_server_quota_backend_bytes", "Growth beyond this size is refused.", status.dbSizeQuota)
+
+
+def _store(status: pb.StatusResponse, figures: Figures) -> Iterator[Metric]:
+    revision = status.header.revision
+    yield _gauge("etcd_debugging_mvcc_current_revision", "The newest durable revision.", revision)
+    yield _gauge("etcd_debugging_mvcc_compact_revision", "The compacted revision.", figures.compacted)
+    yield _gauge("etcd_mvcc_db_total_size_in_bytes", "What the store takes up.", status.dbSize)
+    yield _gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "What of it is not garbage.", status.dbSizeInUse)
+    yield _gauge("etcd_debugging_mvcc_watch_stream_total", "Open watch streams.", figures.watch_streams)
+    yield _gauge("brainctl_leases", "Leases that are alive.", figures.leases)
+
+
+def _calls(calls: Calls) -> Iterator[Metric]:
+    labels = ["grpc_type", "grpc_service", "grpc_method"]
+    started = CounterMetricFamily("grpc_server_started", "Calls that were begun.", labels=labels)
+    handled = CounterMetricFamily("grpc_server_handled", "Calls that have ended.", labels=[*labels, "grpc_code"])
+    for method in calls.methods.values():
+        names = [method.kind, method.service, method.name]
+        started.add_metric(names, method.started)
+        for code, count in {Code.OK: method.ok, **method.failed}.items():
+            handled.add_metric([*names, _GRPC_NAMES[code]], count)
+    yield started
+    yield handled
+    yield _counter("etcd_network_client_grpc_received_bytes", "Read from connections of HTTP/2.", calls.received_bytes)
+    yield _counter("etcd_network_client_grpc_sent_bytes", "Written to connections of HTTP/2.", calls.sent_bytes)
+
+
+def _stages(stages: Stages) -> Iterator[Metric]:
+    family = HistogramMetricFamily(
+        "brainctl_write_stage_seconds", "How long writes spent in each stage of their way.", labels=["stage"]
+    )
+    for name, durations in stages.durations.items():
+        family.add_metric([name], _buckets(durations), durations.seconds)
+    yield family
+    yield HistogramMetricFamily(
+        "brainctl_group_writes",
+        "How many writes were made durable together.",
+        buckets=_buckets(stages.groups, below=1),
+        sum_value=stages.groups.seconds,
+    )
+    yield _counter("brainctl_groups", "Group commits.", sum(stages.groups.counts))
+    committed = int(stages.groups.seconds)
+    for name in ("committed", "applied"):
+        yield _gauge(f"etcd_server_proposals_{name}_total", "Writes that were made durable.", committed)
+
+
+def _engine(engine: EngineFigures) -> Iterator[Metric]:
+    stats = engine.stats
+    yield _gauge("etcd_debugging_mvcc_keys_total", "Live keys.", engine.keys)
+    yield HistogramMetricFamily(
+        "etcd_disk_wal_fsync_duration_seconds",
+        "How long fdatasync of the log took.",
+        buckets=_buckets(engine.log_syncs),
+        sum_value=engine.log_syncs.seconds,
+    )
+    yield _gauge("etcd_disk_wal_write_bytes_total", "Written to the log.", stats.log_bytes)
+    written = CounterMetricFamily(
+        "brainctl_engine_written_bytes", "Given to the file system, by what it was for.", labels=["category"]
+    )
+    for category in _WRITTEN:
+        written.add_metric([category], getattr(stats, f"{category}_bytes"))
+    yield written
+    yield _counter("brainctl_engine_payload_bytes", "Key-values as they were handed in.", stats.payload_bytes)
+    yield _counter("brainctl_engine_syncs", "Syncs of files and directories.", stats.syncs)
+    yield _counter("brainctl_engine_records", "Records in the log.", stats.records)
+    yield _counter("brainctl_engine_reclaimed_segments", "Segments given back.", stats.reclaimed_segments)
+    yield _counter("brainctl_engine_reclaimed_bytes", "Bytes of them.", stats.reclaimed_bytes)
+
+
+def _buckets(durations: Durations, below: float = 0.0) -> list[tuple[str, float]]:
+    """Cumulative counts by upper bound. Of whole numbers the bounds are `below` 1 less: 1, 3, 7 instead of 2, 4, 8."""
+    buckets = []
+    total = 0
+    last = len(durations.counts) - 1
+    for at, count in enumerate(durations.counts):
+        total += count
+        bound = "+Inf" if at == last else repr(round(durations.unit * 2**at - below, 9))
+        buckets.append((bound, float(total)))
+    return buckets
+
+
+def _gauge(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, about, value=value)
+
+
+def _counter(name: str, about: str, value: float) -> Metric:
+    return CounterMetricFamily(name, about, value=value)
+
+
+def _info(name: str, about: str, **labels: str) -> Metric:
+    family = GaugeMetricFamily(name, about, labels=list(labels))
+    family.add_metric(list(labels.values()), 1)
+    return family
