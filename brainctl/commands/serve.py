@@ -130,6 +130,9 @@ def _limits(settings: ServeSettings) -> "Limits":
         message_bytes=message,
         streams=settings.number("max-concurrent-streams", 1, 2**31 - 1),
         partial_bytes=max(defaults.partial_bytes, 4 * message),
+        ping_min_seconds=settings.seconds("grpc-keepalive-min-time"),
+        silence_seconds=settings.seconds("grpc-keepalive-interval"),
+        ping_timeout_seconds=settings.seconds("grpc-keepalive-timeout"),
     )
 
 

@@ -163,7 +163,12 @@ class Http2Protocol(asyncio.Protocol):
 
     def tick(self) -> None:
         """A second has passed."""
-        self._connection.tick()
+        if self._connection.tick():
+            if self._connection.closed:
+                _log.info("a client that has not answered a PING is cut off")
+                self.abort()
+                return
+            self._flush_soon()
         if self._deadlines:
             now = self._loop.time()
             for stream_id in [stream_id for stream_id, at in self._deadlines.items() if at <= now]:

@@ -56,11 +56,14 @@ class Connection(Outbound):
 
     # -- for the owner ------------------------------------------------------------------------------------------------
 
-    def tick(self) -> None:
-        """Grant the peer the next portion of what is limited per tick; to be called about once a second."""
+    def tick(self) -> bool:
+        """Grant the peer the next portion of what is limited per tick; to be called about once a second. Gives whether
+        there is something to send.
+        """
         self._controls_left = self.limits.control_frames
         self._earned_until = self._last
         self._resets_left = self.limits.resets
+        return False
 
     def close(self, code: ErrorCode = ErrorCode.NO_ERROR, text: str = "") -> None:
         """End the connection at once: GOAWAY, and all streams are over."""

@@ -26,3 +26,9 @@ class Limits(NamedTuple):
     """
     resets: int = 2_000
     """Requests per tick that the peer may take back, or get reset for breaking the rules."""
+    ping_min_seconds: float = 0
+    """A client that pings more often is sent away; 0 lets it. Counted in whole ticks, as the two below."""
+    silence_seconds: float = 0
+    """After so long without a word from the client it is sent a PING; 0 never does."""
+    ping_timeout_seconds: float = 0
+    """And after so long without an answer it is cut off; 0 never does, and sends no PING."""

@@ -9,6 +9,7 @@ from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, Strea
 from brainctl.wire.grpc import DATA_HEADER, PREFIX_BYTES, MessageReader
 from brainctl.wire.head import Head, HeadReader
 from brainctl.wire.headers import HeaderDecoder
+from brainctl.wire.keepalive import TOO_MANY_PINGS, Keepalive, Silence
 from brainctl.wire.limits import Limits
 from brainctl.wire.responder import Responder
 from brainctl.wire.stream import Stream
@@ -17,6 +18,7 @@ _FREE_WORDS: Final = frozenset((8 << 8 | frames.PING, 4 << 8 | frames.WINDOW_UPD
 """Lengths and types of frames that come often and change nothing about how many requests are taken."""
 _LARGEST_WORD: Final = frames.FRAME_BYTES << 8 | 0xFF
 _DRAIN_PING: Final = b"draining"
+_KEEPALIVE_PING: Final = b"alive?\0\0"
 _SKIPS_REMEMBERED: Final = 16
 
 
@@ -35,6 +37,7 @@ class ServerConnection(Responder):
         self._skipped: list[range] = []
         self._draining = False
         self._drain_started = False
+        self._keepalive = Keepalive(self.limits)
         self._greet(
             {
                 frames.MAX_CONCURRENT_STREAMS: self.limits.streams,
@@ -47,6 +50,7 @@ class ServerConnection(Responder):
 
     def receive(self, data: bytes) -> list[Event]:
         """The events that `data`, the next bytes from the client, completes; Closed is the last when it comes."""
+        self._keepalive.heard()
         if self._preface and not self.closed:
             data = self._rest + data
             self._rest = b""
@@ -251,6 +255,27 @@ class ServerConnection(Responder):
                 self._partial -= stream.reader.held_bytes
             self._partial -= len(stream.body) + sum(map(len, stream.messages))
         return stream
+
+    # -- keeping alive ------------------------------------------------------------------------------------------------
+
+    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        super()._on_ping(flags, stream_id, payload)
+        if not flags & frames.ACK:
+            state = (self._last, len(self._streams), self._window)
+            if not self._keepalive.admits_ping(state, len(self._streams)):
+                raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_PINGS)
+
+    def tick(self) -> bool:
+        """As in Connection; gives whether there is something to send, or the connection to close."""
+        super().tick()
+        match self._keepalive.tick():
+            case Silence.NOTHING:
+                return False
+            case Silence.ASK:
+                self._out.append(frames.ping(_KEEPALIVE_PING))
+            case Silence.CUT:
+                self.close(ErrorCode.NO_ERROR, "the client has not answered a PING")
+        return True
 
     # -- the end of the connection ------------------------------------------------------------------------------------
 

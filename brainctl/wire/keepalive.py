@@ -1,0 +1,71 @@
+"""PINGs for the sake of a connection: a client that sends too many is sent away, one that is silent is asked.
+
+The rules are those of gRPC servers (grpc-go internal/transport/http2_server.go), on which clients rely. Time is counted
+in ticks, about a second each, in favour of the client.
+"""
+
+from enum import Enum
+from math import ceil
+from typing import Final
+
+from brainctl.wire.limits import Limits
+
+TOO_MANY_PINGS: Final = "too_many_pings"
+"""The words by which clients know that they are to ping less often."""
+_STRIKES: Final = 2
+_IDLE_TICKS: Final = 7200
+"""How often a client may ping that has no stream open."""
+_NEVER: Final = -(1 << 60)
+
+
+class Silence(Enum):
+    """What the silence of a client calls for."""
+
+    NOTHING = 0
+    ASK = 1
+    """It is to be sent a PING."""
+    CUT = 2
+    """It has not answered one."""
+
+
+class Keepalive:
+    """The count of one connection."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._between = ceil(limits.ping_min_seconds)
+        self._ask = ceil(limits.silence_seconds)
+        self._cut = self._ask + ceil(limits.ping_timeout_seconds) if limits.ping_timeout_seconds else 0
+        self._now = 0
+        self._heard = 0
+        self._pinged = _NEVER
+        self._strikes = 0
+        self._before: tuple[int, ...] = ()
+
+    def admits_ping(self, state: tuple[int, ...], streams: int) -> bool:
+        """Whether a PING may come now. `state` changes with whatever the two sides ask and answer: a PING after that is
+        always in order, since clients measure the connection with it.
+        """
+        if not self._between:
+            return True
+        waited = self._now - self._pinged + 1
+        self._pinged = self._now
+        if state != self._before:
+            self._before = state
+            self._strikes = 0
+        elif waited < (self._between if streams else _IDLE_TICKS):
+            self._strikes += 1
+        return self._strikes <= _STRIKES
+
+    def heard(self) -> None:
+        """The client has sent something."""
+        self._heard = self._now
+
+    def tick(self) -> Silence:
+        """A second has passed."""
+        self._now += 1
+        silent = self._now - self._heard
+        if not self._ask or not self._cut or silent < self._ask:
+            return Silence.NOTHING
+        if silent == self._ask:
+            return Silence.ASK
+        return Silence.CUT if silent >= self._cut else Silence.NOTHING
