@@ -48,7 +48,7 @@ class LocalMedium:
         self.failure: BrainctlError | None = None
         self.on_failure: Callable[[BrainctlError], None] | None = None
         self.stages = Stages(engine.options.clock)
-        self._clock = engine.options.clock
+        self._now = engine.options.clock.monotonic
         self._loop = loop
         self._observers: list[Callable[[Commit], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,7 +135,7 @@ class LocalMedium:
             return
         opens = not self._answers
         if opens:
-            self._path.submitted = self._clock.monotonic()
+            self._path.submitted = self._now()
             self._path.received = self.stages.heard_at or self._path.submitted
         try:
             answer: bytes | BrainctlError = evaluate(self._batch, request)
@@ -146,7 +146,7 @@ class LocalMedium:
             self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess"))
             raise
         if opens:
-            self._path.evaluated = self._clock.monotonic()
+            self._path.evaluated = self._now()
         self._answers.append((reply, answer))
         if self._in_flight is None and not self._sealing:
             self._sealing = True
@@ -167,12 +167,12 @@ class LocalMedium:
         if self._batch.empty:
             self._durable(commit, None, path)
             return
-        path.sealed = self._clock.monotonic()
+        path.sealed = self._now()
         path.writes = len(self._in_flight)
         self._batch = Batch(self._staged, self.engine.record, self.header)
         self._path = Path()
         prepared = self.engine.encode(commit)
-        path.encoded = self._clock.monotonic()
+        path.encoded = self._now()
         self._work.put((commit, prepared, path))
 
     def _write(self) -> None:
@@ -180,13 +180,13 @@ class LocalMedium:
         while (work := self._work.get()) is not None:
             commit, prepared, path = work
             syncs = self.engine.log_syncs.seconds
-            path.taken = self._clock.monotonic()
+            path.taken = self._now()
             try:
                 self.engine.write(prepared)
             except BrainctlError as error:
                 self._loop.call_soon_threadsafe(self._fail, error)
                 return
-            path.written = self._clock.monotonic()
+            path.written = self._now()
             path.syncing = self.engine.log_syncs.seconds - syncs
             self._loop.call_soon_threadsafe(self._durable, commit, prepared, path)
 
@@ -195,17 +195,18 @@ class LocalMedium:
         if self.failure is not None:
             return
         if prepared is not None:
-            path.woken = self._clock.monotonic()
+            path.woken = self._now()
             self.engine.publish(commit, prepared)
             self._staged.durable(commit)
             for observer in self._observers:
                 observer(commit)
-            path.applied = self._clock.monotonic()
+            path.applied = self._now()
         answers, self._in_flight = self._in_flight, None
         for reply, answer in answers or ():
             reply(answer)
         if prepared is not None:
-            self.stages.done(path, commit.revision)
+            first = commit.changes[0].mod_revision if commit.changes else commit.revision + 1
+            self.stages.done(path, range(first, commit.revision + 1))
         if self._answers:
             if not self._sealing:
                 self._seal()

@@ -5,7 +5,7 @@ its group are counted as having waited as long. So the histograms count every wr
 """
 
 from collections import deque
-from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol, runtime_checkable
 
 from brainctl.clock import Clock, Durations
@@ -22,48 +22,63 @@ STAGES: Final = {
     "reply": "making the answers of the group",
 }
 """By name, in the order of the way: what the time was spent on."""
+BUCKETS: Final = 24
 KEPT: Final = 256
 """So many of the last groups can be asked for one by one."""
 
 
-@dataclass(slots=True)
 class Path:
-    """The way of one group commit: moments of the clock."""
+    """The way of one group commit: moments of the clock, each set when it comes."""
 
-    received: float = 0.0
+    __slots__ = (
+        "applied",
+        "encoded",
+        "evaluated",
+        "received",
+        "replied",
+        "revisions",
+        "sealed",
+        "submitted",
+        "syncing",
+        "taken",
+        "woken",
+        "writes",
+        "written",
+    )
+    received: float
     """The connection was read that brought the first write."""
-    submitted: float = 0.0
+    submitted: float
     """The first write reached the medium."""
-    evaluated: float = 0.0
-    sealed: float = 0.0
+    evaluated: float
+    sealed: float
     """No more writes join."""
-    encoded: float = 0.0
-    taken: float = 0.0
+    encoded: float
+    taken: float
     """The writer thread has it."""
-    written: float = 0.0
+    written: float
     """It is durable."""
-    syncing: float = 0.0
+    syncing: float
     """Seconds of the last that were syncs."""
-    woken: float = 0.0
+    woken: float
     """The event loop has it again."""
-    applied: float = 0.0
-    replied: float = 0.0
-    writes: int = 0
-    revision: int = 0
-    """The newest of the group."""
+    applied: float
+    replied: float
+    writes: int
+    revisions: range
+    """Those that the group made; none when it only changed leases, users and the like."""
 
-    def seconds(self) -> dict[str, float]:
-        """By stage, in order; together they are what passed from `received` to `replied`."""
-        return {
-            "receive": self.submitted - self.received,
-            "batch": self.evaluated - self.submitted + self.encoded - self.sealed,
-            "queue": self.sealed - self.evaluated,
-            "wake": self.taken - self.encoded + self.woken - self.written,
-            "write": self.written - self.taken - self.syncing,
-            "sync": self.syncing,
-            "apply": self.applied - self.woken,
-            "reply": self.replied - self.applied,
-        }
+    def seconds(self) -> tuple[float, ...]:
+        """By stage, in the order of STAGES; together they are what passed from `received` to `replied`."""
+        return (
+            self.submitted - self.received,
+            self.evaluated - self.submitted + self.encoded - self.sealed,
+            self.sealed - self.evaluated,
+            self.taken - self.encoded + self.woken - self.written,
+            self.written - self.taken - self.syncing,
+            self.syncing,
+            self.applied - self.woken,
+            self.replied - self.applied,
+        )
 
 
 @runtime_checkable
@@ -83,37 +98,64 @@ class Stages:
     """The stages of the writes of one medium."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._now = clock.monotonic
         self.heard_at = 0.0
         """When the connection was read whose requests are being served; 0.0 when none is."""
-        self.durations = {name: Durations(1e-6, 24) for name in STAGES}
-        """Per stage, from a microsecond to eight seconds."""
-        self.groups = Durations(1, 14)
-        """How many writes the groups had; its unit is a write."""
+        self._durations = [Durations(1e-6, BUCKETS) for _ in STAGES]
+        self._groups = Durations(1, 14)
         self._last: deque[Path] = deque(maxlen=KEPT)
+        self._uncounted = 0
+        """How many of the last groups are not in the histograms yet."""
 
     def heard(self) -> None:
         """A connection has been read, and what it brought is submitted next."""
-        self.heard_at = self._clock.monotonic()
+        self.heard_at = self._now()
 
     def served(self) -> None:
         """What the connection brought has been submitted."""
         self.heard_at = 0.0
 
-    def done(self, path: Path, revision: int) -> None:
-        """A group has come to its end, with this as its newest revision."""
-        path.replied = self._clock.monotonic()
-        path.revision = revision
-        for name, seconds in path.seconds().items():
-            self.durations[name].add(seconds, path.writes)
-        self.groups.add(path.writes)
+    def done(self, path: Path, revisions: range) -> None:
+        """A group has come to its end, which made these revisions."""
+        path.replied = self._now()
+        path.revisions = revisions
         self._last.append(path)
+        self._uncounted += 1
+        if self._uncounted == KEPT:
+            self._count()
+
+    @property
+    def durations(self) -> dict[str, Durations]:
+        """Per stage, from a microsecond to eight seconds."""
+        self._count()
+        return dict(zip(STAGES, self._durations, strict=True))
+
+    @property
+    def groups(self) -> Durations:
+        """How many writes the groups had; its unit is a write."""
+        self._count()
+        return self._groups
+
+    def describe(self, revision: int) -> dict[str, object] | None:
+        """The way of the group that made a revision, for JSON: how many writes, and microseconds by stage."""
+        path = self.of(revision)
+        if path is None:
+            return None
+        stages = {name: round(1e6 * seconds, 1) for name, seconds in zip(STAGES, path.seconds(), strict=True)}
+        return {"writes": path.writes, "microseconds": stages}
 
     def of(self, revision: int) -> Path | None:
         """The way of the group that made a revision; None when it is not among the last ones."""
-        found = None
-        for path in reversed(self._last):
-            if path.revision < revision:
-                break
-            found = path
-        return found
+        return next((path for path in reversed(self._last) if revision in path.revisions), None)
+
+    def _count(self) -> None:
+        """Bring the histograms up to date: some hundred groups at once, which costs half of one by one."""
+        if not self._uncounted:
+            return
+        paths = list(islice(self._last, len(self._last) - self._uncounted, None))
+        self._uncounted = 0
+        writes = [path.writes for path in paths]
+        by_stage = zip(*[path.seconds() for path in paths], strict=True)
+        for durations, seconds in zip(self._durations, by_stage, strict=True):
+            durations.add_all(seconds, writes)
+        self._groups.add_all(writes, [1] * len(writes))

@@ -20,6 +20,7 @@ _TEXT: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+_DEBUG: Final = "/debug/"
 _STATUS: Final = "/etcdserverpb.Maintenance/Status"
 _ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
 _RANGE: Final = "/etcdserverpb.KV/Range"
@@ -44,6 +45,7 @@ class Pages:
             "/health": self._health,
             "/version": self._version,
             "/metrics": self._metrics,
+            f"{_DEBUG}stages": self._stages,
         }
         read = self._check_read
         self._add_checks("/livez", {"serializable_read": read})
@@ -65,6 +67,8 @@ class Pages:
         page = self._pages.get(path)
         if page is None:
             exchange.respond(Page(404, _TEXT, b"404 page not found\n"))
+        elif path.startswith(_DEBUG) and not request.local:
+            exchange.respond(Page(403, _TEXT, b"this page is for the machine of the server only\n"))
         elif request.method not in {"GET", "HEAD"}:
             exchange.respond(Page(405, _TEXT, b"Method Not Allowed\n"))
         else:
@@ -155,6 +159,17 @@ class Pages:
 
     def _metrics(self, _query: Query, answer: Answer) -> None:
         self._status(answer, lambda status: Page(200, _METRICS, self._measured.text(status)))
+
+    # -- /debug/: over loopback only ----------------------------------------------------------------------------------
+
+    def _stages(self, query: Query, answer: Answer) -> None:
+        """Where the time of the group commit went that made ?revision=, if it is one of the last."""
+        text = query.get("revision", [""])[0]
+        found = self._node.stages.describe(int(text)) if text.isascii() and text.isdigit() and len(text) < 20 else None
+        if found is None:
+            answer(Page(404, _TEXT, b"no group commit of late made that revision\n"))
+        else:
+            answer(Page(200, _JSON, orjson.dumps(found)))
 
 
 def _health_page(reason: str) -> Page:
