@@ -20,6 +20,9 @@ from typing import cast
 
 import uvloop
 
+from brainctl.clock import SystemClock
+from brainctl.node.figures import Figures
+from brainctl.node.stages import Stages
 from brainctl.server.app import serve
 from brainctl.server.node import Reply, WatchSession
 from brainctl.wire.client import ClientConnection
@@ -34,8 +37,12 @@ class EchoNode:
 
     def __init__(self) -> None:
         self._batch: list[tuple[bytes, Reply]] = []
+        self.stages = Stages(SystemClock())
 
     process_token = ""
+
+    def figures(self) -> Figures:
+        return Figures()
 
     def call(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
         del token, common_name
