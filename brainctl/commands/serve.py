@@ -128,6 +128,7 @@ def _limits(settings: ServeSettings) -> "Limits":
     defaults = Limits()
     return defaults._replace(
         message_bytes=message,
+        page_bytes=2 * message,
         streams=settings.number("max-concurrent-streams", 1, 2**31 - 1),
         partial_bytes=max(defaults.partial_bytes, 4 * message),
         ping_min_seconds=settings.seconds("grpc-keepalive-min-time"),
@@ -146,6 +147,7 @@ def run(session: Session, plan: Plan) -> None:
 
 async def _serve(session: Session, plan: Plan) -> None:
     from brainctl.server.app import serve
+    from brainctl.server.gateway_access import GatewayAccess
     from brainctl.server.notify import notify
     from brainctl.server.tls import ServerTls
 
@@ -177,6 +179,7 @@ async def _serve(session: Session, plan: Plan) -> None:
             plan.listen,
             tls=tls,
             limits=plan.limits,
+            access=GatewayAccess(plan.settings.texts("host-whitelist"), plan.settings.texts("cors")),
             on_ready=ready,
             on_stopping=partial(notify, "STOPPING=1"),
             stop=stop,
@@ -222,9 +225,9 @@ def _open_local(directory: str, plan: Plan) -> _Served:
 async def _open_tikv(url: str, plan: Plan) -> _Served:
     from brainctl.stores.tikv import open_tikv_medium
 
-    if plan.options.quota_bytes > 0:
+    if plan.settings.number("quota-backend-bytes") > 0:
         raise BadArguments("--quota-backend-bytes: TiKV does not tell what a store takes up, so it cannot be limited")
-    plan = plan._replace(options=replace(plan.options, quota_bytes=-1))
+    plan = plan._replace(options=replace(plan.options, quota_bytes=None))
     medium = await open_tikv_medium(url)
 
     def on_failure(action: Callable[[BrainctlError], None]) -> None:

@@ -21,7 +21,9 @@ class NodeOptions:
     """Longer writes are refused; also about how long a chunk of a RangeStream is."""
     max_txn_ops: int = MAX_TXN_OPS
     """How many operations one branch of a transaction may have."""
-    quota_bytes: int = -1
-    """The size from which on nothing is let in that takes room: 0 is etcd's default of 2 GiB, negative is no limit."""
+    quota_bytes: int | None = None
+    """The size from which on nothing is let in that takes room: 0 is etcd's default of 2 GiB, negative or None is no
+    limit.
+    """
     retention: Retention | None = None
     """What of the history to keep; None keeps all until somebody compacts."""

@@ -28,13 +28,13 @@ def at_most(body: bytes) -> int:
 class Quota:
     """The room that a store has left."""
 
-    def __init__(self, medium: Medium, quota_bytes: int) -> None:
-        """`quota_bytes`: 0 is the default, negative no limit."""
+    def __init__(self, medium: Medium, quota_bytes: int | None) -> None:
+        """`quota_bytes`: 0 is the default, negative or None no limit."""
         self._medium = medium
-        self.bytes = quota_bytes or QUOTA_DEFAULT_BYTES
-        """As the status reports it; negative means no limit."""
+        self.bytes = 0 if quota_bytes is None else quota_bytes or QUOTA_DEFAULT_BYTES
+        """As the status reports it; not positive when there is no limit."""
         self._room = _UNLIMITED
-        if self.bytes >= 0:
+        if self.bytes > 0:
             self._measure()
             medium.subscribe(self._publish)
 
@@ -42,7 +42,7 @@ class Quota:
         """Whether a request fits that is served at a path of COSTS."""
         if at_most(body) < self._room:
             return True
-        if self.bytes < 0:
+        if self.bytes <= 0:
             return True
         self._measure()
         cost = COSTS[path](body)

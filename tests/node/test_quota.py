@@ -200,6 +200,8 @@ def test_a_quota_that_is_not_set_admits_everything() -> None:
     medium = MemoryMedium()
     medium.size = 1 << 50
     assert Quota(medium, -1).admits(KV + "Put", b"")
+    assert Quota(medium, None).admits(KV + "Put", b"")
+    assert Quota(medium, None).bytes == 0
     assert Quota(medium, 0).bytes == QUOTA_DEFAULT_BYTES
 
 

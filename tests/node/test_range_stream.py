@@ -1,7 +1,7 @@
 """KV.RangeStream against KV.Range, on a node, on `brainctl serve` and on a real etcd (B2)."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from brainctl.clock import ManualClock
 from brainctl.errors import COMPACTED, EMPTY_KEY, FUTURE_REVISION, ApiError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.ranges import read_range
 from brainctl.node.node import RANGE_STREAM, Node
-from brainctl.node.range_stream import FIRST_KEYS, fitted
+from brainctl.node.range_stream import FIRST_KEYS, fitted, range_stream
 from tests.support.apis import api  # noqa: F401 - a fixture
-from tests.support.memory import MemoryMedium
+from tests.support.async_view import SlowView
+from tests.support.memory import MemoryMedium, MemoryView
 from tests.support.rpc import Api, Refused
 
 KV = "/etcdserverpb.KV/"
@@ -150,6 +152,29 @@ def test_b2_a_compaction_that_overtakes_the_stream_ends_it() -> None:
     with pytest.raises(ApiError) as refused:
         next(chunks)
     assert refused.value.status == COMPACTED
+
+
+@pytest.mark.parametrize("request_", [of_all(), of_all(limit=11), of_all(count_only=True)])
+def test_b2_over_a_network_the_chunks_are_the_same(request_: pb.RangeRequest) -> None:
+    medium, _ = filled()
+    assert asyncio.run(_all(NetworkMedium(medium.view), request_)) == list(open_stream(medium, request_))
+
+
+class NetworkMedium(MemoryMedium):
+    """A medium whose view is read over a network."""
+
+    def __init__(self, view: MemoryView) -> None:
+        super().__init__()
+        self.inner = view
+        self.view = SlowView(view)  # type: ignore[assignment]
+
+    def range(self, request: pb.RangeRequest, reply: Callable[[Any], None]) -> None:
+        reply(read_range(self.inner, request, self.header(self.inner.revision)))
+
+
+async def _all(medium: MemoryMedium, request: pb.RangeRequest) -> list[pb.RangeResponse]:
+    chunks = range_stream(medium, request.SerializeToString(), 1 << 20, lambda _: None)
+    return [pb.RangeStreamResponse.FromString(chunk).range_response async for chunk in chunks]
 
 
 def test_a_sort_target_without_an_order_leaves_the_keys_in_order() -> None:
