@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
 from brainctl.errors import InvalidInput, ListenFailed
+from brainctl.server.gateway_access import GatewayAccess
 from brainctl.server.http1 import Http1Protocol
 from brainctl.server.node import Node
 from brainctl.server.pages import Pages
@@ -40,9 +41,9 @@ class Connection(Protocol):
 class Server:
     """Serves one node at one address; `start`, then `stop`."""
 
-    def __init__(self, node: Node, limits: Limits | None = None) -> None:
+    def __init__(self, node: Node, limits: Limits | None = None, access: GatewayAccess | None = None) -> None:
         self.node = node
-        self.pages = Pages(node)
+        self.pages = Pages(node, access)
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
         self.tls: ServerTls | None = None
@@ -155,7 +156,7 @@ class FirstBytes(asyncio.Protocol):
             user = server.tls.user(self._transport.get_extra_info("peercert")) if server.tls else None
             protocol = Http2Protocol(server.node, server.pages, server.limits, server.remove, user)
         else:
-            protocol = Http1Protocol(server.pages, server.remove)
+            protocol = Http1Protocol(server.pages, server.limits, server.remove)
         server.connections.discard(self)
         server.connections.add(protocol)
         self._transport.set_protocol(protocol)
@@ -202,6 +203,7 @@ async def serve(
     *,
     tls: ServerTls | None = None,
     limits: Limits | None = None,
+    access: GatewayAccess | None = None,
     grace_seconds: float = GRACE_SECONDS,
     on_ready: Callable[[str], None] | None = None,
     on_stopping: Callable[[], None] | None = None,
@@ -213,7 +215,7 @@ async def serve(
     `on_stopping` is called when draining begins. The node is the caller's to close afterwards: nothing is using it any
     more when this returns.
     """
-    server = Server(node, limits)
+    server = Server(node, limits, access)
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[None] = asyncio.Queue()
     address = await server.start(listen, tls)

@@ -17,6 +17,7 @@ from brainctl.wire.http1 import (
     response,
     response_start,
 )
+from brainctl.wire.limits import Limits
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +32,10 @@ WRITE_BYTES: Final = 1 << 20
 class Http1Protocol(asyncio.Protocol):
     """Answers requests in order. It keeps reading meanwhile, so as to hear when the client goes away."""
 
-    def __init__(self, pages: Pages, on_lost: Callable[["Http1Protocol"], None]) -> None:
+    def __init__(self, pages: Pages, limits: Limits, on_lost: Callable[["Http1Protocol"], None]) -> None:
         self._pages = pages
         self._on_lost = on_lost
-        self._reader = Http1Reader()
+        self._reader = Http1Reader(limits.page_bytes)
         self._transport: asyncio.Transport | None = None
         self._exchange: _Exchange | None = None
         """The answer in progress."""

@@ -6,8 +6,6 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 HEAD_BYTES_MAX: Final = 16 * 1024
-BODY_BYTES_MAX: Final = 4 * 1024 * 1024
-"""The largest request of etcd, 2 MiB, in base64 and JSON."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -38,9 +36,10 @@ class Http1Fault(Exception):
 
 
 class Http1Reader:
-    """Cuts the bytes of one connection into requests; holds at most one head and one body."""
+    """Cuts the bytes of one connection into requests; a body has at most `body_bytes`, a head HEAD_BYTES_MAX."""
 
-    def __init__(self) -> None:
+    def __init__(self, body_bytes: int) -> None:
+        self._body_bytes = body_bytes
         self._buffer = bytearray()
         self.awaited = False
         """The client sends the body of its request once it has seen CONTINUE."""
@@ -66,7 +65,7 @@ class Http1Reader:
         if first is None:
             raise Http1Fault(HTTPStatus.BAD_REQUEST if " HTTP/" in lines[0] else None)
         fields = _fields(lines[1:])
-        length = _length(fields)
+        length = _length(fields, self._body_bytes)
         start = end + 4
         if len(self._buffer) < start + length:
             expected = first[3] == "1" and fields.get("expect", "").lower() == "100-continue"
@@ -93,13 +92,13 @@ def _fields(lines: list[str]) -> dict[str, str]:
     return fields
 
 
-def _length(fields: dict[str, str]) -> int:
+def _length(fields: dict[str, str], most: int) -> int:
     if "transfer-encoding" in fields:
         raise Http1Fault(HTTPStatus.NOT_IMPLEMENTED)
     text = fields.get("content-length", "0")
     if not (text.isascii() and text.isdigit()):
         raise Http1Fault(HTTPStatus.BAD_REQUEST)
-    if len(text) > 10 or int(text) > BODY_BYTES_MAX:
+    if len(text) > 10 or int(text) > most:
         raise Http1Fault(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     return int(text)
 

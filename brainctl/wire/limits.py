@@ -8,6 +8,8 @@ class Limits(NamedTuple):
 
     message_bytes: int = 3 * 512 * 1024 + 512 * 1024
     """The largest gRPC message: etcd's 1.5 MiB of request and 512 KiB around it."""
+    page_bytes: int = 4 * 1024 * 1024
+    """The largest body of a request that is not gRPC: such a message in base64 and JSON."""
     header_list_bytes: int = 64 * 1024
     """The largest header list, decoded; also the largest header block as it is sent, over all its frames."""
     streams: int = 4096

@@ -230,7 +230,7 @@ class ServerConnection(Responder):
     def _on_page_body(self, stream_id: int, stream: Stream, head: Head, data: bytes) -> None:
         stream.body += data
         self._partial += len(data)
-        if len(stream.body) > self.limits.message_bytes:
+        if len(stream.body) > self.limits.page_bytes:
             self.respond(stream_id, 413, "text/plain", b"request body is too large\n")
         elif not stream.remote_open:
             body = bytes(stream.body)

@@ -16,7 +16,7 @@ from tests.peers.servers import brainctl, brainctl_argv, clean_environment
 ROOT = Path(__file__).resolve().parent.parent.parent
 OWN = frozenset(("help", "overwrite"))
 """Flags without a value that etcdctl does not have; = is not for them."""
-NOT_ETCDCTL = frozenset(("serve", "store", "migrate", "verify", "demo"))
+NOT_ETCDCTL = frozenset(("serve", "store", "trace", "migrate", "verify", "demo"))
 
 
 def everything() -> list[tuple[str, TyperCommand]]:
