@@ -61,7 +61,7 @@ class Connection(Outbound):
         there is something to send.
         """
         self._controls_left = self.limits.control_frames
-        self._earned_until = self._last
+        self._earned_until = self._last + self._spoken
         self._resets_left = self.limits.resets
         return False
 
@@ -131,9 +131,10 @@ class Connection(Outbound):
     def _count_control(self, cost: int = 1) -> None:
         self._controls_left -= cost
         if self._controls_left < 0:
-            # Clients that measure the bandwidth (grpc-go) send a PING for nearly every answer: calls earn frames.
-            self._controls_left += self._last - self._earned_until
-            self._earned_until = self._last
+            # Clients that measure the bandwidth (grpc-go) send a PING for nearly every answer: answers earn frames.
+            earned = self._last + self._spoken
+            self._controls_left += earned - self._earned_until
+            self._earned_until = earned
         if self._controls_left < 0:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames")
 

@@ -39,6 +39,8 @@ class Outbound:
         self._window = frames.WINDOW
         self._stream_window = frames.WINDOW
         self._frame_bytes = frames.FRAME_BYTES
+        self._spoken = 0
+        """How often body bytes were sent, apart from unary answers that left at once."""
 
     # -- for the owner ------------------------------------------------------------------------------------------------
 
@@ -117,6 +119,7 @@ class Outbound:
     def _emit(self, stream_id: int, stream: Stream, budget: int) -> None:
         """Send up to `budget` queued bytes as far as the windows allow."""
         allowed = min(budget, self._window, stream.window)
+        self._spoken += allowed > 0
         out = self._out
         while stream.queue and allowed > 0:
             size = min(stream.queued, allowed, self._frame_bytes)

@@ -78,7 +78,7 @@ class Responder(Connection):
         if stream_id not in self._streams:
             return
         stream = self._stateful(stream_id)
-        self._controls_left += 1  # for the PING that a client may send with each answer
+        self._spoken += 1
         size = len(body) + PREFIX_BYTES
         if (
             stream.started

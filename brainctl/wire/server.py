@@ -261,7 +261,7 @@ class ServerConnection(Responder):
     def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
         super()._on_ping(flags, stream_id, payload)
         if not flags & frames.ACK:
-            state = (self._last, len(self._streams), self._window)
+            state = (self._last, len(self._streams), self._spoken)
             if not self._keepalive.admits_ping(state, len(self._streams)):
                 raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_PINGS)
 

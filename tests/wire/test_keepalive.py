@@ -60,6 +60,26 @@ def test_who_is_answered_may_ping_each_time() -> None:
         assert pings(connection, 1) == 1
 
 
+def test_who_measures_the_connection_may_ping_each_time() -> None:
+    """As grpc-go does: a PING for what has come, then the window that was used is given back, to the byte."""
+    connection = server(stream=True)
+    message = bytes(20_000)
+    for _ in range(100):
+        connection.send(1, message)
+        assert pings(connection, 1) == 1
+        size = len(message) + 5
+        connection.receive(frames.window_update(0, size) + frames.window_update(1, size))
+
+
+def test_who_reads_a_large_answer_may_ping_for_each_part() -> None:
+    connection = server(stream=True)
+    connection.send(1, bytes(1 << 20))
+    for _ in range(10):
+        connection.take()
+        assert pings(connection, 1) == 1
+        connection.receive(frames.window_update(0, frames.WINDOW) + frames.window_update(1, frames.WINDOW))
+
+
 def test_nobody_is_sent_away_without_a_limit() -> None:
     assert pings(server(limits=Limits()), 1000) == 1000
 
