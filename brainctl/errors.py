@@ -22,7 +22,6 @@ class ExitCode(IntEnum):
     DIFFERENT = 7
     COMPACTED = 8
     FENCED = 9
-    AUTH = 10
     IN_USE = 11
     DAMAGED = 12
     NO_SPACE = 13
@@ -127,6 +126,8 @@ class ApiError(BrainctlError):
     def __init__(self, status: Status) -> None:
         super().__init__(status.message)
         self.status = status
+        if status == AUTH_FAILED:  # nobody was reached as the one who asks: etcdctl's code for having no client
+            self.exit_code = ExitCode.CONNECTION
 
 
 class ConnectionFailed(BrainctlError):

@@ -20,7 +20,6 @@ MEANINGS = {
     ExitCode.DIFFERENT: "the stores differ",
     ExitCode.COMPACTED: "the history that is needed has been compacted",
     ExitCode.FENCED: "another writer has taken over",
-    ExitCode.AUTH: "the credentials were refused",
     ExitCode.IN_USE: "another process holds the store",
     ExitCode.DAMAGED: "the store is damaged",
     ExitCode.NO_SPACE: "the file system is full",

@@ -9,12 +9,14 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
     "client-cert-auth",
     "cluster",
     "count-only",
+    "detail",
     "from-key",
     "ignore-lease",
     "ignore-value",
     "interactive",
     "keys",
     "keys-only",
+    "no-password",
     "once",
     "physical",
     "prefix",
@@ -25,7 +27,10 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
     "stream",
 }
 """The flags without a value that etcdctl has as well; a test holds the list against the commands."""
-_TRUE_BY_DEFAULT = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL and flag.default == "true")
+_WITH_OPPOSITE = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL and flag.default == "true") | {
+    "interactive"
+}
+"""The flags that are, or may be, true by default: --no-FLAG says that they are not."""
 _ATTACHED = re.compile(r"--([a-z][a-z0-9-]*)=(.*)", re.DOTALL)
 _SHORT_ATTACHED = re.compile(r"-([a-zA-Z])=(.*)", re.DOTALL)
 
@@ -50,7 +55,7 @@ def translate(argv: Sequence[str]) -> list[str]:
 def _add_bool(out: list[str], name: str, value: bool) -> None:
     if value:
         out.append(f"--{name}")
-    elif name in _TRUE_BY_DEFAULT:
+    elif name in _WITH_OPPOSITE:
         out.append(f"--no-{name}")
     else:
         out[:] = [word for word in out if word != f"--{name}"]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from brainctl.errors import BadArguments, Unsupported
+from brainctl.mvcc.ranges import prefix_end
 
 Prefix = Annotated[bool, typer.Option("--prefix", help="all keys that start with KEY")]
 FromKey = Annotated[bool, typer.Option("--from-key", help="all keys from KEY on, compared as bytes")]
@@ -17,6 +18,26 @@ Cluster = Annotated[bool, typer.Option("--cluster", help="all endpoints of the c
 def raw(text: str) -> bytes:
     """The bytes of an argument, as the shell gave them."""
     return os.fsencode(text)
+
+
+def name_of(text: str) -> str:
+    """A name of the API, which is UTF-8; BadArguments when it is not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadArguments(f"{raw(text)!r} is not UTF-8") from None
+    return text
+
+
+def member_id(text: str, what: str = "{}") -> int:
+    """A member's id in hexadecimal, 64 bits without a sign; `what` is the message, {} the problem."""
+    problem = f'strconv.ParseUint: parsing "{text}": '
+    if not text or text.strip("0123456789abcdefABCDEF"):
+        raise BadArguments(what.format(f"{problem}invalid syntax"))
+    value = int(text, 16)
+    if value >= 2**64:
+        raise BadArguments(what.format(f"{problem}value out of range"))
+    return value
 
 
 def is_serializable(consistency: str) -> bool:
@@ -58,9 +79,3 @@ def range_end(key: bytes, *, prefix: bool, from_key: bool) -> tuple[bytes, bytes
     if from_key:
         return key, b"\0"
     return key, prefix_end(key)
-
-
-def prefix_end(prefix: bytes) -> bytes:
-    r"""The first key behind all that start with `prefix`; b"\0" (no end) when nothing is behind them."""
-    head = prefix.rstrip(b"\xff")
-    return head[:-1] + bytes([head[-1] + 1]) if head else b"\0"

@@ -10,7 +10,7 @@ from brainctl.commands._failure import refusal
 from brainctl.commands._options import decimal, lease_id
 from brainctl.errors import LEASE_NOT_FOUND, ApiError, BadArguments, ExitCode
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.answers import LeaseInfo, Revoked
+from brainctl.output.answers import Done, LeaseInfo
 from brainctl.session import Session
 
 LeaseArgument = Annotated[list[str] | None, typer.Argument(metavar="LEASE", show_default=False)]
@@ -46,7 +46,8 @@ async def revoke(session: Session, lease: int) -> None:
     """Revoke it."""
     async with session.open() as store:
         with refusal("failed to revoke lease ({})"):
-            session.show(Revoked(lease, await store.lease_revoke(pb.LeaseRevokeRequest(ID=lease))))
+            response = await store.lease_revoke(pb.LeaseRevokeRequest(ID=lease))
+    session.show(Done(b"lease %016x revoked\n" % lease, response))
 
 
 def parse_timetolive(

@@ -15,7 +15,9 @@ from brainctl.session import Session
 
 def parse(
     args: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
-    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="prompt for each part")] = False,
+    interactive: Annotated[
+        bool, typer.Option("-i", "--interactive/--no-interactive", help="prompt for each part")
+    ] = False,
 ) -> bool:
     """Read a transaction from standard input and run it.
 

@@ -37,7 +37,9 @@ def parse(
         list[str] | None,
         typer.Argument(metavar="[KEY [RANGE_END]] [-- COMMAND [ARG...]]", show_default=False),
     ] = None,
-    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="read watches from standard input")] = False,
+    interactive: Annotated[
+        bool, typer.Option("-i", "--interactive/--no-interactive", help="read watches from standard input")
+    ] = False,
     prefix: Annotated[bool, typer.Option("--prefix", help="all keys that start with KEY")] = False,
     rev: Annotated[str, typer.Option("--rev", metavar="int", help="from this revision on (0: from now on)")] = "0",
     prev_kv: PrevKv = False,

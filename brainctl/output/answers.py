@@ -14,11 +14,12 @@ class Style(NamedTuple):
     value_only: bool = False
 
 
-class Revoked(NamedTuple):
-    """A lease was revoked."""
+class Done(NamedTuple):
+    """The answer to a request whose plain text names what was asked for, which the response does not."""
 
-    lease: int
-    response: pb.LeaseRevokeResponse
+    text: bytes
+    """What -w simple shows, each line with its newline."""
+    response: Message
 
 
 class LeaseInfo(NamedTuple):
@@ -58,4 +59,4 @@ class Endpoints(NamedTuple):
     rows: list[Health] | list[EndpointStatus] | list[EndpointHash]
 
 
-Answer = Message | Revoked | LeaseInfo | Endpoints
+Answer = Message | Done | LeaseInfo | Endpoints

@@ -4,10 +4,24 @@ from collections.abc import Iterator
 from functools import singledispatch
 
 from brainctl.errors import Unsupported
+from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.answers import Answer, EndpointHash, Endpoints, Health, LeaseInfo, Revoked, Style
+from brainctl.output.answers import Answer, Done, EndpointHash, Endpoints, Health, LeaseInfo, Style
 from brainctl.output.gotext import quote
+
+_HEADER_ONLY = (
+    pb.LeaseRevokeResponse,
+    pb.AuthRoleAddResponse,
+    pb.AuthRoleDeleteResponse,
+    pb.AuthRoleGrantPermissionResponse,
+    pb.AuthRoleRevokePermissionResponse,
+    pb.AuthUserAddResponse,
+    pb.AuthUserChangePasswordResponse,
+    pb.AuthUserDeleteResponse,
+    pb.AuthUserGrantRoleResponse,
+    pb.AuthUserRevokeRoleResponse,
+)
 
 
 def render(answer: Answer, style: Style) -> bytes:
@@ -102,8 +116,26 @@ def _(answer: pb.LeaseGrantResponse, style: Style) -> Iterator[str]:
 
 
 @_lines.register
-def _(answer: Revoked, style: Style) -> Iterator[str]:
-    yield from _header(answer.response.header, style)
+def _(answer: Done, style: Style) -> Iterator[str]:
+    if isinstance(answer.response, _HEADER_ONLY):
+        yield from _header(answer.response.header, style)
+    else:
+        yield from _lines(answer.response, style)
+
+
+@_lines.register
+def _(answer: pb.AuthRoleGetResponse, style: Style) -> Iterator[str]:
+    yield from _header(answer.header, style)
+    for permission in answer.perm:
+        yield f'"PermType" :  {authpb.Permission.Type.Name(permission.permType)}'
+        yield f'"Key" : {quote(permission.key)}'
+        yield f'"RangeEnd" : {quote(permission.range_end)}'
+
+
+@_lines.register
+def _(answer: pb.AuthRoleListResponse, style: Style) -> Iterator[str]:
+    yield from _header(answer.header, style)
+    yield '"Roles" :' + "".join(f" {quote(role.encode())}" for role in answer.roles)
 
 
 @_lines.register

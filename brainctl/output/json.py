@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.answers import Answer, EndpointHash, Endpoints, Health, LeaseInfo, Revoked, Style
+from brainctl.output.answers import Answer, Done, EndpointHash, Endpoints, Health, LeaseInfo, Style
 
 Json = str | int | bool | list["Json"] | dict[str, "Json"] | None
 
@@ -33,7 +33,7 @@ def _shape(answer: Answer, style: Style) -> Json:
 
 
 @_shape.register
-def _(answer: Revoked, style: Style) -> Json:
+def _(answer: Done, style: Style) -> Json:
     return _message(answer.response, style)
 
 

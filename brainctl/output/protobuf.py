@@ -3,13 +3,13 @@
 from google.protobuf.message import Message
 
 from brainctl.errors import Unsupported
-from brainctl.output.answers import Answer, LeaseInfo, Revoked, Style
+from brainctl.output.answers import Answer, Done, LeaseInfo, Style
 
 
 def render(answer: Answer, style: Style) -> bytes:
     """The bytes of the response message; Unsupported for answers that are made of several."""
     del style
-    if isinstance(answer, Revoked | LeaseInfo):
+    if isinstance(answer, Done | LeaseInfo):
         return answer.response.SerializeToString()
     if isinstance(answer, Message):
         return answer.SerializeToString()

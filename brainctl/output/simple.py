@@ -5,7 +5,7 @@ from functools import singledispatch
 from brainctl.errors import Unsupported
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.answers import Answer, Endpoints, Health, LeaseInfo, Revoked, Style
+from brainctl.output.answers import Answer, Done, Endpoints, Health, LeaseInfo, Style
 from brainctl.output.rows import columns
 
 
@@ -77,9 +77,28 @@ def _(answer: pb.LeaseGrantResponse, style: Style) -> bytes:
 
 
 @render.register
-def _(answer: Revoked, style: Style) -> bytes:
+def _(answer: Done, style: Style) -> bytes:
     del style
-    return b"lease %016x revoked\n" % answer.lease
+    return answer.text
+
+
+@render.register
+def _(answer: pb.AuthUserListResponse, style: Style) -> bytes:
+    del style
+    return "".join(f"{user}\n" for user in answer.users).encode()
+
+
+@render.register
+def _(answer: pb.AuthRoleListResponse, style: Style) -> bytes:
+    del style
+    return "".join(f"{role}\n" for role in answer.roles).encode()
+
+
+@render.register
+def _(answer: pb.AuthStatusResponse, style: Style) -> bytes:
+    del style
+    enabled = "true" if answer.enabled else "false"
+    return f"Authentication Status: {enabled}\nAuthRevision: {answer.authRevision}\n".encode()
 
 
 @render.register
