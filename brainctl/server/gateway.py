@@ -4,12 +4,12 @@ Every body is bounded by the connection that brings it. The common name of a cli
 the gateway only a token says who somebody is (CVE-2018-16886).
 """
 
-from functools import partial
 from typing import Final
 
 from google.protobuf.message import Message
 
 from brainctl.errors import ApiError, BrainctlError, Code, Status
+from brainctl.server.calls import Calls, Method
 from brainctl.server.exchange import Call, Exchange, HttpRequest, Page
 from brainctl.server.gateway_access import GatewayAccess
 from brainctl.server.gateway_json import decode, encode, encode_error
@@ -40,8 +40,9 @@ def is_gateway(target: str) -> bool:
 class Gateway:
     """The gateway to one node."""
 
-    def __init__(self, node: Node, access: GatewayAccess | None = None) -> None:
+    def __init__(self, node: Node, calls: Calls, access: GatewayAccess | None = None) -> None:
         self._node = node
+        self._calls = calls
         self._access = access or GatewayAccess()
 
     def serve(self, request: HttpRequest, exchange: Exchange) -> Call | None:
@@ -60,37 +61,75 @@ class Gateway:
         if route is None or request.method != "POST":
             exchange.respond(_error_page(_NOT_FOUND if route is None else _NOT_POST, cors))
             return None
+        self._node.stages.heard()
+        try:
+            return self._call(route, request, exchange, cors)
+        finally:
+            self._node.stages.served()
+
+    def _call(self, route: Route, request: HttpRequest, exchange: Exchange, cors: _Fields) -> Call | None:
         try:
             messages = decode(route.request, request.body, many=route.many_requests)
         except ApiError as error:
             exchange.respond(_error_page(error, cors))
             return None
         token = request.fields.get("grpc-metadata-token") or request.fields.get("authorization")
+        method = self._calls.of(route.method)
+        method.started += 1
+        answering = _Answering(exchange, route, method, cors)
         if route.method in STREAMS:
-            return self._stream(route, messages, token, exchange, cors)
-        reply = partial(_reply, exchange, route, cors)
-        self._node.call(route.method, messages[0].SerializeToString(), reply, token, None)
+            return self._stream(answering, messages, token)
+        self._node.call(route.method, messages[0].SerializeToString(), answering.reply, token, None)
         return None
 
-    def _stream(
-        self, route: Route, messages: list[Message], token: str | None, exchange: Exchange, cors: _Fields
-    ) -> Call | None:
-        outlet = (_ManyOutlet if route.many_responses else _OneOutlet)(exchange, route, cors)
-        stream: Stream = STREAMS[route.method](self._node, outlet, token, None)
+    def _stream(self, answering: "_Answering", messages: list[Message], token: str | None) -> Call:
+        outlet = (_ManyOutlet if answering.route.many_responses else _OneOutlet)(answering)
+        stream = STREAMS[answering.route.method](self._node, outlet, token, None)
         try:
             for message in messages:
                 stream.message(message.SerializeToString())
             stream.half_close()
         except BrainctlError as error:
             outlet.fail(status_of(error))
-        return stream
+        return _Counted(stream, answering)
 
 
-def _reply(exchange: Exchange, route: Route, cors: _Fields, answer: bytes | BrainctlError) -> None:
-    if isinstance(answer, bytes):
-        exchange.respond(Page(200, _JSON, encode(route.response.FromString(answer)), cors))
-    else:
-        exchange.respond(_error_page(answer, cors))
+class _Answering:
+    """One call and its answer."""
+
+    def __init__(self, exchange: Exchange, route: Route, method: Method, cors: _Fields) -> None:
+        self.exchange = exchange
+        self.route = route
+        self._method = method
+        self._cors = cors
+        self._ended = False
+
+    def page(self, body: bytes) -> Page:
+        """A page that is, or begins, the answer."""
+        return Page(200, _JSON, body, self._cors)
+
+    def encode(self, body: bytes) -> bytes:
+        """The JSON of a marshalled response."""
+        return encode(self.route.response.FromString(body))
+
+    def reply(self, answer: bytes | BrainctlError) -> None:
+        """Answer with one response, or with an error."""
+        if isinstance(answer, bytes):
+            self.end(Code.OK)
+            self.exchange.respond(self.page(self.encode(answer)))
+        else:
+            self.fail(status_of(answer))
+
+    def fail(self, status: Status) -> None:
+        """Answer with an error."""
+        self.end(status.code)
+        self.exchange.respond(_error_page(status, self._cors))
+
+    def end(self, code: Code) -> None:
+        """The call is over; only the first time says how."""
+        if not self._ended:
+            self._ended = True
+            self._method.ended(code)
 
 
 def _error_page(error: BrainctlError | Status, cors: _Fields) -> Page:
@@ -101,54 +140,61 @@ def _error_page(error: BrainctlError | Status, cors: _Fields) -> Page:
 class _OneOutlet:
     """The answer of a unary RPC that the node serves as a stream, because it may take long."""
 
-    def __init__(self, exchange: Exchange, route: Route, cors: _Fields) -> None:
-        self._exchange = exchange
-        self._route = route
-        self._cors = cors
-
-    def send(self, body: bytes) -> None:
-        """It is the whole answer."""
-        _reply(self._exchange, self._route, self._cors, body)
+    def __init__(self, answering: _Answering) -> None:
+        self.send = answering.reply
+        self.fail = answering.fail
 
     def finish(self) -> None:
         """Nothing: the message was it."""
-
-    def fail(self, status: Status) -> None:
-        """The error is the answer."""
-        self._exchange.respond(_error_page(status, self._cors))
 
 
 class _ManyOutlet:
     """The answers of a streaming RPC: a line of {"result": ...} for each, and {"error": ...} at the end if need be."""
 
-    def __init__(self, exchange: Exchange, route: Route, cors: _Fields) -> None:
-        self._exchange = exchange
-        self._response = route.response
-        self._cors = cors
+    def __init__(self, answering: _Answering) -> None:
+        self._answering = answering
+        self._exchange = answering.exchange
         self._begun = False
 
     def send(self, body: bytes) -> None:
         """Send a line."""
-        line = b'{"result":' + encode(self._response.FromString(body)) + b"}\n"
+        line = b'{"result":' + self._answering.encode(body) + b"}\n"
         if self._begun:
             self._exchange.send(line)
         else:
             self._begun = True
-            self._exchange.begin(Page(200, _JSON, line, self._cors))
+            self._exchange.begin(self._answering.page(line))
 
     def finish(self) -> None:
         """End."""
+        self._answering.end(Code.OK)
         if self._begun:
             self._exchange.end()
         else:
-            self._exchange.respond(Page(200, _JSON, b"", self._cors))
+            self._exchange.respond(self._answering.page(b""))
 
     def fail(self, status: Status) -> None:
         """End with an error."""
+        self._answering.end(status.code)
         http_status, error = encode_error(status)
         line = b'{"error":' + error + b"}\n"
         if self._begun:
             self._exchange.send(line)
             self._exchange.end()
         else:
-            self._exchange.respond(Page(http_status, _JSON, line, self._cors))
+            self._exchange.respond(self._answering.page(line)._replace(status=http_status))
+
+
+class _Counted:
+    """A stream that is counted as given up when it is closed before it ended."""
+
+    def __init__(self, stream: Stream, answering: _Answering) -> None:
+        self.pause = stream.pause
+        self.resume = stream.resume
+        self._stream = stream
+        self._answering = answering
+
+    def close(self) -> None:
+        """The client has gone away, or everything is answered."""
+        self._answering.end(Code.CANCELLED)
+        self._stream.close()

@@ -37,8 +37,9 @@ class Pages:
 
     def __init__(self, node: Node, access: GatewayAccess | None = None) -> None:
         self._node = node
-        self._gateway = Gateway(node, access)
         self.calls = Calls()
+        """Of all connections."""
+        self._gateway = Gateway(node, self.calls, access)
         self._measured = Metrics(node, self.calls)
         self._token = node.process_token
         self._pages: dict[str, Callable[[Query, Answer], None]] = {
