@@ -1,16 +1,23 @@
 """Automatic compaction, on a clock that the test moves (etcd server/etcdserver/api/v3compactor)."""
 
+import subprocess
+import time
+from pathlib import Path
+
 import pytest
 
 from brainctl.clock import ManualClock
 from brainctl.commands._serve_settings import ServeSettings
-from brainctl.errors import BrainctlError
+from brainctl.errors import COMPACTED, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.node.node import Node
 from brainctl.node.options import NodeOptions
 from brainctl.node.retention import HOUR, KeepPeriod, KeepRevisions, Retention
+from tests.peers import require
+from tests.peers.servers import Brainctl, Etcd, brainctl_argv, clean_environment
 from tests.support.memory import MemoryMedium
+from tests.support.rpc import Refused, Remote
 
 MINUTE = 60.0
 
@@ -129,6 +136,32 @@ def test_somebody_who_compacts_by_hand_is_not_in_the_way() -> None:
     world.minutes(9)
     world.medium.submit(Batch.compact, pb.CompactionRequest(revision=world.revision), lambda _: None)
     assert world.minutes(22)[-1] == 20
+
+
+@pytest.mark.parametrize("kind", [Brainctl, Etcd])
+def test_b2_a_server_compacts_by_itself(kind: type[Brainctl | Etcd], tmp_path: Path) -> None:
+    with kind(tmp_path, "--auto-compaction-retention", "300ms") as server:
+        api = Remote(server.endpoint)
+        old = pb.RangeRequest(key=b"a", revision=2)
+        until = time.monotonic() + 30
+        while True:
+            api.call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"a"))
+            try:
+                api.call("/etcdserverpb.KV/Range", old)
+            except Refused as error:
+                assert (error.code, error.text) == COMPACTED  # noqa: PT017 - a loop that ends so
+                break
+            assert time.monotonic() < until
+        api.close()
+
+
+@pytest.mark.parametrize(("mode", "text"), [("other", "1"), ("periodic", "x"), ("revision", "-1")])
+def test_b2_etcd_does_not_start_with_them_either(mode: str, text: str, tmp_path: Path) -> None:
+    flags = ["--auto-compaction-mode", mode, "--auto-compaction-retention", text]
+    for program in ([*brainctl_argv(), "serve", "--listen", "127.0.0.1:0"], [str(require("etcd"))]):
+        argv = [*program, "--data-dir", str(tmp_path / "data"), *flags]
+        done = subprocess.run(argv, capture_output=True, env=clean_environment(), timeout=60, check=False)
+        assert done.returncode not in (0, None)
 
 
 # -- the two flags --------------------------------------------------------------------------------------------------

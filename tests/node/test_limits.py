@@ -9,7 +9,9 @@ import pytest
 from brainctl.errors import REQUEST_TOO_LARGE, TOO_MANY_OPS, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.wire import frames
-from tests.peers.servers import Brainctl, Etcd
+from tests.peers import require
+from tests.peers.process import Child, free_port
+from tests.peers.servers import Brainctl, Etcd, brainctl_argv, clean_environment, etcdctl
 from tests.support.rpc import Refused, Remote
 
 KV = "/etcdserverpb.KV/"
@@ -122,3 +124,34 @@ def test_b1_clients_are_told_where_to_come(kind: type[Brainctl | Etcd], tmp_path
         remote.close()
     assert list(member.clientURLs) == ["http://db.example:2379", "http://other.example:1"]
     assert member.name == ("one" if kind is Brainctl else "default")
+
+
+@pytest.mark.parametrize("program", ["brainctl", "etcd"])
+def test_b1_the_variables_of_an_etcd_configure_both(program: str, tmp_path: Path) -> None:
+    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    variables = {
+        "ETCD_DATA_DIR": str(tmp_path / "data"),
+        "ETCD_LISTEN_CLIENT_URLS": client,
+        "ETCD_ADVERTISE_CLIENT_URLS": "http://db.example:2379",
+        "ETCD_LISTEN_PEER_URLS": peer,
+        "ETCD_INITIAL_ADVERTISE_PEER_URLS": peer,
+        "ETCD_INITIAL_CLUSTER": f"one={peer}",
+        "ETCD_NAME": "one",
+        "ETCD_QUOTA_BACKEND_BYTES": "123456789",
+        "ETCD_MAX_TXN_OPS": "2",
+        "ETCD_CLIENT_CERT_AUTH": "false",
+    }
+    argv = [*brainctl_argv(), "serve"] if program == "brainctl" else [str(require("etcd"))]
+    child = Child(argv, tmp_path / "log", clean_environment() | variables)
+    remote = Remote(client.removeprefix("http://"))
+    try:
+        child.wait_until(lambda: etcdctl(client, "get", "-").returncode == 0)
+        status = remote.call("/etcdserverpb.Maintenance/Status", pb.StatusRequest())
+        assert status.dbSizeQuota == 123_456_789
+        (member,) = remote.call("/etcdserverpb.Cluster/MemberList", pb.MemberListRequest()).members
+        assert (member.name, list(member.clientURLs)) == ("one", ["http://db.example:2379"])
+        assert outcome(remote, "Txn", pb.TxnRequest(success=puts(3))) == TOO_MANY_OPS
+        assert outcome(remote, "Txn", pb.TxnRequest(success=puts(2))) is None
+    finally:
+        remote.close()
+        child.stop()
