@@ -6,29 +6,23 @@ raised by the first write that does not fit the quota. It is refused before it i
 error was not done.
 """
 
-from collections.abc import Callable
 from functools import partial
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from brainctl.errors import CORRUPT, NO_SPACE, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
-from brainctl.node.kv import Handler, is_readonly, refusal
-from brainctl.node.medium import Medium, Reply
+from brainctl.mvcc.requests import check_delete, check_put
+from brainctl.node.kv import Handler, KvMedium, refusal
+from brainctl.node.medium import Evaluate, Medium, Reply
 from brainctl.node.quota import COSTS, Quota
 
 ALARMS = b"alarm/"
 """Names of alarm records: `alarm/<member id, 16 hex>/<alarm type>`; they hold the marshalled AlarmMember."""
-_TXN = "/etcdserverpb.KV/Txn"
-_GROWING = {"/etcdserverpb.KV/Put", "/etcdserverpb.Lease/LeaseGrant"}
-_CHANGING = _GROWING | {
-    "/etcdserverpb.KV/DeleteRange",
-    _TXN,
-    "/etcdserverpb.KV/Compact",
-    "/etcdserverpb.Lease/LeaseRevoke",
-}
+_GRANT = "/etcdserverpb.Lease/LeaseGrant"
+_REVOKE = "/etcdserverpb.Lease/LeaseRevoke"
 
 
 class AlarmService:
@@ -37,7 +31,8 @@ class AlarmService:
     def __init__(self, medium: Medium, quota: Quota) -> None:
         self._medium = medium
         self._quota = quota
-        self._raised = self._types()
+        self.raised = self._types()
+        """The types of the alarms that are raised."""
         medium.subscribe(self._publish)
 
     def handlers(self) -> dict[str, Handler]:
@@ -49,9 +44,27 @@ class AlarmService:
         return [pb.AlarmMember.FromString(record) for record in self._medium.records(ALARMS).values()]
 
     def guard(self, handlers: dict[str, Handler]) -> dict[str, Handler]:
-        """The same handlers, but those that change the store refuse what an alarm or the quota forbids."""
-        guarded = {path: partial(self._serve, path, handlers[path]) for path in _CHANGING & handlers.keys()}
+        """The same handlers, but the quota refuses what has no room, and alarms refuse what changes leases.
+
+        What alarms forbid of keys is refused by an AlarmedMedium.
+        """
+        guarded = {path: partial(self._serve, path, handlers[path]) for path in (*COSTS, _REVOKE) if path in handlers}
         return handlers | guarded
+
+    def evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes:
+        """Evaluate a write of keys, unless an alarm forbids it; what is malformed is refused as that."""
+        match request:
+            case pb.PutRequest():
+                check_put(request)
+                self._check(grows=True)
+            case pb.DeleteRangeRequest():
+                check_delete(request)
+                self._check(grows=False)
+            case pb.TxnRequest():
+                self._check(grows=_puts(request))
+            case _:
+                self._check(grows=False)
+        return evaluate(batch, request)
 
     def alarm(self, body: bytes, reply: Reply) -> None:
         """Maintenance.Alarm: list, raise or clear alarms."""
@@ -76,22 +89,26 @@ class AlarmService:
 
     def _publish(self, commit: Commit) -> None:
         if any(name.startswith(ALARMS) for name in commit.meta):
-            self._raised = self._types()
+            self.raised = self._types()
 
     def _serve(self, path: str, handler: Handler, body: bytes, reply: Reply) -> None:
-        if self._raised and (error := self._forbids(path, body)) is not None:
-            reply(error)
-        elif path in COSTS and not self._quota.admits(path, body):
+        if path in COSTS and not self._quota.admits(path, body):
             self._raise_no_space(reply)
-        else:
-            handler(body, reply)
+            return
+        if self.raised and path in (_GRANT, _REVOKE):
+            try:
+                self._check(grows=path == _GRANT)
+            except ApiError as error:
+                reply(error)
+                return
+        handler(body, reply)
 
-    def _forbids(self, path: str, body: bytes) -> ApiError | None:
-        if pb.CORRUPT in self._raised and (path != _TXN or _txn_is(body, _writes)):
-            return ApiError(CORRUPT)
-        if pb.NOSPACE in self._raised and (path in _GROWING or (path == _TXN and _txn_is(body, _puts))):
-            return ApiError(NO_SPACE)
-        return None
+    def _check(self, *, grows: bool) -> None:
+        """Refuse a change that an alarm forbids; ApiError."""
+        if pb.CORRUPT in self.raised:
+            raise ApiError(CORRUPT)
+        if grows and pb.NOSPACE in self.raised:
+            raise ApiError(NO_SPACE)
 
     def _raise_no_space(self, reply: Reply) -> None:
         """Refuse a write for want of room, once the alarm is durable."""
@@ -103,15 +120,20 @@ class AlarmService:
         self._medium.submit(_activate, request, settle)
 
 
-def _txn_is(body: bytes, test: Callable[[pb.TxnRequest], bool]) -> bool:
-    try:
-        return test(pb.TxnRequest.FromString(body))
-    except DecodeError:
-        return False  # the handler says so
+class AlarmedMedium:
+    """A medium for requests on keys that does what the alarms allow."""
 
+    def __init__(self, medium: KvMedium, alarms: AlarmService) -> None:
+        self._medium = medium
+        self._alarms = alarms
+        self.read = medium.read
+        self.range = medium.range
 
-def _writes(txn: pb.TxnRequest) -> bool:
-    return not is_readonly(txn)
+    def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
+        """Queue a write; alarms are asked where it is evaluated, after permissions."""
+        if self._alarms.raised:
+            evaluate = partial(self._alarms.evaluate, evaluate)
+        self._medium.submit(evaluate, request, reply)
 
 
 def _puts(txn: pb.TxnRequest) -> bool:

@@ -15,7 +15,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.permission import STATE, Identity
 from brainctl.mvcc.requests import check_delete, check_put
-from brainctl.node.alarm import AlarmService
+from brainctl.node.alarm import AlarmedMedium, AlarmService
 from brainctl.node.auth import SERVICE, AuthService
 from brainctl.node.kv import Handler, KvService, refusal
 from brainctl.node.lease import LeaseService
@@ -187,7 +187,9 @@ class Guard:
         if found is None:
             medium = UserMedium(self._medium, self._auth, self._lease, who)
             revoke = partial(self._lease.revoke, check=medium.check_revoke)
-            found = self._alarms.guard({**KvService(medium, self._options).handlers(), _REVOKE: revoke})
+            found = self._alarms.guard(
+                {**KvService(AlarmedMedium(medium, self._alarms), self._options).handlers(), _REVOKE: revoke}
+            )
             if len(self._of_user) >= _REMEMBERED:
                 self._of_user.clear()
             self._of_user[who] = found

@@ -5,6 +5,7 @@ from functools import partial
 
 from brainctl.clock import Clock
 from brainctl.errors import ApiError, Code, Status
+from brainctl.node.alarm import AlarmedMedium
 from brainctl.node.answer import answering
 from brainctl.node.auth import AuthService
 from brainctl.node.caller import Caller
@@ -49,14 +50,14 @@ class Node:
         self._maintenance = MaintenanceService(medium, options)
         self.cluster = ClusterService(medium, options.name)
         """The member list; whoever serves the node says there where clients reach it."""
+        alarms = self._maintenance.alarms
         handlers: dict[str, Handler] = {
             **self._auth.handlers(),
-            **KvService(medium, options).handlers(),
+            **KvService(AlarmedMedium(medium, alarms), options).handlers(),
             **self._lease.handlers(),
             **self._maintenance.handlers(),
             **self.cluster.handlers(),
         }
-        alarms = self._maintenance.alarms
         self.handlers = alarms.guard(handlers)
         self._guard = Guard(medium, self._auth, self._lease, alarms, self.handlers, options)
         self._chunk_bytes = options.max_request_bytes

@@ -20,7 +20,22 @@ TXNS = [
     pb.TxnRequest(success=[pb.RequestOp(request_delete_range=DELETE)]),
     pb.TxnRequest(success=[pb.RequestOp(request_range=pb.RangeRequest(key=b"a"))]),
 ]
+MALFORMED: list[tuple[str, Message]] = [
+    ("KV/Put", pb.PutRequest()),
+    ("KV/Put", pb.PutRequest(key=b"a", lease=77)),
+    ("KV/Put", pb.PutRequest(key=b"missing", ignore_value=True)),
+    ("KV/Put", pb.PutRequest(key=b"a", value=b"v", ignore_value=True)),
+    ("KV/Put", pb.PutRequest(key=b"a", value=bytes(1_600_000))),
+    ("KV/DeleteRange", pb.DeleteRangeRequest()),
+    ("KV/Txn", pb.TxnRequest(success=[pb.RequestOp(request_put=PUT)] * 2)),
+    ("KV/Txn", pb.TxnRequest(success=[pb.RequestOp(request_put=pb.PutRequest())])),
+    ("KV/Txn", pb.TxnRequest(success=[pb.RequestOp(request_put=pb.PutRequest(key=b"a", lease=77))])),
+    ("KV/Txn", pb.TxnRequest(success=[pb.RequestOp(request_delete_range=DELETE)] * 129)),
+    ("KV/Compact", pb.CompactionRequest(revision=1 << 40)),
+    ("Lease/LeaseGrant", pb.LeaseGrantRequest(TTL=1 << 60)),
+]
 PROBES: list[tuple[str, Message]] = [
+    *MALFORMED,
     ("KV/Put", PUT),
     ("KV/DeleteRange", DELETE),
     *(("KV/Txn", txn) for txn in TXNS),
