@@ -113,7 +113,7 @@ class Http1Protocol(asyncio.Protocol):
                 self._transport.close()
                 return
             if request is None:
-                if self._reader.awaited:
+                if self._reader.expects_continue:
                     self._transport.write(CONTINUE)
                 return
             self._idle_seconds = 0

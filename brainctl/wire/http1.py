@@ -10,6 +10,8 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _REQUEST_LINE: Final = re.compile(r"([A-Z]{1,20}) ([!-~]+) HTTP/1\.([01])")
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
+_SIZE_LINE_BYTES: Final = 256
 _FIELD: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*")
 
 
@@ -35,19 +37,44 @@ class Http1Fault(Exception):
         self.status = status
 
 
+class _Head(NamedTuple):
+    method: str
+    target: str
+    fields: dict[str, str]
+    is_1_1: bool
+    length: int | None
+    """Of the body; None when it comes in chunks."""
+
+    @property
+    def keep_alive(self) -> bool:
+        connection = self.fields.get("connection", "").lower()
+        return "close" not in connection if self.is_1_1 else "keep-alive" in connection
+
+    @property
+    def waits(self) -> bool:
+        return self.is_1_1 and self.fields.get("expect", "").lower() == "100-continue"
+
+
 class Http1Reader:
     """Cuts the bytes of one connection into requests; a body has at most `body_bytes`, a head HEAD_BYTES_MAX."""
 
     def __init__(self, body_bytes: int) -> None:
         self._body_bytes = body_bytes
         self._buffer = bytearray()
-        self.awaited = False
-        """The client sends the body of its request once it has seen CONTINUE."""
+        self._head: _Head | None = None
+        """Of the request whose body is not whole."""
+        self._body = bytearray()
+        """The chunks of it so far."""
 
     @property
     def held_bytes(self) -> int:
         """Bytes of requests that `next_request` has not given yet."""
         return len(self._buffer)
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client sends the body of its request only once it has seen CONTINUE."""
+        return self._head is not None and self._head.waits and not self._buffer and not self._body
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -55,8 +82,20 @@ class Http1Reader:
 
     def next_request(self) -> Http1Request | None:
         """The next request, None while it is not whole; Http1Fault when it never will be."""
-        end = self._buffer.find(b"\r\n\r\n")
-        if end > HEAD_BYTES_MAX or (end < 0 and len(self._buffer) > HEAD_BYTES_MAX):
+        if self._head is None:
+            self._head = self._take_head()
+        head = self._head
+        if head is None:
+            return None
+        body = self._take_chunks() if head.length is None else self._take(head.length)
+        if body is None:
+            return None
+        self._head = None
+        return Http1Request(head.method, head.target, head.fields, body, head.keep_alive, chunks=head.is_1_1)
+
+    def _take_head(self) -> _Head | None:
+        end = self._buffer.find(b"\r\n\r\n", 0, HEAD_BYTES_MAX + 4)
+        if end < 0 and len(self._buffer) > HEAD_BYTES_MAX:
             raise Http1Fault(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if end < 0:
             return None
@@ -65,18 +104,40 @@ class Http1Reader:
         if first is None:
             raise Http1Fault(HTTPStatus.BAD_REQUEST if " HTTP/" in lines[0] else None)
         fields = _fields(lines[1:])
-        length = _length(fields, self._body_bytes)
-        start = end + 4
-        if len(self._buffer) < start + length:
-            expected = first[3] == "1" and fields.get("expect", "").lower() == "100-continue"
-            self.awaited = expected and len(self._buffer) == start
+        length = _length(fields, self._body_bytes, is_1_1=first[3] == "1")
+        del self._buffer[: end + 4]
+        return _Head(first[1], first[2], fields, first[3] == "1", length)
+
+    def _take(self, size: int) -> bytes | None:
+        """The next `size` bytes, once they are there."""
+        if len(self._buffer) < size:
             return None
-        self.awaited = False
-        body = bytes(self._buffer[start : start + length])
-        del self._buffer[: start + length]
-        connection = fields.get("connection", "").lower()
-        keep_alive = "close" not in connection if first[3] == "1" else "keep-alive" in connection
-        return Http1Request(first[1], first[2], fields, body, keep_alive, chunks=first[3] == "1")
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    def _take_chunks(self) -> bytes | None:
+        """A body in chunks, once it is whole (RFC 9112 section 7.1); trailers are not served."""
+        while True:
+            end = self._buffer.find(b"\r\n", 0, _SIZE_LINE_BYTES)
+            if end < 0 and len(self._buffer) < _SIZE_LINE_BYTES:
+                return None
+            match = _SIZE_LINE.fullmatch(self._buffer[: max(end, 0)])
+            if match is None:
+                raise Http1Fault(HTTPStatus.BAD_REQUEST)
+            size = int(match[1], 16)
+            if len(self._body) + size > self._body_bytes:
+                raise Http1Fault(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            chunk = self._take(end + 2 + size + 2)
+            if chunk is None:
+                return None
+            if not chunk.endswith(b"\r\n"):
+                raise Http1Fault(HTTPStatus.BAD_REQUEST)
+            self._body += chunk[end + 2 : -2]
+            if not size:
+                body = bytes(self._body)
+                self._body.clear()
+                return body
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
@@ -86,15 +147,21 @@ def _fields(lines: list[str]) -> dict[str, str]:
         if match is None:
             raise Http1Fault(HTTPStatus.BAD_REQUEST)
         name = match[1].lower()
-        if name == "content-length" and fields.get(name, match[2]) != match[2]:
+        if name in {"content-length", "transfer-encoding"} and fields.get(name, match[2]) != match[2]:
             raise Http1Fault(HTTPStatus.BAD_REQUEST)
         fields[name] = match[2]
     return fields
 
 
-def _length(fields: dict[str, str], most: int) -> int:
-    if "transfer-encoding" in fields:
-        raise Http1Fault(HTTPStatus.NOT_IMPLEMENTED)
+def _length(fields: dict[str, str], most: int, *, is_1_1: bool) -> int | None:
+    """How long the body is, None when it comes in chunks; both at once can be read in two ways."""
+    coding = fields.get("transfer-encoding")
+    if coding is not None:
+        if "content-length" in fields or not is_1_1:
+            raise Http1Fault(HTTPStatus.BAD_REQUEST)
+        if coding.lower() != "chunked":
+            raise Http1Fault(HTTPStatus.NOT_IMPLEMENTED)
+        return None
     text = fields.get("content-length", "0")
     if not (text.isascii() and text.isdigit()):
         raise Http1Fault(HTTPStatus.BAD_REQUEST)

@@ -107,7 +107,8 @@ def test_requests_in_one_piece_are_answered_in_order():
     [
         (b"GET / HTTP/1.1\r\nbad field\r\n\r\n", b"400"),
         (b"GET /\x7f HTTP/1.1\r\n\r\n", b"400"),
-        (b"POST /health HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"501"),
+        (b"POST /health HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", b"501"),
+        (b"POST /health HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", b"400"),
         (b"POST /health HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", b"413"),
         (b"GET / HTTP/1.1\r\nX: " + bytes(20_000).replace(b"\0", b"x"), b"431"),
     ],
