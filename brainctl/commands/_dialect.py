@@ -16,6 +16,7 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
     "interactive",
     "keys",
     "keys-only",
+    "learner",
     "no-password",
     "once",
     "physical",
@@ -28,7 +29,8 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
 }
 """The flags without a value that etcdctl has as well; a test holds the list against the commands."""
 _WITH_OPPOSITE = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL and flag.default == "true") | {
-    "interactive"
+    "client-cert-auth",
+    "interactive",
 }
 """The flags that are, or may be, true by default: --no-FLAG says that they are not."""
 _ATTACHED = re.compile(r"--([a-z][a-z0-9-]*)=(.*)", re.DOTALL)

@@ -97,6 +97,8 @@ def parameters() -> list[inspect.Parameter]:
 def _parameter(flag: ServeFlag) -> inspect.Parameter:
     is_bool = flag.kind is Kind.BOOL
     names = [f"--{name}" for name in (flag.name, flag.alias) if name]
+    if is_bool:
+        names = [f"--{flag.name}/--no-{flag.name}"]
     about = flag.help if is_bool or not flag.default else f"{flag.help} [{flag.default}]"
     option = typer.Option(*names, help=about, show_default=False, metavar=flag.metavar or None)
     kind = bool | None if is_bool else str | None

@@ -10,8 +10,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.core import TyperCommand
 
+from brainctl.cli import load
 from brainctl.commands import serve
+from brainctl.commands._dialect import translate
 from brainctl.commands._serve_flags import CONFIG_FILE, FLAGS, ServeFlag
 from brainctl.commands._serve_settings import ServeSettings
 from brainctl.config import Kind
@@ -45,6 +48,26 @@ def test_each_setting_has_a_flag_two_variables_and_a_place_in_the_file(flag: Ser
 
 def test_an_empty_variable_says_nothing() -> None:
     assert ServeSettings({}, {"ETCD_NAME": ""}).text("name") == "default"
+
+
+@pytest.mark.parametrize(
+    ("argv", "given"),
+    [
+        ([], None),
+        (["--client-cert-auth"], True),
+        (["--client-cert-auth=true"], True),
+        (["--client-cert-auth=false"], False),
+        (["--no-client-cert-auth"], False),
+    ],
+)
+def test_a_truth_can_be_denied(argv: list[str], given: bool | None) -> None:
+    command = load("serve")
+    assert isinstance(command, TyperCommand)
+    parser = command.make_parser(command.context_class(command))
+    values, _, _ = parser.parse_args(translate(argv))
+    assert values.get("client_cert_auth") is given
+    environ = {"ETCD_CLIENT_CERT_AUTH": "true"}
+    assert ServeSettings({"client_cert_auth": given}, environ).truth("client-cert-auth") is (given is not False)
 
 
 def test_the_file_has_texts_numbers_truths_and_lists(tmp_path: Path) -> None:
