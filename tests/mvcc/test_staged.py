@@ -14,12 +14,13 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.staged import Staged
 from tests.differential import operations
+from tests.support import evaluate
 from tests.support.memory import MemoryView
 
 EVALUATE: dict[type[Message], Any] = {
     pb.PutRequest: Batch.put,
     pb.DeleteRangeRequest: Batch.delete_range,
-    pb.TxnRequest: Batch.txn,
+    pb.TxnRequest: evaluate.txn,
     pb.CompactionRequest: Batch.compact,
 }
 HEADER = Header(1, 2, 3)

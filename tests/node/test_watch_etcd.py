@@ -18,6 +18,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.node.watch import WatchService
 from tests.peers.servers import Etcd
+from tests.support import evaluate
 from tests.support.memory import MemoryMedium
 
 KEYS = [b"\0", b"a", b"a/1", b"b", b"c", b"\xff"]
@@ -26,7 +27,7 @@ SECONDS = 10
 PATHS = {
     pb.PutRequest: ("/etcdserverpb.KV/Put", Batch.put),
     pb.DeleteRangeRequest: ("/etcdserverpb.KV/DeleteRange", Batch.delete_range),
-    pb.TxnRequest: ("/etcdserverpb.KV/Txn", Batch.txn),
+    pb.TxnRequest: ("/etcdserverpb.KV/Txn", evaluate.txn),
     pb.CompactionRequest: ("/etcdserverpb.KV/Compact", Batch.compact),
 }
 puts = st.builds(pb.PutRequest, key=st.sampled_from(KEYS), value=st.sampled_from([b"", b"v"]))

@@ -12,12 +12,13 @@ from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.tikv.medium import TikvMedium
 from brainctl.tikv.view import StateView
+from tests.support import evaluate
 
 Answer = TypeVar("Answer", bound=Message)
 EVALUATE = {
     pb.PutRequest: (Batch.put, pb.PutResponse),
     pb.DeleteRangeRequest: (Batch.delete_range, pb.DeleteRangeResponse),
-    pb.TxnRequest: (Batch.txn, pb.TxnResponse),
+    pb.TxnRequest: (evaluate.txn, pb.TxnResponse),
     pb.CompactionRequest: (Batch.compact, pb.CompactionResponse),
 }
 
