@@ -24,6 +24,7 @@ class Figures:
     compacted: int = 0
     """The compacted revision."""
     watch_streams: int = 0
+    watchers: int = 0
     leases: int = 0
     engine: EngineFigures | None = None
     """None where the data is elsewhere."""

@@ -110,7 +110,8 @@ class Node:
         medium = self.medium
         engine = medium.engine if isinstance(medium, Timed) else None
         counted = EngineFigures(engine.stats, engine.log_syncs, engine.keys) if engine else None
-        return Figures(medium.compacted, self._watch.streams, len(self._lease.lessor), counted)
+        watch = self._watch
+        return Figures(medium.compacted, watch.streams, watch.watchers, len(self._lease.lessor), counted)
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
         """One exchange on a Lease.LeaseKeepAlive stream."""

@@ -63,6 +63,11 @@ class WatchService:
         """How many are open."""
         return len(self._sessions)
 
+    @property
+    def watchers(self) -> int:
+        """How many there are, over all streams."""
+        return sum(len(session.stream.watchers) for session in self._sessions)
+
     def forget(self, session: "WatchSession") -> None:
         """A stream was closed."""
         self._sessions.pop(session, None)

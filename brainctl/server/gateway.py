@@ -4,6 +4,7 @@ Every body is bounded by the connection that brings it. The common name of a cli
 the gateway only a token says who somebody is (CVE-2018-16886).
 """
 
+import asyncio
 from typing import Final
 
 from google.protobuf.message import Message
@@ -21,6 +22,8 @@ from brainctl.server.streams import STREAMS
 
 PREFIX: Final = "/v3/"
 _OLD_PREFIX: Final = "/v3beta/"
+LARGE_BYTES: Final = 64 * 1024
+"""Answers larger than this become JSON on a thread of their own, while other requests are served."""
 _JSON: Final = "application/json"
 _NOT_FOUND: Final = Status(Code.NOT_FOUND, "Not Found")
 _NOT_POST: Final = Status(Code.UNIMPLEMENTED, "Method Not Allowed")
@@ -103,6 +106,8 @@ class _Answering:
         self._method = method
         self._cors = cors
         self._ended = False
+        self._task: asyncio.Task[None] | None = None
+        """What makes a large answer."""
 
     def page(self, body: bytes) -> Page:
         """A page that is, or begins, the answer."""
@@ -114,11 +119,17 @@ class _Answering:
 
     def reply(self, answer: bytes | BrainctlError) -> None:
         """Answer with one response, or with an error."""
-        if isinstance(answer, bytes):
-            self.end(Code.OK)
-            self.exchange.respond(self.page(self.encode(answer)))
-        else:
+        if isinstance(answer, BrainctlError):
             self.fail(status_of(answer))
+            return
+        self.end(Code.OK)
+        if len(answer) > LARGE_BYTES:
+            self._task = asyncio.get_running_loop().create_task(self._respond_large(answer))
+        else:
+            self.exchange.respond(self.page(self.encode(answer)))
+
+    async def _respond_large(self, answer: bytes) -> None:
+        self.exchange.respond(self.page(await asyncio.to_thread(self.encode, answer)))
 
     def fail(self, status: Status) -> None:
         """Answer with an error."""

@@ -86,6 +86,7 @@ def _store(status: pb.StatusResponse, figures: Figures) -> Iterator[Metric]:
     yield _gauge("etcd_mvcc_db_total_size_in_bytes", "What the store takes up.", status.dbSize)
     yield _gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "What of it is not garbage.", status.dbSizeInUse)
     yield _gauge("etcd_debugging_mvcc_watch_stream_total", "Open watch streams.", figures.watch_streams)
+    yield _gauge("etcd_debugging_mvcc_watcher_total", "Watchers on them.", figures.watchers)
     yield _gauge("brainctl_leases", "Leases that are alive.", figures.leases)
 
 
@@ -119,6 +120,7 @@ def _stages(stages: Stages) -> Iterator[Metric]:
     )
     yield _counter("brainctl_groups", "Group commits.", sum(stages.groups.counts))
     committed = int(stages.groups.seconds)
+    yield _counter("etcd_server_proposals_failed", "None: a write that cannot be made durable ends the server.", 0)
     for name in ("committed", "applied"):
         yield _gauge(f"etcd_server_proposals_{name}_total", "Writes that were made durable.", committed)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from brainctl.etcdpb import rpc_pb2, v3election_pb2, v3lock_pb2
+from brainctl.server.gateway import LARGE_BYTES
 from brainctl.server.gateway_routes import ROUTES
 from tests.peers.servers import Brainctl, Etcd
 from tests.server.gateway import Answer, b64, post, settled
@@ -175,6 +176,13 @@ def test_locks_and_elections(pair: Pair) -> None:
     leader = won.documents[0]["leader"]
     pair.same("/v3/election/proclaim", {"leader": leader, "value": b64("still me")})
     pair.same("/v3/election/resign", {"leader": leader})
+
+
+def test_large_answers(pair: Pair) -> None:
+    for number in range(3):
+        pair.same("/v3/kv/put", {"key": b64(f"large/{number}"), "value": b64("x" * LARGE_BYTES)})
+    answer = pair.same("/v3/kv/range", {"key": b64("large/"), "range_end": b64("large0")})
+    assert len(answer.documents[0]["kvs"]) == 3
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
