@@ -8,6 +8,7 @@ import pytest
 from brainctl.commands._trace_lines import WIDTH, lines
 from tests.conftest import NewBrainctl
 from tests.peers.servers import Brainctl, Etcd, brainctl
+from tests.server.test_tls import Authority
 
 STAGES = ["outside", "receive", "batch", "queue", "wake", "write", "sync", "apply", "reply"]
 
@@ -43,6 +44,17 @@ def test_a_directory_that_is_served(new_brainctl: NewBrainctl) -> None:
     server = new_brainctl()
     store = f"file://{server.directory / 'data'}"
     assert json.loads(brainctl("trace", "put", "k", "v", "--store", store, "-w", "json").stdout)["writes"] == 1
+
+
+def test_a_server_with_tls(tmp_path: Path, new_brainctl: NewBrainctl) -> None:
+    authority = Authority(tmp_path, "authority")
+    cert, key = authority.issue("server")
+    client = authority.issue("client")
+    flags = ("--cert-file", str(cert), "--key-file", str(key), "--trusted-ca-file", str(authority.file))
+    server = new_brainctl(*flags, "--client-cert-auth")
+    files = ("--cacert", str(authority.file), "--cert", str(client[0]), "--key", str(client[1]))
+    done = brainctl("trace", "put", "k", "v", "--endpoints", f"localhost:{server.port}", *files, "-w", "json")
+    assert json.loads(done.stdout)["writes"] == 1, done.stderr
 
 
 def test_a_server_that_tells_nothing(etcd: Etcd) -> None:

@@ -9,7 +9,9 @@ import pytest
 from brainctl.server.app import Server
 from brainctl.server.gateway_access import GatewayAccess
 from brainctl.server.tls import ServerTls
+from tests.conftest import NewBrainctl, NewEtcd
 from tests.server.echo import EchoNode
+from tests.server.gateway import post
 from tests.server.test_tls import Authority, options
 
 HOST = {"host": "127.0.0.1:2379"}
@@ -95,3 +97,20 @@ def test_cve_2018_16886_the_name_in_a_certificate_is_no_user_of_the_gateway(tmp_
 
     assert asyncio.run(run()).startswith(b"HTTP/1.1 200")
     assert node.credentials == [("shown", None)]
+
+
+def test_cve_2018_1099_as_etcd_with_the_same_flag(new_etcd: NewEtcd, new_brainctl: NewBrainctl):
+    flags = ("--host-whitelist", "etcd.example,10.1.2.3")
+    for server in (new_etcd(*flags), new_brainctl(*flags)):
+        status = {
+            host: post(server.endpoint, "/v3/kv/range", {"key": "AA=="}, Host=host).status
+            for host in ("etcd.example", "etcd.example:2379", "10.1.2.3", "rebound.example", "rebound.example:2379")
+        }
+        assert list(status.values()) == [200, 200, 200, 421, 421]
+
+
+def test_cve_2018_1098_with_an_allowed_origin(new_brainctl: NewBrainctl):
+    server = new_brainctl("--cors", "https://console.example")
+    origins = {"https://console.example": 200, "https://evil.example": 403}
+    found = {origin: post(server.endpoint, "/v3/kv/range", {"key": "AA=="}, Origin=origin).status for origin in origins}
+    assert found == origins
