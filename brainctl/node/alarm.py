@@ -48,8 +48,13 @@ class AlarmService:
 
         What alarms forbid of keys is refused by an AlarmedMedium.
         """
-        guarded = {path: partial(self._serve, path, handlers[path]) for path in (*COSTS, _REVOKE) if path in handlers}
-        return handlers | guarded
+        guarded = dict(handlers)
+        for path in (_GRANT, _REVOKE):
+            if path in guarded:
+                guarded[path] = partial(self._serve_lease, path, guarded[path])
+        for path in COSTS.keys() & guarded.keys():
+            guarded[path] = self._within_quota(path, guarded[path])
+        return guarded
 
     def evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes:
         """Evaluate a write of keys, unless an alarm forbids it; what is malformed is refused as that."""
@@ -91,17 +96,24 @@ class AlarmService:
         if any(name.startswith(ALARMS) for name in commit.meta):
             self.raised = self._types()
 
-    def _serve(self, path: str, handler: Handler, body: bytes, reply: Reply) -> None:
-        if path in COSTS and not self._quota.admits(path, body):
-            self._raise_no_space(reply)
-            return
-        if self.raised and path in (_GRANT, _REVOKE):
-            try:
-                self._check(grows=path == _GRANT)
-            except ApiError as error:
-                reply(error)
-                return
-        handler(body, reply)
+    def _within_quota(self, path: str, handler: Handler) -> Handler:
+        quota = self._quota
+
+        def serve(body: bytes, reply: Reply) -> None:
+            if len(body) <= quota.short or quota.admits(path, body):
+                handler(body, reply)
+            else:
+                self._raise_no_space(reply)
+
+        return serve
+
+    def _serve_lease(self, path: str, handler: Handler, body: bytes, reply: Reply) -> None:
+        try:
+            self._check(grows=path == _GRANT)
+        except ApiError as error:
+            reply(error)
+        else:
+            handler(body, reply)
 
     def _check(self, *, grows: bool) -> None:
         """Refuse a change that an alarm forbids; ApiError."""

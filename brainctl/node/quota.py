@@ -20,9 +20,9 @@ _OPERATION_BYTES = 4
 _UNLIMITED = 1 << 62
 
 
-def at_most(body: bytes) -> int:
-    """A bound of every cost, which is known without looking into the request."""
-    return _KEY_OVERHEAD + len(body) * (1 + _KEY_OVERHEAD // _OPERATION_BYTES)
+def fitting(room: int) -> int:
+    """How long a request may be that fits into some room, whatever is in it."""
+    return (room - 1 - _KEY_OVERHEAD) // (1 + _KEY_OVERHEAD // _OPERATION_BYTES)
 
 
 class Quota:
@@ -33,23 +33,22 @@ class Quota:
         self._medium = medium
         self.bytes = 0 if quota_bytes is None else quota_bytes or QUOTA_DEFAULT_BYTES
         """As the status reports it; not positive when there is no limit."""
-        self._room = _UNLIMITED
+        self.short = _UNLIMITED
+        """Requests that are not longer are admitted."""
         if self.bytes > 0:
             self._measure()
             medium.subscribe(self._publish)
 
     def admits(self, path: str, body: bytes) -> bool:
         """Whether a request fits that is served at a path of COSTS."""
-        if at_most(body) < self._room:
-            return True
         if self.bytes <= 0:
             return True
         self._measure()
         cost = COSTS[path](body)
-        return not cost or cost < self._room
+        return not cost or self._medium.size + cost < self.bytes
 
     def _measure(self) -> None:
-        self._room = self.bytes - self._medium.size
+        self.short = fitting(self.bytes - self._medium.size)
 
     def _publish(self, commit: Commit) -> None:
         del commit

@@ -14,7 +14,7 @@ from brainctl.errors import NO_SPACE, ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.node.node import Node
 from brainctl.node.options import QUOTA_DEFAULT_BYTES, NodeOptions
-from brainctl.node.quota import COSTS, Quota, at_most
+from brainctl.node.quota import COSTS, Quota, fitting
 from tests.peers.servers import Brainctl, Etcd
 from tests.support.memory import MemoryMedium
 from tests.support.rpc import Api, Refused, Remote
@@ -171,10 +171,12 @@ txns = st.builds(pb.TxnRequest, success=st.lists(operations, max_size=4), failur
 
 
 @given(st.one_of(puts.map(lambda put: ("Put", put)), txns.map(lambda txn: ("Txn", txn))))
-def test_no_cost_is_above_its_bound(case: tuple[str, Message]) -> None:
+def test_a_request_that_is_short_enough_fits(case: tuple[str, Message]) -> None:
     name, request = case
     body = request.SerializeToString()
-    assert COSTS[KV + name](body) <= at_most(body)
+    cost = COSTS[KV + name](body)
+    for room in (cost, cost + 1):
+        assert len(body) > fitting(room) or cost < room
 
 
 @pytest.mark.parametrize(
