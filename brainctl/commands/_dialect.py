@@ -17,6 +17,7 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
     "keys",
     "keys-only",
     "learner",
+    "listen",
     "no-password",
     "once",
     "physical",

@@ -1,0 +1,38 @@
+"""SIGINT and SIGTERM as an event: the command ends in order."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+@asynccontextmanager
+async def told_to_stop() -> AsyncIterator[asyncio.Event]:
+    """An event that is set by the first SIGINT or SIGTERM; while the block runs they do nothing else."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def until(work: Coroutine[None, None, Result], *ends: asyncio.Event) -> Result | None:
+    """The result of `work`; None when one of the events was first, and the work is cancelled then."""
+    task = asyncio.ensure_future(work)
+    waiting = [asyncio.ensure_future(event.wait()) for event in ends]
+    try:
+        await asyncio.wait([task, *waiting], return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for one in (task, *waiting):
+            if not one.done():
+                one.cancel()
+                with suppress(asyncio.CancelledError):
+                    await one

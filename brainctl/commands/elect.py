@@ -1,0 +1,101 @@
+"""brainctl elect."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Annotated, NamedTuple
+
+import typer
+
+from brainctl.clock import SystemClock
+from brainctl.commands._command import single
+from brainctl.commands._failure import CommandFailed
+from brainctl.commands._lease_session import lease_session
+from brainctl.commands._options import raw
+from brainctl.commands._signals import told_to_stop, until
+from brainctl.commands._turn import Turn, await_turn, events, leave, oldest, queue_up
+from brainctl.errors import BadArguments
+from brainctl.etcdpb import kv_pb2
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.ranges import prefix_end
+from brainctl.session import Session
+from brainctl.stores.store import Store
+
+TTL = 60
+"""Seconds after which a leader that is gone is replaced."""
+
+
+class Plan(NamedTuple):
+    """Which election, and what is said there; None listens."""
+
+    name: bytes
+    proposal: bytes | None
+
+
+def parse(
+    args: Annotated[list[str] | None, typer.Argument(metavar="NAME [PROPOSAL]", show_default=False)] = None,
+    listen: Annotated[bool, typer.Option("-l", "--listen", help="show who leads, and each change of it")] = False,
+) -> Plan:
+    """Run for the leadership of NAME with PROPOSAL, show the key when elected, and lead until SIGINT or SIGTERM.
+
+    With --listen and no PROPOSAL, show the key and the proposal of each leader.
+    """
+    if args is None or len(args) not in (1, 2):
+        raise BadArguments("elect takes one election name argument and an optional proposal argument")
+    if len(args) == 1 and not listen:
+        raise BadArguments("no proposal argument but -l not set")
+    if len(args) == 2 and listen:
+        raise BadArguments("proposal given but -l is set")
+    return Plan(raw(args[0]), None if listen else raw(args[1]))
+
+
+async def run(session: Session, plan: Plan) -> None:
+    """Listen, or run for it."""
+    async with session.open() as store, told_to_stop() as stop:
+        if plan.proposal is None:
+            await until(_observe(session, store, plan.name + b"/"), stop)
+            return
+        async with lease_session(store, TTL, SystemClock()) as lease:
+            place = await queue_up(store, plan.name, lease.lease, plan.proposal)
+            try:
+                await until(_lead(session, store, place.turn), lease.lost, stop)
+            finally:
+                if not lease.lost.is_set():
+                    await leave(store, place.turn)
+            if lease.lost.is_set():
+                raise CommandFailed("elect: session expired")
+
+
+async def _lead(session: Session, store: Store, turn: Turn) -> None:
+    """Wait to be elected, show the key, and stay."""
+    await await_turn(store, turn)
+    session.show(await store.range(pb.RangeRequest(key=turn.key)))
+    await asyncio.Event().wait()
+
+
+async def _observe(session: Session, store: Store, prefix: bytes) -> None:
+    """Show the leader, what it proclaims, and whoever comes after it, for ever."""
+    while True:
+        found = await store.range(oldest(prefix))
+        if not found.kvs:
+            await _first_put(store, prefix, found.header.revision + 1)
+            continue
+        leader = found.kvs[0]
+        session.show(pb.RangeResponse(header=found.header, kvs=[leader]))
+        watch = pb.WatchCreateRequest(key=leader.key, start_revision=found.header.revision + 1)
+        async with aclosing(events(store, watch)) as changes:
+            async for header, event in changes:
+                if event.type == kv_pb2.Event.DELETE:
+                    break
+                session.show(pb.RangeResponse(header=header, kvs=[event.kv]))
+
+
+async def _first_put(store: Store, prefix: bytes, revision: int) -> None:
+    """Return when somebody runs."""
+    watch = pb.WatchCreateRequest(key=prefix, range_end=prefix_end(prefix), start_revision=revision)
+    async with aclosing(events(store, watch)) as changes:
+        async for _, event in changes:
+            if event.type == kv_pb2.Event.PUT:
+                return
+
+
+app = single("elect", parse, run)
