@@ -16,7 +16,7 @@ from brainctl.errors import STOPPED, BrainctlError, Code, Status
 from brainctl.server.calls import Method
 from brainctl.server.http2_exchange import Http2Exchange
 from brainctl.server.node import Node
-from brainctl.server.outlet import Stream
+from brainctl.server.open_streams import OpenStreams
 from brainctl.server.pages import Pages
 from brainctl.server.status import DEADLINE_EXCEEDED, INTERNAL, status_of, unknown_path
 from brainctl.server.streams import STREAMS
@@ -57,11 +57,9 @@ class Http2Protocol(asyncio.Protocol):
         self._connection = ServerConnection(_STREAMING, limits)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._streams: dict[int, Stream | Http2Exchange] = {}
+        self._streams = OpenStreams()
         self._calls = pages.calls
         self._known: dict[str, Method] = {}
-        self._counted: dict[int, Method] = {}
-        """What the open streams are counted with."""
         self._deadlines: dict[int, float] = {}
         self._flush_due = False
         self._limits = limits
@@ -95,17 +93,14 @@ class Http2Protocol(asyncio.Protocol):
         self._socket_full = self._full = True
         if self._transport is not None:
             self._transport.pause_reading()
-        for stream in tuple(self._streams.values()):
-            stream.pause()
+        self._streams.pause_all()
 
     def resume_writing(self) -> None:
         """The socket takes more."""
         self._socket_full = False
         if self._transport is not None:
             self._transport.resume_reading()
-        for stream_id, stream in tuple(self._streams.items()):
-            if not self._connection.paused(stream_id):
-                stream.resume()
+        self._streams.resume_all(self._connection.paused)
         self._go_on([])
         self._flush_soon()
 
@@ -119,7 +114,7 @@ class Http2Protocol(asyncio.Protocol):
             self._backlog = events
             if len(events) > _BACKLOG_PER_STREAM * self._limits.streams:
                 self._connection.close(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
-                self._close_streams()
+                self._end_streams()
         else:
             self._serve(events)
 
@@ -156,7 +151,7 @@ class Http2Protocol(asyncio.Protocol):
         self._transport = None
         self._backlog = []
         self._connection.close()
-        self._close_streams()
+        self._end_streams()
         self._on_lost(self)
 
     # -- for the server -----------------------------------------------------------------------------------------------
@@ -181,11 +176,7 @@ class Http2Protocol(asyncio.Protocol):
         """Take no more requests, end the streams, answer what was asked, then close."""
         self._ending = True
         self._connection.shutdown()
-        for stream_id, stream in tuple(self._streams.items()):
-            if isinstance(stream, Http2Exchange):
-                stream.drain()
-            else:
-                self._fail(stream_id, STOPPED)
+        self._streams.drain(partial(self._fail, status=STOPPED))
         self._flush_soon()
 
     def abort(self) -> None:
@@ -217,32 +208,33 @@ class Http2Protocol(asyncio.Protocol):
                 self._open_page(stream_id, head, body)
             case Closed(code, text):
                 _log.info("connection closed: %s (%d)", text, code)
-                self._close_streams()
-            case HalfClosed(stream_id) if stream_id in self._streams:
-                self._streams[stream_id].half_close()
-            case Resumed(stream_id) if stream_id in self._streams and not self._socket_full:
-                self._streams[stream_id].resume()
+                self._end_streams()
+            case HalfClosed(stream_id):
+                self._streams.half_close(stream_id)
+            case Resumed(stream_id) if not self._socket_full:
+                self._streams.resume(stream_id)
             case _:  # an answer to what is over, or GOAWAY: the client will close by itself
                 pass
 
     def _open_stream(self, stream_id: int, head: Head) -> None:
         outlet = _Outlet(self, stream_id)
-        method = self._counted[stream_id] = self._calls.of(head.path)
+        method = self._calls.of(head.path)
         method.started += 1
-        self._streams[stream_id] = STREAMS[head.path](self._node, outlet, head.token, self._common_name)
+        stream = STREAMS[head.path](self._node, outlet, head.token, self._common_name)
+        self._streams.add(stream_id, stream, method)
         if head.timeout is not None:
             self._deadlines[stream_id] = self._loop.time() + head.timeout
         if self._socket_full:
-            self._streams[stream_id].pause()
+            stream.pause()
 
     def _open_page(self, stream_id: int, head: Head, body: bytes) -> None:
         exchange = Http2Exchange(self._connection, stream_id, self._flush_soon, partial(self._end_stream, stream_id))
-        self._streams[stream_id] = exchange
+        self._streams.add(stream_id, exchange)
         exchange.serve(self._pages, head, body, self._transport)
 
     def _on_message(self, stream_id: int, body: bytes) -> None:
-        stream = self._streams.get(stream_id)
-        if stream is None or isinstance(stream, Http2Exchange):
+        stream = self._streams.call(stream_id)
+        if stream is None:
             return
         try:
             stream.message(body)
@@ -277,8 +269,8 @@ class Http2Protocol(asyncio.Protocol):
         if self._unflushed > WRITE_BYTES:
             self._flush_now()
         self._flush_soon()
-        if self._connection.paused(stream_id) and stream_id in self._streams:
-            self._streams[stream_id].pause()
+        if self._connection.paused(stream_id):
+            self._streams.pause(stream_id)
 
     def finish(self, stream_id: int) -> None:
         """End a stream with OK, for its outlet."""
@@ -295,15 +287,11 @@ class Http2Protocol(asyncio.Protocol):
 
     def _end_stream(self, stream_id: int, code: Code = Code.CANCELLED) -> None:
         self._deadlines.pop(stream_id, None)
-        if stream_id in self._counted:
-            self._counted.pop(stream_id).ended(code)
-        stream = self._streams.pop(stream_id, None)
-        if stream is not None:
-            stream.close()
+        self._streams.end(stream_id, code)
 
-    def _close_streams(self) -> None:
-        for stream_id in tuple(self._streams):
-            self._end_stream(stream_id)
+    def _end_streams(self) -> None:
+        self._streams.end_all()
+        self._deadlines.clear()
 
     def _flush_soon(self) -> None:
         if not self._flush_due:
