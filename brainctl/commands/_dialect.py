@@ -18,6 +18,7 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
     "keys-only",
     "learner",
     "listen",
+    "mark-compacted",
     "no-password",
     "once",
     "physical",
@@ -26,6 +27,7 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
     "print-value-only",
     "progress-notify",
     "range",
+    "skip-hash-check",
     "stream",
 }
 """The flags without a value that etcdctl has as well; a test holds the list against the commands."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from brainctl.errors import ApiError, BrainctlError, ExitCode
 
@@ -12,6 +13,14 @@ class CommandFailed(BrainctlError):
     def __init__(self, text: str, exit_code: ExitCode = ExitCode.ERROR) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+def must_be_file(path: Path) -> None:
+    """CommandFailed, with Go's text, when there is nothing at `path`."""
+    try:
+        path.stat()
+    except OSError as error:
+        raise CommandFailed(f"stat {path}: {(error.strerror or '').lower()}") from None
 
 
 @contextmanager

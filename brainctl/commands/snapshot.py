@@ -1,17 +1,19 @@
-"""brainctl snapshot save."""
+"""brainctl snapshot save, status, restore."""
 
 import asyncio
 import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from brainctl.commands._command import command, group
-from brainctl.commands._failure import CommandFailed
+from brainctl.commands._failure import CommandFailed, must_be_file
+from brainctl.config import read_int
 from brainctl.errors import BadArguments, BrainctlError, ExitCode
+from brainctl.output.answers import FileStatus
 from brainctl.session import Session
 from brainctl.stores.store import Store
 
@@ -20,9 +22,10 @@ _SECTOR = 512
 """The database is whole sectors; the digest behind it is what is over."""
 
 
-def parse_save(
-    args: Annotated[list[str] | None, typer.Argument(metavar="FILE", show_default=False)] = None,
-) -> Path:
+FileArgument = Annotated[list[str] | None, typer.Argument(metavar="FILE", show_default=False)]
+
+
+def parse_save(args: FileArgument = None) -> Path:
     """Save a snapshot of the store into FILE. There is no time limit, unless --command-timeout is given."""
     if args is None or len(args) != 1:
         raise BadArguments("snapshot save expects one argument <filename>")
@@ -88,5 +91,73 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-app = group("Save a store into a file.")
+def parse_status(args: FileArgument = None) -> Path:
+    """Show what is in a snapshot, or in a database file of etcd: hash, revision, keys, size, version."""
+    if args is None or len(args) != 1:
+        raise BadArguments("snapshot status requires exactly one argument")
+    return Path(args[0])
+
+
+def status(session: Session, path: Path) -> None:
+    """Read all of it and show it."""
+    from brainctl.stores.database import open_database
+
+    must_be_file(path)
+    found = open_database(path).status()
+    session.show(FileStatus(found.hash, found.revision, found.keys, found.size, found.version))
+
+
+class Restoration(NamedTuple):
+    """What is restored, and to where."""
+
+    file: Path
+    directory: Path
+    check: bool
+    bump: int
+
+
+def parse_restore(
+    args: FileArgument = None,
+    data_dir: Annotated[str, typer.Option("--data-dir", metavar="DIR", help="the new store's [NAME.etcd]")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="string", help="for the directory alone [default]")] = "",
+    skip_hash_check: Annotated[
+        bool, typer.Option("--skip-hash-check", help="for a file of a data directory, which has no hash behind it")
+    ] = False,
+    bump_revision: Annotated[
+        str, typer.Option("--bump-revision", metavar="uint", help="raise the revision by so much")
+    ] = "0",
+    mark_compacted: Annotated[
+        bool, typer.Option("--mark-compacted", help="compact at the raised revision: watchers look again")
+    ] = False,
+) -> Restoration:
+    """Make a store for `brainctl serve --data-dir DIR` of the snapshot FILE, with its revisions, leases and users."""
+    if args is None or len(args) != 1:
+        raise BadArguments("snapshot restore requires exactly one argument")
+    bump = read_int(bump_revision, "--bump-revision")
+    if (bump > 0) != mark_compacted or bump < 0:
+        raise BadArguments("--mark-compacted required if --revision-bump > 0")
+    return Restoration(Path(args[0]), Path(data_dir or f"{name or 'default'}.etcd"), not skip_hash_check, bump)
+
+
+def restore(session: Session, plan: Restoration) -> None:
+    """Check the file, and write the store beside its place, where it goes when it is complete."""
+    from brainctl.stores.database import open_database
+    from brainctl.stores.restore import restore as write_store
+
+    must_be_file(plan.file)
+    database = open_database(plan.file)
+    if plan.check:
+        digests = database.digests()
+        if digests is None:
+            raise CommandFailed("snapshot missing hash but --skip-hash-check=false")
+        if digests[0] != digests[1]:
+            expected, found = (" ".join(map(str, digest)) for digest in digests)
+            raise CommandFailed(f"expected sha256 [{expected}], got [{found}]")
+    restored = write_store(database, plan.directory, plan.bump)
+    session.warn(f"restored revision {restored.revision} with {restored.keys} keys into {plan.directory}")
+
+
+app = group("Save a store into a file, look at it, and make a store of it.")
 app.command("save")(command(parse_save, save))
+app.command("status")(command(parse_status, status))
+app.command("restore")(command(parse_restore, restore))

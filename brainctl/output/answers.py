@@ -59,4 +59,22 @@ class Endpoints(NamedTuple):
     rows: list[Health] | list[EndpointStatus] | list[EndpointHash]
 
 
-Answer = Message | Done | LeaseInfo | Endpoints
+class FileStatus(NamedTuple):
+    """What is in a database file."""
+
+    hash: int
+    revision: int
+    keys: int
+    size: int
+    version: str
+
+
+class FileHash(NamedTuple):
+    """The hash of the history in a database file."""
+
+    hash: int
+    revision: int
+    compact_revision: int
+
+
+Answer = Message | Done | LeaseInfo | Endpoints | FileStatus | FileHash

@@ -7,7 +7,17 @@ from brainctl.errors import Unsupported
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.answers import Answer, Done, EndpointHash, Endpoints, Health, LeaseInfo, Style
+from brainctl.output.answers import (
+    Answer,
+    Done,
+    EndpointHash,
+    Endpoints,
+    FileHash,
+    FileStatus,
+    Health,
+    LeaseInfo,
+    Style,
+)
 from brainctl.output.gotext import quote
 
 _HEADER_ONLY = (
@@ -202,6 +212,24 @@ def _(answer: Endpoints, style: Style) -> Iterator[str]:
         else:
             yield from _status(row.endpoint, row.response, style)
         yield ""
+
+
+@_lines.register
+def _(answer: FileStatus, style: Style) -> Iterator[str]:
+    del style
+    yield f'"Hash" : {answer.hash}'
+    yield f'"Revision" : {answer.revision}'
+    yield f'"Keys" : {answer.keys}'
+    yield f'"Size" : {answer.size}'
+    yield f'"Version" : {answer.version}'
+
+
+@_lines.register
+def _(answer: FileHash, style: Style) -> Iterator[str]:
+    del style
+    yield f'"Hash" : {answer.hash}'
+    yield f'"Hash revision" : {answer.revision}'
+    yield f'"Compact revision" : {answer.compact_revision}'
 
 
 def _status(endpoint: str, status: pb.StatusResponse, style: Style) -> Iterator[str]:

@@ -13,7 +13,17 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.answers import Answer, Done, EndpointHash, Endpoints, Health, LeaseInfo, Style
+from brainctl.output.answers import (
+    Answer,
+    Done,
+    EndpointHash,
+    Endpoints,
+    FileHash,
+    FileStatus,
+    Health,
+    LeaseInfo,
+    Style,
+)
 
 Json = str | int | bool | list["Json"] | dict[str, "Json"] | None
 
@@ -83,6 +93,28 @@ def _(answer: pb.WatchResponse, style: Style) -> Json:
 @_shape.register
 def _(answer: Endpoints, style: Style) -> Json:
     return [_row(row, style) for row in answer.rows] or None
+
+
+@_shape.register
+def _(answer: FileStatus, style: Style) -> Json:
+    del style
+    return {
+        "hash": answer.hash,
+        "revision": str(answer.revision),
+        "totalKey": str(answer.keys),
+        "totalSize": str(answer.size),
+        "version": answer.version,
+    }
+
+
+@_shape.register
+def _(answer: FileHash, style: Style) -> Json:
+    del style
+    return {
+        "hash": answer.hash,
+        "hashRevision": str(answer.revision),
+        "compactRevision": str(answer.compact_revision),
+    }
 
 
 def _row(row: object, style: Style) -> Json:

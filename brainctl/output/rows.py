@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 
 from brainctl.errors import Unsupported
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.answers import EndpointHash, Endpoints, EndpointStatus, Health
+from brainctl.output.answers import EndpointHash, Endpoints, EndpointStatus, FileHash, FileStatus, Health
 from brainctl.output.gotext import size
 
 Row = list[str]
@@ -63,6 +63,18 @@ def _(answer: Endpoints) -> tuple[Row, list[Row]]:
         header, cells = _row(row)
         rows.append(cells)
     return header, rows
+
+
+@columns.register
+def _(answer: FileStatus) -> tuple[Row, list[Row]]:
+    row = [f"{answer.hash:x}", str(answer.revision), str(answer.keys), size(answer.size), answer.version]
+    return ["hash", "revision", "total keys", "total size", "version"], [row]
+
+
+@columns.register
+def _(answer: FileHash) -> tuple[Row, list[Row]]:
+    row = [str(answer.hash), str(answer.revision), str(answer.compact_revision)]
+    return ["hash", "hash revision", "compact revision"], [row]
 
 
 def _row(row: Health | EndpointStatus | EndpointHash) -> tuple[Row, Row]:

@@ -5,7 +5,7 @@ from functools import singledispatch
 from brainctl.errors import Unsupported
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.answers import Answer, Done, Endpoints, Health, LeaseInfo, Style
+from brainctl.output.answers import Answer, Done, Endpoints, FileHash, FileStatus, Health, LeaseInfo, Style
 from brainctl.output.rows import columns
 
 
@@ -152,11 +152,23 @@ def _(answer: Endpoints, style: Style) -> bytes:
     return text.encode()
 
 
+@render.register
+def _(answer: FileStatus, style: Style) -> bytes:
+    del style
+    return _lines(answer)
+
+
+@render.register
+def _(answer: FileHash, style: Style) -> bytes:
+    del style
+    return _lines(answer)
+
+
 def unhealthy(row: Health) -> str:
     """What stands on standard error for an endpoint that is not healthy."""
     return f"{row.endpoint} is unhealthy: failed to commit proposal: {row.error}"
 
 
-def _lines(answer: pb.MemberListResponse | Endpoints) -> bytes:
+def _lines(answer: pb.MemberListResponse | Endpoints | FileStatus | FileHash) -> bytes:
     _, rows = columns(answer)
     return "".join(", ".join(row) + "\n" for row in rows).encode()

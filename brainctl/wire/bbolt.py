@@ -48,7 +48,9 @@ class Reader:
         metas = [meta for at in (0, PAGE_SIZE) if (meta := self._meta(at)) is not None]
         if not metas:
             raise StoreDamaged("not a bbolt file: neither of its two meta pages is sound")
-        self.page_size, self._root = max(metas)[1:]
+        _, self.page_size, self._root, pages = max(metas)
+        self.size = pages * self.page_size
+        """Bytes of the file that are in use; what lies behind them is not the database's."""
         self.buckets = {key: value for key, value, flags in self._walk(self._root) if flags & _BUCKET_FLAG}
 
     def items(self, bucket: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -61,16 +63,16 @@ class Reader:
         for key, value, _ in entries:
             yield key, value
 
-    def _meta(self, at: int) -> tuple[int, int, int] | None:
+    def _meta(self, at: int) -> tuple[int, int, int, int] | None:
         at += _PAGE.size
         if len(self._data) < at + _META.size + 8:
             return None
-        magic, version, page_size, _, root, _, _, _, transaction = _META.unpack_from(self._data, at)
+        magic, version, page_size, _, root, _, _, pages, transaction = _META.unpack_from(self._data, at)
         body = bytes(self._data[at : at + _META.size])
         checksum = int.from_bytes(self._data[at + _META.size : at + _META.size + 8], "little")
         if magic != _MAGIC or version != _VERSION or checksum != fnv64a(body):
             return None
-        return transaction, page_size, root
+        return transaction, page_size, root, pages
 
     def _walk(self, page: int, depth: int = 0) -> Iterator[tuple[bytes, bytes, int]]:
         at = page * self.page_size

@@ -5,6 +5,8 @@ import signal
 import socket
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,15 @@ from tests.conftest import NewBrainctl
 from tests.peers.servers import Brainctl, brainctl, brainctl_argv, clean_environment, etcdctl
 
 
-def start(*argv: str) -> subprocess.Popen[str]:
+@contextmanager
+def start(*argv: str) -> Iterator[subprocess.Popen[str]]:
+    """A server that does not outlive the block, whatever happens in it."""
     command = [*brainctl_argv(), "serve", *argv]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environment())
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean_environment()) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_it_says_when_it_is_ready_and_stops_in_order(tmp_path: Path) -> None:

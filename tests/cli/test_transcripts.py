@@ -69,8 +69,8 @@ class Side:
 
     def _normal(self, output: bytes) -> bytes:
         """Without what two servers, two leases or two runs cannot have in common."""
-        for pattern, text in NOISE:
-            output = pattern.sub(text, output)
+        for pattern, instead in NOISE:
+            output = pattern.sub(instead, output)
         for text in self._addresses():
             output = output.replace(text.encode(), b"ADDRESS")
         lease = int(self.lease, 16)
@@ -128,13 +128,14 @@ def strings(value: object) -> object:
     which are different ones on each side.
     """
     if isinstance(value, dict):
-        return {
-            name: sorted(strings(item), key=repr) if name == "members" else strings(item)
-            for name, item in value.items()
-        }
+        return {name: _sorted(item) if name == "members" else strings(item) for name, item in value.items()}
     if isinstance(value, list):
         return [strings(item) for item in value]
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _sorted(items: list[object]) -> list[object]:
+    return sorted((strings(item) for item in items), key=repr)
 
 
 def comparable(outcome: Outcome) -> object:

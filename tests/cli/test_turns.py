@@ -93,7 +93,7 @@ def test_who_gives_up_leaves_the_queue(endpoint: str, start: Start) -> None:
     assert len(keys(endpoint, "given-up")) == 1
 
 
-def test_the_lock_of_a_dead_holder_is_free_when_its_lease_has_run_out(endpoint: str, start: Start) -> None:
+def test_the_lock_of_a_dead_holder_is_free_when_its_lease_has_run_out(start: Start) -> None:
     holder = start(ours(), "lock", "dead", "--ttl", "2")
     line(holder)
     holder.kill()

@@ -1,0 +1,174 @@
+"""A database file of etcd: the `db` of a data directory, or a snapshot, which has its SHA-256 behind it."""
+
+import hashlib
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from crc32c import crc32c
+from google.protobuf.message import DecodeError
+
+from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError, StoreDamaged
+from brainctl.etcdpb import kv_pb2
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.hashkv import KvHash
+from brainctl.mvcc.permission import AuthState
+from brainctl.wire.bbolt import Reader
+
+_DIGEST_BYTES = 32
+_SECTOR = 512
+"""The database is whole sectors; the digest behind it is what is over."""
+_PLACE_BYTES = 17
+_TOMBSTONE_BYTES = 18
+_PIECE = 1 << 20
+
+
+class Row(NamedTuple):
+    """A change of a key."""
+
+    place: bytes
+    """The key of the record: revision (8 bytes, big endian), "_", sub-revision, and "t" for a deletion."""
+    value: bytes
+    """The marshalled KeyValue; of a deletion it has the key alone."""
+
+    @property
+    def revision(self) -> int:
+        """In which it happened."""
+        return int.from_bytes(self.place[:8])
+
+    @property
+    def sub(self) -> int:
+        """Its place among the changes of its revision."""
+        return int.from_bytes(self.place[9:_PLACE_BYTES])
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the key was deleted."""
+        return len(self.place) == _TOMBSTONE_BYTES
+
+    @property
+    def kv(self) -> kv_pb2.KeyValue:
+        """What the record holds; StoreDamaged."""
+        try:
+            return kv_pb2.KeyValue.FromString(self.value)
+        except DecodeError as error:
+            raise StoreDamaged(f"the record of revision {self.revision} is no KeyValue") from error
+
+
+class Status(NamedTuple):
+    """What etcdutl says of a file."""
+
+    hash: int
+    """CRC-32C over all buckets: their names, keys and values in order."""
+    revision: int
+    keys: int
+    size: int
+    version: str
+    """Of the schema; empty before etcd 3.6."""
+
+
+class Database:
+    """The records of etcd in a bbolt file."""
+
+    def __init__(self, data: bytes | mmap.mmap) -> None:
+        """`data` is the whole file; StoreDamaged when it is none."""
+        self._data = memoryview(data)
+        self._reader = Reader(self._data)
+
+    def rows(self) -> Iterator[Row]:
+        """All changes that are kept, in order. StoreDamaged."""
+        for place, value in self._reader.items(b"key"):
+            if len(place) not in (_PLACE_BYTES, _TOMBSTONE_BYTES):
+                raise StoreDamaged(f"{place!r} is no revision")
+            yield Row(place, value)
+
+    @property
+    def compacted(self) -> int:
+        """The compacted revision, also when the compaction is not carried out yet; 0 when there was none."""
+        meta = dict(self._reader.items(b"meta"))
+        marks = (meta.get(name, b"") for name in (b"finishedCompactRev", b"scheduledCompactRev"))
+        return max(int.from_bytes(mark[:8]) for mark in marks)
+
+    def leases(self) -> Iterator[tuple[int, int]]:
+        """Id and granted TTL of each lease."""
+        for _, value in self._reader.items(b"lease"):
+            record = pb.LeaseCheckpoint.FromString(value)  # its two fields have the numbers and types of these
+            yield record.ID, record.remaining_TTL
+
+    def users(self) -> Iterator[tuple[bytes, bytes]]:
+        """Names, and marshalled authpb.User."""
+        return self._reader.items(b"authUsers")
+
+    def roles(self) -> Iterator[tuple[bytes, bytes]]:
+        """Names, and marshalled authpb.Role."""
+        return self._reader.items(b"authRoles")
+
+    def auth(self) -> AuthState:
+        """Whether authentication is on."""
+        records = dict(self._reader.items(b"auth"))
+        revision = int.from_bytes(records.get(b"authRevision", b""))
+        return AuthState(records.get(b"authEnabled") == b"\1", revision or AuthState().revision)
+
+    def status(self) -> Status:
+        """Read everything; StoreDamaged when the file does not hang together."""
+        crc = 0
+        revision = 0
+        for name in self._reader.buckets:
+            crc = crc32c(name, crc)
+            for key, value in self._reader.items(name):
+                crc = crc32c(value, crc32c(key, crc))
+        live: set[bytes] = set()
+        for row in self.rows():
+            revision = row.revision
+            (live.discard if row.is_tombstone else live.add)(row.kv.key)
+        version = dict(self._reader.items(b"meta")).get(b"storageVersion", b"")
+        return Status(crc, revision, len(live), self._reader.size, version.decode())
+
+    def hash_kv(self, revision: int = 0) -> KvHash:
+        """The hash that Maintenance.HashKV gives at `revision`, 0 for the newest; ApiError when it is not there."""
+        compacted = self.compacted
+        rows = list(self.rows())
+        current = max([1, compacted, *(row.revision for row in rows[-1:])])
+        if 0 < revision < compacted:
+            raise ApiError(COMPACTED)
+        if revision > current:
+            raise ApiError(FUTURE_REVISION)
+        revision = revision if revision > 0 else current
+        rows = [row for row in rows if row.revision <= revision]
+        kept = {row.place for row in newest(rows).values()}
+        crc = crc32c(b"key")
+        for row in rows:
+            is_dropped = row.revision <= compacted and bool(kept) and row.place not in kept
+            if not is_dropped and not (row.revision == compacted and row.is_tombstone):
+                crc = crc32c(row.value, crc32c(row.place, crc))
+        return KvHash(crc, compacted or -1, revision)
+
+    def digests(self) -> tuple[bytes, bytes] | None:
+        """The SHA-256 behind the database, and that of the database; None when there is none behind it."""
+        if len(self._data) % _SECTOR != _DIGEST_BYTES:
+            return None
+        end = len(self._data) - _DIGEST_BYTES
+        digest = hashlib.sha256()
+        for at in range(0, end, _PIECE):
+            digest.update(self._data[at : min(at + _PIECE, end)])
+        return bytes(self._data[end:]), digest.digest()
+
+
+def newest(rows: list[Row]) -> dict[bytes, Row]:
+    """The last row of each key that these rows, in order, leave alive."""
+    live: dict[bytes, Row] = {}
+    for row in rows:
+        if row.is_tombstone:
+            live.pop(row.kv.key, None)
+        else:
+            live[row.kv.key] = row
+    return live
+
+
+def open_database(path: Path) -> Database:
+    """The file at `path`, mapped into memory and only read; OSError, StoreDamaged."""
+    with path.open("rb") as file:
+        if not file.seek(0, 2):
+            raise StoreDamaged(f"{path} is empty")
+        return Database(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
