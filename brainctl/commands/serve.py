@@ -166,10 +166,10 @@ async def _serve(session: Session, plan: Plan) -> None:
         scheme = "https" if tls else "http"
         urls = [f"{scheme}://{each}" for each in address.split(",")]
         served.node.cluster.client_urls = plan.advertise or urls
-        session.warn(f"ready: serving {served.name} at {address}")
         ready_file = plan.settings.text("ready-file")
         if ready_file:
             _write_whole(Path(ready_file), f"{address}\n")
+        session.warn(f"ready: serving {served.name} at {address}")
         notify("READY=1")
 
     served.on_failure(fail)
