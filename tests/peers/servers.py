@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from tests.peers import require
+from tests.peers import ROOT, require
 from tests.peers.process import Child, accepts, free_port
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without variables that would configure etcd, etcdctl or brainctl."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("ETCD_", "ETCDCTL_", "BRAINCTL_"))}
+    """The environment without variables that would configure etcd, etcdctl or brainctl; with this brainctl in it."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ETCD_", "ETCDCTL_", "BRAINCTL_"))}
+    return kept | {"PYTHONPATH": str(ROOT)}
 
 
 class Server:
