@@ -44,6 +44,8 @@ COMMANDS = {
     "verify": ("verify", "Compare two stores"),
     "trace": ("trace", "Show where the time of a write goes"),
     "demo": ("demo", "Show a live migration on this machine"),
+    "make-mirror": ("make_mirror", "Copy keys to another store, and follow their changes"),
+    "options": ("options", "Show the global flags"),
     "completion": ("completion", "Print the completion script of a shell"),
     "version": ("version", "Print the version"),
 }

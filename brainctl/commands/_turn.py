@@ -3,20 +3,17 @@
 The keys are those of etcd's own clients, NAME/LEASE in hexadecimal, so that all of them wait for each other.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from brainctl.commands._failure import CommandFailed
-from brainctl.errors import COMPACTED, ApiError, Code, ConnectionFailed, Status
+from brainctl.commands._resumed import resumed
+from brainctl.errors import COMPACTED, ApiError
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.ranges import prefix_end
 from brainctl.stores.store import Store
-
-_PAUSE = 0.5
-"""Seconds before a lost watch is made again."""
 
 
 class Turn(NamedTuple):
@@ -93,25 +90,14 @@ def oldest(prefix: bytes) -> pb.RangeRequest:
 async def events(
     store: Store, create: pb.WatchCreateRequest
 ) -> AsyncGenerator[tuple[pb.ResponseHeader, kv_pb2.Event], None]:
-    """The events of a watch, which is made again where it was when the connection is lost. When the history has been
-    compacted meanwhile the events end, and the caller has to look again. ApiError.
+    """The events of a watch. When the history has been compacted meanwhile they end, and the caller has to look again.
+    ApiError.
     """
-    while True:
-        try:
-            async with aclosing(cast("AsyncGenerator[pb.WatchResponse]", store.watch(_requests(create)))) as responses:
-                async for response in responses:
-                    if response.compact_revision or response.cancel_reason == COMPACTED.message:
-                        return
-                    if response.canceled:
-                        raise ApiError(Status(Code.UNKNOWN, response.cancel_reason))
-                    for event in response.events:
-                        create.start_revision = event.kv.mod_revision + 1
-                        yield response.header, event
-        except ConnectionFailed:
-            await asyncio.sleep(_PAUSE)
-
-
-async def _requests(create: pb.WatchCreateRequest) -> AsyncIterator[pb.WatchRequest]:
-    """Create the watch, and keep the stream's sending side open."""
-    yield pb.WatchRequest(create_request=create)
-    await asyncio.Event().wait()
+    try:
+        async with aclosing(resumed(store, create)) as responses:
+            async for response in responses:
+                for event in response.events:
+                    yield response.header, event
+    except ApiError as error:
+        if error.status != COMPACTED:
+            raise

@@ -1,0 +1,128 @@
+"""brainctl make-mirror."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from typing import Annotated, NamedTuple
+
+import typer
+
+from brainctl.commands._command import single
+from brainctl.commands._mirror import Mirror, Renaming
+from brainctl.commands._options import raw
+from brainctl.commands._places import compacted
+from brainctl.config import read_int
+from brainctl.errors import BadArguments
+from brainctl.session import Session
+from brainctl.stores.registry import open_store
+from brainctl.stores.target import EtcdTarget, Tls
+
+PROGRESS_SECONDS = 30.0
+_GONE = "the history that the mirror needs is gone: start it again, or use `brainctl migrate`, which resumes"
+
+
+class Destination(NamedTuple):
+    """Where the copy goes, and how to reach it."""
+
+    store: str
+    tls: Tls
+    user: str
+    password: str
+
+
+class Plan(NamedTuple):
+    """What is copied, and to where."""
+
+    destination: Destination
+    renaming: Renaming
+    revision: int
+    max_ops: int
+
+
+def parse(
+    args: Annotated[list[str] | None, typer.Argument(metavar="DESTINATION", show_default=False)] = None,
+    prefix: Annotated[str, typer.Option("--prefix", metavar="string", help="only keys that start with it")] = "",
+    rev: Annotated[
+        str, typer.Option("--rev", metavar="int", help="only changes from this revision on (0: all keys first)")
+    ] = "0",
+    dest_prefix: Annotated[
+        str, typer.Option("--dest-prefix", metavar="string", help="what --prefix is replaced by [the same]")
+    ] = "",
+    no_dest_prefix: Annotated[bool, typer.Option("--no-dest-prefix", help="remove --prefix from the keys")] = False,
+    max_txn_ops: Annotated[
+        str, typer.Option("--max-txn-ops", metavar="uint", help="changes in one transaction at most [128]")
+    ] = "128",
+    dest_cert: Annotated[str, typer.Option("--dest-cert", metavar="FILE", help="the certificate shown there")] = "",
+    dest_key: Annotated[str, typer.Option("--dest-key", metavar="FILE", help="its key")] = "",
+    dest_cacert: Annotated[
+        str, typer.Option("--dest-cacert", metavar="FILE", help="the certificates that it is verified with")
+    ] = "",
+    dest_insecure_transport: Annotated[
+        bool,
+        typer.Option(
+            "--dest-insecure-transport/--no-dest-insecure-transport",
+            help="connect to it without TLS where neither scheme nor certificates ask for it",
+        ),
+    ] = True,
+    dest_user: Annotated[
+        str, typer.Option("--dest-user", metavar="NAME[:PASSWORD]", help="the user there; the password is asked for")
+    ] = "",
+    dest_password: Annotated[
+        str, typer.Option("--dest-password", metavar="string", help="the password of --dest-user")
+    ] = "",
+) -> Plan:
+    """Copy keys and values to DESTINATION (HOST:PORT or a store's URL), then follow the changes until it is stopped.
+
+    Revisions, versions, leases and what was deleted before a restart are not carried over: `brainctl migrate` does
+    that, resumes after a failure, and compares the stores. Every 30 seconds the number of copied changes is shown.
+    """
+    revision = read_int(rev, "--rev")
+    ops = read_int(max_txn_ops, "--max-txn-ops")
+    if args is None or len(args) != 1:
+        raise BadArguments("make-mirror takes one destination argument")
+    if no_dest_prefix and dest_prefix:
+        raise BadArguments("`--dest-prefix` and `--no-dest-prefix` cannot be set at the same time, choose one")
+    if ops < 1:
+        raise BadArguments("--max-txn-ops must be 1 at least")
+    tls = Tls(dest_cert, dest_key, dest_cacert, required=not dest_insecure_transport)
+    instead = "" if no_dest_prefix else dest_prefix or prefix
+    renaming = Renaming(raw(prefix), raw(instead))
+    return Plan(Destination(args[0], tls, dest_user, dest_password), renaming, revision, ops)
+
+
+async def run(session: Session, plan: Plan) -> None:
+    """Copy, and show how much, until SIGINT."""
+    destination = plan.destination
+    url = destination.store if "://" in destination.store else f"etcd://{destination.store}"
+    async with session.open() as source:
+        target = await open_store(url, _target(session, destination), create=True)
+        mirror = Mirror(source, target, plan.renaming, plan.max_ops)
+        progress = asyncio.ensure_future(_show(session, mirror))
+        try:
+            with compacted(_GONE):
+                await mirror.follow(plan.revision if plan.revision > 1 else await mirror.base() + 1)
+        finally:
+            progress.cancel()
+            with suppress(asyncio.CancelledError):
+                await progress
+            await target.close()
+
+
+def _target(session: Session, destination: Destination) -> EtcdTarget:
+    user, password = destination.user, destination.password
+    if user and not password:
+        user, colon, password = user.partition(":")
+        if not colon:
+            from getpass import getpass
+
+            password = getpass("Destination Password: ")
+    return replace(session.target(), tls=destination.tls, user=user, password=password, token="")
+
+
+async def _show(session: Session, mirror: Mirror) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        session.say(str(mirror.copied))
+
+
+app = single("make-mirror", parse, run)
