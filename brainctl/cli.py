@@ -45,6 +45,7 @@ COMMANDS = {
     "trace": ("trace", "Show where the time of a write goes"),
     "demo": ("demo", "Show a live migration on this machine"),
     "make-mirror": ("make_mirror", "Copy keys to another store, and follow their changes"),
+    "check": ("check", "Check how fast a store is, and what its data costs"),
     "options": ("options", "Show the global flags"),
     "completion": ("completion", "Print the completion script of a shell"),
     "version": ("version", "Print the version"),

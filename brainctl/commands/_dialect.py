@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from brainctl.config import FLAGS, Kind, read_bool
 
 BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
+    "auto-compact",
+    "auto-defrag",
     "client-cert-auth",
     "cluster",
     "count-only",
@@ -34,10 +36,15 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
 }
 """The flags without a value that etcdctl has as well; a test holds the list against the commands."""
 _WITH_OPPOSITE = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL and flag.default == "true") | {
+    "auto-compact",
+    "auto-defrag",
     "client-cert-auth",
     "interactive",
 }
 """The flags that are, or may be, true by default: --no-FLAG says that they are not."""
+_WITH_PREFIX = ("check", "make-mirror")
+"""The commands whose --prefix has a value."""
+_VALUED = frozenset(name for flag in FLAGS if flag.kind is not Kind.BOOL for name in (f"--{flag.name}", flag.short))
 _ATTACHED = re.compile(r"--([a-z][a-z0-9-]*)=(.*)", re.DOTALL)
 _SHORT_ATTACHED = re.compile(r"-([a-zA-Z])=(.*)", re.DOTALL)
 
@@ -45,18 +52,31 @@ _SHORT_ATTACHED = re.compile(r"-([a-zA-Z])=(.*)", re.DOTALL)
 def translate(argv: Sequence[str]) -> list[str]:
     """A command line in Typer's dialect: --flag=true, --flag=false and -w=json are Go's. Nothing behind -- changes."""
     out: list[str] = []
+    typed = _command(argv)
+    booleans = BOOLEANS - {"prefix"} if typed and any(name.startswith(typed) for name in _WITH_PREFIX) else BOOLEANS
     for place, word in enumerate(argv):
         if word == "--":
             return [*out, *argv[place:]]
         attached = _ATTACHED.fullmatch(word)
         short = _SHORT_ATTACHED.fullmatch(word)
-        if attached and attached[1] in BOOLEANS:
+        if attached and attached[1] in booleans:
             _add_bool(out, attached[1], read_bool(attached[2], f"--{attached[1]}"))
         elif short:
             out += [f"-{short[1]}", short[2]]
         else:
             out.append(word)
     return out
+
+
+def _command(argv: Sequence[str]) -> str:
+    """The first word that is neither a global flag nor the value of one."""
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if word in _VALUED:
+            next(words, None)
+    return ""
 
 
 def _add_bool(out: list[str], name: str, value: bool) -> None:

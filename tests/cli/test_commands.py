@@ -24,14 +24,12 @@ def everything() -> list[tuple[str, TyperCommand]]:
     for name in COMMANDS:
         command = load(name)
         if isinstance(command, TyperGroup):
-            found += [(f"{name} {sub}", below) for sub, below in command.commands.items() if _is_command(below)]
+            found += [
+                (f"{name} {sub}", below) for sub, below in command.commands.items() if isinstance(below, TyperCommand)
+            ]
         else:
             found.append((name, command))
     return found
-
-
-def _is_command(command: object) -> bool:
-    return isinstance(command, TyperCommand)
 
 
 def flags_without_value(commands: list[tuple[str, TyperCommand]]) -> set[str]:
@@ -65,6 +63,12 @@ def test_every_command_takes_the_global_flags_behind_it() -> None:
 @pytest.mark.parametrize(
     ("argv", "translated"),
     [
+        (["-w", "json", "check", "perf", "--prefix=true"], ["-w", "json", "check", "perf", "--prefix=true"]),
+        (["--store", "check", "get", "--prefix=true"], ["--store", "check", "get", "--prefix"]),
+        (
+            ["make-mirror", "--prefix=/a", "--dest-insecure-transport=false"],
+            ["make-mirror", "--prefix=/a", "--no-dest-insecure-transport"],
+        ),
         (["get", "--prefix=true", "a"], ["get", "--prefix", "a"]),
         (["get", "--prefix", "--prefix=false", "a"], ["get", "a"]),
         (["--insecure-transport=false", "get"], ["--no-insecure-transport", "get"]),

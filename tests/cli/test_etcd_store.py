@@ -141,7 +141,7 @@ def test_a_watch_is_raw(etcd: Etcd) -> None:
 
     async def work() -> None:
         store = EtcdStore(target(etcd.endpoint))
-        events = []
+        events: list[kv_pb2.Event] = []
         async for response in store.watch(requests()):
             if response.created:
                 await store.put(pb.PutRequest(key=b"raw", value=b"1"))
