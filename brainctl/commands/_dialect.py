@@ -36,9 +36,8 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
 }
 """The flags without a value that etcdctl has as well; a test holds the list against the commands."""
 _WITH_OPPOSITE = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL and flag.default == "true") | {
-    "auto-compact",
-    "auto-defrag",
     "client-cert-auth",
+    "dest-insecure-transport",
     "interactive",
 }
 """The flags that are, or may be, true by default: --no-FLAG says that they are not."""
