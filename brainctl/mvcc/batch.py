@@ -216,7 +216,7 @@ class Batch:
 
     def _read(self, request: pb.RangeRequest, now: int) -> bytes:
         start, end = ranges.bounds(request.key, request.range_end)
-        found = list(self.staged.versions(start, end, request.revision))
+        found = list(self.staged.versions(start, end, max(request.revision, 0)))
         if request.count_only:
             return ranges.response(nested_header(now), [], len(found), more=False)
         return ranges.full_response(nested_header(now), request, found)

@@ -96,6 +96,17 @@ def test_a_pipeline_of_batches_answers_as_one_write_at_a_time(data: st.DataObjec
     run(data, Line(), Line())
 
 
+def test_a_read_at_a_negative_revision_sees_what_is_staged() -> None:
+    line = Line()
+    line.ask(pb.PutRequest(key=b"k", value=b"v"))
+    line.seal()
+    put = pb.RequestOp(request_put=pb.PutRequest(key=b"other"))
+    read = pb.RequestOp(request_range=pb.RangeRequest(key=b"k", revision=-1))
+    answer = line.ask(pb.TxnRequest(success=[put, read]))
+    assert isinstance(answer, bytes)
+    assert pb.TxnResponse.FromString(answer).responses[1].response_range.kvs[0].value == b"v"
+
+
 def test_control_a_write_that_misses_what_is_staged_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Staged, "get", lambda self, key: self.view.get(key))
 
