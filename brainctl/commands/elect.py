@@ -56,18 +56,22 @@ async def run(session: Session, plan: Plan) -> None:
             return
         async with lease_session(store, TTL, SystemClock()) as lease:
             place = await queue_up(store, plan.name, lease.lease, plan.proposal)
+            elected = asyncio.Event()
             try:
-                await until(_lead(session, store, place.turn), lease.lost, stop)
+                await until(_lead(session, store, place.turn, elected), lease.lost, stop)
             finally:
                 if not lease.lost.is_set():
                     await leave(store, place.turn)
             if lease.lost.is_set():
                 raise CommandFailed("elect: session expired")
+            if not elected.is_set():
+                raise CommandFailed("context canceled")
 
 
-async def _lead(session: Session, store: Store, turn: Turn) -> None:
+async def _lead(session: Session, store: Store, turn: Turn, elected: asyncio.Event) -> None:
     """Wait to be elected, show the key, and stay."""
     await await_turn(store, turn)
+    elected.set()
     session.show(await store.range(pb.RangeRequest(key=turn.key)))
     await asyncio.Event().wait()
 

@@ -17,6 +17,17 @@ WRITES = frozenset(
         "/etcdserverpb.KV/Txn",
         "/etcdserverpb.Lease/LeaseGrant",
         "/etcdserverpb.Lease/LeaseRevoke",
+        "/etcdserverpb.Auth/RoleAdd",
+        "/etcdserverpb.Auth/RoleDelete",
+        "/etcdserverpb.Auth/RoleRevokePermission",
+        "/etcdserverpb.Auth/UserAdd",
+        "/etcdserverpb.Auth/UserDelete",
+        "/etcdserverpb.Auth/UserRevokeRole",
+        "/etcdserverpb.Cluster/MemberAdd",
+        "/etcdserverpb.Cluster/MemberPromote",
+        "/etcdserverpb.Cluster/MemberRemove",
+        "/etcdserverpb.Maintenance/Downgrade",
+        "/etcdserverpb.Maintenance/MoveLeader",
     )
 )
 """Calls whose repetition is not the same as one call."""

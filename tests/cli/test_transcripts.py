@@ -167,7 +167,7 @@ def test_brainctl_answers_as_etcdctl_does(name: str, etcdctl_on_etcd: Side, brai
     assert not wrong, "\n" + "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", ["kv", "lease", "txn", "auth", "turns"])
+@pytest.mark.parametrize("name", ["kv", "lease", "txn", "auth", "turns", "members"])
 def test_etcdctl_finds_no_difference_in_brainctl_serve(name: str, tmp_path: Path) -> None:
     with Etcd(tmp_path / "etcd") as etcd, Brainctl(tmp_path / "brainctl") as brainctl:
         program = [str(require("etcdctl"))]

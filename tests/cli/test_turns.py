@@ -90,6 +90,9 @@ def test_who_gives_up_leaves_the_queue(endpoint: str, start: Start) -> None:
     waiter = start(ours(), "lock", "given-up")
     wait_for_queue(endpoint, "given-up", 2)
     assert stop(waiter) == (1, "Error: context canceled\n")
+    candidate = start(ours(), "elect", "given-up", "me")
+    wait_for_queue(endpoint, "given-up", 2)
+    assert stop(candidate) == (1, "Error: context canceled\n")
     assert len(keys(endpoint, "given-up")) == 1
 
 

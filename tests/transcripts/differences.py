@@ -5,8 +5,21 @@ ACCEPTED = {
     "txn # a compare of leases": "etcdctl ends with a stack trace: its client takes no text for a lease",
 }
 
-SERVED = {
-    "get a z --stream --keys-only": "brainctl serve does not have RangeStream",
-    "get a z --stream -w json --limit 2": "brainctl serve does not have RangeStream",
-}
+_ALONE = "brainctl serve is a cluster of one, and takes no member or learner in"
+
+SERVED = dict.fromkeys(
+    (
+        "member add two --learner --peer-urls http://127.0.0.1:2393",
+        "member list # with a learner",
+        "member promote {added}",
+        "member update {added} --peer-urls http://127.0.0.1:2394,http://127.0.0.1:2395",
+        "member remove {added}",
+        "member add three --learner=true --peer-urls http://127.0.0.1:2396,http://127.0.0.1:2397 -w json",
+        "member remove {added} -w json",
+        "member add four --learner --peer-urls http://127.0.0.1:2398 --hex -w json",
+        "member remove {added} --hex -w json",
+        "member add five --learner --peer-urls http://127.0.0.1:2399 -w fields",
+    ),
+    _ALONE,
+)
 """Where etcdctl finds brainctl serve different from etcd."""
