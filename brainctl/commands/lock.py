@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
@@ -68,6 +69,8 @@ async def run(session: Session, plan: Plan) -> None:
             revision = place.header.revision
             if not place.is_first:
                 revision = await _wait(store, place.turn, lease, stop)
+            elif stop.is_set():
+                raise CommandFailed("context canceled")
             if plan.command:
                 code = await _run_command(plan.command, place.turn, revision, lease)
             else:
@@ -114,7 +117,7 @@ async def _run_command(command: tuple[str, ...], turn: Turn, revision: int, leas
     somebody else may have it, so the command must not go on.
     """
     if shutil.which(command[0]) is None:
-        raise CommandFailed(f"exec: {quote(os.fsencode(command[0]))}: executable file not found in $PATH")
+        raise CommandFailed(_not_found(command[0]))
     environment = {**os.environ, "ETCD_LOCK_KEY": os.fsdecode(turn.key), "ETCD_LOCK_REV": str(revision)}
     sys.stdout.flush()
     process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, env=environment)
@@ -129,6 +132,12 @@ async def _run_command(command: tuple[str, ...], turn: Turn, revision: int, leas
         process.kill()
         await process.wait()
     raise CommandFailed("session expired")
+
+
+def _not_found(program: str) -> str:
+    if "/" not in program:
+        return f"exec: {quote(os.fsencode(program))}: executable file not found in $PATH"
+    return f"fork/exec {program}: {'permission denied' if Path(program).exists() else 'no such file or directory'}"
 
 
 def _signal_text(number: int) -> str:

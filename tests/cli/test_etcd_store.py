@@ -87,12 +87,15 @@ def test_nobody_there_is_named(etcd: Etcd) -> None:
 
 def test_a_silent_server_is_given_up_after_the_dial_timeout() -> None:
     async def work() -> None:
-        silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+        writers: list[asyncio.StreamWriter] = []
+        silent = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
         endpoint = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
         store = EtcdStore(replace(target(endpoint), dial_timeout=0.2))
         with pytest.raises(ConnectionFailed, match=r"no answer within 0\.2 s"):
             await store.status()
         await store.close()
+        for writer in writers:
+            writer.close()
         silent.close()
 
     run(work())
