@@ -7,10 +7,14 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from brainctl.engine import frame, lock, manifest
+from brainctl.engine.entry import DELETED, SHIFT
 from brainctl.engine.files import FileSystem, OsFileSystem
 from brainctl.engine.info import StoreInfo, describe
+from brainctl.engine.manifest import Listing
+from brainctl.engine.merging import merged
 from brainctl.engine.record import HEADER, HEADER_SIZE, META_SET, TOMBSTONE, key_offset
 from brainctl.engine.recovery import Recovered, recover
+from brainctl.engine.run import START, Covered, Run
 from brainctl.engine.segment import DATA, OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.errors import StoreDamaged
 from brainctl.etcdpb import kv_pb2
@@ -50,15 +54,37 @@ def check(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> Re
         if listing is None:
             return Report([f"{directory}/{manifest.NAME}: the file is missing (offset 0)"], 0, None)
         state = recover(directory, fs, listing, repair=False)
+        findings = list(_runs(directory, fs, listing, state))
     except StoreDamaged as damage:
         return Report([str(damage)], 0, None)
     finally:
         held.release()
-    return _prove(state)
+    return _prove(state, findings)
 
 
-def _prove(state: Recovered) -> Report:
-    findings: list[str] = []
+def _runs(directory: str, fs: FileSystem, listing: Listing, state: Recovered) -> Iterator[str]:
+    """What is wrong with the runs of the index: by themselves, and beside the index that the log gives."""
+    try:
+        runs = [Run.open(directory, fs, listing.store, number) for number in listing.runs]
+        covered = runs[0].covered() if runs else Covered()
+        for run in runs:
+            for _ in run.prove():
+                pass
+    except StoreDamaged as damage:
+        yield str(damage)
+        return
+    place = covered.segment << OFFSET_BITS | covered.offset
+    found = {key: entry >> SHIFT for key, entry in merged(runs, None) if not entry & DELETED}
+    for key, address in zip(*state.index.live(b"", None), strict=True):
+        known = found.pop(key, None)
+        if known != address and address < place:
+            yield f"{runs[0].path}: the runs give {known} as the address of {key!r}, not {address} (offset {START})"
+    for key, address in found.items():
+        if state.index.newest(key) < place:
+            yield f"{runs[0].path}: the runs give {address} as the address of {key!r}, which is gone (offset {START})"
+
+
+def _prove(state: Recovered, findings: list[str]) -> Report:
     facts: dict[int, _Facts] = {}
     for number in sorted(state.segments):
         part = state.segments[number]
@@ -122,9 +148,9 @@ def _padding(part: Segment) -> Iterator[str]:
 
 def _chains(state: Recovered, facts: dict[int, _Facts]) -> Iterator[str]:
     """Versions that readers may step to from newer ones, and that are missing or do not fit."""
-    keys, addresses = state.index.all(b"", None)
-    for key, newest in zip(keys, addresses, strict=True):
-        address = newest
+    keys, entries = state.index.all(b"", None)
+    for key, found in zip(keys, entries, strict=True):
+        newest = address = found >> SHIFT
         while address in facts:
             part = state.segments[address >> OFFSET_BITS]
             _n, _at, mod, create, version, _lease, previous, *_ = HEADER.unpack_from(part.record(address & OFFSET_MASK))

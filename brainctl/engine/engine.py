@@ -6,16 +6,19 @@ its place in the log, `write` makes it durable (on a thread of its own, if wante
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from random import Random, SystemRandom
 
 from brainctl.engine import lock, manifest
 from brainctl.engine.files import FileSystem, Lock, OsFileSystem
 from brainctl.engine.garbage import Garbage
+from brainctl.engine.indexing import Indexing
 from brainctl.engine.lock import Holder
 from brainctl.engine.manifest import Listing, Manifest
 from brainctl.engine.options import EngineOptions
 from brainctl.engine.reclaim import Reclaim, Work, rest
 from brainctl.engine.recovery import Recovered, recover
+from brainctl.engine.run import Covered, Run, SegmentState, run_name
 from brainctl.engine.segment import Segment
 from brainctl.engine.stats import Stats
 from brainctl.engine.view import EngineView
@@ -52,10 +55,24 @@ class Engine(EngineView):
         """How long syncs of the log took."""
         self._end = state.end
         self._reclaim = Reclaim(
-            directory, fs, names, Stats(), state.garbage, state.index, state.segments, self._maps, self._writer.fail
+            directory,
+            fs,
+            names,
+            Stats(),
+            state.garbage,
+            self._settled_now,
+            state.segments,
+            self._maps,
+            self._writer.fail,
         )
-
+        self._indexing = Indexing(
+            directory, fs, names, state.index, state.garbage, state.segments, state.covered, self._writer.fail
+        )
+        self._new_records = state.read
+        """Records that are not in runs yet."""
+        self._new_bytes = 0
         self._background: Iterator[Work] | None = None
+        self._index_background: Iterator[Work] | None = None
 
     @classmethod
     def open(
@@ -81,8 +98,8 @@ class Engine(EngineView):
             stats = Stats()
             listing = _listing(directory, fs, stats, rng or SystemRandom())
             _remove_orphans(directory, fs, listing)
-            state = recover(directory, fs, listing)
             names = Manifest(directory, fs, stats, listing)
+            state = _recover(directory, fs, listing, names)
             for part in state.end.obsolete:
                 part.close()
                 names.replace(part.number, None)
@@ -106,7 +123,7 @@ class Engine(EngineView):
         held = lock.take(directory, fs, os.getpid())
         try:
             for name in sorted(fs.names(directory)):
-                if name.endswith(".seg") or name.startswith(manifest.NAME):
+                if name.endswith((".seg", ".run")) or name.startswith(manifest.NAME):
                     fs.unlink(f"{directory}/{name}")
             fs.sync_directory(directory)
         finally:
@@ -118,6 +135,7 @@ class Engine(EngineView):
         `write` must not be running; a piece of reclaim that is running is waited for.
         """
         self._reclaim.close()
+        self._indexing.close()
         for segment in [*self._segments.values(), *self._end.spares]:
             segment.close()
         self._owner.release()
@@ -151,13 +169,13 @@ class Engine(EngineView):
     @property
     def size_in_use(self) -> int:
         """Bytes of versions that can still be read, their record headers included."""
-        return sum(s.record_bytes - s.dead_bytes - s.grave_bytes for s in self._segments.values())
+        return sum(s.record_bytes - s.dead_bytes - s.grave_bytes - s.unswept_bytes for s in self._segments.values())
 
     @property
     def stats(self) -> Stats:
         """What has been written since the store was opened. Each thread counts for itself; this is the sum."""
         total = Stats()
-        for part in (self._manifest.stats, self._writer.stats, self._reclaim.stats):
+        for part in (self._manifest.stats, self._writer.stats, self._reclaim.stats, self._indexing.stats):
             total.add(part)
         return total
 
@@ -199,6 +217,8 @@ class Engine(EngineView):
                 self._meta[name] = value
         self._revision = commit.revision
         self._compacted = header.compacted
+        self._new_records += len(commit.changes)
+        self._new_bytes += header.span
         self._writer.done()
 
     # -- reclaim ------------------------------------------------------------------------------------------------
@@ -214,8 +234,35 @@ class Engine(EngineView):
         if everything:
             yield from self._reclaim.sweep(self._compacted_now, budget)
             yield from self._seal()
+            if self._index.runs or self._index.frozen is not None:
+                yield from self.index(budget, everything=True)
         ratio = None if everything else self.options.garbage_ratio
         yield from self._reclaim.run(self._compacted_now, budget, ratio)
+
+    @property
+    def index_due(self) -> bool:
+        """Whether so much is new that `index` is to be called."""
+        new = self._new_records >= self.options.run_records or self._new_bytes >= self.options.run_bytes
+        return new and not self._indexing.busy
+
+    def index(self, budget: int, *, everything: bool = False) -> Iterator[Work]:
+        """Write the index of what is new as a run, once that is due or with `everything`, and merge runs of like size.
+
+        Yields pieces of work as `reclaim` does; both may be under way at the same time. A full disk ends it and leaves
+        everything as it was. Raises StoreFailed on any other I/O error, StoreDamaged when a run is not sound.
+        """
+        write = self.index_due or (everything and bool(self._new_records or self._new_bytes))
+        yield from self._indexing.run(self._cover, self._compacted, budget, write=write and bool(self._segments))
+
+    def index_step(self, budget: int, *, everything: bool = False) -> bool:
+        """Run one piece of `index` here and now; whether there may be more to do."""
+        self._index_background = self._index_background or self.index(budget, everything=everything)
+        work = next(self._index_background, None)
+        if work is None:
+            self._index_background = None
+            return False
+        work()
+        return True
 
     def reclaim_step(self, budget: int) -> bool:
         """Run one piece of `reclaim` here and now; whether there may be more to do."""
@@ -235,6 +282,27 @@ class Engine(EngineView):
 
     def _compacted_now(self) -> int:
         return self._compacted
+
+    def _settled_now(self) -> int | None:
+        return self._indexing.settled
+
+    def _cover(self) -> Covered:
+        """The store as it is published."""
+        self._new_records = self._new_bytes = 0
+        last = self._segments[max(self._segments)]
+        segments = {
+            part.number: SegmentState(
+                part.generation,
+                *part.sequences,
+                part.end,
+                part.record_bytes,
+                part.dead_bytes + part.grave_bytes + part.unswept_bytes,
+            )
+            for part in self._segments.values()
+        }
+        return Covered(
+            last.number, last.end, last.sequences[1], self._revision, self._compacted, dict(self._meta), segments
+        )
 
     def _seal(self) -> Iterator[Work]:
         """Have the log go on in a new segment when there is something dead in the last one."""
@@ -270,11 +338,11 @@ class Engine(EngineView):
             key, mod, version = change[0], change[2], change[3]
             published(key, address)
             if version:
-                old = put(key, address)
+                old = put(key, address, leased=change[4] != 0)
                 remember(address, change[5])
             else:
                 old = delete(key, address)
-                garbage.bury(mod, address, key)
+                garbage.bury(mod, address)
             if old:
                 garbage.supersede(imported or mod, old)
 
@@ -289,9 +357,26 @@ def _listing(directory: str, fs: FileSystem, stats: Stats, rng: Random) -> Listi
     return listing
 
 
+def _recover(directory: str, fs: FileSystem, listing: Listing, names: Manifest) -> Recovered:
+    """Read a store. Runs that are not sound are given up, and what they hold is read from the log."""
+    if listing.runs:
+        try:
+            runs = [Run.open(directory, fs, listing.store, number) for number in listing.runs]
+            return recover(directory, fs, listing, runs)
+        except StoreDamaged as damage:
+            if ".run" not in str(damage):
+                raise
+        names.list_runs(())
+        for number in listing.runs:
+            with suppress(FileNotFoundError):
+                fs.unlink(f"{directory}/{run_name(number)}")
+    return recover(directory, fs, listing)
+
+
 def _remove_orphans(directory: str, fs: FileSystem, listing: Listing) -> None:
     """Remove files that a crash left before they became part of the store, or after they ceased to be."""
     wanted = {manifest.segment_name(*segment) for segment in listing.segments.items()}
+    wanted.update(map(run_name, listing.runs))
     for name in fs.names(directory):
-        if (name.endswith(".seg") and name not in wanted) or name == f"{manifest.NAME}.new":
+        if (name.endswith((".seg", ".run")) and name not in wanted) or name == f"{manifest.NAME}.new":
             fs.unlink(f"{directory}/{name}")

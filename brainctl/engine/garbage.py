@@ -5,53 +5,85 @@ revision that superseded them. Tombstones become dead when a compaction passes t
 exactly the compacted revision is kept, since a watch from there must still deliver the delete.
 """
 
-from array import array
-from collections import deque
+from collections.abc import Sequence
 
-from brainctl.engine.index import KeyIndex
+from brainctl.engine.run import Run, Superseded
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 
 
 class Garbage:
     """Superseded versions and tombstones that await their compaction."""
 
-    def __init__(self) -> None:
-        self._revisions = array("q")
-        self._addresses = array("Q")
-        self._done = 0
-        """How many of the superseded versions have been handed to their segments."""
-        self._tombstones: deque[tuple[int, int, bytes]] = deque()
+    def __init__(self, runs: Sequence[Run] = ()) -> None:
+        """Begin with what `runs`, newest first, have noted; it is read when it is first needed."""
+        self._unread = list(runs)
+        self._noted = Superseded()
+        self._dead = self._buried = 0
+        """How many of either have been handed to their segments."""
+        self._dead_kept = self._buried_kept = 0
+        """How many of either are in runs."""
 
     def supersede(self, revision: int, address: int) -> None:
         """The version at `address` was replaced at `revision`; revisions ascend."""
-        self._revisions.append(revision)
-        self._addresses.append(address)
+        self._noted.revisions.append(revision)
+        self._noted.addresses.append(address)
 
-    def bury(self, revision: int, address: int, key: bytes) -> None:
-        """A tombstone of `key` was written at `revision`; revisions ascend."""
-        self._tombstones.append((revision, address, key))
+    def bury(self, revision: int, address: int) -> None:
+        """A tombstone was written at `revision`; revisions ascend."""
+        self._noted.grave_revisions.append(revision)
+        self._noted.graves.append(address)
 
-    def sweep(self, compacted: int, segments: dict[int, Segment], index: KeyIndex, limit: int) -> bool:
-        """Hand up to `limit` versions that have died to their segments; whether there may be more."""
-        done = self._done
-        last = min(done + limit, len(self._revisions))
-        while done < last and self._revisions[done] <= compacted:
-            _note_dead(segments, self._addresses[done])
+    def cut(self) -> Superseded:
+        """What was noted since the last time, for a run to keep."""
+        noted, dead, buried = self._noted, self._dead_kept, self._buried_kept
+        self._dead_kept, self._buried_kept = len(noted.addresses), len(noted.graves)
+        return Superseded(
+            noted.revisions[dead:], noted.addresses[dead:], noted.grave_revisions[buried:], noted.graves[buried:]
+        )
+
+    def sweep(self, compacted: int, segments: dict[int, Segment], limit: int) -> bool:
+        """Hand up to `limit` versions that have died to their segments; whether there may be more. StoreDamaged."""
+        if self._unread:
+            self._read(segments)
+        noted, done = self._noted, self._dead
+        last = min(done + limit, len(noted.revisions))
+        while done < last and noted.revisions[done] <= compacted:
+            _note_dead(segments, noted.addresses[done])
             done += 1
-        more = done == last and done < len(self._revisions)
-        self._done = done
-        if done > 1 << 16 and done * 2 > len(self._revisions):
-            del self._revisions[:done], self._addresses[:done]
-            self._done = 0
-        tombstones = self._tombstones
-        while tombstones and tombstones[0][0] < compacted:
-            if limit <= 0:
-                return True
-            limit -= 1
-            _revision, address, key = tombstones.popleft()
-            index.forget(key, address)
-            _note_grave(segments, address)
+        more = done == last and done < len(noted.revisions)
+        self._dead = done
+        done = self._buried
+        last = min(done + limit, len(noted.graves))
+        while done < last and noted.grave_revisions[done] < compacted:
+            _note_grave(segments, noted.graves[done])
+            done += 1
+        more = more or (done == last and done < len(noted.graves))
+        self._buried = done
+        self._forget()
         return more
+
+    def _read(self, segments: dict[int, Segment]) -> None:
+        older = Superseded()
+        for run in reversed(self._unread):
+            older.extend(run.superseded())
+        self._unread = []
+        self._dead_kept += len(older.addresses)
+        self._buried_kept += len(older.graves)
+        older.extend(self._noted)
+        self._noted = older
+        for segment in segments.values():
+            segment.unswept_bytes = 0
+
+    def _forget(self) -> None:
+        """Drop what was handed over and is in runs."""
+        noted = self._noted
+        dead, buried = min(self._dead, self._dead_kept), min(self._buried, self._buried_kept)
+        if dead > 1 << 16 and dead * 2 > len(noted.addresses):
+            del noted.revisions[:dead], noted.addresses[:dead]
+            self._dead, self._dead_kept = self._dead - dead, self._dead_kept - dead
+        if buried > 1 << 16 and buried * 2 > len(noted.graves):
+            del noted.grave_revisions[:buried], noted.graves[:buried]
+            self._buried, self._buried_kept = self._buried - buried, self._buried_kept - buried
 
 
 def _note_dead(segments: dict[int, Segment], address: int) -> None:

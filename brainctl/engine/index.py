@@ -1,78 +1,214 @@
 """Where the newest version of each key lies, and the keys in order.
 
-Keys whose newest version is a tombstone stay until a compaction has passed it: reads at older revisions still find
-their way from there. They are kept apart, so that counting live keys is a matter of two positions.
+The index has levels, newest first: a delta in memory; while a run is being made of one, that one, frozen; and the runs.
+What is found further up hides what lies below. A key whose newest version is a tombstone keeps its entry until runs are
+merged after a compaction has passed it: reads at older revisions still find their way from there.
 """
 
+from collections.abc import Iterator, Sequence
 from heapq import merge
 
-from brainctl.engine.sortedkeys import SortedKeys
+from brainctl.engine import keyfilter
+from brainctl.engine.delta import Delta
+from brainctl.engine.entry import DELETED, GAIN_MASK, LEASED, NEW, SHIFT, delete, put, seen_above
+from brainctl.engine.run import Run
+
+_PAGE = 4096
+"""Keys that one step of walking a range takes from each level."""
+_KNOWN = 1 << 15
+"""Entries that lookups in runs have found, and that are kept in memory; twice."""
 
 
 class KeyIndex:
     """Addresses by key. An address is an int that is never 0 (segment number << 32 | offset)."""
 
-    def __init__(self, newest: dict[bytes, int] | None = None, deleted: set[bytes] | None = None) -> None:
-        """Begin with the addresses of the newest versions, of which those in `deleted` are tombstones. Keeps both."""
-        self._newest = {} if newest is None else newest
-        self._deleted = set() if deleted is None else deleted
-        live = [key for key in self._newest if key not in self._deleted] if self._deleted else self._newest
-        self._live_order = SortedKeys(sorted(live))
-        self._deleted_order = SortedKeys(sorted(self._deleted))
-        self.newest = self._newest.get
-        """newest(key) -> the address of its newest version, be it a tombstone; None when it has none."""
+    def __init__(self, entries: dict[bytes, int] | None = None, runs: Sequence[Run] = ()) -> None:
+        """Begin with the entries of a delta, which are kept, above `runs`, newest first."""
+        self.delta = Delta(entries)
+        self.frozen: Delta | None = None
+        self.runs = tuple(runs)
+        self._entries = self.delta.entries
+        self._deep = bool(runs)
+        """Whether there is anything below the delta."""
+        self._young: dict[bytes, int] = {}
+        self._old: dict[bytes, int] = {}
 
     def __len__(self) -> int:
         """Live keys."""
-        return len(self._newest) - len(self._deleted)
+        total = self.delta.gains + sum(run.header.gains for run in self.runs)
+        return total if self.frozen is None else total + self.frozen.gains
 
-    def put(self, key: bytes, address: int) -> int:
+    # -- one key ------------------------------------------------------------------------------------------------
+
+    def find(self, key: bytes) -> int | None:
+        """The entry of the newest version of a key, be it a tombstone; None or 0 when it has none. StoreDamaged."""
+        entry = self._entries.get(key)
+        return self.below(key) if entry is None else entry
+
+    def newest(self, key: bytes) -> int:
+        """The address of the newest version of a key, be it a tombstone; 0 when it has none. StoreDamaged."""
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self.below(key)
+        return entry >> SHIFT if entry else 0
+
+    def below(self, key: bytes) -> int | None:
+        """What the levels under the delta have."""
+        if self.frozen is not None:
+            entry = self.frozen.entries.get(key)
+            if entry is not None:
+                return entry
+        if not self.runs:
+            return None
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._old.get(key)
+            if entry is None:
+                entry = self._search(key)
+            if len(self._young) >= _KNOWN:
+                self._old, self._young = self._young, {}
+            self._young[key] = entry
+        return entry
+
+    def _search(self, key: bytes) -> int:
+        mixed = keyfilter.spread(key)
+        mask = keyfilter.mask(mixed)
+        for run in self.runs:
+            entry = run.find(key, mixed, mask)
+            if entry is not None:
+                return entry
+        return 0
+
+    def put(self, key: bytes, address: int, *, leased: bool = False) -> int:
         """Note a new version; the address of the live version that it replaces, 0 when there was none."""
-        old = self._newest.get(key, 0)
-        self._newest[key] = address
-        if not old:
-            self._live_order.add(key)
-        elif key in self._deleted:
-            self._deleted.remove(key)
-            self._deleted_order.remove(key)
-            self._live_order.add(key)
-            return 0
-        return old
+        entries = self._entries
+        here = entries.get(key)
+        if here is None:
+            lower = self.below(key) if self._deep else None
+            if not lower and not leased:
+                self.delta.add(key, address << SHIFT | NEW)
+                return 0
+            old = seen_above(lower) if lower else None
+        elif not (leased or here & (DELETED | LEASED)):
+            entries[key] = address << SHIFT | here & GAIN_MASK
+            return here >> SHIFT
+        else:
+            old = here
+        self.delta.set(key, here, put(old, address, LEASED if leased else 0))
+        return old >> SHIFT if old is not None and not old & DELETED else 0
 
     def delete(self, key: bytes, address: int) -> int:
         """Note a tombstone; the address of the live version that it ends, 0 when there was none."""
-        old = self._newest.get(key, 0)
-        self._newest[key] = address
-        if key in self._deleted:
-            return 0
-        if old:
-            self._live_order.remove(key)
-        self._deleted.add(key)
-        self._deleted_order.add(key)
-        return old
+        here = old = self._entries.get(key)
+        if old is None:
+            lower = self.below(key)
+            old = seen_above(lower) if lower else None
+        self.delta.set(key, here, delete(old, address))
+        return old >> SHIFT if old is not None and not old & DELETED else 0
 
-    def forget(self, key: bytes, address: int) -> None:
-        """Drop a key whose tombstone at `address` has been compacted, unless it was written since."""
-        if self._newest.get(key) == address:
-            del self._newest[key]
-            self._deleted.remove(key)
-            self._deleted_order.remove(key)
+    # -- ranges -------------------------------------------------------------------------------------------------
 
     def count(self, start: bytes, end: bytes | None) -> int:
         """Live keys in `start <= key < end`."""
-        return self._live_order.count(start, end)
+        if end is not None and end <= start:
+            return 0
+        total = self.delta.count(start, end)
+        if self.frozen is not None:
+            total += self.frozen.count(start, end)
+        for run in self.runs:
+            total += run.gained(end) - (run.gained(start) if start else 0)
+        return total
 
     def live(self, start: bytes, end: bytes | None, limit: int = 0) -> tuple[list[bytes], list[int]]:
         """The first `limit` (0: all) live keys of a range, in order, and the addresses of their newest versions."""
-        keys = self._live_order.slice(start, end, limit)
-        return keys, list(map(self._newest.__getitem__, keys))
+        if self.delta.plain and not self._deep:
+            keys, entries = self.delta.slice(start, end, limit)
+        else:
+            keys, entries = self._walk(start, end, limit, live=True)
+        return keys, [entry >> SHIFT for entry in entries]
 
     def all(self, start: bytes, end: bytes | None, limit: int = 0) -> tuple[list[bytes], list[int]]:
-        """As `live`, with the deleted keys that are still known among them."""
-        deleted = self._deleted_order.slice(start, end, limit)
-        keys = self._live_order.slice(start, end, limit)
-        if deleted:
-            keys = list(merge(keys, deleted))
-            if limit:
-                del keys[limit:]
-        return keys, list(map(self._newest.__getitem__, keys))
+        """As `live`, with the deleted keys that are still known among them; entries instead of addresses."""
+        return self._walk(start, end, limit, live=False)
+
+    def _walk(self, start: bytes, end: bytes | None, limit: int, *, live: bool) -> tuple[list[bytes], list[int]]:
+        keys: list[bytes] = []
+        entries: list[int] = []
+        at: bytes | None = start
+        while at is not None and not (limit and len(keys) >= limit):
+            page = min(_PAGE, limit - len(keys) + 16) if limit else _PAGE
+            more, found, at = self._page(at, end, page if self.runs or self.frozen or limit else 0)
+            if live and any(map(DELETED.__and__, found)):
+                kept = [(key, entry) for key, entry in zip(more, found, strict=True) if not entry & DELETED]
+                more, found = [key for key, _ in kept], [entry for _, entry in kept]
+            keys += more
+            entries += found
+        if limit:
+            del keys[limit:], entries[limit:]
+        return keys, entries
+
+    def _page(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[int], bytes | None]:
+        """Keys of a range in order, about `limit` of them, their entries, and where the next page begins."""
+        levels = [self.delta.slice(start, end, limit)]
+        if self.frozen is not None:
+            levels.append(self.frozen.slice(start, end, limit))
+        levels += [run.slice(start, end, limit) for run in self.runs]
+        full = [keys[-1] for keys, _entries in levels if limit and len(keys) >= limit]
+        following = min(full) + b"\0" if full else None
+        levels = [level for level in levels if level[0]]
+        if len(levels) <= 1:
+            keys, entries = levels[0] if levels else ([], [])
+            return keys, entries, following
+        merged: dict[bytes, int] = {}
+        for keys, entries in reversed(levels):
+            merged.update(zip(keys, entries, strict=True))
+        keys = sorted(merged)
+        if following is not None:
+            while keys[-1] >= following:
+                keys.pop()
+        return keys, [merged[key] for key in keys], following
+
+    def leased(self) -> Iterator[bytes]:
+        """The live keys whose newest version has a lease, in order. StoreDamaged."""
+        found = [sorted(self.delta.leased), *(run.leased() for run in self.runs)]
+        if self.frozen is not None:
+            found.append(sorted(self.frozen.leased))
+        last = None
+        for key in merge(*found):
+            if key != last:
+                last = key
+                entry = self.find(key)
+                if entry and entry & LEASED:
+                    yield key
+
+    # -- levels -------------------------------------------------------------------------------------------------
+
+    def freeze(self) -> Delta:
+        """Begin a new delta; the one until now stays as it is, until it is `settled`."""
+        assert self.frozen is None
+        self.delta.settle()
+        self.frozen = self.delta
+        self.delta = Delta()
+        self._entries = self.delta.entries
+        self._deep = True
+        return self.frozen
+
+    def settle(self, run: Run) -> None:
+        """A run has become of the frozen delta."""
+        assert self.frozen is not None
+        known = self.frozen.entries
+        for key in known.keys() & self._old.keys():
+            del self._old[key]
+        if len(known) <= _KNOWN:
+            self._young.update(known)
+        else:
+            for key in known.keys() & self._young.keys():
+                del self._young[key]
+        self.runs = (run, *self.runs)
+        self.frozen = None
+
+    def exchange(self, old: Sequence[Run], new: Run) -> None:
+        """One run has become of several, which followed each other."""
+        at = self.runs.index(old[0])
+        assert self.runs[at : at + len(old)] == tuple(old)
+        self.runs = (*self.runs[:at], new, *self.runs[at + len(old) :])

@@ -5,6 +5,7 @@ neither be lost nor come back unnoticed. It is replaced whole, by renaming, when
 """
 
 import json
+from collections.abc import Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ from brainctl.engine.stats import Stats
 from brainctl.errors import StoreDamaged
 
 NAME = "MANIFEST"
-FORMAT = 1
+FORMAT = 2
+"""Format 1 has no runs; it is read, and written while there are none."""
 
 
 class Listing(NamedTuple):
@@ -25,6 +27,8 @@ class Listing(NamedTuple):
     """Identity of the store, 64 bits."""
     segments: dict[int, int]
     """Generation by segment number."""
+    runs: tuple[int, ...] = ()
+    """Numbers of the runs of the index, newest first."""
 
 
 def segment_name(number: int, generation: int) -> str:
@@ -35,7 +39,10 @@ def segment_name(number: int, generation: int) -> str:
 def render(listing: Listing) -> bytes:
     """The bytes of a manifest: one line of JSON, and one with its CRC-32C in hex."""
     segments = [[number, generation] for number, generation in sorted(listing.segments.items())]
-    line = json.dumps({"format": FORMAT, "store": f"{listing.store:016x}", "segments": segments}).encode() + b"\n"
+    fields = {"format": FORMAT if listing.runs else 1, "store": f"{listing.store:016x}", "segments": segments}
+    if listing.runs:
+        fields["runs"] = listing.runs
+    line = json.dumps(fields).encode() + b"\n"
     return line + b"%08x\n" % crc32c(line)
 
 
@@ -45,9 +52,9 @@ def parse(data: bytes, path: str) -> Listing:
     if check != b"%08x\n" % crc32c(line + newline):
         raise StoreDamaged(f"{path}: its check value does not match; the file is damaged at offset 0")
     fields = json.loads(line)
-    if fields["format"] != FORMAT:
-        raise StoreDamaged(f"{path}: format {fields['format']} is not known; this build reads format {FORMAT}")
-    return Listing(int(fields["store"], 16), dict(fields["segments"]))
+    if fields["format"] not in (1, FORMAT):
+        raise StoreDamaged(f"{path}: format {fields['format']} is not known; this build reads formats 1 and {FORMAT}")
+    return Listing(int(fields["store"], 16), dict(fields["segments"]), tuple(fields.get("runs", ())))
 
 
 class Manifest:
@@ -56,6 +63,7 @@ class Manifest:
     def __init__(self, directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:
         self.store = listing.store
         self._segments = dict(listing.segments)
+        self._runs = listing.runs
         self._directory = directory
         self._fs = fs
         self.stats = stats
@@ -71,11 +79,19 @@ class Manifest:
                 del segments[number]
             else:
                 segments[number] = generation
-            _write_new(self._directory, self._fs, self.stats, Listing(self.store, segments))
-            self.in_doubt = True
-            _take_new(self._directory, self._fs, self.stats)
-            self.in_doubt = False
-            self._segments = segments
+            self._write(segments, self._runs)
+
+    def list_runs(self, runs: Sequence[int]) -> None:
+        """List the runs of the index, newest first; durable when this returns. OSError."""
+        with self._turn:
+            self._write(self._segments, tuple(runs))
+
+    def _write(self, segments: dict[int, int], runs: tuple[int, ...]) -> None:
+        _write_new(self._directory, self._fs, self.stats, Listing(self.store, segments, runs))
+        self.in_doubt = True
+        _take_new(self._directory, self._fs, self.stats)
+        self.in_doubt = False
+        self._segments, self._runs = segments, runs
 
 
 def create(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:

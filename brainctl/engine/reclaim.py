@@ -9,7 +9,6 @@ from threading import Event, Lock
 
 from brainctl.engine.files import FileSystem
 from brainctl.engine.garbage import Garbage
-from brainctl.engine.index import KeyIndex
 from brainctl.engine.manifest import Manifest
 from brainctl.engine.packing import Job
 from brainctl.engine.pick import Candidate, pick, pick_any
@@ -40,7 +39,7 @@ class Reclaim:
         manifest: Manifest,
         stats: Stats,
         garbage: Garbage,
-        index: KeyIndex,
+        settled: Callable[[], int | None],
         segments: dict[int, Segment],
         maps: dict[int, mmap],
         fail: Callable[[BrainctlError], None],
@@ -50,7 +49,7 @@ class Reclaim:
         self._manifest = manifest
         self.stats = stats
         self._garbage = garbage
-        self._index = index
+        self._settled = settled
         self._segments = segments
         self._maps = maps
         self._fail = fail
@@ -90,11 +89,16 @@ class Reclaim:
     def sweep(self, compacted: Callable[[], int], budget: int) -> Iterator[Work]:
         """Find out what compaction has made dead, with pauses."""
         limit = max(1, budget // _SWEEP_BYTES)
-        while not self._closed.is_set() and self._garbage.sweep(compacted(), self._segments, self._index, limit):
+        while not self._closed.is_set() and self._garbage.sweep(compacted(), self._segments, limit):
             yield rest
 
     def _plan(self, ratio: float | None) -> Job | None:
-        found = [candidate for candidate in candidates(self._segments) if candidate.number not in self._busy]
+        settled = self._settled()
+        found = [
+            candidate
+            for candidate in candidates(self._segments)
+            if candidate.number not in self._busy and (settled is None or candidate.number < settled)
+        ]
         number = pick_any(found) if ratio is None else pick(found, ratio)
         if number is None:
             return None

@@ -7,7 +7,7 @@ byte for byte, so each record must be looked up by the extent that holds its add
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from mmap import mmap
 from struct import Struct
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from crc32c import crc32c
 
 from brainctl.engine import frame
 from brainctl.engine.files import File
-from brainctl.engine.record import CRC, OVERHEAD, PLACE, RESIDUE
+from brainctl.engine.record import CRC, HEADER, OVERHEAD, PLACE, RESIDUE, TOMBSTONE
 from brainctl.errors import StoreDamaged
 
 MAGIC = b"brainseg"
@@ -101,10 +101,12 @@ def unpack_extent(data: bytes, seed: int) -> ExtentHeader | None:
 class Extents:
     """Which addresses a PACKED segment holds, and where."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[["Extents"], None] | None = None) -> None:
+        """Begin empty; `read` adds the extents when the first is asked for."""
         self.addresses = array("Q")
         self.places = array("Q")
         self.lengths = array("Q")
+        self._read = read
 
     def add(self, address: int, place: int, length: int) -> None:
         """Note an extent; addresses ascend."""
@@ -113,7 +115,11 @@ class Extents:
         self.lengths.append(length)
 
     def place(self, address: int) -> int:
-        """The offset in the file of the record at `address`; 0 when it is not held."""
+        """The offset in the file of the record at `address`; 0 when it is not held. StoreDamaged."""
+        if self._read is not None:
+            full = Extents()
+            self._read(full)
+            self.addresses, self.places, self.lengths, self._read = full.addresses, full.places, full.lengths, None
         number = bisect_right(self.addresses, address) - 1
         if number < 0:
             return 0
@@ -131,6 +137,8 @@ class Run(NamedTuple):
     """Offset at which the first was first written."""
     crc: int
     """CRC-32C of them all, seeded."""
+    first: int
+    """Of a batch: the store's revision before it, plus 1."""
 
 
 class Segment:
@@ -160,6 +168,10 @@ class Segment:
         self.graves = array("Q")
         """Offsets of compacted tombstones: dead once no older segment holds a dead version."""
         self.grave_bytes = 0
+        self.unswept_bytes = 0
+        """Dead bytes as they were when the store was last open, until what is dead has been read."""
+        self.unmarked = False
+        """Whether the table of revisions must be made before it is used."""
         self._mark_revisions = array("q")
         self._mark_offsets = array("Q")
         self._next_mark = 0
@@ -214,13 +226,39 @@ class Segment:
             self._next_mark = offset + _MARK_EVERY
 
     def first_revision(self) -> int:
-        """The revision with which the segment begins; 0 when it holds nothing that was noted."""
+        """The revision with which the segment begins; 0 when it holds nothing that was noted. StoreDamaged."""
+        if self.unmarked and self.extents is None:
+            batch = frame.unpack(self.mapped[DATA : DATA + frame.HEADER_SIZE], self.seed)
+            if batch is None:
+                raise StoreDamaged(f"{self.path}: the batch header at offset {DATA} is damaged")
+            return batch.first
+        if self.unmarked:
+            self._mark_all()
         return self._mark_revisions[0] if self._mark_revisions else 0
 
     def seek(self, revision: int) -> int:
-        """An offset of a batch or extent at or before the first record of `revision`."""
+        """An offset of a batch or extent at or before the first record of `revision`. StoreDamaged."""
+        if self.unmarked:
+            self._mark_all()
         number = bisect_right(self._mark_revisions, revision - 1) - 1
         return self._mark_offsets[number] if number >= 0 else DATA
+
+    def read_extents(self, extents: Extents) -> None:
+        """Find the extents of a PACKED segment; StoreDamaged."""
+        for run in self.runs():
+            extents.add(run.address, run.place, run.end - run.place)
+
+    def _mark_all(self) -> None:
+        del self._mark_revisions[:], self._mark_offsets[:]
+        self._next_mark = 0
+        for run in self.runs():
+            if self.extents is None:
+                self.mark(run.first, run.place - frame.HEADER_SIZE)
+            else:
+                _length, _at, revision, *_rest, kind = HEADER.unpack_from(self.mapped, run.place)
+                if kind <= TOMBSTONE:
+                    self.mark(revision, run.place - EXTENT_SIZE)
+        self.unmarked = False
 
     def runs(self, offset: int = DATA) -> Iterator[Run]:
         """The batches or extents from the one at `offset` up to the published end; StoreDamaged."""
@@ -230,14 +268,14 @@ class Segment:
                 if batch is None:
                     raise StoreDamaged(f"{self.path}: the batch header at offset {offset} is damaged")
                 place = offset + frame.HEADER_SIZE
-                yield Run(place, place + batch.length, place, batch.crc)
+                yield Run(place, place + batch.length, place, batch.crc, batch.first)
                 offset += batch.span
             else:
                 extent = unpack_extent(self.mapped[offset : offset + EXTENT_SIZE], self.seed)
                 if extent is None:
                     raise StoreDamaged(f"{self.path}: the extent header at offset {offset} is damaged")
                 place = offset + EXTENT_SIZE
-                yield Run(place, place + extent.length, extent.address, extent.crc)
+                yield Run(place, place + extent.length, extent.address, extent.crc, 0)
                 offset = place + extent.length
 
     def records(self, offset: int = DATA) -> Iterator[tuple[int, bytes]]:

@@ -72,6 +72,11 @@ class SortedKeys:
             first = 0
         return found[:limit] if limit else found
 
+    def chunks(self) -> list[list[bytes]]:
+        """The keys in order, in the chunks in which they are kept."""
+        self._settle()
+        return list(self._chunks)
+
     # -- merging ------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:

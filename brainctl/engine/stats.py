@@ -16,7 +16,7 @@ class Stats:
     meta_bytes: int = 0
     """Segment headers and manifests."""
     index_bytes: int = 0
-    """Index files."""
+    """Runs of the index."""
     payload_bytes: int = 0
     """Key-values as they were handed in: what write amplification is relative to."""
     batches: int = 0

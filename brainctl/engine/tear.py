@@ -6,7 +6,8 @@ batch is an unfinished write only if
 
 * the sector of the next batch's header is all zeros, or the header is sound and the batch has more zero sectors
   than were written; and
-* no header further on belongs to a later group, since that was written only once this one was durable.
+* no header further on belongs to a later group, since that was written only once this one was durable; and none to an
+  earlier batch, which would be in the wrong place.
 """
 
 from mmap import mmap
@@ -37,8 +38,8 @@ def check_torn(data: mmap, offset: int, sequence: int, seed: int, path: str) -> 
     at = data.find(frame.MAGIC, offset + SECTOR)
     while at >= 0:
         later = frame.unpack(data[at : at + frame.HEADER_SIZE], seed) if at % SECTOR == 0 else None
-        if later is not None and later.group > sequence:
-            raise StoreDamaged(f"{path}: the batch at offset {offset} is damaged: the one at offset {at} came after it")
+        if later is not None and (later.group > sequence or later.sequence < sequence):
+            raise StoreDamaged(f"{path}: the batch at offset {offset} is damaged: the one at offset {at} does not fit")
         at = data.find(frame.MAGIC, at + 1)
 
 

@@ -7,6 +7,7 @@ from struct import Struct
 
 from crc32c import crc32c
 
+from brainctl.engine.entry import DELETED, SHIFT
 from brainctl.engine.index import KeyIndex
 from brainctl.engine.recent import RecentKvs
 from brainctl.engine.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, key_offset
@@ -37,7 +38,6 @@ class EngineView:
         """Segments in which addresses are offsets."""
         self._revision = revision
         self._compacted = compacted
-        self._newest = index.newest
 
     @property
     def revision(self) -> int:
@@ -51,9 +51,17 @@ class EngineView:
 
     def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
         """As in View."""
-        address = self._newest(key)
-        if address is None or (0 < revision < self._revision and not (address := self._at(address, revision))):
+        entry = self._index.find(key)
+        if not entry:
             return None
+        if 0 < revision < self._revision:
+            address = self._at(entry >> SHIFT, revision, deleted=bool(entry & DELETED))
+            if not address:
+                return None
+        elif entry & DELETED:
+            return None
+        else:
+            address = entry >> SHIFT
         record = self._record(address)
         _n, _at, mod, create, version, lease, _previous, sub, _length, _kind = HEADER.unpack_from(record)
         if not version:
@@ -74,10 +82,10 @@ class EngineView:
 
     def _select_one(self, key: bytes, revision: int) -> Selection:
         if not 0 < revision < self._revision:
-            address = self._newest(key)
-            if address is None:
+            entry = self._index.find(key)
+            if not entry or entry & DELETED:
                 return Selection([], 0)
-            kv = self._recent.young.get(address)
+            kv = self._recent.young.get(entry >> SHIFT)
             if kv is not None:
                 return Selection([kv], 1)
         found = self.get(key, revision)
@@ -110,6 +118,13 @@ class EngineView:
         at = revision if 0 < revision < self._revision else self._revision
         for address in self._live_at(start, end, at):
             yield _version(self._record(address))
+
+    def leased(self) -> Iterator[KeyVersion]:
+        """As in KnowsLeased: found without reading other keys than those that ever had a lease."""
+        for key in self._index.leased():
+            found = self.get(key)
+            if found is not None:
+                yield found
 
     def history(self, first: int, last: int) -> Iterator[Revision]:
         """As in View. Revisions below the compacted one come without what the compaction made dead."""
@@ -158,8 +173,12 @@ class EngineView:
         self._recent.add(address, kv)
         return kv
 
-    def _at(self, address: int, revision: int) -> int:
-        """The version of a key that was live at `revision`, from its newest one; 0 when there was none."""
+    def _at(self, address: int, revision: int, *, deleted: bool) -> int:
+        """The version of a key that was live at `revision`, from its newest one, which may be `deleted`; 0 when there
+        was none.
+        """
+        if deleted and not self._held(address):
+            return 0
         while address:
             record = self._record(address)
             _n, _at, mod, _create, version, _lease, previous, _sub, _length, _kind = HEADER.unpack_from(record)
@@ -182,9 +201,9 @@ class EngineView:
                 keys, addresses = self._index.live(start, end, _PAGE)
                 yield from addresses
             else:
-                keys, addresses = self._index.all(start, end, _PAGE)
-                for address in addresses:
-                    found = self._at(address, revision)
+                keys, entries = self._index.all(start, end, _PAGE)
+                for entry in entries:
+                    found = self._at(entry >> SHIFT, revision, deleted=bool(entry & DELETED))
                     if found:
                         yield found
             if len(keys) < _PAGE:

@@ -75,7 +75,7 @@ class Writer:
         manifest: Manifest,
         stats: Stats,
         end: LogEnd,
-        newest: Callable[[bytes], int | None],
+        newest: Callable[[bytes], int],
     ) -> None:
         self._directory = directory
         self._fs = fs
@@ -182,7 +182,7 @@ class Writer:
         live = record.IMPORTED if commit.imported else record.PUT
         for key, create, mod, version, lease, kv, sub in commit.changes:
             size = len(kv) + record.OVERHEAD
-            previous = 0 if commit.imported else ahead.get(key) or newest(key) or 0
+            previous = 0 if commit.imported else ahead.get(key) or newest(key)
             kind = live if version else record.TOMBSTONE
             head = pack(size, at, mod, create, version, lease, previous, sub, len(key), kind)
             body = head + kv

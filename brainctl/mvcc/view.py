@@ -7,7 +7,7 @@ revision is neither compacted nor in the future.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from brainctl.mvcc.keyversion import KeyVersion
 
@@ -53,6 +53,14 @@ class View(Protocol):
 
     def history(self, first: int, last: int) -> Iterator[Revision]:
         """The revisions `first <= revision <= last` that changed something, oldest first."""
+
+
+@runtime_checkable
+class KnowsLeased(Protocol):
+    """A View that finds the keys with leases without reading the others."""
+
+    def leased(self) -> Iterator[KeyVersion]:
+        """The live versions that name a lease, at the newest revision, in key order."""
 
 
 class AsyncView(Protocol):

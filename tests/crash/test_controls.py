@@ -1,17 +1,19 @@
 """Planted bugs, each of which the tests next door must catch: a green run of those means something."""
 
 from collections.abc import Callable, Iterator
+from mmap import mmap
+from struct import error as StructError  # noqa: N812 - it is a class
 
 import pytest
 
-from brainctl.engine import frame, garbage, packing, reclaim, recovery, segment, tear, writer
+from brainctl.engine import frame, garbage, indexing, node, packing, reclaim, recovery, segment, tear, writer
 from brainctl.engine.simulated import MemoryFileSystem
 from brainctl.errors import StoreDamaged
 from brainctl.mvcc.commit import Commit
 from tests.crash import test_faults, test_last_batch, test_rot
 from tests.crash.test_power import crash_images, losses
 from tests.crash.workload import Workload, check
-from tests.engine import test_reclaim
+from tests.engine import test_reclaim, test_runs
 
 pytestmark = pytest.mark.crash
 Patch = pytest.MonkeyPatch
@@ -38,6 +40,10 @@ def kills_and_reads():
 
 def flipped_bits():
     test_last_batch.test_every_flipped_bit_is_refused(test_last_batch.make_store())
+
+
+def rot_in_runs():
+    test_rot.test_damage_in_runs_under_an_open_store_is_never_served(test_rot.make_store())
 
 
 def rot_while_open():
@@ -76,8 +82,7 @@ def zero_sectors_are_not_written_down(patch: Patch):
 
 
 def batches_are_not_checked(patch: Patch):
-    def sound(part: segment.Segment) -> Iterator[tuple[int, frame.BatchHeader]]:
-        offset = segment.DATA
+    def sound(part: segment.Segment, offset: int = segment.DATA) -> Iterator[tuple[int, frame.BatchHeader]]:
         while (header := frame.unpack(part.mapped[offset : offset + frame.HEADER_SIZE], part.seed)) is not None:
             yield offset, header
             offset += header.span
@@ -110,6 +115,25 @@ def directories_are_not_synced(patch: Patch):
     patch.setattr(MemoryFileSystem, "sync_directory", lambda self, _path: self.before_sync())
 
 
+def runs_are_not_synced(patch: Patch):
+    patch.setattr(indexing.RunJob, "_sync", lambda *_: None)
+
+
+def blocks_are_not_checked(patch: Patch):
+    def unpack(data: mmap, offset: int, salt: int, path: str) -> node.Node:
+        del salt, path
+        _crc, level, count, size = node.HEADER.unpack_from(data, offset)
+        columns = 2 if 0 < level < node.LEASED_KEYS else 1
+        end = offset + node.HEADER.size + count * (8 * columns + 4) + size
+        return node._parse(data[offset + 4 : end], level, count, columns, end)
+
+    patch.setattr(node, "unpack", unpack)
+
+
+def segments_are_packed_before_runs_have_them(patch: Patch):
+    patch.setattr(indexing.Indexing, "settled", None)
+
+
 def failures_are_forgotten(patch: Patch):
     original = writer.Writer.encode
 
@@ -131,6 +155,9 @@ CONTROLS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
     (versions_die_too_early, kills_and_reads),
     (packed_files_are_not_synced, power_cuts),
     (directories_are_not_synced, power_cuts),
+    (runs_are_not_synced, power_cuts),
+    (segments_are_packed_before_runs_have_them, test_runs.reclaim_never_outruns_the_index),
+    (blocks_are_not_checked, rot_in_runs),
     (failures_are_forgotten, test_faults.test_a_sync_is_never_tried_again),
 ]
 
@@ -138,7 +165,7 @@ CONTROLS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
 @pytest.mark.parametrize(("plant", "detector"), CONTROLS, ids=lambda function: function.__name__)
 def test_planted_bugs_are_caught(monkeypatch: Patch, plant: Callable[[Patch], None], detector: Callable[[], None]):
     plant(monkeypatch)
-    with pytest.raises((AssertionError, StoreDamaged, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, StoreDamaged, StructError, pytest.fail.Exception)):
         detector()
 
 

@@ -2,13 +2,14 @@
 
 from random import Random
 
+from brainctl.engine import manifest
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.files import FileSystem
 from brainctl.mvcc.commit import Commit
 from tests.engine.model import Model, write
 
 DIRECTORY = "/d"
-OPTIONS = EngineOptions(segment_size=12 << 10, zero_ahead=4096, garbage_ratio=0.3)
+OPTIONS = EngineOptions(segment_size=12 << 10, zero_ahead=4096, garbage_ratio=0.3, run_records=6)
 
 
 class Workload:
@@ -32,7 +33,7 @@ class Workload:
             self._step(engine)
 
     def _step(self, engine: Engine) -> None:
-        kind = self._rng.randrange(12)
+        kind = self._rng.randrange(13)
         model = self.models[-1]
         if kind < 9:
             self._write(engine, self._rng.choice((1, 1, 1, 3)))
@@ -41,6 +42,10 @@ class Workload:
         elif kind == 10:
             for _ in range(5):
                 engine.reclaim_step(4096)
+        elif kind == 11:
+            for _ in range(self._rng.choice((2, 50))):
+                if not engine.index_step(4096):
+                    break
         else:
             for _ in engine.defragment():
                 pass
@@ -75,7 +80,9 @@ def check(fs: FileSystem, models: list[Model], acknowledged: int) -> None:
 
     AssertionError when it does not; StoreDamaged when it does not open.
     """
+    listing = manifest.load(DIRECTORY, fs)
     engine = Engine.open(DIRECTORY, fs, OPTIONS, Random(2))
+    assert [run.number for run in engine._index.runs] == list(listing.runs if listing else ()), "a run was given up"
     model = _found(engine, models[acknowledged:])
     model.check(engine, [model.compacted, model.revision - 1])
     commit = model.commit([(b"after", b"x" * 600)])

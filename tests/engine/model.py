@@ -105,6 +105,7 @@ class Model:
                     assert found.total == len(want)
             for key in keys:
                 assert engine.get(key, revision) == self.get(key, revision)
+        assert list(engine.leased()) == [version for version in self.range(b"", None) if version.lease]
         assert list(engine.history(oldest, self.revision)) == self.history(oldest, self.revision)
 
 

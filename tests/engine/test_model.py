@@ -30,7 +30,12 @@ class EngineMachine(RuleBasedStateMachine):
     def open(self, segment: int, alignment: int, zero_ahead: int, base: list[tuple[bytes, bytes]]):
         self.fs = MemoryFileSystem()
         self.options = EngineOptions(
-            segment_size=segment, alignment=alignment, zero_ahead=zero_ahead, group_limit=4096, garbage_ratio=0.3
+            segment_size=segment,
+            alignment=alignment,
+            zero_ahead=zero_ahead,
+            group_limit=4096,
+            garbage_ratio=0.3,
+            run_records=3,
         )
         self.model = Model()
         self.reopen()
@@ -101,6 +106,12 @@ class EngineMachine(RuleBasedStateMachine):
             if not self.engine.reclaim_step(budget):
                 break
 
+    @rule(budget=st.sampled_from([1, 1 << 20]), steps=st.integers(1, 20), everything=st.booleans())
+    def write_runs(self, budget: int, steps: int, everything: bool):
+        for _ in range(steps):
+            if not self.engine.index_step(budget, everything=everything):
+                break
+
     @rule(budget=st.sampled_from([1, 1 << 20]))
     def defragment(self, budget: int):
         for _ in self.engine.defragment(budget):
@@ -131,6 +142,8 @@ class EngineMachine(RuleBasedStateMachine):
         self.fs.before_sync = power_off
         write(self.engine, *commits)
         acked = len(commits)
+        while self.engine.index_step(1 << 20):
+            pass
         for _ in self.engine.defragment(1 << 20):
             pass
         images.append((acked, self.fs.crash_clone(Random(seed))))

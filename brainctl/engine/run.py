@@ -1,0 +1,318 @@
+"""A run: an immutable file of sorted keys and their entries, which covers the log up to a place (docs/formats/run.md).
+
+Nothing is believed before its CRC-32C was checked: the header when the run is opened, each block and each section when
+it is first used.
+"""
+
+import json
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from mmap import mmap
+from struct import Struct
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from brainctl.engine import node
+from brainctl.engine.entry import GAIN_MASK, ONE
+from brainctl.engine.files import FileSystem
+from brainctl.engine.node import LEASED_KEYS, Node
+from brainctl.engine.record import CRC, RESIDUE
+from brainctl.errors import StoreDamaged
+
+MAGIC = b"brainrun"
+FORMAT = 1
+START = 4096
+"""Where blocks begin: the header has the first 4096 bytes for itself."""
+_HEADER = Struct("<8sIIQQQqQQ")
+_SECTION = Struct("<QQI4x")
+SECTIONS = ("filter", "garbage", "state")
+_NODES = 1024
+"""Blocks that are kept in memory as they were last used, twice."""
+
+
+def run_name(number: int) -> str:
+    """The file of a run."""
+    return f"{number:08d}.run"
+
+
+def salt(store: int, number: int) -> int:
+    """What seeds the CRCs of a run, so that bytes of another run or store never pass."""
+    return crc32c(Struct("<8sQQ").pack(MAGIC, store, number))
+
+
+class Section(NamedTuple):
+    """A part of the file that is read whole."""
+
+    offset: int
+    length: int
+    crc: int
+
+
+class RunHeader(NamedTuple):
+    """The first bytes of a run; a CRC-32C follows them."""
+
+    number: int
+    store: int
+    size: int
+    """Bytes of the file."""
+    entries: int
+    gains: int
+    """The sum of the gains of all entries."""
+    root: int
+    """Offset of the topmost block; 0 when there are no entries."""
+    leaves: int
+    """Where leaves and fences end, and the list of leased keys begins."""
+    sections: tuple[Section, ...]
+
+
+def pack_header(header: RunHeader) -> bytes:
+    """The first block of a run file."""
+    number, store, size, entries, gains, root, leaves, sections = header
+    body = _HEADER.pack(MAGIC, FORMAT, number, store, size, entries, gains, root, leaves)
+    body += b"".join(_SECTION.pack(*section) for section in sections)
+    return (body + CRC.pack(crc32c(body))).ljust(START, b"\0")
+
+
+def unpack_header(block: bytes, path: str) -> RunHeader:
+    """The header in the first block of the file at `path`; StoreDamaged."""
+    size = _HEADER.size + len(SECTIONS) * _SECTION.size
+    if len(block) < START or crc32c(block[: size + 4]) != RESIDUE or block[:8] != MAGIC or any(block[size + 4 :]):
+        raise StoreDamaged(f"{path}: the header at offset 0 is damaged")
+    _magic, version, number, store, length, entries, gains, root, leaves = _HEADER.unpack_from(block)
+    if version != FORMAT:
+        raise StoreDamaged(f"{path}: format {version} at offset 8 is not known; this build reads format {FORMAT}")
+    sections = tuple(
+        Section(*_SECTION.unpack_from(block, _HEADER.size + at * _SECTION.size)) for at in range(len(SECTIONS))
+    )
+    return RunHeader(number, store, length, entries, gains, root, leaves, sections)
+
+
+@dataclass(slots=True)
+class Superseded:
+    """What a stretch of the log put an end to: addresses, each with the revision at which it died."""
+
+    revisions: "array[int]" = field(default_factory=lambda: array("Q"))
+    addresses: "array[int]" = field(default_factory=lambda: array("Q"))
+    grave_revisions: "array[int]" = field(default_factory=lambda: array("Q"))
+    graves: "array[int]" = field(default_factory=lambda: array("Q"))
+    """Tombstones, with their own revisions."""
+
+    def extend(self, other: "Superseded") -> None:
+        """Add what a later stretch put an end to."""
+        self.revisions += other.revisions
+        self.addresses += other.addresses
+        self.grave_revisions += other.grave_revisions
+        self.graves += other.graves
+
+    def pack(self) -> bytes:
+        """Its bytes in a run."""
+        columns = (self.revisions, self.addresses, self.grave_revisions, self.graves)
+        return len(self.addresses).to_bytes(8, "little") + b"".join(column.tobytes() for column in columns)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Superseded":
+        """What `pack` made."""
+        rows = array("Q", data)
+        dead = rows[0]
+        graves = (len(rows) - 1) // 2 - dead
+        ends = (1, 1 + dead, 1 + 2 * dead, 1 + 2 * dead + graves, len(rows))
+        return cls(*(rows[first:last] for first, last in pairwise(ends)))
+
+
+class SegmentState(NamedTuple):
+    """A segment at the place in the log that a run covers."""
+
+    generation: int
+    first: int
+    """Sequence of its first batch."""
+    last: int
+    end: int
+    record_bytes: int
+    dead_bytes: int
+
+
+@dataclass(slots=True)
+class Covered:
+    """The store at the place in the log up to which runs cover it."""
+
+    segment: int = 0
+    offset: int = 0
+    sequence: int = 0
+    revision: int = 1
+    compacted: int = 0
+    meta: dict[bytes, bytes] = field(default_factory=dict)
+    segments: dict[int, SegmentState] = field(default_factory=dict)
+
+    def pack(self) -> bytes:
+        """Its bytes in a run: JSON, with bytes as Latin-1."""
+        fields = {
+            "segment": self.segment,
+            "offset": self.offset,
+            "sequence": self.sequence,
+            "revision": self.revision,
+            "compacted": self.compacted,
+            "segments": {str(number): state for number, state in self.segments.items()},
+            "meta": {name.decode("latin-1"): value.decode("latin-1") for name, value in self.meta.items()},
+        }
+        return json.dumps(fields).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Covered":
+        """What `pack` made."""
+        fields = json.loads(data)
+        return cls(
+            fields["segment"],
+            fields["offset"],
+            fields["sequence"],
+            fields["revision"],
+            fields["compacted"],
+            {name.encode("latin-1"): value.encode("latin-1") for name, value in fields["meta"].items()},
+            {int(number): SegmentState(*state) for number, state in fields["segments"].items()},
+        )
+
+
+class Run:
+    """One run, open for reading."""
+
+    def __init__(self, path: str, header: RunHeader, data: mmap) -> None:
+        self.path = path
+        self.header = header
+        self.number = header.number
+        self._data = data
+        self._salt = salt(header.store, header.number)
+        self._young: dict[int, Node] = {}
+        self._old: dict[int, Node] = {}
+        self._filter: array[int] | None = None
+
+    @classmethod
+    def open(cls, directory: str, fs: FileSystem, store: int, number: int) -> "Run":
+        """The run of a store; StoreDamaged, OSError."""
+        path = f"{directory}/{run_name(number)}"
+        try:
+            file = fs.open(path, write=False)
+        except FileNotFoundError:
+            raise StoreDamaged(f"{path}: the file is missing (offset 0)") from None
+        try:
+            header = unpack_header(file.read(START, 0), path)
+            if (header.number, header.store) != (number, store):
+                raise StoreDamaged(f"{path}: the header at offset 0 is that of another run")
+            if file.size() != header.size:
+                raise StoreDamaged(f"{path}: {file.size()} bytes long instead of {header.size}; see offset 24")
+            return cls(path, header, file.map())
+        finally:
+            file.close()
+
+    def find(self, key: bytes, mixed: int, mask: int) -> int | None:
+        """The entry of a key, of which `keyfilter` made the other two; None when it has none here."""
+        words = self._filter or self._load_filter()
+        if words[(mixed >> 32) * len(words) >> 32] & mask != mask or not self.header.root:
+            return None
+        leaf = self._leaf(key)[0]
+        at = bisect_left(leaf.keys, key)
+        return leaf.numbers[at] if at < len(leaf.keys) and leaf.keys[at] == key else None
+
+    def gained(self, end: bytes | None) -> int:
+        """The sum of the gains of the keys below `end`."""
+        if end is None or not self.header.root:
+            return self.header.gains
+        leaf, before = self._leaf(end)
+        at = bisect_left(leaf.keys, end)
+        return before + sum([entry & GAIN_MASK for entry in leaf.numbers[:at]]) // ONE - at
+
+    def slice(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[int]]:
+        """The first keys of a range and their entries: at least `limit`, if there are so many."""
+        keys: list[bytes] = []
+        entries: list[int] = []
+        if not self.header.root:
+            return keys, entries
+        leaf = self._leaf(start)[0]
+        first = bisect_left(leaf.keys, start)
+        while True:
+            last = len(leaf.keys)
+            if end is not None and last and leaf.keys[-1] >= end:
+                last = bisect_left(leaf.keys, end)
+            keys += leaf.keys[first:last]
+            entries += leaf.numbers[first:last]
+            following = self._next_leaf(leaf.end)
+            if last < len(leaf.keys) or len(keys) >= limit or following is None:
+                return keys, entries
+            leaf, first = following, 0
+
+    def leased(self) -> Iterator[bytes]:
+        """The keys whose version here has a lease."""
+        at = self.header.leaves
+        while at < self.header.sections[0].offset:
+            block = node.unpack(self._data, at, self._salt, self.path)
+            if block.level != LEASED_KEYS:
+                raise StoreDamaged(f"{self.path}: the block at offset {at} does not list leased keys")
+            yield from block.keys
+            at = block.end
+
+    def superseded(self) -> Superseded:
+        """What the stretch of the log that it covers put an end to; StoreDamaged."""
+        return Superseded.unpack(self._section(1))
+
+    def covered(self) -> Covered:
+        """The store at the end of that stretch; StoreDamaged."""
+        return Covered.unpack(self._section(2))
+
+    def prove(self) -> Iterator[tuple[bytes, int]]:
+        """Every key and its entry, when everything in the file is as it was written; StoreDamaged."""
+        for number in range(len(SECTIONS)):
+            self._section(number)
+        leased = list(self.leased())
+        del leased
+        for leaf in self.leaves():
+            yield from zip(leaf.keys, leaf.numbers, strict=True)
+
+    def leaves(self) -> Iterator[Node]:
+        """All leaves, in order, read once and not kept; StoreDamaged."""
+        at = START
+        while at < self.header.leaves:
+            block = node.unpack(self._data, at, self._salt, self.path)
+            if not block.level:
+                yield block
+            at = block.end
+
+    # -- blocks -------------------------------------------------------------------------------------------------
+
+    def _section(self, number: int) -> bytes:
+        offset, length, crc = self.header.sections[number]
+        data = self._data[offset : offset + length]
+        if crc32c(data, self._salt) != crc:
+            raise StoreDamaged(f"{self.path}: the {SECTIONS[number]} at offset {offset} is damaged")
+        return data
+
+    def _load_filter(self) -> "array[int]":
+        self._filter = array("Q", self._section(0))
+        return self._filter
+
+    def _leaf(self, key: bytes) -> tuple[Node, int]:
+        """The leaf in which a key lies if it has an entry, and the sum of the gains before that leaf."""
+        block, before = self._node(self.header.root), 0
+        while block.level:
+            at = max(0, bisect_right(block.keys, key) - 1)
+            before = block.gains[at]
+            block = self._node(block.numbers[at])
+        return block, before
+
+    def _next_leaf(self, at: int) -> Node | None:
+        while at < self.header.leaves:
+            block = self._node(at)
+            if not block.level:
+                return block
+            at = block.end
+        return None
+
+    def _node(self, offset: int) -> Node:
+        block = self._young.get(offset)
+        if block is None:
+            block = self._old.get(offset) or node.unpack(self._data, offset, self._salt, self.path)
+            if len(self._young) >= _NODES:
+                self._old, self._young = self._young, {}
+            self._young[offset] = block
+        return block
