@@ -20,7 +20,7 @@ from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.lessor import LEASES, Lessor, grant, revoke
-from brainctl.mvcc.view import AsyncView, View
+from brainctl.mvcc.view import AsyncView, KnowsLeased, View
 from brainctl.node.kv import Handler, refusal
 from brainctl.node.medium import Medium, Reply
 from brainctl.wire.varint import varint
@@ -203,8 +203,18 @@ class LeaseService:
         view = self._medium.view
         if iscoroutinefunction(view.get):
             self._medium.spawn(self._recover_remote(cast("AsyncView", view)))
+        elif isinstance(view, KnowsLeased):
+            self._recover_leased(view.leased())
         else:
             self._recover_step(cast("View", view), b"")
+
+    def _recover_leased(self, versions: Iterator[KeyVersion]) -> None:
+        found = list(islice(versions, RECOVER_KEYS))
+        self.lessor.recover(found)
+        if len(found) < RECOVER_KEYS:
+            self._recovered()
+        else:
+            self._medium.call_later(0, partial(self._recover_leased, versions))
 
     def _recover_step(self, view: View, start: bytes) -> None:
         versions: Iterator[KeyVersion] = view.versions(start, None, 0)

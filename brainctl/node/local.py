@@ -35,6 +35,8 @@ IDENTITY = b"identity"
 RAFT_TERM = 2
 RECLAIM_BYTES = 256 << 10
 """How much one step of background reclaim may read and write; requests are served between steps."""
+INDEX_BYTES = 64 << 10
+"""How much of the index one step may write: a step holds the interpreter for some milliseconds."""
 
 Answer = tuple[Reply, bytes | BrainctlError]
 
@@ -64,6 +66,7 @@ class LocalMedium:
         self._writer = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._writer.start()
         self._reclaiming = False
+        self._indexing = False
         identity = engine.record(IDENTITY) or b"\0" * 16
         self.header = Header(int.from_bytes(identity[:8]), int.from_bytes(identity[8:]), RAFT_TERM)
         self._batch = Batch(self._staged, engine.record, self.header)
@@ -71,6 +74,7 @@ class LocalMedium:
         """Of the open batch."""
         # What a compaction before the last stop has left to do.
         self.spawn(self._reclaim())
+        self.spawn(self._index())
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -214,6 +218,9 @@ class LocalMedium:
             self._idle.set()
         if commit.compact and not self._reclaiming:
             self.spawn(self._reclaim())
+        if self.engine.index_due and not self._indexing:
+            self._indexing = True
+            self.spawn(self._index())
 
     def _fail(self, error: BrainctlError) -> None:
         """Stop for good."""
@@ -259,6 +266,17 @@ class LocalMedium:
             self._fail(error)
         finally:
             self._reclaiming = False
+
+    async def _index(self) -> None:
+        """Write the index of what is new to the disk, so that the next opening need not read it from the log."""
+        self._indexing = True
+        try:
+            for work in self.engine.index(INDEX_BYTES):
+                await asyncio.to_thread(work)
+        except BrainctlError as error:
+            self._fail(error)
+        finally:
+            self._indexing = False
 
     async def defragment(self) -> None:
         """Reclaim whatever is garbage now, in steps."""
