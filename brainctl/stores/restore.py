@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import NamedTuple
 
 from brainctl.engine.engine import Engine
@@ -33,20 +34,28 @@ def restore(database: Database, directory: Path, bump: int = 0) -> Restored:
     """
     if directory.exists() and any(directory.iterdir()):
         raise NotEmpty(f'data-dir "{directory}" not empty or could not be read')
-    part = directory.with_name(f"{directory.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    engine = Engine.open(part)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        restored = _write(database, part, bump)
+        part.replace(directory)
+    except BaseException:
+        shutil.rmtree(part)
+        raise
+    _sync(directory.parent)
+    return restored
+
+
+def _write(database: Database, directory: Path, bump: int) -> Restored:
+    engine = Engine.open(directory)
     try:
         for commit in _commits(database, engine, bump):
             prepared = engine.encode(commit)
             engine.write(prepared)
             engine.publish(commit, prepared)
-        restored = Restored(engine.revision, engine.keys)
+        return Restored(engine.revision, engine.keys)
     finally:
         engine.close()
-    part.replace(directory)
-    _sync(directory.absolute().parent)
-    return restored
 
 
 def _commits(database: Database, engine: Engine, bump: int) -> Iterator[Commit]:

@@ -149,7 +149,7 @@ def test_what_is_damaged_or_in_the_way_is_refused(file: Path, tmp_path: Path) ->
     assert "expected sha256" in brainctl("snapshot", "restore", str(broken), *target).stderr
     broken.write_bytes(file.read_bytes()[:-32])
     assert "missing hash" in brainctl("snapshot", "restore", str(broken), *target).stderr
-    assert not (tmp_path / "data").exists()
+    assert list(tmp_path.iterdir()) == [broken]
     assert brainctl("snapshot", "restore", str(broken), *target, "--skip-hash-check").returncode == 0
     again = brainctl("snapshot", "restore", str(file), *target)
     assert (again.returncode, "not empty" in again.stderr) == (14, True)
