@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from brainctl.stores import restore
+from brainctl.stores.database import open_database
 from tests.peers import require
 from tests.peers.servers import Brainctl, Etcd, brainctl, clean_environment, etcdctl
 
@@ -125,6 +127,17 @@ def test_a_restored_store_is_the_one_that_was_saved(server: Etcd, file: Path, tm
             assert ours.stdout.replace(restored.endpoint, server.endpoint) == theirs.stdout, argv
         assert etcdctl(restored.endpoint, "auth", "enable").returncode == 0
         assert etcdctl(restored.endpoint, "--user", "anna:pw", "get", "k1").stdout == "k1\nagain\n"
+
+
+@pytest.mark.parametrize("changes", [1, 3])
+def test_it_makes_no_difference_how_the_commits_are_cut(
+    server: Etcd, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: int
+) -> None:
+    monkeypatch.setattr(restore, "_CHANGES", changes)
+    restore.restore(open_database(file), tmp_path / "data")
+    with Brainctl(tmp_path) as restored:
+        hashes = [etcdctl(one.endpoint, "endpoint", "hashkv").stdout.split(", ")[1:] for one in (server, restored)]
+    assert hashes[0] == hashes[1]
 
 
 def test_a_raised_revision_is_compacted(file: Path, tmp_path: Path) -> None:
