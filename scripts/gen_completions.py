@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brainctl.commands.completion import SHELLS, script
 
-FILES = {"bash": "brainctl.bash", "zsh": "_brainctl", "fish": "brainctl.fish"}
+FILES = {"bash": "brainctl.bash", "zsh": "_brainctl", "fish": "brainctl.fish", "powershell": "brainctl.ps1"}
 
 
 def render() -> dict[str, str]:

@@ -9,11 +9,11 @@ from brainctl.commands._command import COMPLETE, single
 from brainctl.errors import BadArguments
 from brainctl.session import Session
 
-SHELLS = ("bash", "zsh", "fish")
+SHELLS = ("bash", "zsh", "fish", "powershell")
 
 
 def parse(
-    args: Annotated[list[str] | None, typer.Argument(metavar="bash|zsh|fish", show_default=False)] = None,
+    args: Annotated[list[str] | None, typer.Argument(metavar="bash|zsh|fish|powershell", show_default=False)] = None,
 ) -> str:
     """Print the completion script of a shell: source <(brainctl completion bash)."""
     if not args or len(args) != 1 or args[0] not in SHELLS:

@@ -124,8 +124,8 @@ def test_bash_completes(tmp_path: Path, line: list[str], expected: str) -> None:
     assert done.stdout.split() == [expected]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_the_completion_command_prints_the_installed_script(shell: str) -> None:
-    name = {"bash": "brainctl.bash", "zsh": "_brainctl", "fish": "brainctl.fish"}[shell]
+    name = {"bash": "brainctl.bash", "zsh": "_brainctl", "fish": "brainctl.fish", "powershell": "brainctl.ps1"}[shell]
     done = brainctl("completion", shell)
     assert done.stdout == (ROOT / "completions" / name).read_text()
