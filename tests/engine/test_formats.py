@@ -11,6 +11,7 @@ import pytest
 from brainctl.engine import frame
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.record import CRC, HEADER, HEADER_SIZE, META_SET, RESIDUE
+from brainctl.engine.run import START, unpack_header
 from brainctl.engine.segment import DATA, EXTENT_SIZE
 from brainctl.engine.simulated import MemoryFileSystem
 from brainctl.mvcc.commit import Commit
@@ -52,6 +53,14 @@ def packed() -> MemoryFileSystem:
     return fs
 
 
+def indexed() -> MemoryFileSystem:
+    fs = example().clone()
+    engine = Engine.open("/d", fs, EngineOptions(segment_size=16 << 10))
+    while engine.index_step(1 << 20, everything=True):
+        pass
+    return fs
+
+
 def examples() -> dict[tuple[str, str], str]:
     fs = example()
     log = fs.content("/d/00000001-0.seg")
@@ -59,7 +68,12 @@ def examples() -> dict[tuple[str, str], str]:
     records = log[DATA + frame.HEADER_SIZE : DATA + frame.HEADER_SIZE + length]
     small = packed()
     pack = small.content("/d/00000001-1.seg")
+    run = indexed().content("/d/00000001.run")
+    header = unpack_header(run[:START], "")
     return {
+        ("run.md", "run header"): "\n".join(dump(run[:140], 0)),
+        ("run.md", "run block"): "\n".join(dump(run[START : header.leaves], START)),
+        ("run.md", "run sections"): "\n".join(dump(run[header.leaves :], header.leaves)),
         ("manifest.md", "MANIFEST"): small.content("/d/MANIFEST").decode().rstrip("\n"),
         ("segment.md", "segment header"): "\n".join(dump(log[:64], 0)),
         ("segment.md", "extent"): "\n".join(dump(pack[DATA:], DATA)),
@@ -102,3 +116,7 @@ def test_the_tables_name_the_right_places():
     assert number(pack[DATA + EXTENT_SIZE + 4 : DATA + EXTENT_SIZE + 8], "little") == first
     assert (HEADER_SIZE, HEADER.size, CRC.size, EXTENT_SIZE, frame.HEADER_SIZE) == (60, 60, 4, 24, 72)
     assert f"{RESIDUE:08x}" in (FORMATS / "log-record.md").read_text()
+    run = indexed().content("/d/00000001.run")
+    assert (run[:8], number(run[12:16], "little"), number(run[24:32], "little")) == (b"brainrun", 1, len(run))
+    assert (number(run[32:40], "little"), number(run[40:48], "little"), number(run[48:56], "little")) == (2, 1, START)
+    assert run[START + 4 : START + 12] == bytes((0, 0, 0, 0, 2, 0, 0, 0))
