@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 
 import typer
+from typer._click.shell_completion import CompletionItem
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from brainctl.commands._group import Group
 from brainctl.config import FLAGS, Flag, Given, Kind, resolve
-from brainctl.session import Session
+from brainctl.session import FORMATS, Session
 
 Plan = TypeVar("Plan")
 Run = Callable[[Session, Plan], Coroutine[None, None, None] | None]
@@ -42,6 +43,12 @@ class PlainOption(TyperOption):
     def process_value(self, ctx: object, value: object) -> object:
         """The value, unconverted."""
         return value if self.callback is None else self.callback(ctx, self, value)  # type: ignore[arg-type]
+
+    def shell_complete(self, ctx: object, incomplete: str) -> list[CompletionItem]:
+        """The values that the metavar lists, as in a|b|c."""
+        del ctx
+        values = self.metavar.split("|") if self.metavar and "|" in self.metavar else []
+        return [CompletionItem(value) for value in values if value.startswith(incomplete)]
 
 
 class PlainArgument(TyperArgument):
@@ -149,12 +156,13 @@ def _parameter(flag: Flag, hidden: bool) -> inspect.Parameter:
         help=flag.help if is_bool or not flag.default else f"{flag.help} [{flag.default}]",
         hidden=hidden,
         show_default=False,
-        metavar=None if is_bool else flag.kind.value,
+        metavar=None if is_bool else _VALUES.get(flag.name, flag.kind.value),
     )
     kind = bool | None if is_bool else str | None
     return inspect.Parameter(flag.key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
 
 
+_VALUES = {"write-out": "|".join(FORMATS)}
 _HELP_OPTION = typer.Option(
     "-h", "--help", help="show this and end", is_eager=True, expose_value=False, callback=_show_help
 )

@@ -106,6 +106,9 @@ def test_generated_files_are_up_to_date(script: str) -> None:
         (["brainctl", "lease", "gr"], "grant"),
         (["brainctl", "get", "--pre"], "--prefix"),
         (["brainctl", "get", "--endp"], "--endpoints"),
+        (["brainctl", "get", "--order", "DE"], "DESCEND"),
+        (["brainctl", "get", "-w", "js"], "json"),
+        (["brainctl", "check", "perf", "--load", "x"], "xl"),
     ],
 )
 def test_bash_completes(tmp_path: Path, line: list[str], expected: str) -> None:
