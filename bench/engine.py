@@ -44,7 +44,7 @@ def commit_of(engine: Engine, keys: Iterable[bytes]) -> Commit:
 def fill(engine: Engine, numbers: Iterable[int], report: str) -> None:
     """Put keys in batches, and time the three parts of a commit."""
     numbers = list(numbers)
-    encode = publish = write = 0
+    encode = publish = write = index = 0
     for first in range(0, len(numbers), BATCH):
         commit = commit_of(engine, map(key_of, numbers[first : first + BATCH]))
         start = process_time_ns()
@@ -56,7 +56,11 @@ def fill(engine: Engine, numbers: Iterable[int], report: str) -> None:
         start = process_time_ns()
         engine.publish(commit, prepared)
         publish += process_time_ns() - start
-    for name, taken in (("encode", encode), ("publish", publish), ("write + sync", write)):
+        start = perf_counter_ns()
+        while engine.index_step(1 << 20):
+            pass
+        index += perf_counter_ns() - start
+    for name, taken in (("encode", encode), ("publish", publish), ("write + sync", write), ("runs", index)):
         print(f"{report}, {name:<13} {taken / len(numbers):>9.0f} ns/put")
 
 
@@ -65,6 +69,12 @@ def timed(name: str, unit: str, times: int, run: Callable[[int], object], each: 
     for number in range(times):
         run(number)
     print(f"{name:<34} {(process_time_ns() - start) / times / each:>9.0f} ns/{unit}")
+
+
+def look_up_cold(engine: Engine, keys: list[bytes]) -> None:
+    """Get what was not looked up since the store was opened."""
+    timed("get, keys not in memory", "get", len(keys), lambda n: engine.get(keys[n]))
+    timed("get, keys that are not there", "get", len(keys), lambda n: engine.get(keys[n] + b"~"))
 
 
 def main() -> None:
@@ -80,6 +90,7 @@ def main() -> None:
         fill(engine, order[: keys // 10], "old keys")
         stats = engine.stats
         print(f"bytes written per byte of key-value {stats.written_bytes / stats.payload_bytes:8.2f}")
+        print(f"of these, runs of the index         {stats.index_bytes / stats.payload_bytes:8.2f}")
         print(f"syncs per put                       {stats.syncs / stats.records:8.3f}")
         engine.count(b"", None, 0)
         gc.collect()
@@ -102,7 +113,8 @@ def main() -> None:
         begun = perf_counter_ns()
         engine = Engine.open(directory)
         taken = perf_counter_ns() - begun
-        print(f"open                               {taken / 1e9:9.3f} s, {taken / engine.revision:.0f} ns/record")
+        print(f"open                               {taken / 1e9:9.3f} s")
+        look_up_cold(engine, list(map(key_of, order[:10_000])))
         commit = Commit(engine.revision, compact=engine.revision)
         prepared = engine.encode(commit)
         engine.write(prepared)

@@ -235,7 +235,7 @@ class Engine(EngineView):
             yield from self._reclaim.sweep(self._compacted_now, budget)
             yield from self._seal()
             if self._index.runs or self._index.frozen is not None:
-                yield from self.index(budget, everything=True)
+                yield from self.index(budget // 8, everything=True)  # a byte of index takes longer
         ratio = None if everything else self.options.garbage_ratio
         yield from self._reclaim.run(self._compacted_now, budget, ratio)
 

@@ -21,7 +21,7 @@ class EngineOptions:
     """More than this is not written between two syncs, unless one batch is larger."""
     garbage_ratio: float = 0.5
     """Reclaim rewrites a segment in the background once this part of it is dead."""
-    run_records: int = 20_000
+    run_records: int = 15_000
     """After so many records the index of what is new is due to be written as a run: so many at most are read when the
     store is opened."""
     run_bytes: int = 16 << 20

@@ -11,7 +11,7 @@ from struct import Struct
 from crc32c import crc32c
 
 from brainctl.engine import entry, frame, segment, tear
-from brainctl.engine.entry import DELETED, LEASED, NEW, NONE, SHIFT
+from brainctl.engine.entry import DELETED, GAIN_MASK, LEASED, NEW, NONE, SHIFT
 from brainctl.engine.files import FileSystem
 from brainctl.engine.frame import BatchHeader
 from brainctl.engine.garbage import Garbage
@@ -245,8 +245,10 @@ def _take_versions(state: Recovered, part: Segment, at: int, end: int, shift: in
             entries[key] = entry.delete(old, base + at)
         elif old is None:
             entries[key] = base + at << SHIFT | (NEW | LEASED if lease else NEW)
-        else:
+        elif old & DELETED:
             entries[key] = entry.put(old, base + at, LEASED if lease else 0)
+        else:
+            entries[key] = base + at << SHIFT | old & GAIN_MASK | (LEASED if lease else 0)
         if old is not None and not old & DELETED:
             supersede(revision if kind == IMPORTED else mod, old >> SHIFT)
         count += 1

@@ -18,6 +18,9 @@ from brainctl.mvcc.lessor import LEASES, encode_ttl, lease_id
 from brainctl.stores.checkpoint import CHECKPOINT, decode_checkpoint, encode_checkpoint
 from brainctl.stores.store import Checkpoint
 
+INDEX_BYTES = 1 << 20
+"""How much of the index is written between two looks at other tasks."""
+
 
 class LocalReplica:
     """Takes another store's data with its revisions, into a directory."""
@@ -124,6 +127,9 @@ class LocalReplica:
         prepared = self._engine.encode(commit)
         await asyncio.to_thread(self._engine.write, prepared)
         self._engine.publish(commit, prepared)
+        if self._engine.index_due:
+            for work in self._engine.index(INDEX_BYTES):
+                await asyncio.to_thread(work)
 
 
 def key_version(kv: kv_pb2.KeyValue, raw: bytes, sub: int) -> KeyVersion:
