@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -94,9 +95,11 @@ def test_a_silent_server_is_given_up_after_the_dial_timeout() -> None:
         with pytest.raises(ConnectionFailed, match=r"no answer within 0\.2 s"):
             await store.status()
         await store.close()
+        silent.close()
         for writer in writers:
             writer.close()
-        silent.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     run(work())
 
