@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,32 +52,6 @@ def test_a_second_server_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
         assert code == ExitCode.IN_USE
         assert str(server.pid) in line
         assert put(server, "k", "v").returncode == 0
-
-
-def test_the_port_in_use_is_named(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        result = brainctl("serve", "--data-dir", str(tmp_path / "data"), "--listen", address)
-    assert result.returncode == ExitCode.IN_USE or result.returncode > 1
-    assert address in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
-
-
-def test_a_damaged_store_is_refused_with_the_place(tmp_path: Path) -> None:
-    with Brainctl(tmp_path) as server:
-        for number in range(20):
-            assert put(server, f"k{number}", "v" * 1000).returncode == 0
-    segment = max((tmp_path / "data").glob("*.seg"), key=lambda path: path.stat().st_blocks)
-    data = bytearray(segment.read_bytes())
-    at = data.index(b"v" * 1000)
-    data[at] ^= 1
-    segment.write_bytes(data)
-    code, line = refused(tmp_path / "data")
-    assert code == ExitCode.DAMAGED
-    assert segment.name in line
-    data[at] ^= 1
-    segment.write_bytes(data)
-    assert len(keys(tmp_path / "data")) == 20
 
 
 @root_only
