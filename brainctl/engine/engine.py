@@ -245,6 +245,11 @@ class Engine(EngineView):
         new = self._new_records >= self.options.run_records or self._new_bytes >= self.options.run_bytes
         return new and not self._indexing.busy
 
+    @property
+    def index_wanted(self) -> bool:
+        """Whether so much is new that `index` with `everything` is worth its while when nothing else is to be done."""
+        return self._new_records >= self.options.quiet_records and not self._indexing.busy
+
     def index(self, budget: int, *, everything: bool = False) -> Iterator[Work]:
         """Write the index of what is new as a run, once that is due or with `everything`, and merge runs of like size.
 

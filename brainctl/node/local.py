@@ -35,6 +35,8 @@ IDENTITY = b"identity"
 RAFT_TERM = 2
 RECLAIM_BYTES = 256 << 10
 """How much one step of background reclaim may read and write; requests are served between steps."""
+QUIET_SECONDS = 1.0
+"""A store without writes for so long has time to write its index."""
 INDEX_BYTES = 64 << 10
 """How much of the index one step may write: a step holds the interpreter for some milliseconds."""
 
@@ -75,6 +77,8 @@ class LocalMedium:
         # What a compaction before the last stop has left to do.
         self.spawn(self._reclaim())
         self.spawn(self._index())
+        self._last_commit = loop.time()
+        self.call_later(QUIET_SECONDS, self._use_quiet)
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -218,6 +222,7 @@ class LocalMedium:
             self._idle.set()
         if commit.compact and not self._reclaiming:
             self.spawn(self._reclaim())
+        self._last_commit = self._loop.time()
         if self.engine.index_due and not self._indexing:
             self._indexing = True
             self.spawn(self._index())
@@ -267,11 +272,18 @@ class LocalMedium:
         finally:
             self._reclaiming = False
 
-    async def _index(self) -> None:
+    def _use_quiet(self) -> None:
+        quiet = self._loop.time() - self._last_commit >= QUIET_SECONDS
+        if quiet and self.engine.index_wanted and not self._indexing:
+            self._indexing = True
+            self.spawn(self._index(everything=True))
+        self.call_later(QUIET_SECONDS, self._use_quiet)
+
+    async def _index(self, *, everything: bool = False) -> None:
         """Write the index of what is new to the disk, so that the next opening need not read it from the log."""
         self._indexing = True
         try:
-            for work in self.engine.index(INDEX_BYTES):
+            for work in self.engine.index(INDEX_BYTES, everything=everything):
                 await asyncio.to_thread(work)
         except BrainctlError as error:
             self._fail(error)
