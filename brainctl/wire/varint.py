@@ -11,6 +11,10 @@ def varint(value: int) -> bytes:
         return _SMALL[value]
     if 0 <= value < 1 << 14:
         return _MEDIUM[value]
+    if 0 <= value < 1 << 21:
+        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14))
+    if 0 <= value < 1 << 28:
+        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14 & 127 | 128, value >> 21))
     value &= _MASK64
     out = bytearray()
     while value > 127:

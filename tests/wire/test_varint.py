@@ -1,0 +1,24 @@
+"""Varints are protobuf's own."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.wire.varint import varint
+
+EDGES = [limit + step for bits in (7, 14, 21, 28, 35, 56, 62) for limit in (1 << bits,) for step in (-1, 0, 1)]
+
+
+def expected(value: int) -> bytes:
+    return pb.RangeRequest(limit=value).SerializeToString()[1:] or b"\0"
+
+
+@pytest.mark.parametrize("value", [0, 1, -1, (1 << 63) - 1, -(1 << 63), *EDGES])
+def test_the_edges_are_encoded_as_protobuf_does(value: int) -> None:
+    assert varint(value) == expected(value)
+
+
+@given(st.integers(-(1 << 63), (1 << 63) - 1))
+def test_any_int64_is_encoded_as_protobuf_does(value: int) -> None:
+    assert varint(value) == expected(value)
