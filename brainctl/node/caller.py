@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from brainctl.errors import COMPACTED, ApiError, BrainctlError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.ranges import prefix_end
 from brainctl.node.kv import MALFORMED
 from brainctl.node.medium import Reply
 from brainctl.node.watch import WatchSession
@@ -88,11 +89,6 @@ class Caller:
 def unknown(text: str) -> ApiError:
     """An error that has a text and no code of its own."""
     return ApiError(Status(Code.UNKNOWN, text))
-
-
-def prefix_end(prefix: bytes) -> bytes:
-    """The end of the range of keys that start with `prefix`, which ends in a slash."""
-    return prefix[:-1] + b"0"
 
 
 async def grant_session(caller: Caller, lease: int) -> int:

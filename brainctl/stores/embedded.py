@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 from google.protobuf.message import Message
 
@@ -14,8 +13,7 @@ from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.node.local import open_local
 from brainctl.node.node import Node
-
-ReplyMessage = TypeVar("ReplyMessage", bound=Message)
+from brainctl.stores.unary import Reply, UnaryCalls
 
 HELD_RESPONSES = 16
 """How many responses wait for the reader of a watch before its stream is paused."""
@@ -35,7 +33,7 @@ def open_directory(directory: Path, clock: Clock | None = None) -> "NodeStore":
     return NodeStore(open_node(directory, clock), f"file://{directory}")
 
 
-class NodeStore:
+class NodeStore(UnaryCalls):
     """Calls a node as a client would call a server; who holds the data needs no password."""
 
     def __init__(self, node: Node, url: str) -> None:
@@ -48,31 +46,11 @@ class NodeStore:
         """See `Store`."""
         return self._url
 
-    async def call(self, method: str, request: Message, reply: type[ReplyMessage]) -> ReplyMessage:
+    async def call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
         """See `Store`."""
         answer = Answer()
         self.node.call(method, request.SerializeToString(), answer, self._token)
         return reply.FromString(await answer.wait())
-
-    async def range(self, request: pb.RangeRequest) -> pb.RangeResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/Range", request, pb.RangeResponse)
-
-    async def put(self, request: pb.PutRequest) -> pb.PutResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/Put", request, pb.PutResponse)
-
-    async def delete_range(self, request: pb.DeleteRangeRequest) -> pb.DeleteRangeResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/DeleteRange", request, pb.DeleteRangeResponse)
-
-    async def txn(self, request: pb.TxnRequest) -> pb.TxnResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/Txn", request, pb.TxnResponse)
-
-    async def compact(self, request: pb.CompactionRequest) -> pb.CompactionResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/Compact", request, pb.CompactionResponse)
 
     async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
         """See `Store`. A reader that falls behind holds a few responses, and gets the rest from the history."""
@@ -102,31 +80,11 @@ class NodeStore:
                 await feeder
             session.close()
 
-    async def lease_grant(self, request: pb.LeaseGrantRequest) -> pb.LeaseGrantResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Lease/LeaseGrant", request, pb.LeaseGrantResponse)
-
-    async def lease_revoke(self, request: pb.LeaseRevokeRequest) -> pb.LeaseRevokeResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Lease/LeaseRevoke", request, pb.LeaseRevokeResponse)
-
     async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
         """See `Store`."""
         answer = Answer()
         self.node.keep_alive(pb.LeaseKeepAliveRequest(ID=lease).SerializeToString(), answer, self._token)
         return pb.LeaseKeepAliveResponse.FromString(await answer.wait())
-
-    async def lease_time_to_live(self, request: pb.LeaseTimeToLiveRequest) -> pb.LeaseTimeToLiveResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Lease/LeaseTimeToLive", request, pb.LeaseTimeToLiveResponse)
-
-    async def leases(self) -> pb.LeaseLeasesResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Lease/LeaseLeases", pb.LeaseLeasesRequest(), pb.LeaseLeasesResponse)
-
-    async def status(self) -> pb.StatusResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Maintenance/Status", pb.StatusRequest(), pb.StatusResponse)
 
     async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
         """See `Store`."""

@@ -5,7 +5,6 @@ nobody knows whether it happened, and UnknownOutcome says so.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import TypeVar
 
 import grpc
 import grpc.aio
@@ -16,14 +15,13 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.channel import Connection
 from brainctl.stores.outcome import WRITES, failure
 from brainctl.stores.target import EtcdTarget
-
-Reply = TypeVar("Reply", bound=Message)
+from brainctl.stores.unary import Reply, UnaryCalls
 
 _BAD_TOKEN = "etcdserver: invalid auth token"  # noqa: S105 - the text of an error
 _Metadata = tuple[tuple[str, str], ...]
 
 
-class EtcdStore:
+class EtcdStore(UnaryCalls):
     """The API of an etcd cluster over gRPC. Connects when first used; the loop that uses it must close it."""
 
     def __init__(self, target: EtcdTarget) -> None:
@@ -47,26 +45,6 @@ class EtcdStore:
             self._token = ""  # a restarted server has forgotten it, and has refused the call unseen
             return await self._attempt(method, request, reply)
 
-    async def range(self, request: pb.RangeRequest) -> pb.RangeResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/Range", request, pb.RangeResponse)
-
-    async def put(self, request: pb.PutRequest) -> pb.PutResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/Put", request, pb.PutResponse)
-
-    async def delete_range(self, request: pb.DeleteRangeRequest) -> pb.DeleteRangeResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/DeleteRange", request, pb.DeleteRangeResponse)
-
-    async def txn(self, request: pb.TxnRequest) -> pb.TxnResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/Txn", request, pb.TxnResponse)
-
-    async def compact(self, request: pb.CompactionRequest) -> pb.CompactionResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.KV/Compact", request, pb.CompactionResponse)
-
     async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
         """See `Store`. The server is asked to end the stream when it has lost its leader."""
         method = "/etcdserverpb.Watch/Watch"
@@ -78,14 +56,6 @@ class EtcdStore:
         )(requests, metadata=(*metadata, ("hasleader", "true")))
         async for response in self._responses(method, stream):
             yield response
-
-    async def lease_grant(self, request: pb.LeaseGrantRequest) -> pb.LeaseGrantResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Lease/LeaseGrant", request, pb.LeaseGrantResponse)
-
-    async def lease_revoke(self, request: pb.LeaseRevokeRequest) -> pb.LeaseRevokeResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Lease/LeaseRevoke", request, pb.LeaseRevokeResponse)
 
     async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
         """See `Store`."""
@@ -99,18 +69,6 @@ class EtcdStore:
         async for response in self._responses(method, stream):
             return response
         raise ConnectionFailed(f"{self._endpoint}: the server ended LeaseKeepAlive without an answer")
-
-    async def lease_time_to_live(self, request: pb.LeaseTimeToLiveRequest) -> pb.LeaseTimeToLiveResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Lease/LeaseTimeToLive", request, pb.LeaseTimeToLiveResponse)
-
-    async def leases(self) -> pb.LeaseLeasesResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Lease/LeaseLeases", pb.LeaseLeasesRequest(), pb.LeaseLeasesResponse)
-
-    async def status(self) -> pb.StatusResponse:
-        """See `Store`."""
-        return await self.call("/etcdserverpb.Maintenance/Status", pb.StatusRequest(), pb.StatusResponse)
 
     async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
         """See `Store`. There is no time limit."""
