@@ -15,8 +15,9 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def declared() -> set[str]:
-    return {canonical(re.split(r"[\s<>=;\[~!]", requirement)[0]) for requirement in PROJECT["dependencies"]}
+def declared(part: str = "runtime") -> set[str]:
+    requirements = PROJECT["dependencies"] if part == "runtime" else PROJECT["optional-dependencies"][part]
+    return {canonical(re.split(r"[\s<>=;\[~!]", requirement)[0]) for requirement in requirements}
 
 
 def imported(text: str) -> set[str]:
@@ -38,7 +39,7 @@ def distributions(modules: set[str]) -> set[str]:
 
 def test_the_package_imports_only_what_it_declares() -> None:
     used = distributions(set().union(*(imported(p.read_text()) for p in (ROOT / "brainctl").rglob("*.py"))))
-    assert used - declared() == set()
+    assert used - declared() == declared("plot")
     assert "typer" in used
 
 
@@ -50,3 +51,14 @@ def test_everything_declared_is_pinned_with_hashes() -> None:
     pins = (ROOT / "requirements" / "runtime.txt").read_text()
     pinned = dict(re.findall(r"^([A-Za-z0-9._-]+)==\S+ (?:;[^\\]*)?\\\n    (--hash=)", pins, re.MULTILINE))
     assert declared() - {canonical(name) for name in pinned} == set()
+
+
+def test_what_only_plots_need_is_imported_by_one_module_when_it_draws() -> None:
+    importers = {
+        path.name
+        for path in (ROOT / "brainctl").rglob("*.py")
+        if distributions(imported(path.read_text())) & declared("plot")
+    }
+    assert importers == {"plot.py"}
+    top = ast.parse((ROOT / "brainctl" / "output" / "plot.py").read_text()).body
+    assert not any("matplotlib" in ast.unparse(node) for node in top if isinstance(node, ast.Import | ast.ImportFrom))
