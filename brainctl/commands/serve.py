@@ -141,6 +141,9 @@ def run(session: Session, plan: Plan) -> None:
     """Serve until a signal or a failure of the store ends it."""
     import uvloop
 
+    from brainctl.server.malloc import keep_freed_memory
+
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(session, plan))
 

@@ -338,10 +338,13 @@ class Engine(EngineView):
     def _index_changes(self, commit: Commit, addresses: list[int]) -> None:
         put, delete, remember = self._index.put, self._index.delete, self._recent.add
         garbage, published = self._garbage, self._writer.published
+        drop = self._pages.drop if self._pages else None
         imported = commit.revision if commit.imported else 0
         for change, address in zip(commit.changes, addresses, strict=True):
             key, mod, version = change[0], change[2], change[3]
             published(key, address)
+            if drop is not None:
+                drop(key)
             if version:
                 old = put(key, address, leased=change[4] != 0)
                 remember(address, change[5])

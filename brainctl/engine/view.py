@@ -9,10 +9,12 @@ from crc32c import crc32c
 
 from brainctl.engine.entry import DELETED, SHIFT
 from brainctl.engine.index import KeyIndex
+from brainctl.engine.pages import Pages
 from brainctl.engine.recent import RecentKvs
 from brainctl.engine.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, key_offset
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.errors import StoreDamaged
+from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.view import Revision, Selection
 
@@ -33,6 +35,7 @@ class EngineView:
     ) -> None:
         self._index = index
         self._recent = RecentKvs(cache_bytes)
+        self._pages = Pages(cache_bytes, self._read_range)
         self._segments = segments
         self._maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
         """Segments in which addresses are offsets."""
@@ -73,12 +76,11 @@ class EngineView:
         if end == start + b"\0":
             return self._select_one(start, revision)
         if not 0 < revision < self._revision:
-            keys, addresses = self._index.live(start, end, limit)
-            total = len(keys) if not limit or len(keys) < limit else self._index.count(start, end)
-        else:
-            addresses = list(islice(self._live_at(start, end, revision), limit or None))
-            total = len(addresses) if not limit or len(addresses) < limit else self.count(start, end, revision)
-        return Selection(self._kvs(addresses), total)
+            parts, found = self._pages.select(start, end, limit)
+            return Selection(parts, self._index.count(start, end) if 0 < limit <= found else found)
+        addresses = list(islice(self._live_at(start, end, revision), limit or None))
+        total = len(addresses) if not limit or len(addresses) < limit else self.count(start, end, revision)
+        return Selection(framed(self._kvs(addresses)), total)
 
     def _select_one(self, key: bytes, revision: int) -> Selection:
         if not 0 < revision < self._revision:
@@ -87,9 +89,13 @@ class EngineView:
                 return Selection([], 0)
             kv = self._recent.young.get(entry >> SHIFT)
             if kv is not None:
-                return Selection([kv], 1)
+                return Selection(framed([kv]), 1)
         found = self.get(key, revision)
-        return Selection([], 0) if found is None else Selection([found.kv], 1)
+        return Selection([], 0) if found is None else Selection(framed([found.kv]), 1)
+
+    def _read_range(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes]]:
+        keys, addresses = self._index.live(start, end, limit)
+        return keys, self._kvs(addresses)
 
     def count(self, start: bytes, end: bytes | None, revision: int) -> int:
         """As in View.
@@ -163,15 +169,28 @@ class EngineView:
 
     def _kvs(self, addresses: list[int]) -> list[bytes]:
         """The KeyValues of live versions: those that are known, else from their records, checked."""
+        young = self._recent.young
         try:
-            return list(map(self._recent.young.__getitem__, addresses))
+            return list(map(young.__getitem__, addresses))
         except KeyError:
-            return [self._recent.get(address) or self._read_kv(address) for address in addresses]
+            pass
+        kvs = list(map(young.get, addresses))
+        unknown = [address for address, kv in zip(addresses, kvs, strict=True) if kv is None]
+        read = iter(self._records(unknown))
+        return [next(read)[HEADER_SIZE:-4] if kv is None else kv for kv in kvs]
 
-    def _read_kv(self, address: int) -> bytes:
-        kv = self._record(address)[HEADER_SIZE:-4]
-        self._recent.add(address, kv)
-        return kv
+    def _records(self, addresses: list[int]) -> list[bytes]:
+        """The checked bytes of many records that must be there."""
+        try:
+            maps = [self._maps[address >> OFFSET_BITS] for address in addresses]
+        except KeyError:
+            return list(map(self._record, addresses))
+        offsets = [address & OFFSET_MASK for address in addresses]
+        places = list(map(PLACE.unpack_from, maps, offsets))
+        records = [data[at : at + place[0]] for data, at, place in zip(maps, offsets, places, strict=True)]
+        if [place[1] for place in places] == offsets and set(map(crc32c, records)) <= {RESIDUE}:
+            return records
+        return list(map(self._record, addresses))
 
     def _at(self, address: int, revision: int, *, deleted: bool) -> int:
         """The version of a key that was live at `revision`, from its newest one, which may be `deleted`; 0 when there

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from brainctl.errors import COMPACTED, EMPTY_KEY, FUTURE_REVISION, INVALID_SORT_OPTION, ApiError
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion, marshal_kv
 from brainctl.mvcc.view import Selection, View
 from brainctl.wire.varint import varint
@@ -69,28 +70,16 @@ def is_plain(request: pb.RangeRequest) -> bool:
     )
 
 
-_PREFIXES = [b"\x12" + varint(length) for length in range(1 << 14)]
-"""Tag and length of the field `kvs`, by length."""
-
-
-def response(header: bytes, kvs: list[bytes], count: int, *, more: bool) -> bytes:
-    """A marshalled RangeResponse; `header` is its field 1, `kvs` are marshalled KeyValues."""
-    # Filled by slices: a loop over tens of thousands of keys would cost as much as reading them.
-    parts = [b""] * (2 * len(kvs) + 2)
-    parts[0] = header
-    try:
-        parts[1:-1:2] = map(_PREFIXES.__getitem__, map(len, kvs))
-    except IndexError:
-        parts[1:-1:2] = [b"\x12" + varint(len(kv)) for kv in kvs]
-    parts[2::2] = kvs
-    parts[-1] = (b"\x18\x01" if more else b"") + (b"\x20" + varint(count) if count else b"")
-    return b"".join(parts)
+def response(header: bytes, parts: list[bytes], count: int, *, more: bool) -> bytes:
+    """A marshalled RangeResponse; `header` is its field 1, `parts` are joined to its field 2 (mvcc/framed.py)."""
+    tail = (b"\x18\x01" if more else b"") + (b"\x20" + varint(count) if count else b"")
+    return b"".join([header, *parts, tail])
 
 
 def plain_response(header: bytes, request: pb.RangeRequest, selection: Selection) -> bytes:
     """The response to a plain request, from the first `limit` keys of its range."""
     more = 0 < request.limit < selection.total
-    return response(header, selection.kvs, selection.total, more=more)
+    return response(header, selection.parts, selection.total, more=more)
 
 
 def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[KeyVersion]) -> bytes:
@@ -113,7 +102,7 @@ def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[Ke
     more = 0 < request.limit < len(found)
     if more:
         found = found[: request.limit]
-    return response(header, [shown(v, request) for v in found], count, more=more)
+    return response(header, framed([shown(v, request) for v in found]), count, more=more)
 
 
 def shown(version: KeyVersion, request: pb.RangeRequest) -> bytes:

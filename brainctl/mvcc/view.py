@@ -15,8 +15,8 @@ from brainctl.mvcc.keyversion import KeyVersion
 class Selection(NamedTuple):
     """The first live keys of a range, and how many there are in all."""
 
-    kvs: list[bytes]
-    """Marshalled mvccpb.KeyValue messages, in key order."""
+    parts: list[bytes]
+    """Joined, they are the field `kvs` of a RangeResponse, in key order (mvcc/framed.py)."""
     total: int
     """Live keys in the whole range, whatever the limit."""
 

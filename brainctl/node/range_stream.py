@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from brainctl.errors import COMPACTED, ApiError, BrainctlError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import ranges
+from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.kv import MALFORMED
@@ -60,9 +61,9 @@ async def range_stream(
             start = found[wanted].key
         if not more or not left:
             total = sent + (await _count(view, start, end, revision) if more else 0)
-            yield _chunk(ranges.response(medium.header(now), kvs, total, more=more))
+            yield _chunk(ranges.response(medium.header(now), framed(kvs), total, more=more))
             return
-        chunk = _chunk(ranges.response(b"", kvs, 0, more=False))
+        chunk = _chunk(ranges.response(b"", framed(kvs), 0, more=False))
         keys = fitted(wanted, len(chunk), chunk_bytes)
         yield chunk
         admit(request)

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from brainctl.mvcc.footprint import Range
+from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.view import Revision, Selection
 from brainctl.tikv.stored import Stored
@@ -94,7 +95,7 @@ class Loaded:
     def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
         """See `View`."""
         kvs = [version.kv for version in self.versions(start, end, revision)]
-        return Selection(kvs[:limit] if limit else kvs, len(kvs))
+        return Selection(framed(kvs[:limit] if limit else kvs), len(kvs))
 
     def count(self, start: bytes, end: bytes | None, revision: int) -> int:
         """See `View`."""

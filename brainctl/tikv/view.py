@@ -8,6 +8,7 @@ log, or, where that version is not younger than the last compaction, through sec
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from brainctl.errors import StoreDamaged
+from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.view import Revision, Selection
 from brainctl.tikv.blocks import Blocks
@@ -93,13 +94,13 @@ class StateView:
         """See `View`."""
         if end == start + b"\0":
             version = await self.get(start, revision)
-            return Selection([] if version is None else [version.kv], int(version is not None))
+            return Selection([] if version is None else framed([version.kv]), int(version is not None))
         kvs: list[bytes] = []
         async for page in self._pages(start, end, revision, limit + 1 if limit else 0):
             kvs += [stored.kv for _, stored in page]
             if limit and len(kvs) > limit:
-                return Selection(kvs[:limit], await self.count(start, end, revision))
-        return Selection(kvs, len(kvs))
+                return Selection(framed(kvs[:limit]), await self.count(start, end, revision))
+        return Selection(framed(kvs), len(kvs))
 
     async def count(self, start: bytes, end: bytes | None, revision: int) -> int:
         """See `View`."""

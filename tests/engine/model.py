@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from brainctl.engine.engine import Engine
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion, marshal_kv, put_version, tombstone
 from brainctl.mvcc.view import Revision
 
@@ -101,7 +102,7 @@ class Model:
                 assert engine.count(start, end, revision) == len(want)
                 for limit in (0, 2):
                     found = engine.select(start, end, revision, limit)
-                    assert found.kvs == [version.kv for version in want[: limit or None]]
+                    assert b"".join(found.parts) == b"".join(framed([version.kv for version in want[: limit or None]]))
                     assert found.total == len(want)
             for key in keys:
                 assert engine.get(key, revision) == self.get(key, revision)

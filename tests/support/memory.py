@@ -7,6 +7,7 @@ from typing import Any
 from brainctl.errors import BrainctlError
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.framed import framed
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.ranges import read_range
@@ -49,7 +50,7 @@ class MemoryView:
 
     def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
         found = [version.kv for version in self.versions(start, end, revision)]
-        return Selection(found[:limit] if limit else found, len(found))
+        return Selection(framed(found[:limit] if limit else found), len(found))
 
     def count(self, start: bytes, end: bytes | None, revision: int) -> int:
         return sum(1 for _ in self.versions(start, end, revision))

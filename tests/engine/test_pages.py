@@ -1,0 +1,94 @@
+"""Pages of answers: what they are joined to is what the keys say, whatever was listed and changed before."""
+
+from bisect import bisect_left
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brainctl.engine import pages
+from brainctl.engine.pages import Pages
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.keyversion import marshal_kv
+
+KEYS = st.binary(max_size=2)
+BOUNDS = KEYS | st.just(b"a" * 200)
+STEPS = st.one_of(
+    st.tuples(st.just("put"), KEYS, st.binary(max_size=300)),
+    st.tuples(st.just("delete"), KEYS, st.none()),
+    st.tuples(st.just("list"), BOUNDS, st.tuples(st.none() | BOUNDS, st.sampled_from([0, 0, 1, 3, 5, 1000]))),
+)
+
+
+class Keys:
+    """A store that is a dict."""
+
+    def __init__(self, keys: dict[bytes, bytes]) -> None:
+        self.keys = keys
+        self.reads = 0
+
+    def read(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes]]:
+        self.reads += 1
+        keys = sorted(key for key in self.keys if start <= key and (end is None or key < end))[: limit or None]
+        return keys, [marshal_kv(key, 1, 2, 1, self.keys[key], 0) for key in keys]
+
+
+def check_list(found: Pages, store: Keys, start: bytes, end: bytes | None, limit: int) -> None:
+    parts, count = found.select(start, end, limit)
+    response = pb.RangeResponse.FromString(b"".join(parts))
+    keys, _ = Keys(store.keys).read(start, end, limit)
+    assert [(kv.key, kv.value) for kv in response.kvs] == [(key, store.keys[key]) for key in keys]
+    assert count == len(keys)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_KEYS": 3, "_BYTES": 500, "_READ": 8, "_FEW": 2, "_OVERHEAD": 40}.items():
+        monkeypatch.setattr(pages, name, value)
+
+
+@given(st.dictionaries(KEYS, st.binary(max_size=100), max_size=40), st.lists(STEPS, max_size=60))
+def test_lists_are_what_the_keys_say(keys: dict[bytes, bytes], steps: list[tuple]):
+    store = Keys(keys)
+    found = Pages(1500, store.read)
+    for name, key, detail in steps:
+        if name == "list":
+            check_list(found, store, key, *detail)
+            continue
+        found.drop(key)
+        if name == "put":
+            store.keys[key] = detail
+        else:
+            store.keys.pop(key, None)
+    check_list(found, store, b"", None, 0)
+    starts = [page.start for page in found._pages]
+    assert starts == sorted(set(starts)) == found._starts
+    ends = [page.end for page in found._pages]
+    assert all(end is not None and end <= start for end, start in zip(ends[:-1], starts[1:], strict=True))
+    assert found._size == sum(page.size for page in found._pages) <= 1500
+
+
+def test_a_list_reads_what_has_changed_and_nothing_else():
+    store = Keys({b"%02d" % number: b"v" for number in range(40)})
+    found = Pages(1 << 20, store.read)
+    check_list(found, store, b"", None, 0)
+    before = store.reads
+    check_list(found, store, b"", None, 0)
+    check_list(found, store, b"05", b"31", 0)
+    assert store.reads == before
+    found.drop(b"17")
+    store.keys[b"17"] = b"w"
+    check_list(found, store, b"", None, 0)
+    assert store.reads == before + 1
+    assert bisect_left(found._starts, b"17")
+
+
+def test_a_store_larger_than_the_budget_keeps_what_it_can():
+    store = Keys({b"%03d" % number: b"v" * 50 for number in range(100)})
+    found = Pages(2000, store.read)
+    for _ in range(3):
+        check_list(found, store, b"", None, 0)
+        assert len(found) > 3
+    first = store.reads
+    check_list(found, store, b"", b"009", 0)
+    assert store.reads == first
