@@ -39,7 +39,7 @@ COMMANDS = {
     "user": ("user", "Manage users, their passwords and their roles"),
     "role": ("role", "Manage roles and what they allow"),
     "serve": ("serve", "Serve the etcd API from a directory or from TiKV"),
-    "store": ("store", "Look at a store on disk"),
+    "store": ("store", "Look at a store, check it, save what is left of it"),
     "migrate": ("migrate", "Copy a store into another one, live"),
     "verify": ("verify", "Compare two stores"),
     "trace": ("trace", "Show where the time of a write goes"),

@@ -17,7 +17,7 @@ MEANINGS = {
     ExitCode.UNSUPPORTED: "a flag has a value that is not supported",
     ExitCode.INTERRUPTED: "the other side has ended a watch or a snapshot",
     ExitCode.IO: "a file could not be read or written",
-    ExitCode.DIFFERENT: "the stores differ",
+    ExitCode.DIFFERENT: "the stores differ, or not all of a store could be saved",
     ExitCode.COMPACTED: "the history that is needed has been compacted",
     ExitCode.FENCED: "another writer has taken over",
     ExitCode.IN_USE: "another process holds the store",

@@ -1,32 +1,27 @@
-"""brainctl store info, check."""
+"""brainctl store info, compact, defrag, verify; check, dump and repair are next door."""
 
-from pathlib import Path
-from typing import Annotated
-from urllib.parse import unquote
+from typing import NamedTuple
 
-import typer
-
+from brainctl.commands import verify as compare
 from brainctl.commands._command import command, group
-from brainctl.errors import BadArguments, ExitCode, InvalidInput, Unsupported
+from brainctl.commands._options import decimal
+from brainctl.commands._store_fields import StoreArgument, show, store_url
+from brainctl.commands._store_files import check, dump, parse_check, parse_dump, parse_repair, repair
+from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.output.gotext import size
 from brainctl.session import Session
 
-StoreArgument = Annotated[list[str] | None, typer.Argument(metavar="[STORE]", show_default=False)]
 ALL_KEYS = b"\0"
 
 
 def parse_info(args: StoreArgument = None) -> str:
     """Show what is in STORE: a directory or a URL, --store or --endpoints when it is missing."""
-    if args and len(args) > 1:
-        raise BadArguments("store info command needs one store at most")
-    return args[0] if args else ""
+    return _one(args, "info")
 
 
-async def info(session: Session, name: str) -> None:
+async def info(session: Session, url: str) -> None:
     """Open it, or ask the server that holds it, and show what it says."""
-    url = _url(name) or session.settings.store
-    async with session.open(url) as store:
+    async with session.open(url or session.settings.store) as store:
         status = await store.status()
         everything = pb.RangeRequest(key=ALL_KEYS, range_end=ALL_KEYS, count_only=True)
         keys = (await store.range(everything)).count
@@ -41,76 +36,84 @@ async def info(session: Session, name: str) -> None:
             "size": str(status.dbSize),
             "size in use": str(status.dbSizeInUse),
         }
-    _show(session, fields)
+    show(session, fields)
 
 
-def _show(session: Session, fields: dict[str, str]) -> None:
-    match session.settings.write_out:
-        case "simple":
-            sizes = {name: f"{value} ({size(int(value))})" for name, value in fields.items() if name.startswith("size")}
-            width = max(len(name) for name in fields) + 1
-            for name, value in {**fields, **sizes}.items():
-                session.say(f"{name + ':':<{width}} {value}")
-        case "json":
-            import orjson
+class Compact(NamedTuple):
+    """Which store, and up to where."""
 
-            session.write(orjson.dumps({name.replace(" ", "_"): value for name, value in fields.items()}) + b"\n")
-        case other:
-            raise Unsupported(f"{other} not supported as output format")
+    url: str
+    revision: int
+    """0 for the newest."""
 
 
-def parse_check(args: StoreArgument = None) -> str:
-    """Read every byte of the store in the directory STORE and check it; nothing is written.
+def parse_compact(args: StoreArgument = None) -> Compact:
+    """Drop the history of STORE before a REVISION, which is given behind it: the newest one when it is not.
 
-    Ends with 12 and names the place when a byte is not what was written.
+    STORE is a directory or a URL, --store or --endpoints when it is missing. The space is given back in the background
+    by a server, and by `store defrag` at once.
     """
-    if args is None or len(args) != 1:
-        raise BadArguments("store check command needs one directory")
-    return args[0]
+    names = list(args or ())
+    revision = decimal(names.pop()) if names and names[-1].isdecimal() else 0
+    return Compact(_one(names, "compact"), revision)
 
 
-def check(session: Session, name: str) -> None:
-    """Check it while nobody else has it open; what is wrong goes to standard error, a line each."""
-    from brainctl.engine.check import check as prove
-
-    url = _url(name)
-    if not url.startswith("file://"):
-        raise InvalidInput(f"cannot check {url}: only a directory has files to read")
-    directory = _directory(url)
-    _require(directory)
-    report = prove(directory)
-    for finding in report.findings:
-        session.warn(finding)
-    fields = {"store": url, "state": "damaged" if report.findings else "sound", "records": str(report.records)}
-    if report.info is not None:
-        info = report.info
-        fields |= {
-            "revision": str(info.revision),
-            "compacted": str(info.compacted),
-            "keys": str(info.keys),
-            "segments": str(len(info.segments)),
-        }
-    _show(session, fields)
-    if report.findings:
-        raise typer.Exit(ExitCode.DAMAGED)
+async def compact(session: Session, plan: Compact) -> None:
+    """Compact it, there or through the server that holds it."""
+    async with session.open(plan.url or session.settings.store) as store:
+        revision = plan.revision or (await store.status()).header.revision
+        await store.compact(pb.CompactionRequest(revision=revision, physical=True))
+        show(session, {"store": store.url, "compacted": str(revision)})
 
 
-def _url(name: str) -> str:
-    return name if not name or "://" in name else f"file://{name}"
+def parse_defrag(args: StoreArgument = None) -> str:
+    """Give the space of what is dead in STORE back to its file system; of a server, while it goes on serving.
+
+    STORE is a directory or a URL, --store or --endpoints when it is missing.
+    """
+    return _one(args, "defrag")
 
 
-def _directory(url: str) -> Path:
-    return Path(unquote(url.removeprefix("file://")))
+async def defrag(session: Session, url: str) -> None:
+    """Reclaim everything, and say how much it was."""
+    async with session.open(url or session.settings.store) as store:
+        before = (await store.status()).dbSize
+        await store.call("/etcdserverpb.Maintenance/Defragment", pb.DefragmentRequest(), pb.DefragmentResponse)
+        after = await store.status()
+        show(
+            session,
+            {
+                "store": store.url,
+                "size before": str(before),
+                "size": str(after.dbSize),
+                "size in use": str(after.dbSizeInUse),
+            },
+        )
 
 
-def _require(directory: Path) -> None:
-    """Opening would make a new store, which nobody asked for."""
-    from brainctl.engine import manifest
+def parse_verify(args: StoreArgument = None) -> compare.Order:
+    """Compare two stores, STORE and another one: every key, value, revision, version and lease.
 
-    if not (directory / manifest.NAME).exists():
-        raise InvalidInput(f"there is no store in {directory}")
+    Each is a directory or a URL. Exit code 0 says equal, 7 says different; `brainctl verify` has more ways to do it.
+    """
+    if args is None or len(args) != 2:
+        raise BadArguments("store verify command needs two stores")
+    source, target = map(store_url, args)
+    return compare.Order(source, target, "", "", live=False, leases=True)
 
 
-app = group("Look at a store on disk.")
+def _one(args: list[str] | None, name: str) -> str:
+    """The URL of the only store that is named; empty when none is."""
+    if args and len(args) > 1:
+        raise BadArguments(f"store {name} command needs one store at most")
+    return store_url(args[0]) if args else ""
+
+
+app = group("Look at a store, check it, give space back, save what is left of it.")
 app.command("info")(command(parse_info, info))
 app.command("check")(command(parse_check, check))
+app.command("verify")(command(parse_verify, compare.run))
+app.command("compact")(command(parse_compact, compact))
+app.command("defrag")(command(parse_defrag, defrag))
+app.command("dump")(command(parse_dump, dump))
+app.command("repair")(command(parse_repair, repair))

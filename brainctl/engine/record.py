@@ -9,11 +9,17 @@ from struct import Struct
 
 from crc32c import crc32c
 
+from brainctl.mvcc.keyversion import KeyVersion
+
 HEADER = Struct("<IIQQQqQIIB3x")
 """length, address, mod_revision, create_revision, version, lease, previous address, sub, key length, kind."""
 PLACE = Struct("<II")
 """length, address: the start of HEADER."""
+KEY_AND_KIND = Struct("<52xIB")
+"""key length, kind: the end of HEADER."""
 HEADER_SIZE = HEADER.size
+KIND = HEADER_SIZE - 4
+"""Where a record has its kind, with three zeros behind it."""
 OVERHEAD = HEADER_SIZE + 4
 CRC = Struct("<I")
 RESIDUE = crc32c(bytes(4))
@@ -28,3 +34,17 @@ def key_offset(length: int) -> int:
     if length < 1 << 7:
         return 2
     return 3 if length < 1 << 14 else 4 if length < 1 << 21 else 5 if length < 1 << 28 else 6
+
+
+def key_of(record: bytes) -> bytes:
+    """The key of a version; of a small record, its name."""
+    length, kind = KEY_AND_KIND.unpack_from(record)
+    at = HEADER_SIZE if kind >= META_SET else HEADER_SIZE + key_offset(length)
+    return record[at : at + length]
+
+
+def version_of(record: bytes) -> KeyVersion:
+    """What a record says of a key, for one of the first three kinds."""
+    _n, _at, mod, create, version, lease, _previous, sub, length, _kind = HEADER.unpack_from(record)
+    at = HEADER_SIZE + key_offset(length)
+    return KeyVersion(record[at : at + length], create, mod, version, lease, record[HEADER_SIZE:-4], sub)

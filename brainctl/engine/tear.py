@@ -25,7 +25,7 @@ def is_clean(data: mmap, offset: int) -> bool:
     return all(data[at : at + _STEP] == _ZEROS[: min(_STEP, len(data) - at)] for at in range(offset, len(data), _STEP))
 
 
-def check_torn(data: mmap, offset: int, sequence: int, seed: int, path: str) -> None:
+def check_torn(data: mmap | bytes, offset: int, sequence: int, seed: int, path: str) -> None:
     """Make sure that an unfinished write explains why there is no sound batch `sequence` at `offset`; StoreDamaged."""
     header = frame.unpack(data[offset : offset + frame.HEADER_SIZE], seed)
     if header is None:

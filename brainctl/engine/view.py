@@ -11,7 +11,7 @@ from brainctl.engine.entry import DELETED, SHIFT
 from brainctl.engine.index import KeyIndex
 from brainctl.engine.pages import Pages
 from brainctl.engine.recent import RecentKvs
-from brainctl.engine.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, key_offset
+from brainctl.engine.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, version_of
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.errors import StoreDamaged
 from brainctl.mvcc.framed import framed
@@ -123,7 +123,7 @@ class EngineView:
         """As in View."""
         at = revision if 0 < revision < self._revision else self._revision
         for address in self._live_at(start, end, at):
-            yield _version(self._record(address))
+            yield version_of(self._record(address))
 
     def leased(self) -> Iterator[KeyVersion]:
         """As in KnowsLeased: found without reading other keys than those that ever had a lease."""
@@ -147,7 +147,7 @@ class EngineView:
                     main, changes = mod, []
                     if mod > last:
                         return
-                changes.append(_version(record))
+                changes.append(version_of(record))
         if changes:
             yield Revision(main, changes)
 
@@ -239,9 +239,3 @@ class EngineView:
             if 0 < segment.first_revision() < revision:
                 break
         return wanted[::-1]
-
-
-def _version(record: bytes) -> KeyVersion:
-    _n, _at, mod, create, version, lease, _previous, sub, length, _kind = HEADER.unpack_from(record)
-    at = HEADER_SIZE + key_offset(length)
-    return KeyVersion(record[at : at + length], create, mod, version, lease, record[HEADER_SIZE:-4], sub)

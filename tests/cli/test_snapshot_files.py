@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from brainctl.engine import rebuild
 from brainctl.stores import restore
 from brainctl.stores.database import open_database
 from tests.peers import require
@@ -133,7 +134,7 @@ def test_a_restored_store_is_the_one_that_was_saved(server: Etcd, file: Path, tm
 def test_it_makes_no_difference_how_the_commits_are_cut(
     server: Etcd, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: int
 ) -> None:
-    monkeypatch.setattr(restore, "_CHANGES", changes)
+    monkeypatch.setattr(rebuild, "CHANGES", changes)
     restore.restore(open_database(file), tmp_path / "data")
     with Brainctl(tmp_path) as restored:
         hashes = [etcdctl(one.endpoint, "endpoint", "hashkv").stdout.split(", ")[1:] for one in (server, restored)]
