@@ -85,6 +85,7 @@ FLAGS = (
     _time("grpc-keepalive-min-time", "clients that ping more often are sent away (0: never)", "5s"),
     _time("grpc-keepalive-interval", "after how long a silent client is pinged (0: never)", "2h"),
     _time("grpc-keepalive-timeout", "and after how long without an answer it is cut off (0: never)", "20s"),
+    _time("watch-progress-notify-interval", "how often watchers that ask for it hear of progress", "10m"),
     _text("ready-file", "FILE", "write the address there once connections are taken"),
 )
 

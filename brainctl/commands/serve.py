@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 REQUEST_OVERHEAD_BYTES = 512 << 10
 """What a message may have around the largest write, as in etcd."""
 REQUEST_BYTES_LIMIT = 64 << 20
+PROGRESS_LEAST_SECONDS = 0.1
+"""etcd's least interval of progress notifications."""
 _URL = re.compile(r"https?://[^/]+:[0-9]+")
 
 
@@ -117,6 +119,7 @@ def _node_options(settings: ServeSettings) -> "NodeOptions":
         max_request_bytes=settings.number("max-request-bytes", 1, REQUEST_BYTES_LIMIT),
         max_txn_ops=settings.number("max-txn-ops", 1),
         quota_bytes=settings.number("quota-backend-bytes"),
+        progress_seconds=max(settings.seconds("watch-progress-notify-interval"), PROGRESS_LEAST_SECONDS),
         retention=settings.retention(),
     )
 

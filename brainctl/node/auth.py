@@ -170,7 +170,7 @@ class AuthService:
         def add(password: bytes) -> None:
             self._submit(lambda batch, _: auth.add_user(batch, request, password), request, reply, who)
 
-        if request.options.no_password:
+        if request.options.no_password or not request.name:  # without a name it is refused, whatever the password
             add(b"")
         else:
             self._medium.spawn(answering(self._hash_then(request.password, add, who), reply))

@@ -46,7 +46,7 @@ class Node:
         self.stages = stages_of(medium, clock)
         self._auth = AuthService(medium, tokens or SimpleTokens(clock), passwords or Passwords())
         self._lease = LeaseService(medium, clock)
-        self._watch = WatchService(medium, clock)
+        self._watch = WatchService(medium, clock, options.progress_seconds)
         self._maintenance = MaintenanceService(medium, options)
         self.cluster = ClusterService(medium, options.name)
         """The member list; whoever serves the node says there where clients reach it."""

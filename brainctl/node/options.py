@@ -10,6 +10,9 @@ REQUEST_BYTES_MAX = 3 << 19
 QUOTA_DEFAULT_BYTES = 2 << 30
 """What a quota of 0 stands for, as in etcd."""
 
+PROGRESS_SECONDS = 600.0
+"""etcd's interval of progress notifications."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
@@ -25,5 +28,7 @@ class NodeOptions:
     """The size from which on nothing is let in that takes room: 0 is etcd's default of 2 GiB, negative or None is no
     limit.
     """
+    progress_seconds: float = PROGRESS_SECONDS
+    """How often watchers that asked for it are told how far they have seen everything."""
     retention: Retention | None = None
     """What of the history to keep; None keeps all until somebody compacts."""

@@ -20,11 +20,9 @@ from brainctl.mvcc.watch_stream import Refuse, WatchStream
 from brainctl.node.catch_up import catch_up
 from brainctl.node.kv import MALFORMED
 from brainctl.node.medium import Medium
+from brainctl.node.options import PROGRESS_SECONDS
 
 _log = logging.getLogger(__name__)
-
-PROGRESS_SECONDS = 600.0
-"""etcd's interval of progress notifications."""
 
 
 class WatchService:

@@ -1,5 +1,6 @@
 """A database file of etcd: the `db` of a data directory, or a snapshot, which has its SHA-256 behind it."""
 
+import fcntl
 import hashlib
 import mmap
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from crc32c import crc32c
 from google.protobuf.message import DecodeError
 
-from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError, StoreDamaged
+from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError, StoreDamaged, StoreInUse
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.hashkv import KvHash
@@ -167,8 +168,16 @@ def newest(rows: list[Row]) -> dict[bytes, Row]:
 
 
 def open_database(path: Path) -> Database:
-    """The file at `path`, mapped into memory and only read; OSError, StoreDamaged."""
+    """The file at `path`, mapped into memory and only read; OSError, StoreDamaged.
+
+    StoreInUse while an etcd has it open, which writes into the pages that would be read. The lock that keeps it from
+    doing so lasts as long as the mapping, which has a descriptor of its own for the same open file.
+    """
     with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreInUse(f"{path} is in use by another process: save a snapshot, and read that") from None
         if not file.seek(0, 2):
             raise StoreDamaged(f"{path} is empty")
         return Database(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -162,7 +162,7 @@ def test_an_expired_lease_cannot_be_saved(world: World) -> None:
     assert world.keep_alive(1) == [0]
 
 
-def test_expiry_is_rationed(world: World) -> None:
+def test_b4_10_expiry_is_rationed(world: World) -> None:
     for lease in range(1, 11):
         world.grant(lease, lease)
     world.clock.advance(100)

@@ -72,12 +72,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("request_", ALLOWED, ids=lambda request: str(request.ByteSize()))
-def test_i3_3_so_many_operations_are_taken(api: Remote, request_: pb.TxnRequest) -> None:
+def test_i3_03_so_many_operations_are_taken(api: Remote, request_: pb.TxnRequest) -> None:
     assert outcome(api, "Txn", request_) is None
 
 
 @pytest.mark.parametrize("request_", REFUSED, ids=lambda request: str(request.ByteSize()))
-def test_i3_3_and_one_more_is_not(api: Remote, request_: pb.TxnRequest) -> None:
+def test_i3_03_and_one_more_is_not(api: Remote, request_: pb.TxnRequest) -> None:
     assert outcome(api, "Txn", request_) == TOO_MANY_OPS
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import Any, Protocol
@@ -65,8 +65,17 @@ class Pending(Protocol):
 class Remote:
     """A server behind gRPC."""
 
-    def __init__(self, endpoint: str, credentials: grpc.ChannelCredentials | None = None) -> None:
-        self._channel = grpc.secure_channel(endpoint, credentials) if credentials else grpc.insecure_channel(endpoint)
+    def __init__(
+        self,
+        endpoint: str,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        self._channel = (
+            grpc.secure_channel(endpoint, credentials, options)
+            if credentials
+            else grpc.insecure_channel(endpoint, options)
+        )
 
     def call(self, path: str, request: Message, token: str | None = None) -> Any:
         return _guarded(lambda: self._method(path)(request, timeout=SECONDS, metadata=_metadata(token)))
