@@ -1,8 +1,9 @@
 // Command etcd-load loads one etcd endpoint and prints what it measured as JSON.
 //
 // It speaks HTTP/2 frames itself, so that it costs less than the servers it measures: one goroutine per connection,
-// header blocks encoded once, responses counted and not decoded. When it is warm it prints "ready", waits for a line
-// on stdin, runs for -seconds, and prints the result.
+// header blocks encoded once, responses counted and, where it can be, not decoded. When it is warm it prints "ready"
+// and waits for a line on stdin. It prints a result after -seconds, with -sample one after each of such times, and then
+// stops, waits for what is still to arrive, and prints what did not.
 package main
 
 import (
@@ -11,153 +12,104 @@ import (
 	"flag"
 	"fmt"
 	"log"
-	"math/rand/v2"
 	"os"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 var (
-	endpoint    = flag.String("endpoint", "127.0.0.1:2379", "host:port of the server, plain text")
-	operation   = flag.String("op", "put", "fill, put, get, get-linear, list, count or watch")
+	endpoint    = flag.String("endpoint", "127.0.0.1:2379", "host:port of the server")
+	authority   = flag.String("ca", "", "certificate of the authority: TLS, to a server named localhost")
+	operation   = flag.String("op", "put", "fill, put, get, get-linear, list, count, watch or kubernetes")
 	clients     = flag.Int("clients", 100, "requests in flight")
 	connections = flag.Int("connections", 10, "connections to spread the clients over")
 	keys        = flag.Int("keys", 10000, "keys of the key space")
+	first       = flag.Int("first", 0, "number of the first key that fill writes")
 	size        = flag.Int("size", 256, "bytes of a value")
-	watchers    = flag.Int("watchers", 100, "watch streams of the operation watch")
+	rate        = flag.Float64("rate", 0, "calls begun per second, over all clients; 0: each after the one before")
+	watchers    = flag.Int("watchers", 100, "watch streams of watch and kubernetes")
+	nodes       = flag.Int("nodes", 100, "nodes of kubernetes, each with a lease that is kept alive")
+	heartbeat   = flag.Float64("heartbeat", 1, "seconds between two heartbeats of a node")
+	ttl         = flag.Int64("ttl", 5, "seconds that the events of kubernetes live")
 	seconds     = flag.Float64("seconds", 3, "how long to measure")
+	sample      = flag.Float64("sample", 0, "print a result after each so many seconds; 0: at the end")
 	warm        = flag.Float64("warm", 0.5, "how long to run before")
 )
 
-// Result is what is printed. Times are microseconds.
-type Result struct {
-	Operations int64   `json:"operations"`
-	Seconds    float64 `json:"seconds"`
-	Bytes      int64   `json:"bytes"`
-	LoadCPU    float64 `json:"load_cpu_seconds"`
-	P50        float64 `json:"p50_us"`
-	P99        float64 `json:"p99_us"`
-}
+// stopping is set when no call may begin any more, over when connections may end.
+var stopping, over atomic.Bool
 
-// measuring is set while operations count.
-var measuring, stopped atomic.Bool
+// What the acknowledged writes make the watchers receive, and what of it arrived; the same of leases that end; calls
+// that are due and wait for a client.
+var expected, arrived, expiring, expired, late atomic.Int64
+
+// drainSeconds is how long the last events may take.
+const drainSeconds = 20
 
 func main() {
+	log.SetFlags(0)
 	flag.Parse()
 	if *operation == "fill" {
 		fill()
 		return
 	}
-	var all []*connection
-	var done sync.WaitGroup
-	for n := range min(*connections, *clients) {
-		slots := *clients / *connections
-		if n < *clients%*connections {
-			slots++
-		}
-		path, message := requests()
-		all = append(all, dial(*endpoint, path, message, slots))
-	}
-	if *operation == "watch" {
-		all = append(all, watching()...)
-	}
-	for _, c := range all {
-		done.Go(c.run)
-	}
+	all := start()
 	time.Sleep(duration(*warm))
 	fmt.Println("ready")
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		log.Fatal(err)
 	}
-	before, start := cpu(), time.Now()
-	measuring.Store(true)
-	time.Sleep(duration(*seconds))
-	measuring.Store(false)
-	result := Result{Seconds: time.Since(start).Seconds(), LoadCPU: cpu() - before}
-	stopped.Store(true)
-	for _, c := range all {
-		c.net.SetReadDeadline(time.Now())
+	every := *sample
+	if every == 0 {
+		every = *seconds
 	}
-	done.Wait()
-	report(result, all)
+	take(all)
+	begun := time.Now()
+	for at, before := begun, cpu(); time.Since(begun).Seconds() < *seconds-every/2; {
+		time.Sleep(duration(every) - time.Since(at))
+		now, used, taken := time.Now(), cpu(), take(all)
+		fmt.Println("sample")
+		show(taken.result(now.Sub(at).Seconds(), used-before))
+		at, before = now, used
+	}
+	drain(all)
 }
 
-func report(result Result, all []*connection) {
-	var latencies []time.Duration
+// drain stops, and prints what has not arrived.
+func drain(all []*connection) {
+	stopping.Store(true)
+	deadline := time.Now().Add(duration(drainSeconds + float64(*ttl)))
+	for time.Now().Before(deadline) && (!quiet(all) || arrived.Load() < expected.Load() || expired.Load() < expiring.Load()) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	over.Store(true)
+	taken := take(all)
+	show(struct {
+		Missing int64            `json:"missing"` // events that did not arrive; below 0: too many did
+		Expired int64            `json:"expired"` // keys whose lease ended, as often as they were watched
+		Errors  map[string]int64 `json:"errors"`
+	}{expected.Load() - arrived.Load() + expiring.Load() - expired.Load(), expired.Load(), taken.errors})
+}
+
+// quiet tells whether no call is in flight but those that stay open.
+func quiet(all []*connection) bool {
 	for _, c := range all {
-		if *operation == "watch" {
-			result.Operations += c.events
-		} else {
-			result.Operations += int64(len(c.latencies))
+		c.Lock()
+		defer c.Unlock()
+		for _, a := range c.calls {
+			if a.each == nil {
+				return false
+			}
 		}
-		result.Bytes += c.bytes
-		latencies = append(latencies, c.latencies...)
 	}
-	if len(latencies) > 0 {
-		slices.Sort(latencies)
-		result.P50 = float64(latencies[len(latencies)/2]) / 1e3
-		result.P99 = float64(latencies[len(latencies)*99/100]) / 1e3
-	}
+	return true
+}
+
+func show(result any) {
 	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
 		log.Fatal(err)
 	}
-}
-
-// requests returns the path of the operation and a function that makes its next message.
-func requests() (string, func() []byte) {
-	random := rand.New(rand.NewPCG(1, 2))
-	value := make([]byte, *size)
-	for i := range value {
-		value[i] = byte(random.Uint32())
-	}
-	switch *operation {
-	case "put", "watch":
-		return putPath, func() []byte { return putRequest(putKey(next.Add(1)), value) }
-	case "get", "get-linear":
-		serializable := *operation == "get"
-		return rangePath, func() []byte {
-			return rangeRequest{key: fillKey(random.IntN(*keys)), serializable: serializable}.marshal()
-		}
-	case "list", "count":
-		message := rangeRequest{key: []byte("fill/"), end: []byte("fill0"), countOnly: *operation == "count"}.marshal()
-		return rangePath, func() []byte { return message }
-	}
-	log.Fatalf("unknown operation %q", *operation)
-	return "", nil
-}
-
-// next numbers the keys that are put, over all connections.
-var next atomic.Int64
-
-func putKey(n int64) []byte { return fmt.Appendf(nil, "put/%012d", n) }
-func fillKey(n int) []byte  { return fmt.Appendf(nil, "fill/%08d", n) }
-
-// fill writes the keys that the reads find.
-func fill() {
-	n, value := 0, make([]byte, *size)
-	c := dial(*endpoint, putPath, func() []byte {
-		n++
-		return putRequest(fillKey(n-1), value)
-	}, min(*clients, *keys))
-	c.limit = *keys
-	c.run()
-}
-
-func watching() []*connection {
-	var all []*connection
-	for n := range *connections {
-		streams := *watchers / *connections
-		if n < *watchers%*connections {
-			streams++
-		}
-		c := dial(*endpoint, watchPath, func() []byte { return watchRequest([]byte("put/"), []byte("put0")) }, streams)
-		c.streaming = true
-		all = append(all, c)
-	}
-	return all
 }
 
 func cpu() float64 {
