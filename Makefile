@@ -3,9 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOAK_MINUTES ?= 30
 SOURCES := brainctl tests scripts bench
 
-.PHONY: demo test check lint format peers bench generate pins clean
+.PHONY: demo test check lint format peers bench bench-full soak generate pins clean
 
 demo: .venv/runtime  ## migrate a server under live writes into a second store, verify it, show the report
 	$(BIN)/brainctl demo
@@ -31,9 +32,17 @@ format: .venv/develop  ## mend style
 peers: .venv/develop  ## etcd, TiKV, h2spec and the clients, once per machine
 	$(BIN)/python -m tests.peers.build
 
-bench: .venv/develop  ## etcd and brainctl side by side; writes bench/results.json and the README's table
+bench: .venv/develop  ## etcd and brainctl side by side, about 8 minutes; writes figures, tables and plots
 	$(BIN)/python -m tests.peers.build etcd etcd-load
 	$(BIN)/python -m bench --write
+
+bench-full: .venv/develop  ## the same with more workloads, a million keys, more rounds: about 30 minutes
+	$(BIN)/python -m tests.peers.build etcd etcd-load
+	$(BIN)/python -m bench --write --full --rounds 5 --seconds 3
+
+soak: .venv/develop  ## brainctl at full load for SOAK_MINUTES; fails when it grows, errs or slows down
+	$(BIN)/python -m tests.peers.build etcd-load
+	$(BIN)/python -m bench.soak --minutes $(SOAK_MINUTES) --write
 
 generate: .venv/develop  ## protobuf messages, manual pages, completions, the picture of the README
 	for script in proto man completions; do $(BIN)/python scripts/gen_$$script.py; done

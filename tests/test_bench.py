@@ -6,17 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from bench.document import write_tables
 from bench.measure import Sample, cpu_seconds, measure
-from bench.report import summary, table
+from bench.plots import draw
+from bench.report import HEADLINE, summary, table, tables
 from bench.workloads import Workload, fill
+from tests.peers.certificates import Authority
 from tests.peers.servers import Etcd
 
 ETCD = [Sample(1000.0, 60.0, 5.0, 100.0, 900.0), Sample(1200.0, 50.0, 5.0, 100.0, 900.0), Sample(1100, 55, 5, 100, 900)]
 OURS = [Sample(2200.0, 11.0, 5.0, 50.0, 400.0)]
+MEMORY = {
+    "100000": {
+        "etcd": {"resident_per_key": 400, "anonymous_per_key": 300},
+        "brainctl": {"resident_per_key": 200, "anonymous_per_key": 100},
+    }
+}
 
 
 def test_the_table_shows_ratios_of_medians() -> None:
-    row = table({"put": {"etcd": ETCD, "brainctl": OURS}}).splitlines()[2]
+    row = table(summary({"put": {"etcd": ETCD, "brainctl": OURS}})).splitlines()[2]
     assert row == "| put | 1 100 ± 9% | 2 200 ± 0% | **2** | 55 | 11 | **0.2** |"
 
 
@@ -41,3 +50,31 @@ def test_a_real_run_reads_what_was_filled(tmp_path: Path) -> None:
         assert sample.per_second > 0
         with pytest.raises(AssertionError, match="too small"):
             measure(server, Workload("list", "list", 2, least_bytes=1 << 20), 0.1)
+
+
+def test_a_kubernetes_load_over_tls_loses_nothing(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority")
+    workload = Workload("kubernetes", "kubernetes", 4, keys=40, size=100, watchers=10, ttl=2)
+    with Etcd(tmp_path / "etcd", authority=authority) as server:
+        sample = measure(server, workload, 0.5, authority)
+    assert sample is not None
+    assert sample.events_per_second > 0
+    assert sample.errors == 0
+
+
+def test_tables_go_between_their_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- core -->\nold\n<!-- /core -->\nb\n")
+    for _ in range(2):
+        write_tables(page, {"core": "new\n", "other": "not here\n"})
+    assert page.read_text() == "a\n<!-- core -->\nnew\n<!-- /core -->\nb\n"
+
+
+def test_the_tables_and_plots_are_made_of_the_figures(tmp_path: Path) -> None:
+    found = tables({"workloads": summary({HEADLINE[0]: {"etcd": ETCD, "brainctl": OURS}}), "memory": MEMORY})
+    assert "| **2** |" in found["bench"]
+    assert found["core"].startswith(found["bench"])
+    assert found["memory"].splitlines()[2] == "| 100 000 | 400 | 200 | **0.5** | 300 | 100 | **0.333** |"
+    pytest.importorskip("matplotlib")
+    draw({"workloads": summary({HEADLINE[0]: {"etcd": ETCD, "brainctl": OURS}})}, tmp_path / "plots")
+    assert HEADLINE[0] in (tmp_path / "plots" / "throughput.svg").read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.peers import ROOT, require
+from tests.peers.certificates import Authority
 from tests.peers.process import Child, accepts, free_port
 
 
@@ -72,23 +73,33 @@ class Etcd(Server):
 
     name = "etcd"
 
-    def __init__(self, directory: Path, *flags: str, fsync: bool = False, data_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *flags: str,
+        fsync: bool = False,
+        data_dir: Path | None = None,
+        authority: Authority | None = None,
+    ) -> None:
         super().__init__(directory)
         self.peer_port = free_port()
+        self.authority = authority
         self.flags = flags if fsync else ("--unsafe-no-fsync", *flags)
         self.data_dir = data_dir or directory / "etcd"
 
     def argv(self) -> list[str]:
-        client, peer = f"http://{self.endpoint}", f"http://127.0.0.1:{self.peer_port}"
+        scheme, tls = ("https", tls_flags(self.authority, self.name)) if self.authority else ("http", [])
+        client, peer = f"{scheme}://{self.endpoint}", f"http://127.0.0.1:{self.peer_port}"
         return [
             *(str(require("etcd")), "--data-dir", str(self.data_dir), "--log-level", "error"),
             *("--listen-client-urls", client, "--advertise-client-urls", client),
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-            *("--initial-cluster", f"default={peer}", *self.flags),
+            *("--initial-cluster", f"default={peer}", *tls, *self.flags),
         ]
 
     def ready(self) -> bool:
-        return super().ready() and etcdctl(self.endpoint, "get", "-").returncode == 0
+        flags = ["--cacert", str(self.authority.file)] if self.authority else []
+        return super().ready() and etcdctl(self.endpoint, *flags, "get", "-").returncode == 0
 
 
 class Playground(Server):
@@ -121,13 +132,21 @@ class Brainctl(Server):
 
     name = "brainctl"
 
-    def __init__(self, directory: Path, *flags: str, store: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, *flags: str, store: str | None = None, authority: Authority | None = None
+    ) -> None:
         super().__init__(directory)
-        self.flags = flags
+        self.flags = [*flags, *(tls_flags(authority, self.name) if authority else ())]
         self.store = ("--store", store) if store else ("--data-dir", str(directory / "data"))
 
     def argv(self) -> list[str]:
         return [*brainctl_argv(), "serve", *self.store, "--listen", self.endpoint, *self.flags]
+
+
+def tls_flags(authority: Authority, name: str) -> list[str]:
+    """Flags of both servers: serve TLS with a certificate that the authority issues to `name`."""
+    certificate, key = authority.issue(name)
+    return ["--cert-file", str(certificate), "--key-file", str(key)]
 
 
 def brainctl_argv() -> list[str]:

@@ -5,15 +5,10 @@ import datetime as dt
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from brainctl.clock import SystemClock
 from brainctl.errors import BadArguments
@@ -22,53 +17,7 @@ from brainctl.node.node import Node
 from brainctl.server.app import Server
 from brainctl.server.tls import ServerTls, TlsOptions
 from tests.contract.stores import LoopMedium
-
-NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
-FAR = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
-
-
-@dataclass
-class Authority:
-    """A certificate authority that lives for one test."""
-
-    directory: Path
-    name: str
-
-    def __post_init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
-        constraints = x509.BasicConstraints(ca=True, path_length=None)
-        builder = self._builder(self.subject, self.key, FAR).add_extension(constraints, critical=True)
-        self.file = self.directory / f"{self.name}.crt"
-        self._write(self.file, builder.sign(self.key, hashes.SHA256()))
-
-    def issue(self, name: str, until: dt.datetime = FAR, stem: str = "") -> tuple[Path, Path]:
-        """A certificate for `name`, which is also good for 127.0.0.1: its file and that of its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-        certificate = self._builder(subject, key, until).add_extension(names, critical=False)
-        files = self.directory / f"{stem or name}.crt", self.directory / f"{stem or name}.key"
-        self._write(files[0], certificate.sign(self.key, hashes.SHA256()))
-        form = serialization.PrivateFormat.PKCS8
-        files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-        return files
-
-    def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, until: dt.datetime
-    ) -> x509.CertificateBuilder:
-        return x509.CertificateBuilder(
-            issuer_name=self.subject,
-            subject_name=subject,
-            public_key=key.public_key(),
-            serial_number=x509.random_serial_number(),
-            not_valid_before=NOW,
-            not_valid_after=until,
-        )
-
-    @staticmethod
-    def _write(path: Path, certificate: x509.Certificate) -> None:
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+from tests.peers.certificates import NOW, Authority
 
 
 @pytest.fixture
