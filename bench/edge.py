@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +25,7 @@ from brainctl.clock import SystemClock
 from brainctl.node.figures import Figures
 from brainctl.node.stages import Stages
 from brainctl.server.app import serve
-from brainctl.server.node import Reply, WatchSession
+from brainctl.server.node import Replies, Reply, WatchSession
 from brainctl.wire.client import ClientConnection
 from brainctl.wire.events import Closed, Ended
 
@@ -57,6 +58,10 @@ class EchoNode:
         batch, self._batch = self._batch, []
         for body, reply in batch:
             reply(body)
+
+    def puts(self, bodies: list[bytes], replies: Replies, token: str | None, common_name: str | None) -> None:
+        for place, body in enumerate(bodies):
+            self.call(PUT, body, partial(replies.one, place), token, common_name)
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
         del token, common_name

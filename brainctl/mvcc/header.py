@@ -27,6 +27,11 @@ class Header:
             self._last = (revision, field)
         return field
 
+    def around(self, size: int) -> tuple[bytes, bytes]:
+        """What stands before and behind the revision in the field, when the varint of that has `size` bytes."""
+        length = len(self._head) + size + len(self._tail)
+        return b"\n%b%b" % (varint(length), self._head), self._tail
+
 
 def nested_header(revision: int) -> bytes:
     """The header of a response inside a TxnResponse: it carries the revision only, as etcd's does."""

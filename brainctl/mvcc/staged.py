@@ -14,13 +14,16 @@ class Staged:
         self.view = view
         self.revision = view.revision
         self.compacted = view.compacted
-        self._newest: dict[bytes, KeyVersion] = {}
+        self.newest: dict[bytes, KeyVersion] = {}
+        """The changes of the commit that is being made, as the last of each key left it."""
+        self._lower: list[dict[bytes, KeyVersion]] = []
+        """The same of the commits before it, newest first."""
         self._commits: list[Commit] = []
         self._meta: dict[bytes, bytes | None] = {}
 
     def add(self, version: KeyVersion) -> None:
         """Let the writes that follow see a change."""
-        self._newest[version.key] = version
+        self.newest[version.key] = version
 
     def add_meta(self, name: bytes, value: bytes | None) -> None:
         """Let the writes that follow see a small record."""
@@ -28,25 +31,33 @@ class Staged:
 
     def begin(self, commit: Commit) -> None:
         """Note that a commit is in flight; its changes are added one by one."""
+        if self._commits:
+            self._lower.insert(0, self.newest)
+            self.newest = {}
         self._commits.append(commit)
 
     def durable(self, commit: Commit) -> None:
         """The oldest commit in flight has become part of the view."""
         assert self._commits[0] is commit
         del self._commits[0]
-        newest = self._newest
-        for change in commit.changes:
-            if newest.get(change.key) is change:
-                del newest[change.key]
+        if self._commits:
+            self._lower.pop()
+        else:
+            self.newest = {}
         for name, value in commit.meta.items():
             if name in self._meta and self._meta[name] is value:
                 del self._meta[name]
 
     def get(self, key: bytes) -> KeyVersion | None:
         """The live version of a key."""
-        version = self._newest.get(key)
+        version = self.newest.get(key)
         if version is None:
-            return self.view.get(key)
+            for layer in self._lower:
+                version = layer.get(key)
+                if version is not None:
+                    break
+            else:
+                return self.view.get(key)
         return version if version.version else None
 
     def record(self, name: bytes) -> tuple[bool, bytes | None]:
@@ -70,10 +81,10 @@ class Staged:
                 yield merged[key]
 
     def _overlay(self, start: bytes, end: bytes | None, revision: int) -> dict[bytes, KeyVersion]:
-        if not self._newest or 0 < revision <= self.view.revision:
+        if 0 < revision <= self.view.revision:
             return {}
         if revision == 0:
-            found = self._newest.values()
+            found = self._above().values()
             return {v.key: v for v in found if start <= v.key and (end is None or v.key < end)}
         return {
             change.key: change
@@ -84,4 +95,12 @@ class Staged:
 
     def attached(self, lease: int) -> set[bytes]:
         """Keys that a commit in flight put on a lease, or took from it: candidates beside the durable ones."""
-        return {key for key, version in self._newest.items() if version.lease == lease}
+        return {key for key, version in self._above().items() if version.lease == lease}
+
+    def _above(self) -> dict[bytes, KeyVersion]:
+        """What all commits in flight changed, as the last of them left each key."""
+        above: dict[bytes, KeyVersion] = {}
+        for layer in reversed(self._lower):
+            above.update(layer)
+        above.update(self.newest)
+        return above

@@ -56,6 +56,10 @@ class AlarmService:
             guarded[path] = self._within_quota(path, guarded[path])
         return guarded
 
+    def takes_run(self, longest: int) -> bool:
+        """Whether puts of at most `longest` bytes need no look at each: nothing is raised, and there is room."""
+        return not self.raised and longest <= self._quota.short
+
     def evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes:
         """Evaluate a write of keys, unless an alarm forbids it; what is malformed is refused as that."""
         match request:

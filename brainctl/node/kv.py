@@ -8,10 +8,13 @@ from google.protobuf.message import DecodeError, Message
 from brainctl.errors import REQUEST_TOO_LARGE, ApiError, BrainctlError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.put_run import put_run
 from brainctl.mvcc.ranges import check_range
 from brainctl.mvcc.requests import check_txn
 from brainctl.node.medium import Evaluate, Reply
 from brainctl.node.options import NodeOptions
+
+PUT = "/etcdserverpb.KV/Put"
 
 Handler = Callable[[bytes, Reply], None]
 """Serves one unary method: takes the marshalled request."""
@@ -46,7 +49,7 @@ class KvService:
         """By path."""
         return {
             "/etcdserverpb.KV/Range": self.range,
-            "/etcdserverpb.KV/Put": self.put,
+            PUT: self.put,
             "/etcdserverpb.KV/DeleteRange": self.delete_range,
             "/etcdserverpb.KV/Txn": self.txn,
             "/etcdserverpb.KV/Compact": self.compact,
@@ -71,6 +74,10 @@ class KvService:
             reply(refusal(error))
             return
         self._submit(Batch.put, request, reply)
+
+    def takes_run(self, longest: int) -> bool:
+        """Whether puts of at most `longest` bytes may be evaluated with `evaluate_puts`."""
+        return longest <= self._max_bytes
 
     def delete_range(self, body: bytes, reply: Reply) -> None:
         """KV.DeleteRange."""
@@ -108,6 +115,19 @@ class KvService:
     def _check_size(self, body: bytes) -> None:
         if len(body) > self._max_bytes:
             raise ApiError(REQUEST_TOO_LARGE)
+
+
+def evaluate_puts(batch: Batch, bodies: list[bytes]) -> tuple[list[bytes | BrainctlError], int]:
+    """KV.Put for several requests, as EvaluateRun."""
+    return put_run(batch, bodies, _put)
+
+
+def _put(batch: Batch, body: bytes) -> bytes:
+    try:
+        request = pb.PutRequest.FromString(body)
+    except DecodeError as error:
+        raise ApiError(MALFORMED) from error
+    return batch.put(request)
 
 
 def is_readonly(request: pb.TxnRequest) -> bool:

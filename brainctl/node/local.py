@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.message import Message
 
@@ -25,7 +25,7 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.ranges import read_range
 from brainctl.mvcc.staged import Staged
-from brainctl.node.medium import Evaluate, Reply
+from brainctl.node.medium import Evaluate, EvaluateRun, Replies, Reply
 from brainctl.node.stages import Path, Stages
 
 _log = logging.getLogger(__name__)
@@ -141,20 +141,47 @@ class LocalMedium:
         if self.failure is not None or self._closed:
             reply(ApiError(STOPPED))
             return
-        opens = not self._answers
-        if opens:
-            self._path.submitted = self._now()
-            self._path.received = self.stages.heard_at or self._path.submitted
+        opens = self._opens()
         try:
             answer: bytes | BrainctlError = evaluate(self._batch, request)
         except BrainctlError as error:
             answer = error
         except Exception:
-            # A write that broke half way has left changes staged that nobody asked for.
-            self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess"))
+            self._break()
             raise
+        self._join(reply, answer, 1, opens=opens)
+
+    def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
+        """As `submit`, for several writes."""
+        if self.failure is not None or self._closed:
+            for place in range(len(bodies)):
+                replies.one(place, ApiError(STOPPED))
+            return
+        opens = self._opens()
+        try:
+            answers, failed = evaluate(self._batch, bodies)
+        except Exception:
+            self._break()
+            raise
+        self._join(_Run(replies, answers, failed), b"", len(bodies), opens=opens)
+
+    def _opens(self) -> bool:
+        """Whether the write that comes is the first of its batch."""
+        if self._answers:
+            return False
+        self._path.submitted = self._now()
+        self._path.received = self.stages.heard_at or self._path.submitted
+        return True
+
+    def _break(self) -> None:
+        """A write that broke half way has left changes staged that nobody asked for."""
+        self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess"))
+
+    def _join(self, reply: Reply, answer: bytes | BrainctlError, writes: int, *, opens: bool) -> None:
+        path = self._path
         if opens:
-            self._path.evaluated = self._now()
+            path.evaluated = self._now()
+        path.writes += writes
         self._answers.append((reply, answer))
         if self._in_flight is None and not self._sealing:
             self._sealing = True
@@ -176,7 +203,6 @@ class LocalMedium:
             self._durable(commit, None, path)
             return
         path.sealed = self._now()
-        path.writes = len(self._in_flight)
         self._batch = Batch(self._staged, self.engine.record, self.header)
         self._path = Path()
         prepared = self.engine.encode(commit)
@@ -307,6 +333,27 @@ class LocalMedium:
         self._work.put(None)
         await asyncio.to_thread(self._writer.join)
         self.engine.close()
+
+
+class _Run:
+    """The answers to the writes of a run; called when they are durable, or with the error that all of them have."""
+
+    __slots__ = ("_answers", "_failed", "_replies")
+
+    def __init__(self, replies: Replies, answers: list[bytes | BrainctlError], failed: int) -> None:
+        self._replies = replies
+        self._answers = answers
+        self._failed = failed
+
+    def __call__(self, outcome: bytes | BrainctlError) -> None:
+        answers = self._answers
+        if isinstance(outcome, BrainctlError):
+            answers = [outcome] * len(answers)
+        elif not self._failed:
+            self._replies.all(cast("list[bytes]", answers))
+            return
+        for place, answer in enumerate(answers):
+            self._replies.one(place, answer)
 
 
 def open_local(engine: Engine, loop: asyncio.AbstractEventLoop) -> LocalMedium:

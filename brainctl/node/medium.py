@@ -1,7 +1,7 @@
 """The seam between the RPCs of a node and what keeps its data (the local engine, or TiKV)."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from google.protobuf.message import Message
 
@@ -14,8 +14,30 @@ from brainctl.mvcc.view import AsyncView, View
 
 Reply = Callable[[bytes | BrainctlError], None]
 """Takes the marshalled response, or the error, exactly once."""
+
+
+class Replies(Protocol):
+    """Takes the answers to several requests: each exactly once."""
+
+    def one(self, place: int, answer: bytes | BrainctlError) -> None:
+        """The answer to the request at this place, from 0 on."""
+
+    def all(self, answers: list[bytes]) -> None:
+        """The answers to all of them, in their order, none of which is an error."""
+
+
 Evaluate = Callable[[Batch, Any], bytes]
 """Stages the changes of a request and returns its marshalled response; raises ApiError and stages nothing."""
+EvaluateRun = Callable[[Batch, list[bytes]], tuple[list[bytes | BrainctlError], int]]
+"""The same for several marshalled requests, in order: their answers, and how many of them are errors."""
+
+
+@runtime_checkable
+class TakesRuns(Protocol):
+    """A medium that evaluates several requests in one go."""
+
+    def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
+        """Queue writes, in their order, as Medium.submit does."""
 
 
 class Medium(Protocol):

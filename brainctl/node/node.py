@@ -14,11 +14,11 @@ from brainctl.node.compactor import Compactor
 from brainctl.node.election import ElectionService
 from brainctl.node.figures import EngineFigures, Figures
 from brainctl.node.guard import Guard
-from brainctl.node.kv import Handler, KvService
+from brainctl.node.kv import PUT, Handler, KvService, evaluate_puts
 from brainctl.node.lease import LeaseService
 from brainctl.node.lock import LockService
 from brainctl.node.maintenance import MaintenanceService
-from brainctl.node.medium import Medium, Reply
+from brainctl.node.medium import Medium, Replies, Reply, TakesRuns
 from brainctl.node.options import NodeOptions
 from brainctl.node.passwords import Passwords
 from brainctl.node.range_stream import range_stream
@@ -51,9 +51,12 @@ class Node:
         self.cluster = ClusterService(medium, options.name)
         """The member list; whoever serves the node says there where clients reach it."""
         alarms = self._maintenance.alarms
+        self._alarms = alarms
+        self._kv = KvService(AlarmedMedium(medium, alarms), options)
+        self._runs = medium if isinstance(medium, TakesRuns) else None
         handlers: dict[str, Handler] = {
             **self._auth.handlers(),
-            **KvService(AlarmedMedium(medium, alarms), options).handlers(),
+            **self._kv.handlers(),
             **self._lease.handlers(),
             **self._maintenance.handlers(),
             **self.cluster.handlers(),
@@ -87,6 +90,18 @@ class Node:
             self._guard.call(method, body, reply, token, common_name)
         else:
             handler(body, reply)
+
+    def puts(
+        self, bodies: list[bytes], replies: Replies, token: str | None = None, common_name: str | None = None
+    ) -> None:
+        """Serve KV.Put for several requests of one sender, in their order, as `call` does."""
+        longest = max(map(len, bodies))
+        plain = not self._auth.enabled and self._alarms.takes_run(longest) and self._kv.takes_run(longest)
+        if plain and self._runs is not None:
+            self._runs.submit_run(evaluate_puts, bodies, replies)
+        else:
+            for place, body in enumerate(bodies):
+                self.call(PUT, body, partial(replies.one, place), token, common_name)
 
     def stream(
         self, method: str, body: bytes, token: str | None = None, common_name: str | None = None

@@ -45,6 +45,10 @@ class Path:
         "writes",
         "written",
     )
+
+    def __init__(self) -> None:
+        self.writes = 0
+
     received: float
     """The connection was read that brought the first write."""
     submitted: float

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
-from brainctl.errors import BrainctlError
 from brainctl.node.figures import Figures
+from brainctl.node.kv import PUT
+from brainctl.node.medium import Replies, Reply
 from brainctl.node.stages import Stages
 
-Reply = Callable[[bytes | BrainctlError], None]
-"""Takes the marshalled response, or the error, exactly once; on the event loop."""
+__all__ = ["PUT", "Node", "Replies", "Reply", "WatchSession"]
 
 
 class WatchSession(Protocol):
@@ -43,6 +43,9 @@ class Node(Protocol):
 
     def call(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
         """Serve a unary RPC by its path, for who shows a token or else a certificate with this common name."""
+
+    def puts(self, bodies: list[bytes], replies: Replies, token: str | None, common_name: str | None) -> None:
+        """Serve PUT for several requests, in their order."""
 
     def watch(self, send: Callable[[bytes], None], token: str | None, common_name: str | None) -> WatchSession:
         """Open a Watch stream that answers through `send`, with marshalled WatchResponses."""

@@ -5,12 +5,12 @@ from typing import NamedTuple
 from brainctl.wire.head import Head
 
 
-class Request(NamedTuple):
-    """A unary call, whole: answer with reply or fail."""
+class Requests(NamedTuple):
+    """Unary calls with the same head, whole, in their order: answer each with reply or fail."""
 
-    stream_id: int
     head: Head
-    body: bytes
+    stream_ids: list[int]
+    bodies: list[bytes]
 
 
 class Opened(NamedTuple):
@@ -77,4 +77,4 @@ class Closed(NamedTuple):
     text: str
 
 
-Event = Request | Opened | Message | HalfClosed | Reset | Resumed | PageRequest | Ended | GoingAway | Closed
+Event = Requests | Opened | Message | HalfClosed | Reset | Resumed | PageRequest | Ended | GoingAway | Closed

@@ -1,6 +1,7 @@
 """The answering half of the server role: bytes out of responses."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from struct import Struct
 from typing import Final
 
@@ -24,11 +25,19 @@ _TAIL_INSERT: Final = b"\x40\x0bgrpc-status\x010"
 _TAIL_INDEXED: Final = b"\xbe"
 _EMPTY_TABLE: Final = b"\x20"
 
-_REPLY_HEAD: Final = Struct(">IBI2sIBIBI")
-_REPLY_TAIL: Final = Struct(">IBIc")
-_HEAD_WORD: Final = len(_HEAD_INDEXED) << 8 | frames.HEADERS
-_TAIL_WORD: Final = len(_TAIL_INDEXED) << 8 | frames.HEADERS
-_TAIL_FLAGS: Final = frames.END_HEADERS | frames.END_STREAM
+_ABSENT: Final = object()
+_REPLY_HEAD: Final = len(_HEAD_INDEXED).to_bytes(3) + bytes((frames.HEADERS, frames.END_HEADERS))
+_REPLY_TAIL: Final = len(_TAIL_INDEXED).to_bytes(3) + bytes((frames.HEADERS, frames.END_HEADERS | frames.END_STREAM))
+
+
+@cache
+def _reply_of(size: int) -> tuple[Callable[..., bytes], bytes, bytes]:
+    """For a message and its prefix of `size` bytes together: what packs a whole response once both blocks are in the
+    peer's table, the bytes between the stream numbers of HEADERS and DATA, and the prefix.
+    """
+    middle = _HEAD_INDEXED + size.to_bytes(3) + bytes((frames.DATA, 0))
+    whole = Struct(f">{len(_REPLY_HEAD)}sI{len(middle)}sI{PREFIX_BYTES}s{size - PREFIX_BYTES}s{len(_REPLY_TAIL)}sIc")
+    return whole.pack, middle, (size - PREFIX_BYTES).to_bytes(PREFIX_BYTES)
 
 
 class Responder(Connection):
@@ -54,24 +63,32 @@ class Responder(Connection):
         if stream is None and size <= self._direct_bytes and size <= self._window:
             del self._streams[stream_id]
             self._window -= size
-            self._out += (
-                _REPLY_HEAD.pack(
-                    _HEAD_WORD,
-                    frames.END_HEADERS,
-                    stream_id,
-                    _HEAD_INDEXED,
-                    size << 8,
-                    0,
-                    stream_id,
-                    0,
-                    len(body),
-                ),
-                body,
-                _REPLY_TAIL.pack(_TAIL_WORD, _TAIL_FLAGS, stream_id, _TAIL_INDEXED),
+            pack, middle, prefix = _reply_of(size)
+            self._out.append(
+                pack(_REPLY_HEAD, stream_id, middle, stream_id, prefix, body, _REPLY_TAIL, stream_id, _TAIL_INDEXED)
             )
             return
         self.send(stream_id, body)
         self.finish(stream_id)
+
+    def reply_all(self, stream_ids: Sequence[int], bodies: Sequence[bytes]) -> None:
+        """`reply` to several calls; about half the cost of one by one."""
+        streams, out = self._streams, self._out
+        known = _reply_of
+        room = min(self._direct_bytes, self._window)
+        for stream_id, body in zip(stream_ids, bodies, strict=True):
+            size = len(body) + PREFIX_BYTES
+            if size <= room and streams.get(stream_id, _ABSENT) is None:
+                del streams[stream_id]
+                self._window -= size
+                room = min(self._direct_bytes, self._window)
+                pack, middle, prefix = known(size)
+                out.append(
+                    pack(_REPLY_HEAD, stream_id, middle, stream_id, prefix, body, _REPLY_TAIL, stream_id, _TAIL_INDEXED)
+                )
+            else:
+                self.reply(stream_id, body)
+                room = min(self._direct_bytes, self._window)
 
     def send(self, stream_id: int, body: bytes) -> None:
         """One message of a streaming response; see `paused`."""
@@ -204,4 +221,4 @@ class Responder(Connection):
         frames; 0 while the response blocks are not in the peer's table.
         """
         indexed = self._tail_block == _TAIL_INDEXED
-        self._direct_bytes = min(self._stream_window, self._frame_bytes) if indexed else 0
+        self._direct_bytes = min(self._stream_window, frames.FRAME_BYTES) if indexed else 0

@@ -1,10 +1,13 @@
 """The server role of an HTTP/2 connection that carries gRPC: requests out of bytes, bytes out of responses."""
 
-from typing import Final
+from collections.abc import Callable
+from functools import cache
+from struct import Struct
+from typing import Any, Final
 
 from brainctl.errors import ApiError, Code, Status
 from brainctl.wire import frames
-from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Request, Reset
+from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Requests, Reset
 from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
 from brainctl.wire.grpc import DATA_HEADER, PREFIX_BYTES, MessageReader
 from brainctl.wire.head import Head, HeadReader
@@ -17,9 +20,20 @@ from brainctl.wire.stream import Stream
 _FREE_WORDS: Final = frozenset((8 << 8 | frames.PING, 4 << 8 | frames.WINDOW_UPDATE))
 """Lengths and types of frames that come often and change nothing about how many requests are taken."""
 _LARGEST_WORD: Final = frames.FRAME_BYTES << 8 | 0xFF
+_LARGEST_USUAL: Final = 1024 << 8
+"""Longer header blocks take the long way."""
 _DRAIN_PING: Final = b"draining"
 _KEEPALIVE_PING: Final = b"alive?\0\0"
 _SKIPS_REMEMBERED: Final = 16
+
+
+@cache
+def _call_of(block_bytes: int) -> tuple[int, int, Callable[[bytes, int], tuple[Any, ...]]]:
+    """For calls with header blocks of some length: length and type of their HEADERS frame, what they have around their
+    message, and that as a structure: the fields of a frame header, the block, and those of DATA_HEADER.
+    """
+    around = Struct(f">IBI{block_bytes}sIBIBI")
+    return block_bytes << 8 | frames.HEADERS, around.size, around.unpack_from
 
 
 class ServerConnection(Responder):
@@ -33,6 +47,8 @@ class ServerConnection(Responder):
         super().__init__(limits or Limits())
         self._decoder = HeaderDecoder(HeadReader(streaming, self.limits.header_list_bytes))
         self._preface = frames.PREFACE
+        self._usual = _call_of(0)
+        """How the last HEADERS frame is read, together with a DATA frame behind it."""
         self._partial = 0
         self._skipped: list[range] = []
         self._draining = False
@@ -67,58 +83,68 @@ class ServerConnection(Responder):
         return super().receive(data)
 
     def _walk(self, data: bytes, at: int) -> None:
-        """As in Connection, with a short way for the usual request: HEADERS and DATA of one frame each, one message."""
+        """As in Connection, with a short way for the usual request: HEADERS and DATA of one frame each, one message.
+
+        Most header blocks of a client are as long as the one before, so what is around a call is read in one piece.
+        Calls that follow each other and have the same block are one event.
+        """
         size = len(data)
         read_frame = FRAME_HEADER.unpack_from
-        read_data = DATA_HEADER.unpack_from
         known = self._decoder.memo.get
-        new_event = tuple.__new__  # half the cost of Request(...)
-        streams = self._streams
-        events = self._events
+        streams, events = self._streams, self._events
         largest = min(frames.FRAME_BYTES - PREFIX_BYTES, self.limits.message_bytes)
         room = self._room()
+        usual, around, read_call = self._usual
+        next_id = self._last + 2
+        stream_ids: list[int] = []  # of the last event
+        bodies: list[bytes] = []
+        last_block: bytes | None = None
         while size - at >= frames.HEADER_BYTES:
-            word, flags, stream_id = read_frame(data, at)
-            if word > _LARGEST_WORD:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "frame is larger than the limit")
-            body = at + frames.HEADER_BYTES
-            end = body + (word >> 8)
-            if (
-                flags == frames.END_HEADERS
-                and word & 0xFF == frames.HEADERS
-                and stream_id == self._last + 2
-                and room > 0
-                and size - end >= frames.HEADER_BYTES + PREFIX_BYTES
-            ):
-                data_word, data_flags, data_stream, compressed, length = read_data(data, end)
-                stop = end + frames.HEADER_BYTES + PREFIX_BYTES + length
+            if room > 0 and size - at >= around:
+                word, flags, stream_id, block, data_word, data_flags, data_id, compressed, length = read_call(data, at)
+                stop = at + around + length
                 if (
-                    data_flags == frames.END_STREAM
+                    word == usual
+                    and flags == frames.END_HEADERS
+                    and data_flags == frames.END_STREAM
+                    and stream_id == data_id == next_id
                     and data_word == (length + PREFIX_BYTES) << 8
-                    and data_stream == stream_id
                     and not compressed
                     and stop <= size
                     and length <= largest
                 ):
-                    block = data[body:end]
-                    head = known(block) or self._decoder.decode(block)
-                    if head.plain:
-                        self._last = stream_id
-                        self._unacked += length + PREFIX_BYTES
-                        streams[stream_id] = None
-                        events.append(new_event(Request, (stream_id, head, data[stop - length : stop])))
-                        room -= 1
-                        at = stop
-                        continue
-                    self._try_open(stream_id, head)
-                    room = self._room()
-                    at = end
+                    if block != last_block:
+                        head = known(block) or self._decoder.decode(block)
+                        if not head.plain:
+                            self._try_open(stream_id, head)
+                            room, next_id, last_block = self._room(), self._last + 2, None
+                            at += around - DATA_HEADER.size
+                            continue
+                        stream_ids, bodies = [], []
+                        events.append(Requests(head, stream_ids, bodies))
+                        # What changes the table is to be decoded each time.
+                        last_block = block if known(block) else None
+                    self._last = stream_id
+                    self._unacked += length + PREFIX_BYTES
+                    streams[stream_id] = None
+                    stream_ids.append(stream_id)
+                    bodies.append(data[stop - length : stop])
+                    next_id += 2
+                    room -= 1
+                    at = stop
                     continue
+            word, flags, stream_id = read_frame(data, at)
+            if word != usual and word & 0xFF == frames.HEADERS and word <= _LARGEST_USUAL:
+                usual, around, read_call = self._usual = _call_of(word >> 8)
+                continue
+            if word > _LARGEST_WORD:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "frame is larger than the limit")
+            end = at + frames.HEADER_BYTES + (word >> 8)
             if end > size:
                 break
-            self._on_frame(word & 0xFF, flags, stream_id & frames.STREAM_MASK, data[body:end])
+            self._on_frame(word & 0xFF, flags, stream_id & frames.STREAM_MASK, data[at + frames.HEADER_BYTES : end])
             if word not in _FREE_WORDS:
-                room = self._room()
+                room, next_id, last_block = self._room(), self._last + 2, None
             at = end
         self._rest = data[at:]
 
@@ -225,7 +251,7 @@ class ServerConnection(Responder):
         stream.requested = True
         if stream.window == self._stream_window:
             self._streams[stream_id] = None
-        self._events.append(Request(stream_id, head, body))
+        self._events.append(Requests(head, [stream_id], [body]))
 
     def _on_page_body(self, stream_id: int, stream: Stream, head: Head, data: bytes) -> None:
         stream.body += data

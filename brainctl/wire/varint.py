@@ -2,6 +2,7 @@
 
 _MASK64 = (1 << 64) - 1
 _SMALL = [bytes((value,)) for value in range(128)]
+_CONTINUED = [bytes((value | 128,)) for value in range(128)]
 _MEDIUM = [bytes((value & 127 | 128, value >> 7)) for value in range(1 << 14)]
 
 
@@ -22,3 +23,16 @@ def varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def varints(first: int, count: int) -> list[bytes]:
+    """The encodings of `count` numbers in a row, from `first` on; none is negative."""
+    last = first + count
+    encoded = [varint(value) for value in range(first, min(last, 128))]
+    at = max(first, 128)
+    while at < last:
+        low = at & 127
+        high = varint(at >> 7)
+        encoded += [each + high for each in _CONTINUED[low : low + last - at]]
+        at += 128 - low
+    return encoded

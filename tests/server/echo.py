@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from brainctl.clock import ManualClock
 from brainctl.errors import COMPACTED, ApiError, BrainctlError, UnknownOutcome
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.node.figures import Figures
 from brainctl.node.stages import Stages
-from brainctl.server.node import Reply
+from brainctl.server.node import Replies, Reply
 
 PUT = "/etcdserverpb.KV/Put"
 RANGE = "/etcdserverpb.KV/Range"
@@ -106,6 +107,12 @@ class EchoNode:
         session = EchoSession(send)
         self.sessions.append(session)
         return session
+
+    def puts(
+        self, bodies: list[bytes], replies: Replies, token: str | None = None, common_name: str | None = None
+    ) -> None:
+        for place, body in enumerate(bodies):
+            self.call(PUT, body, partial(replies.one, place), token, common_name)
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
         del token, common_name

@@ -2,7 +2,7 @@
 
 from brainctl.wire.client import ClientConnection
 from brainctl.wire.connection import Connection
-from brainctl.wire.events import Closed, Event
+from brainctl.wire.events import Closed, Event, Requests
 from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
 
@@ -42,5 +42,17 @@ class ConnectionPair:
 
 
 def shape(events: list[Event]) -> list[tuple[object, ...]]:
-    """Events as plain values: a head is named by its path."""
-    return [(type(event).__name__, *(getattr(value, "path", value) for value in event)) for event in events]
+    """Events as plain values: a head is named by its path; calls are taken one by one."""
+    shapes: list[tuple[object, ...]] = []
+    for event in events:
+        if isinstance(event, Requests):
+            shapes += [("Request", number, event.head.path, body) for number, body in unary_calls([event])]
+        else:
+            shapes.append((type(event).__name__, *(getattr(value, "path", value) for value in event)))
+    return shapes
+
+
+def unary_calls(events: list[Event]) -> list[tuple[int, bytes]]:
+    """Stream and message of the unary calls among the events."""
+    found = [zip(event.stream_ids, event.bodies, strict=True) for event in events if isinstance(event, Requests)]
+    return [call for each in found for call in each]

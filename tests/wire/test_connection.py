@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from brainctl.errors import COMPACTED, Code, Status
 from brainctl.wire import frames
-from brainctl.wire.events import Ended, HalfClosed, Message, Opened, Request, Reset, Resumed
+from brainctl.wire.events import Ended, HalfClosed, Message, Opened, Reset, Resumed
 from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
-from tests.wire.pair import STREAM, UNARY, ConnectionPair, shape
+from tests.wire.pair import STREAM, UNARY, ConnectionPair, shape, unary_calls
 
 SMALL_WINDOWS = Limits(message_bytes=1 << 20, window_bytes=70_000)
 
@@ -28,7 +28,7 @@ def test_a_unary_call_and_its_answer():
 def test_answers_may_come_in_any_order():
     pair = ConnectionPair()
     ids = [pair.client.request(UNARY, bytes([number])) for number in range(50)]
-    assert [event.stream_id for event in pair.run()[0] if isinstance(event, Request)] == ids
+    assert [stream_id for stream_id, _ in unary_calls(pair.run()[0])] == ids
     for stream_id in reversed(ids):
         pair.server.reply(stream_id, str(stream_id).encode())
     assert pair.run()[1] == [Ended(stream_id, 0, "", str(stream_id).encode()) for stream_id in reversed(ids)]
@@ -261,7 +261,7 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(plan: list[tuple[str, o
         events += cut.receive(data[at : at + size])
         at, turn = at + size, turn + 1
     assert shape(events) == expected
-    assert sum(isinstance(event, Opened | Request) for event in events) == 2 * len(plan)
+    assert sum(isinstance(event, Opened) for event in events) + len(unary_calls(events)) == 2 * len(plan)
 
 
 @given(st.binary(max_size=300), st.booleans())
@@ -270,3 +270,44 @@ def test_no_bytes_make_it_raise(data: bytes, behind_settings: bool):
     server.receive(frames.PREFACE + (frames.settings({}) if behind_settings else b""))
     server.receive(data)
     server.take()
+
+
+@given(st.lists(st.integers(0, 40_000), min_size=1, max_size=20), st.sampled_from([None, SMALL_WINDOWS]))
+def test_answers_to_several_calls_are_as_one_by_one(sizes: list[int], limits: Limits | None):
+    """The first answers put their headers into the table, large ones wait for the window."""
+    sent = []
+    for at_once in (False, True):
+        pair = ConnectionPair() if limits is None else ConnectionPair(limits, limits)
+        ids = [pair.client.request(UNARY, b"") for _ in sizes]
+        pair.run()
+        pair.wire.clear()
+        pair.server.reset(ids[0])
+        answers = [bytes(size) for size in sizes]
+        if at_once:
+            pair.server.reply_all(ids, answers)
+        else:
+            for stream_id, answer in zip(ids, answers, strict=True):
+                pair.server.reply(stream_id, answer)
+        ended = [event for event in pair.run()[1] if isinstance(event, Ended)]
+        sent.append((pair.wire, ended))
+    assert sent[0] == sent[1]
+    assert len(sent[0][1]) == len(sizes)
+
+
+def test_a_header_block_that_comes_again_is_read_by_the_table_of_then():
+    server = ServerConnection()
+    server.receive(frames.PREFACE + frames.settings({}))
+    insert = (
+        b"\x83\x86\x44\x02/%c\x5f\x10application/grpc"  # path and content-type become the newest entries of the table
+    )
+    again = b"\x83\x86\xbf\xbe"
+    blocks = [insert % b"a", again, again, insert % b"b", again, insert % b"b", insert % b"c", again]
+
+    def call(number: int, block: bytes) -> bytes:
+        stream_id = 2 * number + 1
+        headers = frames.headers(stream_id, block, end_stream=False)
+        return headers + frames.frame(frames.DATA, frames.END_STREAM, stream_id, bytes(5))
+
+    events = server.receive(b"".join(call(number, block) for number, block in enumerate(blocks)))
+    paths = [shaped[2] for shaped in shape(events) if shaped[0] == "Request"]
+    assert paths == ["/a", "/a", "/a", "/b", "/b", "/b", "/c", "/c"]

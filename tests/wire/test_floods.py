@@ -4,11 +4,11 @@ import pytest
 
 from brainctl.errors import Code
 from brainctl.wire import frames
-from brainctl.wire.events import Closed, Ended, Request
+from brainctl.wire.events import Closed, Ended
 from brainctl.wire.frames import ErrorCode
 from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
-from tests.wire.pair import STREAM, UNARY, ConnectionPair
+from tests.wire.pair import STREAM, UNARY, ConnectionPair, unary_calls
 
 LIMITS = Limits(control_frames=100, resets=50, streams=20, header_list_bytes=10_000, message_bytes=50_000)
 HEAD = b"\x83\x86\x04\x16/etcdserverpb.KV/Range\x0f\x10\x10application/grpc"
@@ -81,7 +81,7 @@ def test_requests_taken_back_still_count_as_running():
         + frames.rst_stream(number, ErrorCode.CANCEL)
         for number in range(1, 401, 2)
     )
-    handed_on = [event for event in connection.receive(flood) if isinstance(event, Request)]
+    handed_on = unary_calls(connection.receive(flood))
     assert len(handed_on) == LIMITS.streams
 
 

@@ -7,11 +7,11 @@ from brainctl.errors import COMPACTED
 from brainctl.wire import frames
 from brainctl.wire.client import ClientConnection
 from brainctl.wire.connection import Connection
-from brainctl.wire.events import Closed, Event, Message, Opened, PageRequest, Request
+from brainctl.wire.events import Closed, Event, Message, Opened, PageRequest, Requests
 from brainctl.wire.headers import literal_block
 from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
-from tests.wire.pair import STREAM, UNARY, shape
+from tests.wire.pair import STREAM, UNARY, shape, unary_calls
 
 LIMITS = Limits(message_bytes=2000, window_bytes=70_000, streams=4, queue_bytes=5000, stream_queue_bytes=1000)
 
@@ -90,12 +90,16 @@ def check(connection: Connection) -> None:
 
 
 def act(server: ServerConnection, event: Event, answer: str) -> None:
-    if answer == "hold" or not isinstance(event, Request | Opened | Message | PageRequest):
+    if isinstance(event, Requests):
+        for stream_id, body in unary_calls([event]):
+            if answer == "fail":
+                server.fail(stream_id, COMPACTED)
+            elif answer != "hold":
+                server.reply(stream_id, body * 40)
+    if answer == "hold" or not isinstance(event, Opened | Message | PageRequest):
         return
     if answer == "fail":
         server.fail(event.stream_id, COMPACTED)
-    elif isinstance(event, Request):
-        server.reply(event.stream_id, event.body * 40)
     elif isinstance(event, PageRequest):
         server.respond(event.stream_id, 200, "text/plain", bytes(3000))
     elif isinstance(event, Message):
