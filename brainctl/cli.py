@@ -40,6 +40,7 @@ COMMANDS = {
     "role": ("role", "Manage roles and what they allow"),
     "serve": ("serve", "Serve the etcd API from a directory or from TiKV"),
     "store": ("store", "Look at a store, check it, save what is left of it"),
+    "flash": ("flash", "Measure the medium under a store, and what a store does to it"),
     "migrate": ("migrate", "Copy a store into another one, live"),
     "verify": ("verify", "Compare two stores"),
     "trace": ("trace", "Show where the time of a write goes"),

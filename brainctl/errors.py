@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     NOT_EMPTY = 14
     UNKNOWN_OUTCOME = 15
     LISTEN = 16
+    TOO_SLOW = 17
     TIMEOUT = 124
     BAD_ARGS = 128
     SIGINT = 130
