@@ -51,6 +51,12 @@ generate: .venv/develop  ## protobuf messages, manual pages, completions, the pi
 pins: .venv/develop  ## take newer versions of the dependencies
 	$(BIN)/python scripts/pin.py
 
+# Longer than `make test`, over the same code: docs/internals/faults.md says what each one shows.
+
+.PHONY: power-cut
+power-cut: .venv/develop  ## 3000 power cuts of ext4 on a recorded disk; needs root
+	$(BIN)/python -m tests.power --points $(or $(POINTS),3000)
+
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 	find brainctl tests scripts bench -name __pycache__ -type d -exec rm -rf {} +

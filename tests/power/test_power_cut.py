@@ -1,0 +1,41 @@
+"""Power cuts of ext4 on a recorded disk: nothing acknowledged is lost; and a store that acknowledges early is caught.
+
+`make power-cut` runs as many points as one likes.
+"""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.peers import ROOT
+from tests.peers.servers import clean_environment
+from tests.power import kernel
+
+MISSING = kernel.missing()
+pytestmark = [pytest.mark.crash, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+
+
+def explore(*flags: str) -> tuple[int, int, str]:
+    """How many points were tried, how many of them were wrong, and what was said."""
+    argv = [sys.executable, "-m", "tests.power", *flags]
+    ran = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, env=clean_environment(), check=False)
+    found = re.search(r"^(\d+) points, (\d+) wrong$", ran.stdout, re.MULTILINE)
+    assert found, ran.stdout + ran.stderr
+    return int(found[1]), int(found[2]), ran.stdout
+
+
+def test_nothing_acknowledged_is_lost():
+    points, wrong, said = explore("--points", "300", "--seed", "1")
+    assert (points, wrong) == (300, 0), said
+    run = re.search(r"(\d+) requests, (\d+) writes, (\d+) flushes", said)
+    assert run
+    assert int(run[1]) >= 2400
+    assert min(int(run[2]), int(run[3])) > 400, "the load was too light to show anything"
+
+
+def test_acknowledging_early_is_caught():
+    points, wrong, said = explore("--points", "60", "--seed", "1", "--early")
+    assert points == 60
+    assert wrong >= 0.8 * points, said

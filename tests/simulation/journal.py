@@ -1,0 +1,107 @@
+"""What was handed in to a node and what it answered, beside a model that says what the answer must be."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import Message
+
+from brainctl.engine.engine import Engine
+from brainctl.errors import BrainctlError, UnknownOutcome
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.commit import Commit
+from brainctl.node.local import IDENTITY, LocalMedium
+from brainctl.node.medium import Evaluate, Reply
+from tests.engine.model import write
+from tests.simulation.model import Model, Refused
+
+RESPONSES: dict[str, type[Message]] = {
+    "PutRequest": pb.PutResponse,
+    "DeleteRangeRequest": pb.DeleteRangeResponse,
+    "TxnRequest": pb.TxnResponse,
+    "CompactionRequest": pb.CompactionResponse,
+    "LeaseGrantRequest": pb.LeaseGrantResponse,
+    "LeaseRevokeRequest": pb.LeaseRevokeResponse,
+}
+
+
+class Journal:
+    """The writes of a store in the order in which they were evaluated, over all its openings."""
+
+    def __init__(self) -> None:
+        self.model = Model()
+        self.requests: list[Message] = []
+        """As they were evaluated; `model.marks[n]` is the state after n of them."""
+        self.acknowledged = 0
+        """So many of them were answered, refusals included: a crash must not take them back."""
+        self.shown = 1
+        """The highest revision that anybody was told of."""
+        self.unknown = 0
+        """Requests with an unknown outcome."""
+        self.on_request: Callable[[int], None] = lambda _: None
+        self.on_answer: Callable[[int], None] = lambda _: None
+
+    def hand_in(self, request: Any) -> tuple[int, Message | str]:
+        """A request is evaluated now: its number from 1, and the answer that it must get."""
+        self.requests.append(request)
+        try:
+            expected: Message | str = self.model.apply(request)
+        except Refused as refusal:
+            expected = str(refusal)
+        number = len(self.requests)
+        self.on_request(number)
+        return number, expected
+
+    def answered(self, number: int, expected: Message | str, answer: bytes | BrainctlError) -> None:
+        """An answer has come; AssertionError when it is another than expected."""
+        if isinstance(answer, UnknownOutcome):
+            self.unknown += 1
+            return
+        if isinstance(answer, BrainctlError):
+            assert str(answer) == expected, f"request {number} was refused with {answer}, not {expected}"
+        else:
+            assert not isinstance(expected, str), f"request {number} was not refused with {expected}"
+            got: Any = type(expected).FromString(answer)
+            revision, wanted = got.header.revision, expected.header.revision  # type: ignore[attr-defined]
+            assert revision == wanted, f"request {number} got revision {revision}, not {wanted}"
+            got.header.CopyFrom(expected.header)  # type: ignore[attr-defined]
+            assert got == expected, f"request {number} was answered {got}, not {expected}"
+            self.shown = max(self.shown, revision)
+        self.acknowledged = max(self.acknowledged, number)
+        self.on_answer(number)
+
+    def roll_back(self, count: int) -> None:
+        """The store has been found as it was after so many requests."""
+        self.model.roll_back(count)
+        del self.requests[count:]
+        self.acknowledged = count
+        self.shown = self.model.revision
+
+
+class RecordedMedium(LocalMedium):
+    """The local medium, with a journal of all that is written through it."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, journal: Journal) -> None:
+        if engine.record(IDENTITY) is None:
+            write(engine, Commit(engine.revision, meta={IDENTITY: bytes(7) + b"\1" + bytes(7) + b"\2"}))
+        super().__init__(engine, loop)
+        self.journal = journal
+
+    def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
+        """As in Medium."""
+        if type(request).__name__ not in RESPONSES:
+            super().submit(evaluate, request, reply)
+            return
+        entry: list[tuple[int, Message | str]] = []
+
+        def evaluated(batch: Batch, request: Message) -> bytes:
+            entry.append(self.journal.hand_in(request))
+            return evaluate(batch, request)
+
+        def answered(answer: bytes | BrainctlError) -> None:
+            if entry:
+                self.journal.answered(*entry[0], answer)
+            reply(answer)
+
+        super().submit(evaluated, request, answered)
