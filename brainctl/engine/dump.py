@@ -87,7 +87,7 @@ def _segment_header(data: bytes, name: str) -> Entry:
         header = unpack_header(data[:DATA], name)
     except StoreDamaged as damage:
         return Entry(name, 0, DATA, DAMAGED, {"reason": str(damage)})
-    fields = header._asdict() | {"kind": "packed" if header.kind else "log", "store": f"{header.store:016x}"}
+    fields = header._asdict() | {"kind": ("log", "packed", "recycled")[header.kind], "store": f"{header.store:016x}"}
     if header.end != len(data):
         return Entry(name, 0, DATA, DAMAGED, {"reason": f"{len(data)} bytes long instead of {header.end}"})
     return Entry(name, 0, DATA, "segment", fields)

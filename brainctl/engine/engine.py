@@ -14,6 +14,7 @@ from brainctl.engine.files import FileSystem, Lock, OsFileSystem
 from brainctl.engine.garbage import Garbage
 from brainctl.engine.indexing import Indexing
 from brainctl.engine.lock import Holder
+from brainctl.engine.logspace import is_spare
 from brainctl.engine.manifest import Listing, Manifest
 from brainctl.engine.options import EngineOptions
 from brainctl.engine.reclaim import Reclaim, Work, rest
@@ -64,6 +65,7 @@ class Engine(EngineView):
             state.segments,
             self._maps,
             self._writer.fail,
+            self._writer.space.retire,
         )
         self._indexing = Indexing(
             directory, fs, names, state.index, state.garbage, state.segments, state.covered, self._writer.fail
@@ -71,6 +73,8 @@ class Engine(EngineView):
         self._new_records = state.read
         """Records that are not in runs yet."""
         self._new_bytes = 0
+        self._confirmed = 0
+        """The last batch that says nothing."""
         self._background: Iterator[Work] | None = None
         self._index_background: Iterator[Work] | None = None
 
@@ -123,7 +127,7 @@ class Engine(EngineView):
         held = lock.take(directory, fs, os.getpid())
         try:
             for name in sorted(fs.names(directory)):
-                if name.endswith((".seg", ".run")) or name.startswith(manifest.NAME):
+                if name.endswith((".seg", ".run")) or is_spare(name) or name.startswith(manifest.NAME):
                     fs.unlink(f"{directory}/{name}")
             fs.sync_directory(directory)
         finally:
@@ -136,6 +140,7 @@ class Engine(EngineView):
         """
         self._reclaim.close()
         self._indexing.close()
+        self._writer.close()
         for segment in [*self._segments.values(), *self._end.spares]:
             segment.close()
         self._owner.release()
@@ -175,7 +180,8 @@ class Engine(EngineView):
     def stats(self) -> Stats:
         """What has been written since the store was opened. Each thread counts for itself; this is the sum."""
         total = Stats()
-        for part in (self._manifest.stats, self._writer.stats, self._reclaim.stats, self._indexing.stats):
+        writer = self._writer
+        for part in (self._manifest.stats, writer.stats, writer.space.made, self._reclaim.stats, self._indexing.stats):
             total.add(part)
         return total
 
@@ -220,6 +226,31 @@ class Engine(EngineView):
         self._new_records += len(commit.changes)
         self._new_bytes += header.span
         self._writer.done()
+
+    @property
+    def prepare_due(self) -> bool:
+        """Whether the log will soon need another segment, so that `prepare` is to be called."""
+        return self._writer.prepare_due
+
+    def prepare(self) -> Work:
+        """Work, for any thread, that makes the next segment of the log, so that no write has to wait for it."""
+        return self._writer.prepare()
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether damage of what was written last could be taken for an unfinished write; `confirm` puts an end to it.
+
+        That is so in the file of an earlier segment, until something else was written.
+        """
+        last = self._segments.get(max(self._segments, default=0))
+        return last is not None and last.stale and last.sequences[1] != self._confirmed
+
+    def confirm(self) -> tuple[Commit, Prepared]:
+        """A commit of nothing, to be written and published: it says that everything before it was durable."""
+        commit = Commit(self._revision)
+        prepared = self.encode(commit)
+        self._confirmed = prepared.header.sequence
+        return commit, prepared
 
     # -- reclaim ------------------------------------------------------------------------------------------------
 
@@ -386,5 +417,6 @@ def _remove_orphans(directory: str, fs: FileSystem, listing: Listing) -> None:
     wanted = {manifest.segment_name(*segment) for segment in listing.segments.items()}
     wanted.update(map(run_name, listing.runs))
     for name in fs.names(directory):
-        if (name.endswith((".seg", ".run")) and name not in wanted) or name == f"{manifest.NAME}.new":
+        orphan = name.endswith((".seg", ".run")) and name not in wanted
+        if orphan or is_spare(name) or name == f"{manifest.NAME}.new":
             fs.unlink(f"{directory}/{name}")

@@ -85,6 +85,15 @@ class _FaultyFile:
             data = memoryview(data)[: len(data) // 2]
         return self._inner.write(data, offset)
 
+    def write_through(self, data: bytes | bytearray | memoryview, offset: int) -> int:
+        if self._system.check("write"):
+            data = memoryview(data)[: len(data) // 2]
+        return self._inner.write_through(data, offset)
+
+    @property
+    def through(self) -> bool:
+        return self._inner.through
+
     def read(self, length: int, offset: int) -> bytes:
         self._system.check("read")
         return self._inner.read(length, offset)
@@ -103,6 +112,9 @@ class _FaultyFile:
 
     def size(self) -> int:
         return self._inner.size()
+
+    def links(self) -> int:
+        return self._inner.links()
 
     def map(self) -> mmap.mmap:
         self._system.check("map")

@@ -10,13 +10,19 @@ Durability contract, which every FileSystem keeps and which the engine relies on
 * a failed `sync` leaves the bytes since the last good one unknown for ever: calling it again proves nothing.
 """
 
+import errno
 import fcntl
 import mmap
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 SECTOR = 512
 """The unit that a crash keeps or loses whole."""
+BLOCK = 4096
+"""The unit in which a file system writes what it was given through the page cache."""
+_PIECE = 1 << 20
+"""The longest write past the page cache."""
 
 
 class File(Protocol):
@@ -24,6 +30,13 @@ class File(Protocol):
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
         """Write at `offset`; how many bytes were taken, which may be fewer than given."""
+
+    def write_through(self, data: bytes | bytearray | memoryview, offset: int) -> int:
+        """The same for whole sectors, past the page cache where that can be: then no more is written than was given."""
+
+    @property
+    def through(self) -> bool:
+        """Whether `write_through` passes the page cache."""
 
     def read(self, length: int, offset: int) -> bytes:
         """Up to `length` bytes at `offset`; fewer at the end of the file."""
@@ -39,6 +52,9 @@ class File(Protocol):
 
     def size(self) -> int:
         """The length in bytes."""
+
+    def links(self) -> int:
+        """How many names the file has."""
 
     def map(self) -> mmap.mmap:
         """The whole file as memory that shows later writes; the file must not be empty, nor be cut afterwards."""
@@ -90,10 +106,44 @@ class OsFile:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._direct = -1
+        """The file once more, with O_DIRECT; -2 when that cannot be had."""
+        self._buffer: mmap.mmap | None = None
+        """Memory that is aligned as O_DIRECT wants it."""
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
         """As in File."""
         return os.pwrite(self._descriptor, data, offset)
+
+    def write_through(self, data: bytes | bytearray | memoryview, offset: int) -> int:
+        """As in File."""
+        if self._direct == -1:
+            self._open_direct()
+        if self._direct < 0:
+            return self.write(data, offset)
+        assert self._buffer is not None
+        size = min(len(data), _PIECE)
+        self._buffer[:size] = data if size == len(data) else memoryview(data)[:size]
+        try:
+            return os.pwrite(self._direct, memoryview(self._buffer)[:size], offset)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        os.close(self._direct)  # the device wants larger units than sectors of 512 bytes
+        self._direct = -2
+        return self.write(data, offset)
+
+    @property
+    def through(self) -> bool:
+        """As in File."""
+        return self._direct >= 0
+
+    def _open_direct(self) -> None:
+        try:
+            self._direct = os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
+            self._buffer = mmap.mmap(-1, _PIECE)
+        except OSError:
+            self._direct = -2
 
     def read(self, length: int, offset: int) -> bytes:
         """As in File."""
@@ -115,6 +165,10 @@ class OsFile:
         """As in File."""
         return os.fstat(self._descriptor).st_size
 
+    def links(self) -> int:
+        """As in File."""
+        return os.fstat(self._descriptor).st_nlink
+
     def map(self) -> mmap.mmap:
         """As in File."""
         return mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ)
@@ -122,6 +176,9 @@ class OsFile:
     def close(self) -> None:
         """As in File."""
         os.close(self._descriptor)
+        if self._direct >= 0:
+            os.close(self._direct)
+        self._direct = -2
 
 
 class OsLock:
@@ -193,12 +250,28 @@ class OsFileSystem:
 
 def write_all(file: File, data: bytes | bytearray | memoryview, offset: int) -> None:
     """Write every byte; OSError when the file system stops taking them."""
-    taken = file.write(data, offset)
+    _write_rest(file.write, data, offset)
+
+
+def write_through(file: File, data: bytes | bytearray | memoryview, offset: int) -> None:
+    """Write every byte of whole sectors, past the page cache where that can be; OSError as in `write_all`."""
+    _write_rest(file.write_through, data, offset)
+
+
+def block_bytes(offset: int, length: int) -> int:
+    """What a write through the page cache writes: all of the blocks that it touches."""
+    return -(-(offset + length) // BLOCK) * BLOCK - offset // BLOCK * BLOCK
+
+
+def _write_rest(
+    write: Callable[[bytes | bytearray | memoryview, int], int], data: bytes | bytearray | memoryview, offset: int
+) -> None:
+    taken = write(data, offset)
     if taken == len(data):
         return
     rest = memoryview(data)
     while taken < len(rest):
-        more = file.write(rest[taken:], offset + taken)
+        more = write(rest[taken:], offset + taken)
         if more <= 0:
             raise OSError(5, "the file system takes no more bytes")
         taken += more

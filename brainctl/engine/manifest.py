@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from brainctl.engine.files import FileSystem, write_all
+from brainctl.engine.files import FileSystem, block_bytes, write_all
 from brainctl.engine.stats import Stats
 from brainctl.errors import StoreDamaged
 
@@ -112,7 +112,7 @@ def _write_new(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -
         file.sync()
     finally:
         file.close()
-    stats.meta_bytes += len(data)
+    stats.meta_bytes += block_bytes(0, len(data))
     stats.syncs += 1
 
 

@@ -17,6 +17,8 @@ class EngineOptions:
     that is not being written; 4096 makes no such demand on 4 KiB blocks, and costs up to 4 KiB per group commit."""
     zero_ahead: int = 1 << 20
     """Log space is filled with zeros in steps of this size while group commits are small; 0 turns that off."""
+    spare_segments: int = 2
+    """So many files of dead segments are kept to be used again by the log; others are given back."""
     group_limit: int = 8 << 20
     """More than this is not written between two syncs, unless one batch is larger."""
     garbage_ratio: float = 0.5

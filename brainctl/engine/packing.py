@@ -5,7 +5,7 @@ until then the old one stays. A job that was interrupted leaves a file that no m
 removes.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
@@ -35,6 +35,7 @@ class Job:
         directory: str,
         fs: FileSystem,
         manifest: Manifest,
+        retire: Callable[[Segment], bool],
         *,
         remove: bool,
     ) -> None:
@@ -51,6 +52,7 @@ class Job:
         self._directory = directory
         self._fs = fs
         self._manifest = manifest
+        self._retire = retire
         self._budget = 0
         self._steps = self._unlink() if remove else self._pack()
 
@@ -169,7 +171,8 @@ class Job:
         self._manifest.replace(self.old.number, generation)
         yield True
         with suppress(OSError):
-            self._fs.unlink(self.old.path)
+            if not self._retire(self.old):
+                self._fs.unlink(self.old.path)
         self.stats.reclaimed_segments += 1
         self.stats.reclaimed_bytes += self.old.size - (self.new.size if self.new is not None else 0)
 

@@ -43,6 +43,7 @@ class Reclaim:
         segments: dict[int, Segment],
         maps: dict[int, mmap],
         fail: Callable[[BrainctlError], None],
+        retire: Callable[[Segment], bool],
     ) -> None:
         self._directory = directory
         self._fs = fs
@@ -53,6 +54,7 @@ class Reclaim:
         self._segments = segments
         self._maps = maps
         self._fail = fail
+        self._retire = retire
         self._turn = Lock()
         self._closed = Event()
         self._busy: set[int] = set()
@@ -105,7 +107,7 @@ class Reclaim:
         old = self._segments[number]
         remove = any(candidate.number == number and not candidate.kept for candidate in found)
         drop = droppable(self._segments, number)
-        return Job(old, drop, self._directory, self._fs, self._manifest, remove=remove)
+        return Job(old, drop, self._directory, self._fs, self._manifest, self._retire, remove=remove)
 
     def _conclude(self, job: Job) -> bool:
         """Put what a job has made in use; whether to go on.

@@ -74,9 +74,7 @@ def recover(
             state.end.spares.append(part)
         torn = _check_end(state, part, stop, torn)
     if torn is not None and repair:
-        file = torn[0].file
-        assert file is not None
-        tear.cut(file, torn[0].mapped, torn[1])
+        tear.cut(*torn)
     for part in state.segments.values():
         if part is not state.end.tail:
             part.close()
@@ -88,12 +86,12 @@ def _check_end(
     state: Recovered, part: Segment, stop: int, torn: tuple[Segment, int] | None
 ) -> tuple[Segment, int] | None:
     """The unfinished write that the log ends in, if there is one; StoreDamaged when it is no such thing."""
-    clean = tear.is_clean(part.mapped, stop)
+    clean = tear.is_clean(part.mapped, stop, part.seed, stale=part.stale)
     if torn is not None and (part.sequences != (0, 0) or not clean):
         raise StoreDamaged(f"{torn[0].path}: the batch at offset {torn[1]} is damaged: {part.path} came after it")
     if clean:
         return torn
-    tear.check_torn(part.mapped, stop, state.end.sequence + 1, part.seed, part.path)
+    tear.check_torn(part.mapped, stop, state.end.sequence + 1, part.seed, part.path, stale=part.stale)
     return part, stop
 
 
@@ -146,14 +144,17 @@ def _open(directory: str, fs: FileSystem, listing: Listing, number: int, *, writ
         raise StoreDamaged(f"{part.path}: the file is missing (offset 0)") from None
     part.file = file
     header = segment.unpack_header(file.read(DATA, 0), part.path)
-    kind = segment.PACKED if generation else segment.LOG
-    if (header.kind, header.number, header.generation, header.store) != (kind, number, generation, listing.store):
+    kinds = (segment.PACKED,) if generation else (segment.LOG, segment.RECYCLED)
+    named = (header.number, header.generation, header.store) == (number, generation, listing.store)
+    if header.kind not in kinds or not named:
         raise StoreDamaged(f"{part.path}: the header at offset 0 is that of another segment")
     part.size = file.size()
     if part.size != header.end:
         raise StoreDamaged(f"{part.path}: {part.size} bytes long instead of {header.end} (offset {part.size})")
     part.map = file.map()
-    if kind == segment.PACKED:
+    part.stale = header.kind == segment.RECYCLED
+    part.written = part.size if part.stale else 0
+    if header.kind == segment.PACKED:
         part.extents = Extents()
         part.end = header.end
         part.sequences = (header.first, header.last)

@@ -14,7 +14,7 @@ from brainctl.engine import frame
 from brainctl.engine.files import SECTOR, File, FileSystem
 from brainctl.engine.frame import BatchHeader
 from brainctl.engine.record import KIND, META_REMOVE, OVERHEAD, PLACE, RESIDUE
-from brainctl.engine.segment import DATA, EXTENT_MAGIC, EXTENT_SIZE, LOG, ExtentHeader, unpack_extent
+from brainctl.engine.segment import DATA, EXTENT_MAGIC, EXTENT_SIZE, LOG, ExtentHeader, is_recycled, unpack_extent
 
 _PIECE = 1 << 20
 _BLOCK = 4096
@@ -55,7 +55,7 @@ class Hole(NamedTuple):
 
 
 class Unused(NamedTuple):
-    """Zeros to the end of the file."""
+    """Zeros to the end of the file; in one that was another segment before, what that has left there."""
 
     offset: int
     end: int
@@ -110,6 +110,9 @@ def _log(data: bytes, seed: int) -> Iterator[Piece]:
             at = end
             continue
         following = _next_batch(data, at, seed)
+        if is_recycled(data) and not following:
+            yield Unused(at, size)
+            return
         end = following or len(data[at:].rstrip(b"\0")) + at
         if end == at:
             yield Unused(at, size)

@@ -21,7 +21,7 @@ from brainctl.errors import StoreDamaged
 
 MAGIC = b"brainseg"
 FORMAT = 1
-LOG, PACKED = 0, 1
+LOG, PACKED, RECYCLED = 0, 1, 2
 _HEADER = Struct("<8sHHIIIQQQQ")
 _EXTENT = Struct("<4sIIIII")
 EXTENT_MAGIC = b"bcX1"
@@ -71,6 +71,11 @@ def unpack_header(block: bytes, path: str) -> FileHeader:
     if version != FORMAT:
         raise StoreDamaged(f"{path}: format {version} at offset 8 is not known; this build reads format {FORMAT}")
     return FileHeader(*fields)
+
+
+def is_recycled(file: bytes) -> bool:
+    """Whether a log segment lies in a file that was another segment before, by the bytes of its header."""
+    return int.from_bytes(file[10:12], "little") == RECYCLED
 
 
 class ExtentHeader(NamedTuple):
@@ -154,6 +159,10 @@ class Segment:
         self.map: mmap | None = None
         self.size = 0
         """Bytes of the file."""
+        self.stale = False
+        """Whether the file was another segment before: bytes of that one follow the log."""
+        self.written = 0
+        """Up to where the space of a log segment is known to have been written before."""
         self.end = DATA
         """Where the published batches, or the extents, end."""
         self.extents: Extents | None = None

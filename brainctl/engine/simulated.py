@@ -82,6 +82,9 @@ class _MemoryFile:
         self._node.write(bytes(data), offset)
         return len(data)
 
+    write_through = write
+    through = True
+
     def read(self, length: int, offset: int) -> bytes:
         return self._node.read(length, offset)
 
@@ -98,6 +101,9 @@ class _MemoryFile:
 
     def size(self) -> int:
         return self._node.size()
+
+    def links(self) -> int:
+        return 1
 
     def map(self) -> mmap.mmap:
         return self._node.map()

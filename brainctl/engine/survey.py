@@ -17,7 +17,16 @@ from brainctl.engine.record import HEADER, HEADER_SIZE, IMPORTED, KIND, META_SET
 from brainctl.engine.remains import Part, Remains, remains
 from brainctl.engine.run import Covered, Run
 from brainctl.engine.scan import Batch, Extent, Hole, Record, Unused, read_file, scan
-from brainctl.engine.segment import DATA, EXTENT_SIZE, LOG, OFFSET_BITS, OFFSET_MASK, Extents, unpack_header
+from brainctl.engine.segment import (
+    DATA,
+    EXTENT_SIZE,
+    LOG,
+    OFFSET_BITS,
+    OFFSET_MASK,
+    Extents,
+    is_recycled,
+    unpack_header,
+)
 from brainctl.errors import StoreDamaged
 
 
@@ -309,16 +318,17 @@ class Survey:
         while logs:
             part = logs.pop()
             data, _lost = read_file(self.fs, f"{self.directory}/{part.name}")
-            if not any(data[DATA:]):
+            seed, stale = part.seed(self.store), is_recycled(data)
+            if tear.is_clean(data, DATA, seed, stale=stale):
                 continue
-            end, sequence = _sound_end(data, part.seed(self.store))
+            end, sequence = _sound_end(data, seed)
             if end == DATA and logs:
                 before, _lost = read_file(self.fs, f"{self.directory}/{logs[-1].name}")
                 sequence = _sound_end(before, logs[-1].seed(self.store))[1]
-            if not any(data[end:]):
+            if tear.is_clean(data, end, seed, stale=stale):
                 return None
             try:
-                tear.check_torn(data, end, sequence + 1, part.seed(self.store), part.name)
+                tear.check_torn(data, end, sequence + 1, seed, part.name, stale=stale)
             except StoreDamaged:
                 return None
             return part.number, end

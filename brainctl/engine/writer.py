@@ -7,22 +7,21 @@ writer thread, and so do the file and the map of a segment until the first of it
 import errno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from crc32c import crc32c
 
 from brainctl.clock import Durations
-from brainctl.engine import frame, record, segment
-from brainctl.engine.files import FileSystem, write_all
+from brainctl.engine import frame, record
+from brainctl.engine.files import FileSystem
 from brainctl.engine.frame import BatchHeader
-from brainctl.engine.manifest import Manifest, segment_name
+from brainctl.engine.logspace import LogSpace, segment_path
+from brainctl.engine.manifest import Manifest
 from brainctl.engine.options import EngineOptions
-from brainctl.engine.segment import DATA, OFFSET_BITS, FileHeader, Segment
+from brainctl.engine.segment import DATA, OFFSET_BITS, Segment
 from brainctl.engine.stats import Stats
 from brainctl.errors import BrainctlError, StoreFailed, StoreFull
 from brainctl.mvcc.commit import Commit
-
-_SMALL_GROUP = 16 << 10
-"""Below this, a sync is cheaper when its space was written before, so zeros are written ahead."""
 
 
 @dataclass(slots=True)
@@ -78,7 +77,6 @@ class Writer:
         newest: Callable[[bytes], int],
     ) -> None:
         self._directory = directory
-        self._fs = fs
         self._options = options
         self._manifest = manifest
         self.stats = stats
@@ -86,9 +84,9 @@ class Writer:
         self._newest = newest
         self._ahead: dict[bytes, int] = {}
         """Addresses of versions that are laid out but not published."""
-        self._zeroed = 0
-        """Up to where the space of the segment being written is known to be written."""
-        self._written: Segment | None = None
+        self.space = LogSpace(directory, fs, options, manifest, stats)
+        self._next: Segment | None = None
+        """The segment after the last one, when it is being made ahead."""
         self._outstanding = 0
         self.failure: BrainctlError | None = None
         """Set by the first error of a write: nothing is written after it."""
@@ -158,6 +156,12 @@ class Writer:
         """Write nothing any more."""
         self.failure = self.failure or failure
 
+    def close(self) -> None:
+        """Let go of what was prepared; a file that is being made is waited for."""
+        self.space.close()
+        if self._next is not None:
+            self._next.close()
+
     def seal(self) -> None:
         """Have the next batch begin a new segment."""
         self._end.tail = None
@@ -169,11 +173,40 @@ class Writer:
         if end.spares:
             end.tail = end.spares.pop(0)
         else:
-            end.number += 1
-            path = f"{self._directory}/{segment_name(end.number, 0)}"
-            end.tail = Segment(end.number, 0, path, frame.salt(self._manifest.store, end.number))
-            end.tail.size = frame.aligned(max(self._options.segment_size, DATA + need), DATA)
+            if self._next is not None and self._next.size < DATA + need:
+                end.obsolete.append(self._next)
+                self._next = None
+            end.tail = self._next or self._number(need)
+            self._next = None
         end.offset = DATA
+
+    def _number(self, need: int = 0) -> Segment:
+        """The next segment, which has no file yet."""
+        end = self._end
+        end.number += 1
+        path = segment_path(self._directory, end.number)
+        made = Segment(end.number, 0, path, frame.salt(self._manifest.store, end.number))
+        made.size = frame.aligned(max(self._options.segment_size, DATA + need), DATA)
+        return made
+
+    @property
+    def prepare_due(self) -> bool:
+        """Whether the log will soon need another segment, and none is being made."""
+        end = self._end
+        return end.tail is not None and end.offset * 2 > end.tail.size and self._next is None and not end.spares
+
+    def prepare(self) -> Callable[[], None]:
+        """Begin to make the next segment; returns the work to be done, on any thread."""
+        self._next = self._number()
+        return partial(self._make_ahead, self._next)
+
+    def _make_ahead(self, target: Segment) -> None:
+        try:
+            self.space.make(target)
+        except OSError as error:
+            # The log tries again when it gets there: until then there may be room.
+            if self._manifest.in_doubt:
+                self.fail(io_failure(error, self._directory))
 
     def _lay_changes(self, commit: Commit, base: int, at: int, parts: list[bytes]) -> list[int]:
         pack, crc, crc_bytes = record.HEADER.pack, crc32c, record.CRC.pack
@@ -221,53 +254,26 @@ class Writer:
     def _write_group(self, group: list[Prepared]) -> None:
         target = group[0].segment
         if target.file is None:
-            self._create(target)
-        if target is not self._written:
-            self._written, self._zeroed = target, group[0].offset
+            self.space.make(target)
         first = group[0].header.sequence
         data = b"".join([_seal(batch, first) for batch in group])
         offset = group[0].offset
+        target.written = max(target.written, offset)
+        self.space.write(target, data, offset)
         file = target.file
         assert file is not None
-        write_all(file, data, offset)
-        self._zero_ahead(target, offset + len(data), len(data))
         began = self._options.clock.monotonic()
         file.sync()
         self.log_syncs.add(self._options.clock.monotonic() - began)
         stats = self.stats
-        stats.log_bytes += len(data)
+        batches = sum([frame.HEADER_SIZE + batch.header.length for batch in group])
+        stats.log_bytes += batches
+        stats.padding_bytes += len(data) - batches
         stats.groups += 1
         stats.syncs += 1
         stats.batches += len(group)
         stats.records += sum(batch.header.records for batch in group)
         stats.payload_bytes += sum(batch.payload_bytes for batch in group)
-
-    def _zero_ahead(self, target: Segment, end: int, written: int) -> None:
-        """Have the space after the log written before it is needed, so that a sync has only data to write."""
-        step = self._options.zero_ahead
-        if end <= self._zeroed:
-            return
-        self._zeroed = end
-        if step and written < _SMALL_GROUP and end < target.size:
-            zeros = bytes(min(step, target.size - end))
-            assert target.file is not None
-            write_all(target.file, zeros, end)
-            self._zeroed += len(zeros)
-            self.stats.zero_bytes += len(zeros)
-
-    def _create(self, target: Segment) -> None:
-        """Make the file of a new segment, and make it part of the store."""
-        file = self._fs.create(target.path)
-        target.file = file
-        file.allocate(target.size)
-        header = FileHeader(segment.LOG, target.number, 0, 0, self._manifest.store, target.size, 0, 0)
-        write_all(file, segment.pack_header(header), 0)
-        file.sync()
-        self._fs.sync_directory(self._directory)
-        target.map = file.map()
-        self.stats.meta_bytes += DATA
-        self.stats.syncs += 2
-        self._manifest.replace(target.number, 0)
 
 
 def _seal(batch: Prepared, group: int) -> bytes:

@@ -246,12 +246,18 @@ class LocalMedium:
                 self._seal()
         else:
             self._idle.set()
+        self._start_background(commit)
+
+    def _start_background(self, commit: Commit) -> None:
+        """Begin what a commit has made worth doing."""
         if commit.compact and not self._reclaiming:
             self.spawn(self._reclaim())
         self._last_commit = self._loop.time()
         if self.engine.index_due and not self._indexing:
             self._indexing = True
             self.spawn(self._index())
+        if self.engine.prepare_due:
+            self.spawn(asyncio.to_thread(self.engine.prepare()))
 
     def _fail(self, error: BrainctlError) -> None:
         """Stop for good."""
@@ -298,8 +304,17 @@ class LocalMedium:
         finally:
             self._reclaiming = False
 
+    def _confirm(self) -> None:
+        """Let the log say that what was written last was durable."""
+        self._in_flight = []
+        self._idle.clear()
+        self._work.put((*self.engine.confirm(), Path()))
+
     def _use_quiet(self) -> None:
         quiet = self._loop.time() - self._last_commit >= QUIET_SECONDS
+        resting = self._idle.is_set() and not self._answers and self.failure is None
+        if quiet and resting and self.engine.unconfirmed:
+            self._confirm()
         if quiet and self.engine.index_wanted and not self._indexing:
             self._indexing = True
             self.spawn(self._index(everything=True))

@@ -20,8 +20,6 @@ from brainctl.node.stages import Stages
 from brainctl.server.calls import Calls
 from brainctl.server.node import Node
 
-_WRITTEN: Final = ("log", "zero", "reclaim", "meta", "index")
-"""Categories of written bytes: the counters of `Stats` that end in _bytes."""
 _GRPC_NAMES: Final = {code: "".join(part.title() for part in code.name.split("_")) for code in Code} | {
     Code.OK: "OK",
     Code.CANCELLED: "Canceled",
@@ -138,12 +136,13 @@ def _engine(engine: EngineFigures) -> Iterator[Metric]:
     written = CounterMetricFamily(
         "brainctl_engine_written_bytes", "Given to the file system, by what it was for.", labels=["category"]
     )
-    for category in _WRITTEN:
-        written.add_metric([category], getattr(stats, f"{category}_bytes"))
+    for category, written_bytes in stats.by_category.items():
+        written.add_metric([category], written_bytes)
     yield written
     yield _counter("brainctl_engine_payload_bytes", "Key-values as they were handed in.", stats.payload_bytes)
     yield _counter("brainctl_engine_syncs", "Syncs of files and directories.", stats.syncs)
     yield _counter("brainctl_engine_records", "Records in the log.", stats.records)
+    yield _counter("brainctl_engine_recycled_segments", "Files of dead segments used again.", stats.recycled_segments)
     yield _counter("brainctl_engine_reclaimed_segments", "Segments given back.", stats.reclaimed_segments)
     yield _counter("brainctl_engine_reclaimed_bytes", "Bytes of them.", stats.reclaimed_bytes)
 

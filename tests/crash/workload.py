@@ -46,6 +46,8 @@ class Workload:
             for _ in range(self._rng.choice((2, 50))):
                 if not engine.index_step(4096):
                     break
+            if engine.prepare_due:
+                engine.prepare()()
         else:
             for _ in engine.defragment():
                 pass
