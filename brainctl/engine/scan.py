@@ -13,7 +13,7 @@ from crc32c import crc32c
 from brainctl.engine import frame
 from brainctl.engine.files import SECTOR, File, FileSystem
 from brainctl.engine.frame import BatchHeader
-from brainctl.engine.record import KIND, META_REMOVE, OVERHEAD, PLACE, RESIDUE
+from brainctl.engine.record import HEADER, KIND, META_REMOVE, OVERHEAD, PLACE, RESIDUE
 from brainctl.engine.segment import DATA, EXTENT_MAGIC, EXTENT_SIZE, LOG, ExtentHeader, is_recycled, unpack_extent
 
 _PIECE = 1 << 20
@@ -59,6 +59,8 @@ class Unused(NamedTuple):
 
     offset: int
     end: int
+    stale: bool = False
+    """Whether it is the latter, so that it does not tell where the log ends."""
 
 
 Piece = Batch | Extent | Record | Hole | Unused
@@ -99,19 +101,21 @@ def scan(data: bytes, kind: int, seed: int) -> Iterator[Piece]:
 
 
 def _log(data: bytes, seed: int) -> Iterator[Piece]:
-    at, size = DATA, len(data)
+    at, size, newest = DATA, len(data), 0
     while at < size:
         header = frame.unpack(data[at : at + frame.HEADER_SIZE], seed)
         end = at + header.span if header is not None else size
         if header is not None and frame.HEADER_SIZE + header.length <= header.span and end <= size:
             yield Batch(at, header)
+            newest = header.revision
             place = at + frame.HEADER_SIZE
             yield from _sift(data, place, place + header.length, 0)
             at = end
             continue
         following = _next_batch(data, at, seed)
         if is_recycled(data) and not following:
-            yield Unused(at, size)
+            yield from _newer(_sift(data, at, size, 0), newest)
+            yield Unused(at, size, stale=True)
             return
         end = following or len(data[at:].rstrip(b"\0")) + at
         if end == at:
@@ -123,6 +127,13 @@ def _log(data: bytes, seed: int) -> Iterator[Piece]:
             elif not _padding(data, piece, at):
                 yield piece._replace(tail=not following)
         at = following or size
+
+
+def _newer(pieces: Iterator[Record | Hole], revision: int) -> Iterator[Record]:
+    """Of what lies behind the log, the records that cannot be of an earlier segment."""
+    for piece in pieces:
+        if isinstance(piece, Record) and 0 < revision < HEADER.unpack_from(piece.data)[2]:
+            yield piece
 
 
 def _next_batch(data: bytes, offset: int, seed: int) -> int:

@@ -192,7 +192,7 @@ class Survey:
                 case Hole():
                     self._take_hole(part, piece, bounds if piece.offset < end else (0, 0))
                 case Unused():
-                    unused = True
+                    unused = not piece.stale
         if size and not unused:  # without its header nothing tells whether it was longer
             self._lose(part.number, part.name, size, 0)
         self._keep_addresses(part, sound, extents)

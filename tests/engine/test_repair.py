@@ -24,8 +24,13 @@ def worked(seed: int, steps: int = 60) -> tuple[MemoryFileSystem, Model]:
     fs = MemoryFileSystem()
     workload = Workload(seed)
     workload.run(fs, steps)
-    assert workload.engine is not None
-    workload.engine.close()
+    engine = workload.engine
+    assert engine is not None
+    if engine.unconfirmed:  # as a server does
+        commit, prepared = engine.confirm()
+        engine.write(prepared)
+        engine.publish(commit, prepared)
+    engine.close()
     return fs.clone(), workload.models[-1]
 
 
