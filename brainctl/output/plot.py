@@ -44,7 +44,33 @@ def bars(path: Path, title: str, y: str, groups: Sequence[str], series: Mapping[
     _save(figure, axes, path, legend=len(series) > 1)
 
 
+def panels(path: Path, title: str, x: str, rows: Mapping[str, Mapping[str, Points]]) -> None:
+    """Draw plots of lines one below the other, which share their x axis; each of `rows` is named by its y axis."""
+    figure = _empty(path, height=1.1 + 1.3 * len(rows))
+    plots = figure.subplots(len(rows), sharex=True, squeeze=False)[:, 0]
+    for axes, (y, series) in zip(plots, rows.items(), strict=True):
+        for name, (xs, ys) in series.items():
+            axes.plot(xs, ys, label=name, linewidth=1.0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_ylabel(y)
+        axes.set_ylim(bottom=0)
+        if len(series) > 1:
+            axes.legend(ncols=len(series), loc="lower right", frameon=False)
+    figure.suptitle(title)
+    plots[-1].set_xlabel(x)
+    _write(figure, path)
+
+
 def _figure(path: Path, title: str, x: str, y: str) -> "tuple[Figure, Axes]":
+    """A figure with one plot."""
+    figure = _empty(path)
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set(title=title, xlabel=x, ylabel=y)
+    return figure, axes
+
+
+def _empty(path: Path, height: float = 3.6) -> "Figure":
     """An empty figure. Unsupported where matplotlib is absent, BadArguments where the file ends in none of FORMATS."""
     if path.suffix not in FORMATS:
         raise BadArguments(f"{path}: a plot is written as {' or '.join(FORMATS)}")
@@ -57,15 +83,15 @@ def _figure(path: Path, title: str, x: str, y: str) -> "tuple[Figure, Axes]":
     mpl.rc("svg", hashsalt="brainctl", fonttype="none")
     mpl.rc("axes", grid=True)
     mpl.rc("grid", alpha=0.3)
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set(title=title, xlabel=x, ylabel=y)
-    return figure, axes
+    return Figure(figsize=(7.2, height), layout="constrained")
 
 
 def _save(figure: "Figure", axes: "Axes", path: Path, *, legend: bool) -> None:
     if legend:
         axes.legend(frameon=False)
+    _write(figure, path)
+
+
+def _write(figure: "Figure", path: Path) -> None:
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
     figure.savefig(path, metadata=metadata, dpi=120)

@@ -22,6 +22,12 @@ def test_bars_name_their_groups(tmp_path: Path) -> None:
     assert {"put", "get"} <= set(re.findall(r">([^<>]+)</text>", (tmp_path / "a.svg").read_text()))
 
 
+def test_panels_name_each_axis(tmp_path: Path) -> None:
+    plot.panels(tmp_path / "a.svg", "Soak", "minutes", {"MiB": SERIES, "ms": {"": SERIES["etcd"]}})
+    texts = set(re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a.svg").read_text()))
+    assert {"Soak", "minutes", "MiB", "ms", "etcd"} <= texts
+
+
 def test_the_same_figures_are_the_same_file(tmp_path: Path) -> None:
     for name in "ab":
         plot.lines(tmp_path / f"{name}.svg", "Latency", "seconds", "ms", SERIES)
