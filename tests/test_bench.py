@@ -10,6 +10,8 @@ from bench.document import write_tables
 from bench.measure import Sample, cpu_seconds, measure
 from bench.plots import draw
 from bench.report import HEADLINE, summary, table, tables
+from bench.soak import Size, soak
+from bench.verdict import Moment, faults, soak_table
 from bench.workloads import Workload, fill
 from tests.peers.certificates import Authority
 from tests.peers.servers import Etcd
@@ -78,3 +80,37 @@ def test_the_tables_and_plots_are_made_of_the_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     draw({"workloads": summary({HEADLINE[0]: {"etcd": ETCD, "brainctl": OURS}})}, tmp_path / "plots")
     assert HEADLINE[0] in (tmp_path / "plots" / "throughput.svg").read_text()
+
+
+def test_a_short_soak_finds_no_error(tmp_path: Path) -> None:
+    results = soak(tmp_path, 1.0, 0.5, Size(clients=4, keys=40, watchers=10, rate=200, ttl=2))
+    assert len(results["moments"]) == 2
+    assert faults(results) == []
+    assert "no error" in soak_table(results)
+
+
+def moments(**of_last: float) -> list[dict[str, float]]:
+    """A long soak of nothing, whose last third of moments is different."""
+    one = dict.fromkeys(Moment._fields, 0.0) | {"resident": 100 << 20, "store": 64 << 20, "put_p99_ms": 20.0}
+    return [one | {"second": 60.0 * n} | (of_last if n >= 20 else {}) for n in range(1, 31)]
+
+
+@pytest.mark.parametrize(
+    ("of_last", "fault"),
+    [
+        ({}, None),
+        ({"resident": 120 << 20}, "memory grew by"),
+        ({"put_p99_ms": 60.0}, "p99 of puts went from 20.0 to 60.0 ms"),
+        ({"store": 128 << 20}, "the store went from 64 MiB to 128 MiB"),
+        ({"descriptors": 100.0}, "open files went from 0.0 to 100.0"),
+        ({"errors": 1.0}, "11.0 errors"),
+    ],
+)
+def test_the_verdict_finds(of_last: dict[str, float], fault: str | None) -> None:
+    found = faults({"moments": moments(**of_last), "end": {"missing": 0, "expired": 7, "errors": {}}})
+    assert [fault in text for text in found] == [True] if fault else not found
+
+
+def test_the_verdict_of_the_end() -> None:
+    end = {"missing": 3, "expired": 0, "errors": {"get: wrong answer": 2}}
+    assert len(faults({"moments": moments(), "end": end})) == 3
