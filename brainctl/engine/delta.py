@@ -1,6 +1,6 @@
 """The level of the index that is in memory: what is newer than the newest run, or everything while there is none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from brainctl.engine.entry import DELETED, DIED, GAIN_MASK, LEASED, NEW, NONE
 from brainctl.engine.sortedkeys import SortedKeys
@@ -31,6 +31,12 @@ class Delta:
         self.entries[key] = entry
         self._order.add(key)
         self._born.add(key)
+
+    def add_all(self, keys: Sequence[bytes], entries: Iterable[int]) -> None:
+        """`add` for several keys, which differ."""
+        self.entries.update(zip(keys, entries, strict=True))
+        self._order.add_all(keys)
+        self._born.add_all(keys)
 
     def set(self, key: bytes, old: int | None, entry: int) -> None:
         """Note an entry; `old` is the one that it replaces here."""

@@ -215,7 +215,7 @@ class Engine(EngineView):
         segment.end = prepared.offset + header.span
         segment.sequences = (segment.sequences[0], header.sequence)
         segment.record_bytes += prepared.version_bytes
-        self._index_changes(commit, prepared.addresses)
+        self._index_changes(commit, prepared)
         for name, value in commit.meta.items():
             if value is None:
                 self._meta.pop(name, None)
@@ -225,7 +225,6 @@ class Engine(EngineView):
         self._compacted = header.compacted
         self._new_records += len(commit.changes)
         self._new_bytes += header.span
-        self._writer.done()
 
     @property
     def prepare_due(self) -> bool:
@@ -366,18 +365,23 @@ class Engine(EngineView):
         self._segments[segment.number] = segment
         self._maps[segment.number] = segment.mapped
 
-    def _index_changes(self, commit: Commit, addresses: list[int]) -> None:
+    def _index_changes(self, commit: Commit, prepared: Prepared) -> None:
+        changes, addresses = commit.changes, prepared.addresses
+        self._writer.published(commit, addresses)
+        if self._pages:
+            for change in changes:
+                self._pages.drop(change[0])
+        if prepared.fresh:
+            self._index.add_all([change[0] for change in changes], addresses)
+            self._recent.add_all(addresses, [change[5] for change in changes])
+            return
         put, delete, remember = self._index.put, self._index.delete, self._recent.add
-        garbage, published = self._garbage, self._writer.published
-        drop = self._pages.drop if self._pages else None
+        garbage = self._garbage
         imported = commit.revision if commit.imported else 0
-        for change, address in zip(commit.changes, addresses, strict=True):
+        for change, address in zip(changes, addresses, strict=True):
             key, mod, version = change[0], change[2], change[3]
-            published(key, address)
-            if drop is not None:
-                drop(key)
             if version:
-                old = put(key, address, leased=change[4] != 0)
+                old = put(key, address, change[4] != 0)
                 remember(address, change[5])
             else:
                 old = delete(key, address)

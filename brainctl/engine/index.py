@@ -79,7 +79,11 @@ class KeyIndex:
                 return entry
         return 0
 
-    def put(self, key: bytes, address: int, *, leased: bool = False) -> int:
+    def add_all(self, keys: Sequence[bytes], addresses: Sequence[int]) -> None:
+        """Note the first versions of keys that differ, of which no level knows anything; none has a lease."""
+        self.delta.add_all(keys, [address << SHIFT | NEW for address in addresses])
+
+    def put(self, key: bytes, address: int, leased: bool = False) -> int:  # noqa: FBT001, FBT002 - called for each put
         """Note a new version; the address of the live version that it replaces, 0 when there was none."""
         entries = self._entries
         here = entries.get(key)

@@ -4,6 +4,8 @@ An address never comes to mean another record, so nothing is ever taken back. Tw
 use: what is asked for moves to the young one, and when that is full it becomes the old one, whose rest is dropped.
 """
 
+from collections.abc import Sequence
+
 _ENTRY = 150
 """About what an entry takes beside its bytes: two objects and its share of the table."""
 
@@ -34,3 +36,13 @@ class RecentKvs:
             self._old, self.young, self._size = self.young, {}, 0
         self.young[address] = kv
         self._size += size
+
+    def add_all(self, addresses: Sequence[int], kvs: Sequence[bytes]) -> None:
+        """`add` for several."""
+        size = sum(map(len, kvs)) + len(kvs) * _ENTRY
+        if self._size + size > self._half:
+            for address, kv in zip(addresses, kvs, strict=True):
+                self.add(address, kv)
+        else:
+            self.young.update(zip(addresses, kvs, strict=True))
+            self._size += size

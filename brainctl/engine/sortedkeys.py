@@ -28,6 +28,10 @@ class SortedKeys:
         """Add a key that is not in the set."""
         self._new.add(key)
 
+    def add_all(self, keys: Sequence[bytes]) -> None:
+        """Add keys that are not in the set."""
+        self._new.update(keys)
+
     def remove(self, key: bytes) -> None:
         """Remove a key that is in the set."""
         if key in self._new:

@@ -36,6 +36,8 @@ class Prepared:
     """The records."""
     addresses: list[int]
     """Of the commit's changes, in order."""
+    fresh: bool
+    """All changes are puts without leases, each of another key, none of which the store has anything of."""
     version_bytes: int
     """Bytes of `parts` that are versions of keys."""
     payload_bytes: int
@@ -117,7 +119,7 @@ class Writer:
         assert tail is not None
         place = end.offset + frame.HEADER_SIZE
         parts: list[bytes] = []
-        addresses = self._lay_changes(commit, tail.number << OFFSET_BITS, place, parts)
+        addresses, fresh = self._lay_changes(commit, tail.number << OFFSET_BITS, place, parts)
         version_bytes = sum(map(len, parts))
         flags |= frame.HAS_META if meta else 0
         self._lay_meta(meta, commit.revision, place + version_bytes, parts)
@@ -129,23 +131,24 @@ class Writer:
         header = BatchHeader(
             size, 0, end.sequence, 0, end.revision + 1, commit.revision, compacted, count, 0, flags, span
         )
-        prepared = Prepared(
-            tail, end.offset, header, parts, addresses, version_bytes, version_bytes - record.OVERHEAD * len(addresses)
-        )
+        payload = version_bytes - record.OVERHEAD * len(addresses)
+        prepared = Prepared(tail, end.offset, header, parts, addresses, fresh, version_bytes, payload)
         end.offset += span
         end.revision = commit.revision
         end.compacted = compacted
         _change_meta(end.meta, commit.meta)
         return prepared
 
-    def published(self, key: bytes, address: int) -> None:
-        """The index knows this version now."""
-        if self._ahead.get(key) == address:
-            del self._ahead[key]
-
-    def done(self) -> None:
-        """A batch has been published."""
+    def published(self, commit: Commit, addresses: list[int]) -> None:
+        """The index knows the oldest batch that was not published."""
         self._outstanding -= 1
+        ahead = self._ahead
+        if not self._outstanding:
+            ahead.clear()
+            return
+        for change, address in zip(commit.changes, addresses, strict=True):
+            if ahead.get(change[0]) == address:
+                del ahead[change[0]]
 
     @property
     def idle(self) -> bool:
@@ -208,23 +211,26 @@ class Writer:
             if self._manifest.in_doubt:
                 self.fail(io_failure(error, self._directory))
 
-    def _lay_changes(self, commit: Commit, base: int, at: int, parts: list[bytes]) -> list[int]:
+    def _lay_changes(self, commit: Commit, base: int, at: int, parts: list[bytes]) -> tuple[list[int], bool]:
+        """The addresses of the changes, and whether all are `fresh`."""
         pack, crc, crc_bytes = record.HEADER.pack, crc32c, record.CRC.pack
-        ahead, newest = self._ahead, self._newest
+        ahead, newest, add = self._ahead, self._newest, parts.append
         addresses = []
+        fresh = not commit.imported
         live = record.IMPORTED if commit.imported else record.PUT
         for key, create, mod, version, lease, kv, sub in commit.changes:
             size = len(kv) + record.OVERHEAD
             previous = 0 if commit.imported else ahead.get(key) or newest(key)
             kind = live if version else record.TOMBSTONE
-            head = pack(size, at, mod, create, version, lease, previous, sub, len(key), kind)
-            body = head + kv
-            parts.append(body + crc_bytes(crc(body)))
+            if previous or lease:
+                fresh = False
+            body = pack(size, at, mod, create, version, lease, previous, sub, len(key), kind) + kv
+            add(body + crc_bytes(crc(body)))
             address = base | at
             ahead[key] = address
             addresses.append(address)
             at += size
-        return addresses
+        return addresses, fresh
 
     def _lay_meta(self, meta: dict[bytes, bytes | None], revision: int, at: int, parts: list[bytes]) -> None:
         for name, value in meta.items():
