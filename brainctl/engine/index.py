@@ -83,7 +83,7 @@ class KeyIndex:
         """Note the first versions of keys that differ, of which no level knows anything; none has a lease."""
         self.delta.add_all(keys, [address << SHIFT | NEW for address in addresses])
 
-    def put(self, key: bytes, address: int, leased: bool = False) -> int:  # noqa: FBT001, FBT002 - called for each put
+    def put(self, key: bytes, address: int, leased: bool = False) -> int:
         """Note a new version; the address of the live version that it replaces, 0 when there was none."""
         entries = self._entries
         here = entries.get(key)
