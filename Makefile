@@ -53,9 +53,13 @@ pins: .venv/develop  ## take newer versions of the dependencies
 
 # Longer than `make test`, over the same code: docs/internals/faults.md says what each one shows.
 
-.PHONY: power-cut
+.PHONY: power-cut device-errors
 power-cut: .venv/develop  ## 3000 power cuts of ext4 on a recorded disk; needs root
 	$(BIN)/python -m tests.power --points $(or $(POINTS),3000)
+
+device-errors: .venv/develop  ## a failing device under brainctl and under etcd; writes the table; needs root
+	$(BIN)/python -m tests.peers.build etcd
+	$(BIN)/python -m tests.power.beside --runs $(or $(RUNS),5) --write
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

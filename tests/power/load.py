@@ -49,10 +49,10 @@ async def client(store: NodeStore, requests: Requests, journal: Journal, until: 
                 raise
 
 
-async def session(directory: Path, rng: Random, journal: Journal, count: int) -> None:
+async def session(directory: Path, rng: Random, journal: Journal, count: int, *, early: bool) -> None:
     """Open the store, send so many requests, close it."""
     engine = Engine.open(directory, options=options(rng))
-    node = Node(RecordedMedium(engine, asyncio.get_running_loop(), journal), SystemClock())
+    node = Node(RecordedMedium(engine, asyncio.get_running_loop(), journal, early=early), SystemClock())
     store = NodeStore(node, "recorded")
     until = len(journal.requests) + count
 
@@ -68,18 +68,15 @@ async def session(directory: Path, rng: Random, journal: Journal, count: int) ->
 
 def run(directory: Path, notes: int, result: Path, *, seed: int, count: int, early: bool) -> None:
     """Send `count` requests in four sessions. The number of each that is answered is written to `notes` at once;
-    with `early` it is when it was handed in. All requests are in `result` at the end.
+    with `early` that is before anything of it is durable. All requests are in `result` at the end.
     """
     journal, rng = Journal(), Random(seed)
 
     def note(number: int) -> None:
         os.pwrite(notes, b"%d" % number, 0)
 
-    if early:
-        journal.on_request = note
-    else:
-        journal.on_answer = note
+    journal.on_answer = note
     for _ in range(4):
-        asyncio.run(session(directory, rng, journal, count // 4))
+        asyncio.run(session(directory, rng, journal, count // 4, early=early))
     sent = [(type(request).__name__, request.SerializeToString()) for request in journal.requests]
     result.write_bytes(pickle.dumps(sent))

@@ -39,7 +39,6 @@ class Journal:
         """The highest revision that anybody was told of."""
         self.unknown = 0
         """Requests with an unknown outcome."""
-        self.on_request: Callable[[int], None] = lambda _: None
         self.on_answer: Callable[[int], None] = lambda _: None
 
     def hand_in(self, request: Any) -> tuple[int, Message | str]:
@@ -49,9 +48,7 @@ class Journal:
             expected: Message | str = self.model.apply(request)
         except Refused as refusal:
             expected = str(refusal)
-        number = len(self.requests)
-        self.on_request(number)
-        return number, expected
+        return len(self.requests), expected
 
     def answered(self, number: int, expected: Message | str, answer: bytes | BrainctlError) -> None:
         """An answer has come; AssertionError when it is another than expected."""
@@ -80,13 +77,19 @@ class Journal:
 
 
 class RecordedMedium(LocalMedium):
-    """The local medium, with a journal of all that is written through it."""
+    """The local medium, with a journal of all that is written through it.
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, journal: Journal) -> None:
+    With `early` it answers before anything is durable: a planted bug, for controls.
+    """
+
+    def __init__(
+        self, engine: Engine, loop: asyncio.AbstractEventLoop, journal: Journal, *, early: bool = False
+    ) -> None:
         if engine.record(IDENTITY) is None:
             write(engine, Commit(engine.revision, meta={IDENTITY: bytes(7) + b"\1" + bytes(7) + b"\2"}))
         super().__init__(engine, loop)
         self.journal = journal
+        self._early = early
 
     def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
         """As in Medium."""
@@ -97,10 +100,14 @@ class RecordedMedium(LocalMedium):
 
         def evaluated(batch: Batch, request: Message) -> bytes:
             entry.append(self.journal.hand_in(request))
-            return evaluate(batch, request)
+            answer = evaluate(batch, request)
+            if self._early:
+                self.journal.answered(*entry[0], answer)
+                asyncio.get_running_loop().call_soon(reply, answer)
+            return answer
 
         def answered(answer: bytes | BrainctlError) -> None:
-            if entry:
+            if entry and not self._early:
                 self.journal.answered(*entry[0], answer)
             reply(answer)
 
