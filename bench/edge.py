@@ -23,6 +23,7 @@ import uvloop
 
 from brainctl.clock import SystemClock
 from brainctl.node.figures import Figures
+from brainctl.node.scrubber import Scrubber
 from brainctl.node.stages import Stages
 from brainctl.server.app import serve
 from brainctl.server.node import Replies, Reply, WatchSession
@@ -41,6 +42,7 @@ class EchoNode:
         self.stages = Stages(SystemClock())
 
     process_token = ""
+    scrubber: Scrubber | None = None
 
     def figures(self) -> Figures:
         return Figures()

@@ -113,6 +113,7 @@ def _tls(settings: ServeSettings) -> "TlsOptions | None":
 
 def _node_options(settings: ServeSettings) -> "NodeOptions":
     from brainctl.node.options import NodeOptions
+    from brainctl.node.scrubber import ScrubOptions
 
     return NodeOptions(
         name=settings.text("name"),
@@ -121,6 +122,7 @@ def _node_options(settings: ServeSettings) -> "NodeOptions":
         quota_bytes=settings.number("quota-backend-bytes"),
         progress_seconds=max(settings.seconds("watch-progress-notify-interval"), PROGRESS_LEAST_SECONDS),
         retention=settings.retention(),
+        scrub=ScrubOptions(settings.seconds("scrub-interval"), settings.number("scrub-rate", 0)),
     )
 
 

@@ -7,6 +7,7 @@ from brainctl.commands._command import command, group
 from brainctl.commands._options import decimal
 from brainctl.commands._store_fields import StoreArgument, show, store_url
 from brainctl.commands._store_files import check, dump, parse_check, parse_dump, parse_repair, repair
+from brainctl.commands._store_scrub import parse_scrub, scrub
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.session import Session
@@ -112,6 +113,7 @@ def _one(args: list[str] | None, name: str) -> str:
 app = group("Look at a store, check it, give space back, save what is left of it.")
 app.command("info")(command(parse_info, info))
 app.command("check")(command(parse_check, check))
+app.command("scrub")(command(parse_scrub, scrub))
 app.command("verify")(command(parse_verify, compare.run))
 app.command("compact")(command(parse_compact, compact))
 app.command("defrag")(command(parse_defrag, defrag))

@@ -1,15 +1,15 @@
 """brainctl trace put."""
 
 import asyncio
-import ssl
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from brainctl.clock import SystemClock
 from brainctl.commands._command import command, group
+from brainctl.commands._debug_page import fetch
+from brainctl.commands._failure import CommandFailed
 from brainctl.commands._options import raw
 from brainctl.commands._trace_lines import lines
 from brainctl.errors import BadArguments
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 OUTSIDE = "outside"
 """The part of the round trip that the server knows nothing of."""
-PAGE_SECONDS = 5
 
 
 class Traced(NamedTuple):
@@ -88,38 +87,11 @@ async def _describe(
 
 def _ask(session: Session, endpoint: str, revision: int) -> dict[str, object] | None:
     """The page of the server about the group of a revision."""
-    import json
-
-    from brainctl.stores.target import split_endpoint
-
-    address, secure = split_endpoint(endpoint, session.target().tls)
-    connection = (
-        HTTPSConnection(address, timeout=PAGE_SECONDS, context=_tls(session))
-        if secure
-        else HTTPConnection(address, timeout=PAGE_SECONDS)
-    )
     try:
-        connection.request("GET", f"/debug/stages?revision={revision}")
-        response = connection.getresponse()
-        body = response.read()
-    except (OSError, HTTPException) as error:
-        session.warn(f"{endpoint} did not tell where the time went: {error}")
+        return fetch(session, endpoint, f"/debug/stages?revision={revision}")
+    except CommandFailed as error:
+        session.warn(f"{endpoint} does not tell where the time went: {error}")
         return None
-    finally:
-        connection.close()
-    if response.status != 200:
-        session.warn(f"{endpoint} does not tell where the time went: {body.decode(errors='replace').strip()}")
-        return None
-    found: dict[str, object] = json.loads(body)
-    return found
-
-
-def _tls(session: Session) -> ssl.SSLContext:
-    settings = session.settings
-    context = ssl.create_default_context(cafile=settings.cacert or None)
-    if settings.cert:
-        context.load_cert_chain(settings.cert, settings.key)
-    return context
 
 
 def _show(session: Session, traced: Traced) -> None:

@@ -20,6 +20,7 @@ from brainctl.engine.options import EngineOptions
 from brainctl.engine.reclaim import Reclaim, Work, rest
 from brainctl.engine.recovery import Recovered, recover
 from brainctl.engine.run import Covered, Run, SegmentState, run_name
+from brainctl.engine.scrub import Scrub
 from brainctl.engine.segment import Segment
 from brainctl.engine.stats import Stats
 from brainctl.engine.view import EngineView
@@ -298,6 +299,10 @@ class Engine(EngineView):
             return False
         work()
         return True
+
+    def scrub(self) -> Scrub:
+        """A pass over all that the store has on its medium now; reads, writes and reclaim may go on meanwhile."""
+        return Scrub(self._fs, self._segments, self._index.runs, self._reclaim.is_replacing)
 
     def reclaim_step(self, budget: int) -> bool:
         """Run one piece of `reclaim` here and now; whether there may be more to do."""

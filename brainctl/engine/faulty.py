@@ -98,6 +98,10 @@ class _FaultyFile:
         self._system.check("read")
         return self._inner.read(length, offset)
 
+    def read_through(self, length: int, offset: int) -> bytes:
+        self._system.check("read")
+        return self._inner.read_through(length, offset)
+
     def sync(self) -> None:
         self._system.check("sync")
         self._inner.sync()

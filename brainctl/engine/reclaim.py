@@ -78,6 +78,10 @@ class Reclaim:
                 return
             yield from self.sweep(compacted, budget)
 
+    def is_replacing(self, number: int) -> bool:
+        """Whether a job is working on the segment of that number."""
+        return number in self._busy
+
     def close(self) -> None:
         """Wait for the piece of work that is running, and let no other begin."""
         with self._turn:

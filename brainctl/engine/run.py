@@ -269,6 +269,14 @@ class Run:
         for leaf in self.leaves():
             yield from zip(leaf.keys, leaf.numbers, strict=True)
 
+    def differs(self, data: bytes, offset: int) -> int | None:
+        """Where the file has other bytes than `data`, which were read at `offset`; None when it has the same."""
+        known = self._data[offset : offset + max(len(data), 1)]
+        if known == data:
+            return None
+        same = (at for at, (a, b) in enumerate(zip(known, data, strict=False)) if a != b)
+        return offset + next(same, min(len(known), len(data)))
+
     def leaves(self) -> Iterator[Node]:
         """All leaves, in order, read once and not kept; StoreDamaged."""
         at = START

@@ -88,6 +88,8 @@ class _MemoryFile:
     def read(self, length: int, offset: int) -> bytes:
         return self._node.read(length, offset)
 
+    read_through = read
+
     def sync(self) -> None:
         self._system.before_sync()
         if not self._system.lies:

@@ -126,6 +126,11 @@ class AlarmService:
         if grows and pb.NOSPACE in self.raised:
             raise ApiError(NO_SPACE)
 
+    def corrupt(self) -> None:
+        """Raise the alarm CORRUPT: nothing is changed any more until somebody has looked, and disarms it."""
+        request = pb.AlarmRequest(alarm=pb.CORRUPT, memberID=self._medium.header.member_id)
+        self._medium.submit(_activate, request, lambda _: None)
+
     def _raise_no_space(self, reply: Reply) -> None:
         """Refuse a write for want of room, once the alarm is durable."""
         request = pb.AlarmRequest(alarm=pb.NOSPACE, memberID=self._medium.header.member_id)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from brainctl.clock import Durations
 from brainctl.engine.stats import Stats
+from brainctl.node.scrubber import ScrubState
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class EngineFigures:
     """How long syncs of the log took."""
     keys: int
     """Live keys."""
+    scrub: ScrubState
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from brainctl.node.medium import Medium, Replies, Reply, TakesRuns
 from brainctl.node.options import NodeOptions
 from brainctl.node.passwords import Passwords
 from brainctl.node.range_stream import range_stream
+from brainctl.node.scrubber import Scrubber
 from brainctl.node.stages import Timed, stages_of
 from brainctl.node.tokens import SimpleTokens, Tokens
 from brainctl.node.watch import WatchService, WatchSession
@@ -66,6 +67,10 @@ class Node:
         self._chunk_bytes = options.max_request_bytes
         if options.retention is not None:
             Compactor(medium, clock, options.retention)
+        self.scrubber: Scrubber | None = None
+        """None where the data is elsewhere."""
+        if isinstance(medium, Timed):
+            self.scrubber = Scrubber(medium, medium.engine, clock, options.scrub, alarms.corrupt)
         self._streams = {**LockService().streams(), **ElectionService().streams()}
 
     @property
@@ -124,7 +129,9 @@ class Node:
         """What there is to count, now."""
         medium = self.medium
         engine = medium.engine if isinstance(medium, Timed) else None
-        counted = EngineFigures(engine.stats, engine.log_syncs, engine.keys) if engine else None
+        counted = None
+        if engine is not None and self.scrubber is not None:
+            counted = EngineFigures(engine.stats, engine.log_syncs, engine.keys, self.scrubber.state)
         watch = self._watch
         return Figures(medium.compacted, watch.streams, watch.watchers, len(self._lease.lessor), counted)
 

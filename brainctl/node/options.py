@@ -1,9 +1,10 @@
 """What a node is told when it is made; the defaults are those of a node inside a command."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from brainctl.mvcc.requests import MAX_TXN_OPS
 from brainctl.node.retention import Retention
+from brainctl.node.scrubber import ScrubOptions
 
 REQUEST_BYTES_MAX = 3 << 19
 """The longest write that is taken, etcd's default (1.5 MiB)."""
@@ -30,5 +31,7 @@ class NodeOptions:
     """
     progress_seconds: float = PROGRESS_SECONDS
     """How often watchers that asked for it are told how far they have seen everything."""
+    scrub: ScrubOptions = field(default_factory=ScrubOptions)
+    """When to read what is on the medium, and how fast."""
     retention: Retention | None = None
     """What of the history to keep; None keeps all until somebody compacts."""

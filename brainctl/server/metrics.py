@@ -145,6 +145,11 @@ def _engine(engine: EngineFigures) -> Iterator[Metric]:
     yield _counter("brainctl_engine_recycled_segments", "Files of dead segments used again.", stats.recycled_segments)
     yield _counter("brainctl_engine_reclaimed_segments", "Segments given back.", stats.reclaimed_segments)
     yield _counter("brainctl_engine_reclaimed_bytes", "Bytes of them.", stats.reclaimed_bytes)
+    scrub = engine.scrub
+    yield _counter("brainctl_scrub_passes", "Times that the whole store was read and found sound or not.", scrub.passes)
+    yield _counter("brainctl_scrub_read_bytes", "Read by it.", scrub.bytes)
+    yield _gauge("brainctl_scrub_damaged", "Damaged places that the last pass has found.", len(scrub.findings))
+    yield _gauge("brainctl_scrub_finished_timestamp_seconds", "When the last pass was finished.", scrub.finished_at)
 
 
 def _buckets(durations: Durations, below: float = 0.0) -> list[tuple[str, float]]:

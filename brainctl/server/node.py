@@ -6,6 +6,7 @@ from typing import Protocol
 from brainctl.node.figures import Figures
 from brainctl.node.kv import PUT
 from brainctl.node.medium import Replies, Reply
+from brainctl.node.scrubber import Scrubber
 from brainctl.node.stages import Stages
 
 __all__ = ["PUT", "Node", "Replies", "Reply", "WatchSession"]
@@ -36,6 +37,10 @@ class Node(Protocol):
 
     def figures(self) -> Figures:
         """What there is to count, now."""
+
+    @property
+    def scrubber(self) -> Scrubber | None:
+        """Reads what is on the medium; None where the data is elsewhere."""
 
     @property
     def process_token(self) -> str:

@@ -21,6 +21,8 @@ _JSON: Final = "application/json"
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _DEBUG: Final = "/debug/"
+SCRUB: Final = f"{_DEBUG}scrub"
+"""How the scrubbing of the store stands; POST begins a pass."""
 _STATUS: Final = "/etcdserverpb.Maintenance/Status"
 _ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
 _RANGE: Final = "/etcdserverpb.KV/Range"
@@ -47,6 +49,7 @@ class Pages:
             "/version": self._version,
             "/metrics": self._metrics,
             f"{_DEBUG}stages": self._stages,
+            SCRUB: self._scrub,
         }
         read = self._check_read
         self._add_checks("/livez", {"serializable_read": read})
@@ -70,6 +73,8 @@ class Pages:
             exchange.respond(Page(404, _TEXT, b"404 page not found\n"))
         elif path.startswith(_DEBUG) and not request.local:
             exchange.respond(Page(403, _TEXT, b"this page is for the machine of the server only\n"))
+        elif request.method == "POST" and path == SCRUB:
+            self._start_scrub(exchange.respond)
         elif request.method not in {"GET", "HEAD"}:
             exchange.respond(Page(405, _TEXT, b"Method Not Allowed\n"))
         else:
@@ -171,6 +176,19 @@ class Pages:
             answer(Page(404, _TEXT, b"no group commit of late made that revision\n"))
         else:
             answer(Page(200, _JSON, orjson.dumps(found)))
+
+    def _scrub(self, _query: Query, answer: Answer) -> None:
+        """How the scrubbing of the store stands."""
+        scrubber = self._node.scrubber
+        if scrubber is None:
+            answer(Page(404, _TEXT, b"there are no files here that could rot\n"))
+        else:
+            answer(Page(200, _JSON, orjson.dumps(scrubber.state)))
+
+    def _start_scrub(self, answer: Answer) -> None:
+        if self._node.scrubber is not None:
+            self._node.scrubber.start()
+        self._scrub({}, answer)
 
 
 def _health_page(reason: str) -> Page:

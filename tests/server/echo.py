@@ -73,6 +73,7 @@ class EchoNode:
         self.credentials: list[tuple[str | None, str | None]] = []
 
     process_token = ""
+    scrubber = None
 
     def figures(self) -> Figures:
         return Figures()

@@ -1,0 +1,66 @@
+"""brainctl store scrub."""
+
+import asyncio
+from pathlib import Path
+from typing import cast
+from urllib.parse import unquote
+
+import typer
+
+from brainctl.commands._debug_page import fetch
+from brainctl.commands._store_fields import StoreArgument, show, store_url
+from brainctl.errors import BadArguments, ExitCode, InvalidInput
+from brainctl.session import Session
+
+PAGE = "/debug/scrub"
+POLL_SECONDS = 0.1
+
+
+def parse_scrub(args: StoreArgument = None) -> str:
+    """Have the server that holds STORE read all that is on its medium, past the page cache, and wait until it has.
+
+    STORE is the directory, --store, or the first of --endpoints when it is missing; it must be on this machine. Reads
+    and writes go on. What has rotted goes to standard error with its file and offset, the server raises the alarm
+    CORRUPT, and this ends with 12. A server does the same by itself now and then (serve --scrub-interval), no faster
+    than --scrub-rate. `store check` reads a store that is not served, and proves more.
+    """
+    if args and len(args) > 1:
+        raise BadArguments("store scrub command needs one store at most")
+    return store_url(args[0]) if args else ""
+
+
+async def scrub(session: Session, url: str) -> None:
+    """Begin a pass, or join the one that is under way, and wait."""
+    endpoint = _endpoint(session, url or session.settings.store)
+    state = await asyncio.to_thread(fetch, session, endpoint, PAGE, "POST")
+    while state["running"]:
+        await asyncio.sleep(POLL_SECONDS)
+        state = await asyncio.to_thread(fetch, session, endpoint, PAGE)
+    findings = cast("list[str]", state["findings"])
+    for finding in findings:
+        session.warn(finding)
+    for path in cast("list[str]", state["skipped"]):
+        session.warn(f"{path}: not checked, because it was replaced all the time")
+    verdict = "damaged" if findings else "not checked whole" if state["skipped"] else "sound"
+    show(
+        session, {"store": endpoint, "state": verdict, "passes": str(state["passes"]), "size read": str(state["bytes"])}
+    )
+    if findings:
+        raise typer.Exit(ExitCode.DAMAGED)
+
+
+def _endpoint(session: Session, url: str) -> str:
+    """Where the store is served. InvalidInput when it is a directory that nobody serves."""
+    from brainctl.engine.files import OsFileSystem
+    from brainctl.engine.lock import holder
+
+    scheme, _, rest = url.partition("://")
+    if not url:
+        return session.settings.endpoints[0]
+    if scheme != "file":
+        return rest.partition(",")[0] if scheme == "etcd" else url
+    directory = Path(unquote(rest))
+    held = holder(str(directory), OsFileSystem()) if directory.is_dir() else None
+    if held is None or not held.endpoint:
+        raise InvalidInput(f"nobody serves {directory}: `brainctl store check` reads it")
+    return held.endpoint

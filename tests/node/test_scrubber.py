@@ -1,0 +1,118 @@
+"""When a server scrubs, how fast, and what it does about what it finds."""
+
+import asyncio
+import json
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from brainctl.clock import ManualClock
+from brainctl.engine.engine import Engine
+from brainctl.errors import ExitCode
+from brainctl.node.local import LocalMedium, open_local
+from brainctl.node.scrubber import Pace, Scrubber, ScrubOptions
+from tests.peers.servers import Brainctl, brainctl, etcdctl
+
+
+def test_the_pace_is_that_of_the_rate() -> None:
+    clock = ManualClock()
+    pace = Pace(clock, 1000)
+    assert pace.wait(500) == 0.5
+    clock.advance(0.2)
+    assert pace.wait(500) == pytest.approx(0.3)
+    clock.advance(10)
+    assert pace.wait(5000) == 0.0
+    assert Pace(clock, 0).wait(10**12) == 0.0
+
+
+class Timers(LocalMedium):
+    """A medium whose timers are kept for the test to run."""
+
+    timers: list[tuple[float, object]]
+
+    def call_later(self, seconds: float, action: object) -> None:  # type: ignore[override]
+        self.timers = [*getattr(self, "timers", []), (seconds, action)]
+
+
+def test_a_pass_begins_with_each_interval(tmp_path: Path) -> None:
+    async def main() -> None:
+        local = open_local(Engine.open(tmp_path), asyncio.get_running_loop())
+        medium = Timers.__new__(Timers)
+        medium.__dict__.update(local.__dict__)
+        medium.timers = []
+        scrubber = Scrubber(medium, medium.engine, ManualClock(), ScrubOptions(60.0, 0), lambda: None)
+        for passes in (1, 2):
+            [(seconds, action)] = medium.timers
+            medium.timers = []
+            assert seconds == 60.0
+            assert callable(action)
+            action()
+            scrubber.start()  # one at a time
+            async with asyncio.timeout(20):
+                await asyncio.gather(*local._tasks)
+            assert not scrubber.state.running
+            assert scrubber.state.passes == passes
+        assert scrubber.state.findings == []
+        Scrubber(medium, medium.engine, ManualClock(), ScrubOptions(0.0), lambda: None)
+        assert len(medium.timers) == 1
+        await local.close()
+
+    asyncio.run(main())
+
+
+def fill(server: Brainctl) -> Path:
+    """A closed segment with one key in it; its file."""
+    for value in ("old", "x" * 3000):
+        etcdctl(server.endpoint, "put", "key", value)
+    etcdctl(server.endpoint, "compaction", "3")
+    etcdctl(server.endpoint, "defrag")
+    [packed] = (server.directory / "data").glob("*-1.seg")
+    return packed
+
+
+def rot(path: Path) -> int:
+    """Flip a bit in the file under a running server; where."""
+    at = path.read_bytes().index(b"xxxx") + 100
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"y")
+    return at
+
+
+def raised(server: Brainctl) -> bool:
+    return "CORRUPT" in etcdctl(server.endpoint, "alarm", "list").stdout
+
+
+def test_a_server_finds_rot_before_a_read_does(tmp_path: Path) -> None:
+    with Brainctl(tmp_path, "--scrub-interval", "200ms") as server:
+        path = fill(server)
+        assert not raised(server)
+        rot(path)
+        assert server.child is not None
+        server.child.wait_until(lambda: raised(server))
+        log = server.child.output()
+        assert f"scrub: {path}: the records at offset" in log
+        assert "corrupt" in etcdctl(server.endpoint, "put", "other", "1").stderr
+
+
+def test_a_pass_on_request(tmp_path: Path) -> None:
+    with Brainctl(tmp_path, "--scrub-interval", "0") as server:
+        path = fill(server)
+        sound = brainctl("store", "scrub", str(path.parent), "-w", "json")
+        assert sound.returncode == 0, sound.stderr
+        found = json.loads(sound.stdout)
+        assert (found["state"], found["passes"]) == ("sound", "1")
+        assert int(found["size_read"]) > 3000
+        rot(path)
+        damaged = brainctl("store", "scrub", "--endpoints", server.endpoint)
+        assert damaged.returncode == ExitCode.DAMAGED
+        assert str(path) in damaged.stderr
+        assert raised(server)
+        with urlopen(f"http://{server.endpoint}/metrics", timeout=20) as answer:
+            metrics = answer.read().decode()
+        assert "brainctl_scrub_damaged 1.0" in metrics
+        assert "brainctl_scrub_passes_total 2.0" in metrics
+    unserved = brainctl("store", "scrub", str(path.parent))
+    assert unserved.returncode == ExitCode.INVALID_INPUT
+    assert "store check" in unserved.stderr
