@@ -5,7 +5,8 @@ What is found further up hides what lies below. A key whose newest version is a 
 merged after a compaction has passed it: reads at older revisions still find their way from there.
 """
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 
 from brainctl.engine import keyfilter
@@ -30,6 +31,9 @@ class KeyIndex:
         self._entries = self.delta.entries
         self._deep = bool(runs)
         """Whether there is anything below the delta."""
+        self._filtered: tuple[Run, ...] = ()
+        self._filters: list[tuple[array[int], int, Callable[[bytes], int | None]]] = []
+        """What a lookup asks of each run that is in `_filtered`: most keys are new to most runs."""
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
 
@@ -71,12 +75,15 @@ class KeyIndex:
         return entry
 
     def _search(self, key: bytes) -> int:
-        mixed = keyfilter.spread(key)
-        mask = keyfilter.mask(mixed)
-        for run in self.runs:
-            entry = run.find(key, mixed, mask)
-            if entry is not None:
-                return entry
+        place, bits = keyfilter.spread(key)
+        if self._filtered is not self.runs:
+            self._filters = [(run.filter, len(run.filter), run.find) for run in self.runs]
+            self._filtered = self.runs
+        for words, count, find in self._filters:
+            if words[place * count >> 32] & bits == bits:
+                entry = find(key)
+                if entry is not None:
+                    return entry
         return 0
 
     def add_all(self, keys: Sequence[bytes], addresses: Sequence[int]) -> None:

@@ -7,17 +7,14 @@ from crc32c import crc32c
 BITS_PER_KEY = 12
 _MIX = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
+_TWO_BITS = [1 << (number & 63) | 1 << (number >> 6) for number in range(1 << 12)]
 
 
-def spread(key: bytes) -> int:
-    """64 bits of a key: the word is chosen by the upper half, the bits in it by the lower."""
+def spread(key: bytes) -> tuple[int, int]:
+    """A number of 32 bits that chooses the word of a key in any filter, and the four bits that stand for it there."""
     mixed = (crc32c(key) + 1) * _MIX & _WORD
-    return (mixed ^ mixed >> 29) * _MIX & _WORD
-
-
-def mask(mixed: int) -> int:
-    """The four bits of a word that stand for a key."""
-    return 1 << (mixed & 63) | 1 << (mixed >> 6 & 63) | 1 << (mixed >> 12 & 63) | 1 << (mixed >> 18 & 63)
+    mixed = (mixed ^ mixed >> 29) * _MIX & _WORD
+    return mixed >> 32, _TWO_BITS[mixed & 4095] | _TWO_BITS[mixed >> 12 & 4095]
 
 
 def make(keys: int) -> "array[int]":
@@ -27,5 +24,5 @@ def make(keys: int) -> "array[int]":
 
 def add(words: "array[int]", key: bytes) -> None:
     """Note a key."""
-    mixed = spread(key)
-    words[(mixed >> 32) * len(words) >> 32] |= mask(mixed)
+    place, bits = spread(key)
+    words[place * len(words) >> 32] |= bits

@@ -9,6 +9,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from mmap import mmap
 from struct import Struct
@@ -186,7 +187,6 @@ class Run:
         self._salt = salt(header.store, header.number)
         self._young: dict[int, Node] = {}
         self._old: dict[int, Node] = {}
-        self._filter: array[int] | None = None
 
     @classmethod
     def open(cls, directory: str, fs: FileSystem, store: int, number: int) -> "Run":
@@ -206,10 +206,9 @@ class Run:
         finally:
             file.close()
 
-    def find(self, key: bytes, mixed: int, mask: int) -> int | None:
-        """The entry of a key, of which `keyfilter` made the other two; None when it has none here."""
-        words = self._filter or self._load_filter()
-        if words[(mixed >> 32) * len(words) >> 32] & mask != mask or not self.header.root:
+    def find(self, key: bytes) -> int | None:
+        """The entry of a key; None when it has none here. `filter` tells that mostly at less cost."""
+        if not self.header.root:
             return None
         leaf = self._leaf(key)[0]
         at = bisect_left(leaf.keys, key)
@@ -295,9 +294,10 @@ class Run:
             raise StoreDamaged(f"{self.path}: the {SECTIONS[number]} at offset {offset} is damaged")
         return data
 
-    def _load_filter(self) -> "array[int]":
-        self._filter = array("Q", self._section(0))
-        return self._filter
+    @cached_property
+    def filter(self) -> "array[int]":
+        """The words of `keyfilter`; StoreDamaged."""
+        return array("Q", self._section(0))
 
     def _leaf(self, key: bytes) -> tuple[Node, int]:
         """The leaf in which a key lies if it has an entry, and the sum of the gains before that leaf."""
