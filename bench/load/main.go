@@ -21,7 +21,7 @@ import (
 var (
 	endpoint    = flag.String("endpoint", "127.0.0.1:2379", "host:port of the server")
 	authority   = flag.String("ca", "", "certificate of the authority: TLS, to a server named localhost")
-	operation   = flag.String("op", "put", "fill, put, get, get-linear, list, count, watch or kubernetes")
+	operation   = flag.String("op", "put", "fill, put, overwrite, get, get-linear, list, count, watch or kubernetes")
 	clients     = flag.Int("clients", 100, "requests in flight")
 	connections = flag.Int("connections", 10, "connections to spread the clients over")
 	keys        = flag.Int("keys", 10000, "keys of the key space")

@@ -65,6 +65,10 @@ func simple(int, *connection) plan {
 	switch *operation {
 	case "put":
 		return &calls{putPath, put, 0}
+	case "overwrite":
+		return &calls{putPath, func(a *client) []byte {
+			return putRequest(fillKey(a.random.IntN(*keys)), value(), 0)
+		}, 0}
 	case "watch":
 		return &calls{putPath, put, *watchers}
 	case "get", "get-linear":

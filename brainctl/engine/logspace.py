@@ -129,17 +129,19 @@ class LogSpace:
         assert file is not None
         size, end = len(data), offset + len(data)
         self._mean += (size - self._mean) / 16
-        zeros = 0
+        stats = self._stats
+        zeros = filled = 0
         if end > target.written:
             if self._mean < _SMALL_GROUP and self._options.zero_ahead:
                 zeros = max(0, min((end + self._options.zero_ahead) // BLOCK * BLOCK, target.size) - end)
                 data += bytes(zeros)
-            target.written = end + zeros
+            target.written = -(-(end + zeros) // BLOCK) * BLOCK
+            filled = target.written - end - zeros  # by the file system, as the block is written for the first time
+            stats.padding_bytes += filled
         write_through(file, data, offset)
-        stats = self._stats
         stats.zero_bytes += zeros
         if not file.through:
-            stats.padding_bytes += block_bytes(offset, size + zeros) - size - zeros
+            stats.padding_bytes += block_bytes(offset, size + zeros) - size - zeros - filled
 
 
 def segment_path(directory: str, number: int) -> str:

@@ -25,6 +25,7 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.ranges import read_range
 from brainctl.mvcc.staged import Staged
+from brainctl.node.gather import Gather
 from brainctl.node.medium import Evaluate, EvaluateRun, Replies, Reply
 from brainctl.node.stages import Path, Stages
 
@@ -61,6 +62,9 @@ class LocalMedium:
         self._in_flight: list[Answer] | None = None
         self._answers: list[Answer] = []
         self._sealing = False
+        self._gather = Gather()
+        self._waiting: asyncio.TimerHandle | None = None
+        """Set while the open batch waits for more writes."""
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
         self._closed = False
@@ -184,16 +188,31 @@ class LocalMedium:
         path.writes += writes
         self._answers.append((reply, answer))
         if self._in_flight is None and not self._sealing:
-            self._sealing = True
+            self._seal_gathered()
+        elif self._waiting is not None and path.writes >= self._gather.wanted:
+            self._waiting.cancel()
+            self._waiting = None
             self._loop.call_soon(self._seal)
 
     def subscribe(self, observer: Callable[[Commit], None]) -> None:
         """See `Medium`."""
         self._observers.append(observer)
 
+    def _seal_gathered(self) -> None:
+        """Hand the open batch to the writer in this turn of the loop, or once those have written who are expected."""
+        self._sealing = True
+        self._idle.clear()
+        delay = self._gather.delay(self._path.writes, self._now())
+        if delay:
+            self._waiting = self._loop.call_later(delay, self._seal)
+        else:
+            self._loop.call_soon(self._seal)
+
     def _seal(self) -> None:
         """Hand the open batch to the writer and open the next one."""
         self._sealing = False
+        self._waiting = None
+        self._gather.closed(self._path.writes)
         if self.failure is not None or not self._answers:
             return
         self._in_flight, self._answers = self._answers, []
@@ -238,14 +257,14 @@ class LocalMedium:
         answers, self._in_flight = self._in_flight, None
         for reply, answer in answers or ():
             reply(answer)
+        self._gather.answered(path.writes, self._path.writes, self._now())
         if prepared is not None:
             first = commit.changes[0].mod_revision if commit.changes else commit.revision + 1
             self.stages.done(path, range(first, commit.revision + 1))
-        if self._answers:
-            if not self._sealing:
-                self._seal()
-        else:
+        if not self._answers:
             self._idle.set()
+        elif not self._sealing:
+            self._seal_gathered()
         self._start_background(commit)
 
     def _start_background(self, commit: Commit) -> None:
