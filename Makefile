@@ -53,9 +53,12 @@ pins: .venv/develop  ## take newer versions of the dependencies
 
 # Longer than `make test`, over the same code: docs/internals/faults.md says what each one shows.
 
-.PHONY: power-cut device-errors
+.PHONY: power-cut device-errors simulate
 power-cut: .venv/develop  ## 3000 power cuts of ext4 on a recorded disk; needs root
 	$(BIN)/python -m tests.power --points $(or $(POINTS),3000)
+
+simulate: .venv/develop  ## a million steps of a simulated server; SEED and SEEDS say which
+	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1000) --seeds $(or $(SEEDS),500) --steps 2000
 
 device-errors: .venv/develop  ## a failing device under brainctl and under etcd; writes the table; needs root
 	$(BIN)/python -m tests.peers.build etcd

@@ -14,7 +14,7 @@ from typing import cast
 from google.protobuf.message import DecodeError
 
 from brainctl.clock import Clock
-from brainctl.errors import BrainctlError
+from brainctl.errors import LEASE_NOT_FOUND, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.commit import Commit
@@ -193,7 +193,7 @@ class LeaseService:
         self._follow_lead()
         if self._leads and not self.lessor.recovering:
             for lease in self.lessor.expired(REVOKES_PER_TICK):
-                self._revoke(lease, partial(_expired, lease))
+                self._revoke(lease, partial(_expired, lease), _check_unchanged)
         self._tick_later()
 
     # -- opening ------------------------------------------------------------------------------------------------
@@ -251,6 +251,13 @@ def _nothing(batch: Batch, request: pb.LeaseKeepAliveRequest) -> bytes:
 def _lease_response(header: bytes, lease: int, ttl: int) -> bytes:
     """A LeaseGrantResponse or LeaseKeepAliveResponse: header, ID = 2, TTL = 3."""
     return b"%b\x10%b%b" % (header, varint(lease), b"\x18" + varint(ttl) if ttl else b"")
+
+
+def _check_unchanged(batch: Batch, lease: int) -> None:
+    """Refuse to revoke a lease that is revoked already, and perhaps granted anew, by a write that is under way."""
+    changing, _ = batch.staged.record(lease_record(lease))
+    if changing:
+        raise ApiError(LEASE_NOT_FOUND)
 
 
 def _expired(lease: int, answer: bytes | BrainctlError) -> None:

@@ -224,7 +224,11 @@ class LocalMedium:
         path.sealed = self._now()
         self._batch = Batch(self._staged, self.engine.record, self.header)
         self._path = Path()
-        prepared = self.engine.encode(commit)
+        try:
+            prepared = self.engine.encode(commit)
+        except BrainctlError as error:  # background work has ended the log
+            self._fail(error)
+            return
         path.encoded = self._now()
         self._work.put((commit, prepared, path))
 
@@ -250,7 +254,8 @@ class LocalMedium:
         if prepared is not None:
             path.woken = self._now()
             self.engine.publish(commit, prepared)
-            self._staged.durable(commit)
+            if commit.changes or commit.meta or commit.compact:  # else it was not staged: see `_confirm`
+                self._staged.durable(commit)
             for observer in self._observers:
                 observer(commit)
             path.applied = self._now()
@@ -325,9 +330,14 @@ class LocalMedium:
 
     def _confirm(self) -> None:
         """Let the log say that what was written last was durable."""
+        try:
+            commit, prepared = self.engine.confirm()
+        except BrainctlError as error:  # background work has ended the log
+            self._fail(error)
+            return
         self._in_flight = []
         self._idle.clear()
-        self._work.put((*self.engine.confirm(), Path()))
+        self._work.put((commit, prepared, Path()))
 
     def _use_quiet(self) -> None:
         quiet = self._loop.time() - self._last_commit >= QUIET_SECONDS
@@ -352,8 +362,13 @@ class LocalMedium:
 
     async def defragment(self) -> None:
         """Reclaim whatever is garbage now, in steps."""
-        for work in self.engine.reclaim(RECLAIM_BYTES, everything=True):
-            await asyncio.to_thread(work)
+        try:
+            for work in self.engine.reclaim(RECLAIM_BYTES, everything=True):
+                await asyncio.to_thread(work)
+        except BrainctlError:
+            if self.engine.failure is not None:
+                self._fail(self.engine.failure)
+            raise
 
     async def close(self) -> None:
         """Finish what was submitted; the directory can be opened by others afterwards."""

@@ -23,13 +23,12 @@ from brainctl.engine import manifest
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.run import run_name
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.keyversion import KeyVersion
-from brainctl.mvcc.lessor import LEASES, decode_ttl, lease_id
 from tests.engine.model import author, write
 from tests.power import kernel, load
 from tests.power.fuse import Fuse
+from tests.simulation.checks import find_state
 from tests.simulation.journal import Journal
-from tests.simulation.model import Mark, Model, Version, matching
+from tests.simulation.model import Model
 
 IMAGE_BYTES = 32 << 20
 SECTOR = 512
@@ -200,7 +199,8 @@ def check(directory: Path, model: Model, acknowledged: int) -> None:
     AssertionError or BrainctlError when it does not.
     """
     with closing(Engine.open(directory, options=OPTIONS)) as engine:
-        revision = check_state(engine, model, acknowledged)
+        find_state(engine, model, acknowledged)
+        revision = engine.revision
         write(engine, author(engine.get, engine.revision, [(b"after", b"x" * 600)]))
     with closing(Engine.open(directory, options=OPTIONS)) as engine:
         assert engine.revision == revision + 1
@@ -210,25 +210,6 @@ def check(directory: Path, model: Model, acknowledged: int) -> None:
     named = {manifest.segment_name(*segment) for segment in listing.segments.items()}
     named.update(run_name(number) for number in listing.runs)
     assert found == named | {manifest.NAME, "LOCK"}, f"orphans: {found - named}"
-
-
-def check_state(engine: Engine, model: Model, acknowledged: int) -> int:
-    """Compare all that can be read; the revision. AssertionError."""
-    leases = tuple(sorted((lease_id(name), decode_ttl(ttl)) for name, ttl in engine.meta(LEASES).items()))
-    shown = Mark(engine.revision, engine.compacted, leases)
-    oldest = model.marks[acknowledged].revision
-    assert shown.revision >= oldest, f"revision {shown.revision} was found, {oldest} was acknowledged"
-    assert matching(model.marks, acknowledged, shown) is not None, "no state that the store ever had"
-    for revision in (shown.revision, shown.compacted or shown.revision):
-        compare(list(engine.versions(b"", None, revision)), model.range(b"\0", b"\0", revision))
-    first = shown.compacted + 1
-    read = [change for one in engine.history(first, shown.revision) for change in one.changes]
-    compare(read, model.history(first, shown.revision))
-    return shown.revision
-
-
-def compare(found: Sequence[KeyVersion], wanted: Sequence[Version]) -> None:
-    assert [version.kv for version in found] == [version.kv().SerializeToString() for version in wanted]
 
 
 def wrong_with(directory: Path, model: Model, acknowledged: int) -> str | None:

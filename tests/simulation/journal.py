@@ -12,7 +12,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.node.local import IDENTITY, LocalMedium
-from brainctl.node.medium import Evaluate, Reply
+from brainctl.node.medium import Evaluate, EvaluateRun, Replies, Reply
 from tests.engine.model import write
 from tests.simulation.model import Model, Refused
 
@@ -39,11 +39,19 @@ class Journal:
         """The highest revision that anybody was told of."""
         self.unknown = 0
         """Requests with an unknown outcome."""
+        self.stopped = False
+        """Power has gone: what is answered from now on reaches nobody."""
+        self.complaints: list[str] = []
+        """What was found wrong where an exception would not be heard."""
         self.on_answer: Callable[[int], None] = lambda _: None
+        self.on_revoke: Callable[[int], None] = lambda _: None
+        """Called with each lease that is about to be revoked."""
 
     def hand_in(self, request: Any) -> tuple[int, Message | str]:
         """A request is evaluated now: its number from 1, and the answer that it must get."""
         self.requests.append(request)
+        if isinstance(request, pb.LeaseRevokeRequest):
+            self.on_revoke(request.ID)
         try:
             expected: Message | str = self.model.apply(request)
         except Refused as refusal:
@@ -54,6 +62,8 @@ class Journal:
         """An answer has come; AssertionError when it is another than expected."""
         if isinstance(answer, UnknownOutcome):
             self.unknown += 1
+            return
+        if self.stopped:
             return
         if isinstance(answer, BrainctlError):
             assert str(answer) == expected, f"request {number} was refused with {answer}, not {expected}"
@@ -112,3 +122,32 @@ class RecordedMedium(LocalMedium):
             reply(answer)
 
         super().submit(evaluated, request, answered)
+
+    def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
+        """As in Medium."""
+        entries: list[tuple[int, Message | str]] = []
+
+        def evaluated(batch: Batch, bodies: list[bytes]) -> tuple[list[bytes | BrainctlError], int]:
+            entries.extend(self.journal.hand_in(pb.PutRequest.FromString(body)) for body in bodies)
+            return evaluate(batch, bodies)
+
+        super().submit_run(evaluated, bodies, _Answered(self.journal, entries, replies))
+
+
+class _Answered:
+    """The replies to a run, which the journal hears too."""
+
+    def __init__(self, journal: Journal, entries: list[tuple[int, Message | str]], replies: Replies) -> None:
+        self._journal, self._entries, self._replies = journal, entries, replies
+
+    def one(self, place: int, answer: bytes | BrainctlError) -> None:
+        """As in Replies."""
+        if self._entries:
+            self._journal.answered(*self._entries[place], answer)
+        self._replies.one(place, answer)
+
+    def all(self, answers: list[bytes]) -> None:
+        """As in Replies."""
+        for entry, answer in zip(self._entries, answers, strict=True):
+            self._journal.answered(*entry, answer)
+        self._replies.all(answers)

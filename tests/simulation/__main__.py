@@ -1,0 +1,35 @@
+"""Run the simulation over a range of seeds, or replay one: python -m tests.simulation --seed 1 --seeds 100."""
+
+import argparse
+import logging
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+from tests.simulation.world import run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=2000)
+    arguments: Any = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # of failures that are planned
+    began, done, bad, requests = time.monotonic(), Counter[str](), 0, 0
+    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+        try:
+            world = run(seed, arguments.steps)
+        except AssertionError as error:
+            bad += 1
+            print(error, flush=True)
+        else:
+            done += world.done
+            requests += len(world.journal.requests)
+    print(f"{arguments.seeds} seeds of {arguments.steps} steps in {time.monotonic() - began:.0f} s: {bad} wrong")
+    print(f"{requests} writes;", ", ".join(f"{count} {name}" for name, count in done.most_common()))
+    return int(bad > 0)
+
+
+sys.exit(main())
