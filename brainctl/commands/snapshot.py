@@ -11,6 +11,7 @@ import typer
 
 from brainctl.commands._command import command, group
 from brainctl.commands._failure import CommandFailed, must_be_file
+from brainctl.commands._snapshot_links import save_links, show_backup
 from brainctl.config import read_int
 from brainctl.errors import BadArguments, BrainctlError, ExitCode
 from brainctl.output.answers import FileStatus
@@ -25,15 +26,43 @@ _SECTOR = 512
 FileArgument = Annotated[list[str] | None, typer.Argument(metavar="FILE", show_default=False)]
 
 
-def parse_save(args: FileArgument = None) -> Path:
-    """Save a snapshot of the store into FILE. There is no time limit, unless --command-timeout is given."""
+class Save(NamedTuple):
+    """To where, and how."""
+
+    path: Path
+    link: bool
+    base: Path | None
+
+
+def parse_save(
+    args: FileArgument = None,
+    link: Annotated[
+        bool, typer.Option("--link", help="a backup of a local store: FILE is a directory of hard links to its files")
+    ] = False,
+    base: Annotated[
+        str, typer.Option("--base", metavar="DIR", help="with --link: only what is new since the backup in DIR")
+    ] = "",
+) -> Save:
+    """Save a snapshot of the store into FILE, as etcd writes it. There is no time limit, unless --command-timeout is
+    given.
+
+    With --link, FILE becomes a directory with the files of a store on this machine: closed segments as hard links,
+    which takes no time and no space, the end of the log as a copy; on another file system all are copies. A server that
+    has the store goes on. `snapshot restore` takes either.
+    """
     if args is None or len(args) != 1:
         raise BadArguments("snapshot save expects one argument <filename>")
-    return Path(args[0])
+    if base and not link:
+        raise BadArguments("--base needs --link: a database file of etcd is always whole")
+    return Save(Path(args[0]), link, Path(base) if base else None)
 
 
-async def save(session: Session, path: Path) -> None:
+async def save(session: Session, plan: Save) -> None:
     """Write FILE.part, check its digest, make it durable, and give it its name."""
+    if plan.link:
+        await save_links(session, plan.path, plan.base)
+        return
+    path = plan.path
     if not session.settings.store and len(session.settings.endpoints) != 1:
         asked = " ".join(session.settings.endpoints)
         text = f"snapshot must be requested to one selected node, not multiple [{asked}]"
@@ -103,6 +132,9 @@ def status(session: Session, path: Path) -> None:
     from brainctl.stores.database import open_database
 
     must_be_file(path)
+    if path.is_dir():
+        show_backup(session, path)
+        return
     found = open_database(path).status()
     session.show(FileStatus(found.hash, found.revision, found.keys, found.size, found.version))
 
@@ -114,6 +146,8 @@ class Restoration(NamedTuple):
     directory: Path
     check: bool
     bump: int
+    revision: int
+    """0 for the newest."""
 
 
 def parse_restore(
@@ -129,22 +163,40 @@ def parse_restore(
     mark_compacted: Annotated[
         bool, typer.Option("--mark-compacted", help="compact at the raised revision: watchers look again")
     ] = False,
+    revision: Annotated[
+        str, typer.Option("--revision", metavar="uint", help="the store as it was at this revision [the newest]")
+    ] = "0",
 ) -> Restoration:
-    """Make a store for `brainctl serve --data-dir DIR` of the snapshot FILE, with its revisions, leases and users."""
+    """Make a store for `brainctl serve --data-dir DIR` of the snapshot FILE, with its revisions, leases and users.
+
+    FILE may also be a directory that `snapshot save --link` made. The new store is read and proved before it gets its
+    name. With --revision it is as it was then; when the history was compacted beyond it, that is refused (exit code 8).
+    """
     if args is None or len(args) != 1:
         raise BadArguments("snapshot restore requires exactly one argument")
     bump = read_int(bump_revision, "--bump-revision")
     if (bump > 0) != mark_compacted or bump < 0:
         raise BadArguments("--mark-compacted required if --revision-bump > 0")
-    return Restoration(Path(args[0]), Path(data_dir or f"{name or 'default'}.etcd"), not skip_hash_check, bump)
+    at = read_int(revision, "--revision")
+    if at < 0 or (at and bump):
+        raise BadArguments("--revision: a revision of the past, without --bump-revision")
+    directory = Path(data_dir or f"{name or 'default'}.etcd")
+    return Restoration(Path(args[0]), directory, not skip_hash_check, bump, at)
 
 
 def restore(session: Session, plan: Restoration) -> None:
     """Check the file, and write the store beside its place, where it goes when it is complete."""
     from brainctl.stores.database import open_database
     from brainctl.stores.restore import restore as write_store
+    from brainctl.stores.restore import restore_backup
 
     must_be_file(plan.file)
+    if plan.file.is_dir():
+        if plan.bump:
+            raise BadArguments("--bump-revision is for a database file of etcd")
+        restored = restore_backup(plan.file, plan.directory, plan.revision)
+        session.warn(f"restored revision {restored.revision} with {restored.keys} keys into {plan.directory}")
+        return
     database = open_database(plan.file)
     if plan.check:
         digests = database.digests()
@@ -153,7 +205,7 @@ def restore(session: Session, plan: Restoration) -> None:
         if digests[0] != digests[1]:
             expected, found = (" ".join(map(str, digest)) for digest in digests)
             raise CommandFailed(f"expected sha256 [{expected}], got [{found}]")
-    restored = write_store(database, plan.directory, plan.bump)
+    restored = write_store(database, plan.directory, plan.bump, plan.revision)
     session.warn(f"restored revision {restored.revision} with {restored.keys} keys into {plan.directory}")
 
 

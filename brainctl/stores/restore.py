@@ -1,17 +1,23 @@
 """From a database file of etcd to a directory of brainctl's own: the same revisions, versions, leases and users."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import NamedTuple
 
 from brainctl.engine import rebuild
+from brainctl.engine.check import check
 from brainctl.engine.engine import Engine
+from brainctl.errors import StoreDamaged
 from brainctl.mvcc.batch import lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion, tombstone
 from brainctl.mvcc.lessor import encode_ttl
 from brainctl.mvcc.permission import ROLES, STATE, USERS
+from brainctl.stores import backup
 from brainctl.stores.database import Database, Row, newest
+from brainctl.stores.point_in_time import cut, must_have
 
 
 class Restored(NamedTuple):
@@ -21,28 +27,54 @@ class Restored(NamedTuple):
     keys: int
 
 
-def restore(database: Database, directory: Path, bump: int = 0) -> Restored:
+def restore(database: Database, directory: Path, bump: int = 0, revision: int = 0) -> Restored:
     """Write the store, which appears at `directory` when it is complete and durable; NotEmpty, StoreDamaged, OSError.
 
-    With `bump` the revision is so much higher and compacted: whoever watched the lost store has to look again.
+    With `bump` the revision is so much higher and compacted: whoever watched the lost store has to look again. With
+    `revision` the store is as it was then, but for leases and users; HistoryGone or InvalidInput when it is not there.
     """
     with rebuild.fresh(directory) as part:
-        return _write(database, part, bump)
+        return _write(database, part, bump, revision)
 
 
-def _write(database: Database, directory: Path, bump: int) -> Restored:
+def restore_backup(source: Path, directory: Path, revision: int = 0) -> Restored:
+    """Make a store of a backup (stores/backup.py), as `restore` does, and prove all of it; raises as it does."""
+    with rebuild.fresh(directory) as part:
+        if revision:
+            whole = Path(mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+            try:
+                backup.assemble(source, whole)
+                cut(whole, part, revision)
+            finally:
+                shutil.rmtree(whole)
+        else:
+            backup.assemble(source, part)
+        return _proved(part)
+
+
+def _proved(directory: Path) -> Restored:
+    report = check(directory)
+    if report.findings or report.info is None:
+        raise StoreDamaged(report.findings[0].replace(f"{directory}/", ""))
+    return Restored(report.info.revision, report.info.keys)
+
+
+def _write(database: Database, directory: Path, bump: int, revision: int) -> Restored:
     engine = Engine.open(directory)
     try:
-        rebuild.write(engine, _commits(database, engine, bump))
-        return Restored(engine.revision, engine.keys)
+        rebuild.write(engine, _commits(database, engine, bump, revision))
     finally:
         engine.close()
+    return _proved(directory)
 
 
-def _commits(database: Database, engine: Engine, bump: int) -> Iterator[Commit]:
+def _commits(database: Database, engine: Engine, bump: int, revision: int) -> Iterator[Commit]:
     yield rebuild.records(engine, _records(database))
     rows = [row for row in database.rows() if row.value]  # without the mark that a bump has left
     last = max([engine.revision, database.compacted, *(row.revision for row in database.rows())])
+    if revision:
+        must_have(last, database.compacted, revision)
+        last, rows = revision, [row for row in rows if row.revision <= revision]
     compacted = last + bump if bump else database.compacted
     live = newest([row for row in rows if row.revision <= compacted])
     yield from rebuild.base((_version(live[key]) for key in sorted(live)), compacted)

@@ -1,0 +1,86 @@
+"""brainctl snapshot save --link, and snapshot status of what it made."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from brainctl.commands._store_fields import show
+from brainctl.errors import BadArguments, StoreInUse
+from brainctl.output.gotext import size
+from brainctl.session import Session
+
+if TYPE_CHECKING:
+    from brainctl.stores.backup import Saved
+
+
+async def save_links(session: Session, target: Path, base: Path | None) -> None:
+    """Back a directory up, under its lock, or beside the server that has it."""
+    from brainctl.engine import lock
+    from brainctl.engine.files import OsFileSystem
+    from brainctl.stores.backup import save
+
+    url = session.settings.store
+    if not url.startswith("file://"):
+        raise BadArguments("snapshot save --link needs --store file://DIR: only a directory of this machine has files")
+    directory = Path(unquote(url.removeprefix("file://")))
+    _require(directory)
+    try:
+        held = lock.take(str(directory), OsFileSystem(), os.getpid())
+    except StoreInUse:
+        holder = lock.holder(str(directory), OsFileSystem())
+        if holder is None or not holder.endpoint:
+            raise
+        saved = await _beside(session, directory, target, base, holder.endpoint)
+    else:
+        try:
+            saved = await asyncio.to_thread(save, directory, target, base)
+        finally:
+            held.release()
+    backup = saved.backup
+    session.say(
+        f"Backup of revision {backup.revision} saved at {target}: {saved.linked} of {len(backup.own)} files linked, "
+        f"{size(saved.copied_bytes)} copied"
+    )
+
+
+async def _beside(session: Session, directory: Path, target: Path, base: Path | None, endpoint: str) -> "Saved":
+    """Back up a store that is being served: up to the revision that is durable when its files are linked."""
+    from brainctl.stores.backup import save
+
+    async with session.open(endpoint=endpoint) as store:
+        loop = asyncio.get_running_loop()
+
+        def durable() -> int:
+            status = asyncio.run_coroutine_threadsafe(store.status(), loop).result()
+            return int(status.header.revision)
+
+        return await asyncio.to_thread(save, directory, target, base, durable)
+
+
+def show_backup(session: Session, directory: Path) -> None:
+    """What a backup is, and what it is based on."""
+    from brainctl.stores.backup import chain
+
+    links = chain(directory)
+    backup = links[0][1]
+    own = sum((directory / name).stat().st_size for name in backup.own)
+    fields = {
+        "store": f"{backup.store:016x}",
+        "revision": str(backup.revision),
+        "compacted": str(backup.compacted),
+        "files": str(len(backup.files)),
+        "own files": str(len(backup.own)),
+        "size of own files": str(own),
+        "based on": " ".join(str(path) for path, _ in links[1:]),
+    }
+    show(session, {name: value for name, value in fields.items() if value})
+
+
+def _require(directory: Path) -> None:
+    from brainctl.engine import manifest
+    from brainctl.errors import InvalidInput
+
+    if not (directory / manifest.NAME).exists():
+        raise InvalidInput(f"there is no store in {directory}")
