@@ -18,6 +18,8 @@ _PAGE = 4096
 """Keys that one step of walking a range takes from each level."""
 _KNOWN = 1 << 15
 """Entries that lookups in runs have found, and that are kept in memory; twice."""
+_ABSENT = 1 << 12
+"""Keys that lookups have not found, and that are kept in memory."""
 
 
 class KeyIndex:
@@ -32,10 +34,14 @@ class KeyIndex:
         self._deep = bool(runs)
         """Whether there is anything below the delta."""
         self._filtered: tuple[Run, ...] = ()
-        self._filters: list[tuple[array[int], int, Callable[[bytes], int | None]]] = []
-        """What a lookup asks of each run that is in `_filtered`: most keys are new to most runs."""
+        self._filters: list[tuple[bytes, bytes, array[int], int, Callable[[bytes], int | None]]] = []
+        """What a lookup asks of each run in `_filtered`, since most keys are new to most runs: the first and the last
+        key, the filter and its length, and only then the leaves.
+        """
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
+        self._absent: set[bytes] = set()
+        """Keys that no run has: the put of a new key asks twice."""
 
     def __len__(self) -> int:
         """Live keys."""
@@ -66,24 +72,34 @@ class KeyIndex:
             return None
         entry = self._young.get(key)
         if entry is None:
-            entry = self._old.get(key)
-            if entry is None:
-                entry = self._search(key)
+            if key in self._absent:
+                return 0
+            entry = self._old.get(key) or self._search(key)
+            if not entry:
+                if len(self._absent) >= _ABSENT:
+                    self._absent.clear()
+                self._absent.add(key)
+                return 0
             if len(self._young) >= _KNOWN:
                 self._old, self._young = self._young, {}
             self._young[key] = entry
         return entry
 
     def _search(self, key: bytes) -> int:
-        place, bits = keyfilter.spread(key)
         if self._filtered is not self.runs:
-            self._filters = [(run.filter, len(run.filter), run.find) for run in self.runs]
+            self._filters = [
+                (*run.bounds, run.filter, len(run.filter), run.find) for run in self.runs if run.header.root
+            ]
             self._filtered = self.runs
-        for words, count, find in self._filters:
-            if words[place * count >> 32] & bits == bits:
-                entry = find(key)
-                if entry is not None:
-                    return entry
+        place = bits = -1
+        for first, last, words, count, find in self._filters:
+            if first <= key <= last:
+                if bits < 0:
+                    place, bits = keyfilter.spread(key)
+                if words[place * count >> 32] & bits == bits:
+                    entry = find(key)
+                    if entry is not None:
+                        return entry
         return 0
 
     def add_all(self, keys: Sequence[bytes], addresses: Sequence[int]) -> None:
@@ -208,6 +224,7 @@ class KeyIndex:
         """A run has become of the frozen delta."""
         assert self.frozen is not None
         known = self.frozen.entries
+        self._absent.clear()
         for key in known.keys() & self._old.keys():
             del self._old[key]
         if len(known) <= _KNOWN:

@@ -295,6 +295,14 @@ class Run:
         return data
 
     @cached_property
+    def bounds(self) -> tuple[bytes, bytes]:
+        """The first and the last key; there is one. StoreDamaged."""
+        last = self._node(self.header.root)
+        while last.level:
+            last = self._node(last.numbers[-1])
+        return self._leaf(b"")[0].keys[0], last.keys[-1]
+
+    @cached_property
     def filter(self) -> "array[int]":
         """The words of `keyfilter`; StoreDamaged."""
         return array("Q", self._section(0))
