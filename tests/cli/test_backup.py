@@ -13,7 +13,8 @@ from tests.peers.servers import Brainctl, brainctl, etcdctl
 def value(directory: Path, key: bytes) -> bytes:
     engine = Engine.open(directory)
     try:
-        return engine.select(key, key + b"\0", 0, 0).kvs[0][-5:]
+        found = engine.get(key)
+        return found.kv if found is not None else b""
     finally:
         engine.close()
 
