@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +56,7 @@ def soak(directory: Path, seconds: float, every: float, size: Size) -> dict[str,
                 moments.append(watch.moment(moments[-1].second if moments else 0.0))
                 print(_line(moments[-1]), file=sys.stderr)
             end = load.end()
+            end["errors"] = watch.errors + Counter(end["errors"])
     return {
         "machine": platform.machine(),
         "system": platform.platform(),
@@ -75,10 +77,13 @@ class Watch:
         self._load = load
         self._cpu = cpu_seconds(server.pid)
         self._busy = _busy_seconds()
+        self.errors = Counter[str]()
+        """By kind and status, of all the time."""
 
     def moment(self, before: float) -> Moment:
         """Wait for the next sample of the load."""
         result = self._load.sample()
+        self.errors.update(result["errors"])
         pid = self._server.pid
         cpu, busy, seconds = cpu_seconds(pid), _busy_seconds(), result["seconds"]
         resident, anonymous = resident_bytes(pid)

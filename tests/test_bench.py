@@ -103,7 +103,6 @@ def moments(**of_last: float) -> list[dict[str, float]]:
         ({"put_p99_ms": 60.0}, "p99 of puts went from 20.0 to 60.0 ms"),
         ({"store": 128 << 20}, "the store went from 64 MiB to 128 MiB"),
         ({"descriptors": 100.0}, "open files went from 0.0 to 100.0"),
-        ({"errors": 1.0}, "11.0 errors"),
     ],
 )
 def test_the_verdict_finds(of_last: dict[str, float], fault: str | None) -> None:

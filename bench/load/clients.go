@@ -29,7 +29,7 @@ type client struct {
 // pace begins the calls of one connection's clients. The connection's mutex guards it.
 type pace struct {
 	every time.Duration // 0: a client begins when its last call is over
-	idle  []*client
+	idle  []*client     // in the order in which they began to wait: each has its turn
 	due   []time.Time // calls for which there was no client
 }
 
@@ -99,9 +99,9 @@ func (p *pace) run(c *connection) {
 	for next := time.Now(); !stopping.Load(); time.Sleep(2 * time.Millisecond) {
 		c.Lock()
 		for now := time.Now(); next.Before(now); next = next.Add(p.every) {
-			if n := len(p.idle); n > 0 {
-				a := p.idle[n-1]
-				p.idle = p.idle[:n-1]
+			if len(p.idle) > 0 {
+				a := p.idle[0]
+				p.idle = p.idle[1:]
 				a.begin(next)
 			} else {
 				p.due = append(p.due, next)

@@ -187,7 +187,7 @@ func (p *pods) changed(kind, status string, got answer) string {
 // page checks that the pages of a list are as many keys as the first of them said.
 func (p *pods) page(status string, got answer) string {
 	if status != "0" {
-		p.from = nil
+		p.from, p.revision = nil, 0
 		return wrong(status)
 	}
 	if p.from == nil {
