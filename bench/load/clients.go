@@ -30,7 +30,7 @@ type client struct {
 type pace struct {
 	every time.Duration // 0: a client begins when its last call is over
 	idle  []*client     // in the order in which they began to wait: each has its turn
-	due   []time.Time // calls for which there was no client
+	due   []time.Time   // calls for which there was no client
 }
 
 // fleet connects clients that do what `plans` returns for their numbers; each says once on `filled` that it is ready.
