@@ -5,6 +5,7 @@ command takes the global flags as well, before or after its name. Values stay te
 read them: the messages are then etcdctl's, and Typer does not load its converter (a tenth of a second).
 """
 
+import gc
 import inspect
 import os
 import sys
@@ -25,6 +26,10 @@ Plan = TypeVar("Plan")
 Run = Callable[[Session, Plan], Coroutine[None, None, None] | None]
 COMPLETE = "_BRAINCTL_COMPLETE"
 """The variable by which a shell asks for completions."""
+GC_SECONDS = 0.3
+"""A command that is done before this never collects cyclic garbage: loading its modules would have it look at all of
+their objects again and again.
+"""
 BROKEN_PIPE = 141
 """The exit code of a program that dies of a closed pipe."""
 
@@ -70,11 +75,13 @@ def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
         plan = parse(**{name: value for name, value in given.items() if name in own})
         session = Session(resolve(invocation.flags, os.environ), invocation.argv)
         try:
+            if not inspect.iscoroutinefunction(run):
+                _collect_garbage()
             outcome = run(session, plan)
             if outcome is not None:
                 import asyncio
 
-                asyncio.run(outcome)
+                asyncio.run(_lasting(outcome))
             sys.stdout.flush()
         except BrokenPipeError:
             with suppress(OSError):  # what is still buffered has no reader
@@ -85,6 +92,19 @@ def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
     invoke.__signature__ = inspect.Signature([_CONTEXT, *own.values(), *common])  # type: ignore[attr-defined]
     invoke.__doc__ = parse.__doc__
     return invoke
+
+
+async def _lasting(outcome: Coroutine[None, None, None]) -> None:
+    """Run a command, and let the garbage of cycles be collected once it lasts."""
+    import asyncio
+
+    asyncio.get_running_loop().call_later(GC_SECONDS, _collect_garbage)
+    await outcome
+
+
+def _collect_garbage() -> None:
+    gc.freeze()  # what was loaded until now is none
+    gc.enable()
 
 
 def collect(invocation: Invocation, given: dict[str, object]) -> None:

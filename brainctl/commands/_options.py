@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from brainctl.errors import BadArguments, Unsupported
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 
 Prefix = Annotated[bool, typer.Option("--prefix", help="all keys that start with KEY")]
 FromKey = Annotated[bool, typer.Option("--from-key", help="all keys from KEY on, compared as bytes")]

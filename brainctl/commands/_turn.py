@@ -12,7 +12,7 @@ from brainctl.commands._resumed import resumed
 from brainctl.errors import COMPACTED, ApiError
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 from brainctl.stores.store import Store
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from brainctl.commands._options import raw
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 from brainctl.output.gotext import quote
 
 SEPARATOR = "--"

@@ -16,7 +16,7 @@ from brainctl.commands._signals import told_to_stop
 from brainctl.config import read_duration, read_int
 from brainctl.errors import BadArguments, BrainctlError, ExitCode, InvalidInput, Unsupported
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 from brainctl.output.gotext import quote
 from brainctl.session import Session
 from brainctl.stores.store import Store

@@ -16,7 +16,7 @@ from brainctl.commands._turn import Turn, await_turn, events, leave, oldest, que
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 from brainctl.session import Session
 from brainctl.stores.store import Store
 

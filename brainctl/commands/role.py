@@ -9,7 +9,7 @@ from brainctl.commands._options import FromKey, Prefix, name_of, raw
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 from brainctl.output.answers import Done
 from brainctl.output.roles import range_text, role_text
 from brainctl.session import Session

@@ -26,12 +26,6 @@ def bounds(key: bytes, range_end: bytes) -> tuple[bytes, bytes | None]:
     return key, None if range_end == b"\0" else range_end
 
 
-def prefix_end(prefix: bytes) -> bytes:
-    r"""The first key behind all that start with `prefix`; b"\0" (no end) when nothing is behind them."""
-    head = prefix.rstrip(b"\xff")
-    return head[:-1] + bytes([head[-1] + 1]) if head else b"\0"
-
-
 def check_range(request: pb.RangeRequest) -> None:
     """Refuse a request that no store could answer; ApiError."""
     if not request.key:

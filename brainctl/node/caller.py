@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from brainctl.errors import COMPACTED, ApiError, BrainctlError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 from brainctl.node.kv import MALFORMED
 from brainctl.node.medium import Reply
 from brainctl.node.watch import WatchSession

@@ -11,7 +11,7 @@ from brainctl.errors import ApiError
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.etcdpb import v3election_pb2 as electionpb
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 from brainctl.node.caller import Caller, Serve, await_turn, grant_session, parse, unknown
 
 _TXN = "/etcdserverpb.KV/Txn"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.etcdpb import v3lock_pb2 as lockpb
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 from brainctl.node.caller import Caller, Serve, await_turn, grant_session, parse, unknown
 
 _KV = "/etcdserverpb.KV/"

@@ -2,7 +2,7 @@
 
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.ranges import prefix_end
+from brainctl.mvcc.prefix import prefix_end
 
 _NO_END = b"\0"
 _READS = (authpb.Permission.READ, authpb.Permission.READWRITE)
