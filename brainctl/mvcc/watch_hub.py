@@ -274,6 +274,16 @@ def _wants_before(audience: Audience[Watcher], change: KeyVersion) -> bool:
     return audience.interest.takes(change) and audience.interest.wants_before(change)
 
 
+def _before_revision(changes: list[KeyVersion], before: list[KeyVersion | None], place: int) -> KeyVersion | None:
+    """What a key was before the revision of a change: a transaction may put it, and then delete what it has put."""
+    change, found = changes[place], before[place]
+    while found is not None and found.mod_revision == change.mod_revision:
+        place -= 1
+        if changes[place].key == change.key:
+            found = before[place]
+    return found
+
+
 def _select(
     index: WatchIndex[Watcher], changes: list[KeyVersion], before: list[KeyVersion | None]
 ) -> dict[Audience[Watcher], list[Event]]:
@@ -285,7 +295,7 @@ def _select(
             if not audience.interest.takes(change):
                 continue
             if audience.interest.wants_before(change):
-                chosen = full = full or event(change, before[place])
+                chosen = full = full or event(change, _before_revision(changes, before, place))
             else:
                 chosen = plain = plain or event(change)
             events = batches.get(audience)

@@ -78,6 +78,7 @@ class Trail:
                     continue
                 place = (change.key, change.mod_revision)
                 if place in places:
+                    places.remove(place)  # a transaction may change a key twice; what was before it is before the first
                     if change.key in newest:
                         known[place] = newest[change.key]
                     else:

@@ -2,7 +2,7 @@
 
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from tests.contract.driver import Driver, after, delete, put
+from tests.contract.driver import Driver, after, delete, put, txn
 
 PUT, DELETE = kv_pb2.Event.PUT, kv_pb2.Event.DELETE
 NO_PUT, NO_DELETE = pb.WatchCreateRequest.NOPUT, pb.WatchCreateRequest.NODELETE
@@ -114,6 +114,21 @@ def test_previous_versions_come_when_asked(store: Driver, key: bytes) -> None:
         assert not events[0].HasField("prev_kv")
         watch.create(key, start_revision=first)
         assert not any(event.HasField("prev_kv") for event in watch.events(3))
+
+
+def test_the_previous_version_is_that_before_the_transaction(store: Driver, key: bytes) -> None:
+    both = [txn(success=[put(key, b"2")]), txn(success=[delete(key)])]
+    with store.watch() as watch:
+        watch.create(key, prev_kv=True)
+        first = store.put(key, b"1").header.revision
+        store.txn(success=both)
+        store.txn(success=both)
+        live = watch.events(5)
+    with store.watch() as watch:
+        watch.create(key, start_revision=first, prev_kv=True)
+        assert watch.events(5) == live
+    assert [event.prev_kv.value for event in live] == [b"", b"1", b"1", b"", b""]
+    assert [event.HasField("prev_kv") for event in live] == [False, True, True, False, False]
 
 
 def test_filters_hide_a_kind_of_event(store: Driver, key: bytes) -> None:

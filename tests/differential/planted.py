@@ -1,0 +1,58 @@
+"""`brainctl serve` with a fault that was put in: what the comparison must find. `python -m ... FAULT serve FLAGS`."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from brainctl.cli import run
+from brainctl.mvcc import batch, ranges, txn, watch_hub
+from tests.peers.servers import Brainctl
+
+
+def lease() -> None:
+    """A put forgets its lease."""
+    put = batch.put_version
+    batch.put_version = lambda *a: put(a[0], a[1], 0, *a[3:])
+
+
+def order() -> None:
+    """Keys are sorted by themselves instead of by their values."""
+    ranges._SORT_KEYS[4] = lambda version: version.key
+
+
+def compare() -> None:
+    """A comparison with a range looks at its first key only."""
+    holds = txn.holds
+
+    def first(request: Any, versions: Any) -> bool:
+        return holds(request, lambda *of: list(versions(*of))[:1])
+
+    txn.holds = first
+
+
+def previous() -> None:
+    """The event of a deletion comes without what was deleted."""
+    event = watch_hub.event
+    watch_hub.event = lambda change, before=None: event(change, before if change.version else None)
+
+
+FAULTS: dict[str, Callable[[], None]] = {fault.__name__: fault for fault in (lease, order, compare, previous)}
+
+
+class Planted(Brainctl):
+    """A server with one of the faults."""
+
+    fault: str
+
+    def argv(self) -> list[str]:
+        return [sys.executable, "-m", "tests.differential.planted", self.fault, *super().argv()[3:]]
+
+
+def with_fault(name: str) -> Callable[[Path], Brainctl]:
+    return type("Faulty", (Planted,), {"fault": name})
+
+
+if __name__ == "__main__":
+    FAULTS[sys.argv[1]]()
+    sys.exit(run(sys.argv[2:]))
