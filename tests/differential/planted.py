@@ -6,19 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from brainctl.cli import run
-from brainctl.mvcc import batch, ranges, txn, watch_hub
+from brainctl.mvcc import txn, watch_hub
 from tests.peers.servers import Brainctl
-
-
-def lease() -> None:
-    """A put forgets its lease."""
-    put = batch.put_version
-    batch.put_version = lambda *a: put(a[0], a[1], 0, *a[3:])
-
-
-def order() -> None:
-    """Keys are sorted by themselves instead of by their values."""
-    ranges._SORT_KEYS[4] = lambda version: version.key
 
 
 def compare() -> None:
@@ -37,7 +26,7 @@ def previous() -> None:
     watch_hub.event = lambda change, before=None: event(change, before if change.version else None)
 
 
-FAULTS: dict[str, Callable[[], None]] = {fault.__name__: fault for fault in (lease, order, compare, previous)}
+FAULTS: dict[str, Callable[[], None]] = {fault.__name__: fault for fault in (compare, previous)}
 
 
 class Planted(Brainctl):
