@@ -67,6 +67,7 @@ class World:
         self.clock = JumpingClock()
         self.journal = Journal()
         self.journal.on_revoke = self._revoking
+        self.journal.expires = lambda lease: not self.asked[lease]
         self.requests = Requests(self.rng)
         self.memory = MemoryFileSystem()
         self.files = FaultyFileSystem(self.memory)
