@@ -27,6 +27,8 @@ class Figures:
     """The compacted revision."""
     watch_streams: int = 0
     watchers: int = 0
+    slow_watchers: int = 0
+    """Those of them that are reading the history, or whose clients do not read."""
     leases: int = 0
     engine: EngineFigures | None = None
     """None where the data is elsewhere."""

@@ -133,7 +133,8 @@ class Node:
         if engine is not None and self.scrubber is not None:
             counted = EngineFigures(engine.stats, engine.log_syncs, engine.keys, self.scrubber.state)
         watch = self._watch
-        return Figures(medium.compacted, watch.streams, watch.watchers, len(self._lease.lessor), counted)
+        leases = len(self._lease.lessor)
+        return Figures(medium.compacted, watch.streams, watch.watchers, watch.slow_watchers, leases, counted)
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
         """One exchange on a Lease.LeaseKeepAlive stream."""

@@ -17,6 +17,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.watch_hub import WatchHub
 from brainctl.mvcc.watch_stream import Refuse, WatchStream
+from brainctl.mvcc.watcher import State
 from brainctl.node.catch_up import catch_up
 from brainctl.node.kv import MALFORMED
 from brainctl.node.medium import Medium
@@ -65,6 +66,12 @@ class WatchService:
     def watchers(self) -> int:
         """How many there are, over all streams."""
         return sum(len(session.stream.watchers) for session in self._sessions)
+
+    @property
+    def slow_watchers(self) -> int:
+        """How many of them miss events that have happened already."""
+        states = (watcher.state for session in self._sessions for watcher in session.stream.watchers.values())
+        return sum(state in (State.BEHIND, State.PARKED) for state in states)
 
     def forget(self, session: "WatchSession") -> None:
         """A stream was closed."""

@@ -30,6 +30,11 @@ class Method:
         self.failed: Counter[Code] = Counter()
         """Ended with one."""
 
+    @property
+    def pending(self) -> int:
+        """How many were begun and have not ended."""
+        return self.started - self.ok - self.failed.total()
+
     def ended(self, code: Code) -> None:
         """A call has ended."""
         if code == Code.OK:

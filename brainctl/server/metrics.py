@@ -25,6 +25,11 @@ _GRPC_NAMES: Final = {code: "".join(part.title() for part in code.name.split("_"
     Code.CANCELLED: "Canceled",
 }
 
+_WRITES: Final = (
+    *(f"/etcdserverpb.KV/{name}" for name in ("Put", "DeleteRange", "Txn", "Compact")),
+    *(f"/etcdserverpb.Lease/Lease{name}" for name in ("Grant", "Revoke")),
+)
+
 
 class Metrics:
     """The metrics of one server."""
@@ -32,6 +37,7 @@ class Metrics:
     def __init__(self, node: Node, calls: Calls) -> None:
         self._node = node
         self._calls = calls
+        self._first_term = 0
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
@@ -40,15 +46,18 @@ class Metrics:
     def text(self, status: pb.StatusResponse) -> bytes:
         """The text, for a node with this status."""
         registry = CollectorRegistry()
-        registry.register(_Scrape(status, self._node.figures(), self._node.stages, self._calls))
+        self._first_term = self._first_term or status.raftTerm
+        leaders = status.raftTerm - self._first_term + 1
+        registry.register(_Scrape(status, leaders, self._node.figures(), self._node.stages, self._calls))
         return generate_latest(registry) + generate_latest(self._process)
 
 
 class _Scrape(Collector):
     """One scrape."""
 
-    def __init__(self, status: pb.StatusResponse, figures: Figures, stages: Stages, calls: Calls) -> None:
+    def __init__(self, status: pb.StatusResponse, leaders: int, figures: Figures, stages: Stages, calls: Calls) -> None:
         self._status = status
+        self._leaders = leaders
         self._figures = figures
         self._stages = stages
         self._calls = calls
@@ -56,6 +65,9 @@ class _Scrape(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics but those of the process."""
         yield from _server(self._status)
+        yield _counter(
+            "etcd_server_leader_changes_seen", "Processes that came to write, one of them the first.", self._leaders
+        )
         yield from _store(self._status, self._figures)
         yield from _calls(self._calls)
         yield from _stages(self._stages)
@@ -85,6 +97,7 @@ def _store(status: pb.StatusResponse, figures: Figures) -> Iterator[Metric]:
     yield _gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "What of it is not garbage.", status.dbSizeInUse)
     yield _gauge("etcd_debugging_mvcc_watch_stream_total", "Open watch streams.", figures.watch_streams)
     yield _gauge("etcd_debugging_mvcc_watcher_total", "Watchers on them.", figures.watchers)
+    yield _gauge("etcd_debugging_mvcc_slow_watcher_total", "Watchers that miss events so far.", figures.slow_watchers)
     yield _gauge("brainctl_leases", "Leases that are alive.", figures.leases)
 
 
@@ -99,6 +112,8 @@ def _calls(calls: Calls) -> Iterator[Metric]:
             handled.add_metric([*names, _GRPC_NAMES[code]], count)
     yield started
     yield handled
+    pending = sum(calls.of(path).pending for path in _WRITES)
+    yield _gauge("etcd_server_proposals_pending", "Writes that are not answered yet.", pending)
     yield _counter("etcd_network_client_grpc_received_bytes", "Read from connections of HTTP/2.", calls.received_bytes)
     yield _counter("etcd_network_client_grpc_sent_bytes", "Written to connections of HTTP/2.", calls.sent_bytes)
 
