@@ -22,6 +22,7 @@ from typing import cast
 import uvloop
 
 from brainctl.clock import SystemClock
+from brainctl.errors import BrainctlError
 from brainctl.node.figures import Figures
 from brainctl.node.scrubber import Scrubber
 from brainctl.node.stages import Stages
@@ -43,6 +44,9 @@ class EchoNode:
 
     process_token = ""
     scrubber: Scrubber | None = None
+
+    def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
+        reply({})
 
     def figures(self) -> Figures:
         return Figures()

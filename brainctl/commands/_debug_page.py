@@ -3,6 +3,8 @@
 import json
 import ssl
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from urllib.parse import unquote
 
 from brainctl.commands._failure import CommandFailed
 from brainctl.errors import ExitCode
@@ -11,15 +13,17 @@ from brainctl.session import Session
 PAGE_SECONDS = 5
 
 
-def fetch(session: Session, endpoint: str, path: str, method: str = "GET") -> dict[str, object]:
+def fetch(
+    session: Session, endpoint: str, path: str, method: str = "GET", seconds: float = PAGE_SECONDS
+) -> dict[str, object]:
     """What the page says. CommandFailed, with the server's reason, when it says nothing, or cannot be reached."""
     from brainctl.stores.target import split_endpoint
 
     address, secure = split_endpoint(endpoint, session.target().tls)
     connection = (
-        HTTPSConnection(address, timeout=PAGE_SECONDS, context=_tls(session))
+        HTTPSConnection(address, timeout=seconds, context=_tls(session))
         if secure
-        else HTTPConnection(address, timeout=PAGE_SECONDS)
+        else HTTPConnection(address, timeout=seconds)
     )
     try:
         connection.request(method, path)
@@ -36,6 +40,23 @@ def fetch(session: Session, endpoint: str, path: str, method: str = "GET") -> di
     except ValueError:
         raise CommandFailed(f"{endpoint} is no server of brainctl") from None
     return found
+
+
+def served_at(session: Session, url: str) -> str:
+    """Where the store at `url` is served, by default the first endpoint; empty when it is a directory that nobody
+    serves.
+    """
+    from brainctl.engine.files import OsFileSystem
+    from brainctl.engine.lock import holder
+
+    scheme, _, rest = url.partition("://")
+    if not url:
+        return session.settings.endpoints[0]
+    if scheme != "file":
+        return rest.partition(",")[0] if scheme == "etcd" else url
+    directory = Path(unquote(rest))
+    held = holder(str(directory), OsFileSystem()) if directory.is_dir() else None
+    return held.endpoint if held is not None else ""
 
 
 def _tls(session: Session) -> ssl.SSLContext:

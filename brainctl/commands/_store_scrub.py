@@ -1,13 +1,11 @@
 """brainctl store scrub."""
 
 import asyncio
-from pathlib import Path
 from typing import cast
-from urllib.parse import unquote
 
 import typer
 
-from brainctl.commands._debug_page import fetch
+from brainctl.commands._debug_page import fetch, served_at
 from brainctl.commands._store_fields import StoreArgument, show, store_url
 from brainctl.errors import BadArguments, ExitCode, InvalidInput
 from brainctl.session import Session
@@ -31,7 +29,10 @@ def parse_scrub(args: StoreArgument = None) -> str:
 
 async def scrub(session: Session, url: str) -> None:
     """Begin a pass, or join the one that is under way, and wait."""
-    endpoint = _endpoint(session, url or session.settings.store)
+    url = url or session.settings.store
+    endpoint = served_at(session, url)
+    if not endpoint:
+        raise InvalidInput(f"nobody serves {url}: `brainctl store check` reads it")
     state = await asyncio.to_thread(fetch, session, endpoint, PAGE, "POST")
     while state["running"]:
         await asyncio.sleep(POLL_SECONDS)
@@ -47,20 +48,3 @@ async def scrub(session: Session, url: str) -> None:
     )
     if findings:
         raise typer.Exit(ExitCode.DAMAGED)
-
-
-def _endpoint(session: Session, url: str) -> str:
-    """Where the store is served. InvalidInput when it is a directory that nobody serves."""
-    from brainctl.engine.files import OsFileSystem
-    from brainctl.engine.lock import holder
-
-    scheme, _, rest = url.partition("://")
-    if not url:
-        return session.settings.endpoints[0]
-    if scheme != "file":
-        return rest.partition(",")[0] if scheme == "etcd" else url
-    directory = Path(unquote(rest))
-    held = holder(str(directory), OsFileSystem()) if directory.is_dir() else None
-    if held is None or not held.endpoint:
-        raise InvalidInput(f"nobody serves {directory}: `brainctl store check` reads it")
-    return held.endpoint

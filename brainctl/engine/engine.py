@@ -21,7 +21,7 @@ from brainctl.engine.reclaim import Reclaim, Work, rest
 from brainctl.engine.recovery import Recovered, recover
 from brainctl.engine.run import Covered, Run, SegmentState, run_name
 from brainctl.engine.scrub import Scrub
-from brainctl.engine.segment import Segment
+from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.stats import Stats
 from brainctl.engine.view import EngineView
 from brainctl.engine.writer import Prepared, Writer, io_failure
@@ -176,6 +176,20 @@ class Engine(EngineView):
     def size_in_use(self) -> int:
         """Bytes of versions that can still be read, their record headers included."""
         return sum(s.record_bytes - s.dead_bytes - s.grave_bytes - s.unswept_bytes for s in self._segments.values())
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of all versions that are there, dead ones included, with their record headers."""
+        return sum(segment.record_bytes for segment in self._segments.values())
+
+    def live_bytes(self, start: bytes, limit: int) -> tuple[int, bytes | None]:
+        """Bytes of the newest versions of the first `limit` live keys from `start` on, and where to go on; None at the
+        end. StoreDamaged.
+        """
+        keys, addresses = self._index.live(start, None, limit)
+        segments = self._segments
+        total = sum([segments[at >> OFFSET_BITS].length_at(at & OFFSET_MASK) for at in addresses])
+        return total, keys[-1] + b"\0" if len(keys) >= limit else None
 
     @property
     def stats(self) -> Stats:

@@ -34,6 +34,8 @@ class Device(NamedTuple):
     model: str
     queue: dict[str, str]
     """What /sys/block/NAME/queue has, by file."""
+    written: int | None = None
+    """Bytes that were written to the disk since the machine started; None when the kernel does not tell."""
 
     @property
     def is_memory(self) -> bool:
@@ -87,7 +89,9 @@ def look(directory: Path, sysfs: Path = Path("/sys"), mounts: Path = Path("/proc
     if disk is None:
         return Device(file_system, mount_point, options, "", "", {})
     queue = {name: _chosen(_read(disk / "queue" / name)) for name in _QUEUE if (disk / "queue" / name).exists()}
-    return Device(file_system, mount_point, options, disk.name, _read(disk / "device" / "model"), queue)
+    counts = _read(disk / "stat").split()
+    written = int(counts[6]) * 512 if len(counts) > 6 else None
+    return Device(file_system, mount_point, options, disk.name, _read(disk / "device" / "model"), queue, written)
 
 
 def _mount(directory: Path, number: str, mounts: Path) -> tuple[str, str, str]:

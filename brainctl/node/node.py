@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from brainctl.clock import Clock
-from brainctl.errors import ApiError, Code, Status
+from brainctl.errors import ApiError, BrainctlError, Code, Status, Unsupported
 from brainctl.node.alarm import AlarmedMedium
 from brainctl.node.answer import answering
 from brainctl.node.auth import AuthService
@@ -26,6 +26,7 @@ from brainctl.node.scrubber import Scrubber
 from brainctl.node.stages import Timed, stages_of
 from brainctl.node.tokens import SimpleTokens, Tokens
 from brainctl.node.watch import WatchService, WatchSession
+from brainctl.node.wear import WearLog, space
 
 RANGE_STREAM = "/etcdserverpb.KV/RangeStream"
 SNAPSHOT = "/etcdserverpb.Maintenance/Snapshot"
@@ -69,8 +70,11 @@ class Node:
             Compactor(medium, clock, options.retention)
         self.scrubber: Scrubber | None = None
         """None where the data is elsewhere."""
+        self.wear: WearLog | None = None
+        """The same."""
         if isinstance(medium, Timed):
             self.scrubber = Scrubber(medium, medium.engine, clock, options.scrub, alarms.corrupt)
+            self.wear = WearLog(medium, medium.engine, clock)
         self._streams = {**LockService().streams(), **ElectionService().streams()}
 
     @property
@@ -157,6 +161,30 @@ class Node:
     async def close(self) -> None:
         """Finish the writes that were submitted, then let go of the data."""
         await self.medium.close()
+        if self.wear is not None:
+            self.wear.close()
+
+    def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
+        """What the store has written to its medium, and what takes its space; Unsupported where that is elsewhere."""
+        medium, log = self.medium, self.wear
+        if log is None or not isinstance(medium, Timed):
+            reply(Unsupported("there is no medium here to tell of"))
+            return
+        engine = medium.engine
+
+        async def tell() -> None:
+            try:
+                told: dict[str, object] = {
+                    "directory": engine.directory,
+                    "space": (await space(engine))._asdict(),
+                    "wear": log.now(),
+                }
+            except BrainctlError as error:
+                reply(error)
+            else:
+                reply(told)
+
+        medium.spawn(tell())
 
 
 def _unknown(method: str) -> ApiError:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from brainctl.errors import BrainctlError
 from brainctl.node.figures import Figures
 from brainctl.node.kv import PUT
 from brainctl.node.medium import Replies, Reply
@@ -41,6 +42,9 @@ class Node(Protocol):
     @property
     def scrubber(self) -> Scrubber | None:
         """Reads what is on the medium; None where the data is elsewhere."""
+
+    def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
+        """What the store has written to its medium, and what takes its space; Unsupported where that is elsewhere."""
 
     @property
     def process_token(self) -> str:

@@ -50,6 +50,7 @@ class Pages:
             "/metrics": self._metrics,
             f"{_DEBUG}stages": self._stages,
             SCRUB: self._scrub,
+            f"{_DEBUG}wear": self._wear,
         }
         read = self._check_read
         self._add_checks("/livez", {"serializable_read": read})
@@ -184,6 +185,17 @@ class Pages:
             answer(Page(404, _TEXT, b"there are no files here that could rot\n"))
         else:
             answer(Page(200, _JSON, orjson.dumps(scrubber.state)))
+
+    def _wear(self, _query: Query, answer: Answer) -> None:
+        """What was written to the medium, and what takes its space."""
+
+        def tell(told: dict[str, object] | BrainctlError) -> None:
+            if isinstance(told, BrainctlError):
+                answer(Page(404, _TEXT, f"{told}\n".encode()))
+            else:
+                answer(Page(200, _JSON, orjson.dumps(told)))
+
+        self._node.tell_wear(tell)
 
     def _start_scrub(self, answer: Answer) -> None:
         if self._node.scrubber is not None:

@@ -75,6 +75,9 @@ class EchoNode:
     process_token = ""
     scrubber = None
 
+    def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
+        reply({})
+
     def figures(self) -> Figures:
         return Figures()
 
