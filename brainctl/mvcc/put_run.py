@@ -26,8 +26,8 @@ def put_run(
 ) -> tuple[list[bytes | BrainctlError], int]:
     """KV.Put for each of several marshalled PutRequests, in order: their answers, and how many of them are errors."""
     staged, commit = batch.staged, batch.commit
-    add_change, add_before, add = commit.changes.append, commit.before.append, staged.newest.__setitem__
-    find = staged.get
+    add_change, add_before = commit.changes.append, commit.before.append
+    newest, below = staged.newest, staged.below
     new_version, join, field_of = tuple.__new__, b"".join, _value_field  # the first is half the cost of KeyVersion(...)
     answers: list[bytes | BrainctlError] = []
     failed = 0
@@ -39,7 +39,11 @@ def put_run(
             end = body[1] + 2 if len(body) >= _SHORTEST and body[0] == _KEY_TAG else 0
             if 2 < end <= _LONGEST_KEY + 2 and body.startswith(field_of(len(body) - end), end):
                 key = body[2:end]
-                before = find(key)
+                before = newest.get(key)
+                if before is None:
+                    before = below(key)
+                elif not before[3]:  # deleted
+                    before = None
                 mark = marks[revision - first]
                 # mvccpb.KeyValue: key = 1, create_revision = 2, mod_revision = 3, version = 4, value = 5
                 if before is None:
@@ -52,7 +56,7 @@ def put_run(
                     version = new_version(KeyVersion, (key, create, revision, count, 0, kv, 0))
                 add_change(version)
                 add_before(before)
-                add(key, version)
+                newest[key] = version
                 staged.revision = revision
                 answers.append(around[0] + mark + around[1] if around else batch.header(revision))
             else:

@@ -52,13 +52,16 @@ class Staged:
         """The live version of a key."""
         version = self.newest.get(key)
         if version is None:
-            for layer in self._lower:
-                version = layer.get(key)
-                if version is not None:
-                    break
-            else:
-                return self.view.get(key)
+            return self.below(key)
         return version if version.version else None
+
+    def below(self, key: bytes) -> KeyVersion | None:
+        """The live version of a key that is not in `newest`."""
+        for layer in self._lower:
+            version = layer.get(key)
+            if version is not None:
+                return version if version.version else None
+        return self.view.get(key)
 
     def record(self, name: bytes) -> tuple[bool, bytes | None]:
         """Whether a small record is staged, and as what; (False, None) sends the caller to the durable one."""
