@@ -1,39 +1,21 @@
-"""The local engine as a medium: an event loop that owns the state, and one thread that writes.
-
-A write is evaluated when it is submitted, on the durable state and what is staged above it, and joins the open batch.
-While the writer thread makes one batch durable the next one fills; that is the whole of group commit. Readers see
-the durable state only, so they never wait, and nothing undurable is ever visible. Any failure to write ends the
-medium: what was acknowledged is on the disk, and every write in flight has an unknown outcome.
-"""
+"""The local engine as a medium: reads at once, writes in group commits, and what is done beside the requests."""
 
 import asyncio
-import logging
 import secrets
-import threading
 from collections.abc import Callable, Coroutine
-from queue import SimpleQueue
-from typing import Any, cast
-
-from google.protobuf.message import Message
+from typing import Any
 
 from brainctl.engine.engine import Engine
-from brainctl.engine.writer import Prepared
-from brainctl.errors import STOPPED, ApiError, BrainctlError, StoreFailed, UnknownOutcome
+from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
-from brainctl.mvcc.header import Header
 from brainctl.mvcc.ranges import read_range
 from brainctl.mvcc.staged import Staged
-from brainctl.node.gather import Gather
-from brainctl.node.medium import Evaluate, EvaluateRun, Replies, Reply
-from brainctl.node.stages import Path, Stages
+from brainctl.node.group_commit import IDENTITY, GroupCommit
+from brainctl.node.medium import Reply
+from brainctl.node.stages import Path
 
-_log = logging.getLogger(__name__)
-
-IDENTITY = b"identity"
-"""The small record with cluster id and member id, 8 bytes each, big endian."""
-RAFT_TERM = 2
 RECLAIM_BYTES = 256 << 10
 """How much one step of background reclaim may read and write; requests are served between steps."""
 QUIET_SECONDS = 1.0
@@ -41,43 +23,17 @@ QUIET_SECONDS = 1.0
 INDEX_BYTES = 64 << 10
 """How much of the index one step may write: a step holds the interpreter for some milliseconds."""
 
-Answer = tuple[Reply, bytes | BrainctlError]
 
-
-class LocalMedium:
+class LocalMedium(GroupCommit):
     """A medium over a directory of this machine; made by `open_local`."""
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        self.engine = engine
+        super().__init__(engine, loop)
         self.view = engine
-        self.failure: BrainctlError | None = None
-        self.on_failure: Callable[[BrainctlError], None] | None = None
-        self.stages = Stages(engine.options.clock)
-        self._now = engine.options.clock.monotonic
-        self._loop = loop
-        self._observers: list[Callable[[Commit], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
-        self._staged = Staged(engine)
-        self._in_flight: list[Answer] | None = None
-        self._answers: list[Answer] = []
-        self._sealing = False
-        self._gather = Gather()
-        self._waiting: asyncio.TimerHandle | None = None
-        """Set while the open batch waits for more writes."""
-        self._idle: asyncio.Event = asyncio.Event()
-        self._idle.set()
-        self._closed = False
-        self._work: SimpleQueue[tuple[Commit, Prepared, Path] | None] = SimpleQueue()
-        self._writer = threading.Thread(target=self._write, name="log writer", daemon=True)
-        self._writer.start()
         self._reclaiming = False
         self._indexing = False
-        identity = engine.record(IDENTITY) or b"\0" * 16
-        self.header = Header(int.from_bytes(identity[:8]), int.from_bytes(identity[8:]), RAFT_TERM)
-        self._batch = Batch(self._staged, engine.record, self.header)
-        self._path = Path()
-        """Of the open batch."""
         # What a compaction before the last stop has left to do.
         self.spawn(self._reclaim())
         self.spawn(self._index())
@@ -138,141 +94,9 @@ class LocalMedium:
             answer = error
         reply(answer)
 
-    # -- writes -------------------------------------------------------------------------------------------------
+    # -- background ---------------------------------------------------------------------------------------------
 
-    def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
-        """Evaluate at once, answer when durable."""
-        if self.failure is not None or self._closed:
-            reply(ApiError(STOPPED))
-            return
-        opens = self._opens()
-        try:
-            answer: bytes | BrainctlError = evaluate(self._batch, request)
-        except BrainctlError as error:
-            answer = error
-        except Exception:
-            self._break()
-            raise
-        self._join(reply, answer, 1, opens=opens)
-
-    def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
-        """As `submit`, for several writes."""
-        if self.failure is not None or self._closed:
-            for place in range(len(bodies)):
-                replies.one(place, ApiError(STOPPED))
-            return
-        opens = self._opens()
-        try:
-            answers, failed = evaluate(self._batch, bodies)
-        except Exception:
-            self._break()
-            raise
-        self._join(_Run(replies, answers, failed), b"", len(bodies), opens=opens)
-
-    def _opens(self) -> bool:
-        """Whether the write that comes is the first of its batch."""
-        if self._answers:
-            return False
-        self._path.submitted = self._now()
-        self._path.received = self.stages.heard_at or self._path.submitted
-        return True
-
-    def _break(self) -> None:
-        """A write that broke half way has left changes staged that nobody asked for."""
-        self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess"))
-
-    def _join(self, reply: Reply, answer: bytes | BrainctlError, writes: int, *, opens: bool) -> None:
-        path = self._path
-        if opens:
-            path.evaluated = self._now()
-        path.writes += writes
-        self._answers.append((reply, answer))
-        if self._in_flight is None and not self._sealing:
-            self._seal_gathered()
-        elif self._waiting is not None and path.writes >= self._gather.wanted:
-            self._waiting.cancel()
-            self._waiting = None
-            self._loop.call_soon(self._seal)
-
-    def subscribe(self, observer: Callable[[Commit], None]) -> None:
-        """See `Medium`."""
-        self._observers.append(observer)
-
-    def _seal_gathered(self) -> None:
-        """Hand the open batch to the writer in this turn of the loop, or once those have written who are expected."""
-        self._sealing = True
-        self._idle.clear()
-        delay = self._gather.delay(self._path.writes, self._now())
-        if delay:
-            self._waiting = self._loop.call_later(delay, self._seal)
-        else:
-            self._loop.call_soon(self._seal)
-
-    def _seal(self) -> None:
-        """Hand the open batch to the writer and open the next one."""
-        self._sealing = False
-        self._waiting = None
-        self._gather.closed(self._path.writes)
-        if self.failure is not None or not self._answers:
-            return
-        self._in_flight, self._answers = self._answers, []
-        self._idle.clear()
-        commit, path = self._batch.commit, self._path
-        if self._batch.empty:
-            self._durable(commit, None, path)
-            return
-        path.sealed = self._now()
-        self._batch = Batch(self._staged, self.engine.record, self.header)
-        self._path = Path()
-        try:
-            prepared = self.engine.encode(commit)
-        except BrainctlError as error:  # background work has ended the log
-            self._fail(error)
-            return
-        path.encoded = self._now()
-        self._work.put((commit, prepared, path))
-
-    def _write(self) -> None:
-        """The writer thread."""
-        while (work := self._work.get()) is not None:
-            commit, prepared, path = work
-            syncs = self.engine.log_syncs.seconds
-            path.taken = self._now()
-            try:
-                self.engine.write(prepared)
-            except BrainctlError as error:
-                self._loop.call_soon_threadsafe(self._fail, error)
-                return
-            path.written = self._now()
-            path.syncing = self.engine.log_syncs.seconds - syncs
-            self._loop.call_soon_threadsafe(self._durable, commit, prepared, path)
-
-    def _durable(self, commit: Commit, prepared: Prepared | None, path: Path) -> None:
-        """Show a commit to readers and watchers, then answer those who wait for it."""
-        if self.failure is not None:
-            return
-        if prepared is not None:
-            path.woken = self._now()
-            self.engine.publish(commit, prepared)
-            if commit.changes or commit.meta or commit.compact:  # else it was not staged: see `_confirm`
-                self._staged.durable(commit)
-            for observer in self._observers:
-                observer(commit)
-            path.applied = self._now()
-        answers, self._in_flight = self._in_flight, None
-        for reply, answer in answers or ():
-            reply(answer)
-        self._gather.answered(path.writes, self._path.writes, self._now())
-        if prepared is not None:
-            first = commit.changes[0].mod_revision if commit.changes else commit.revision + 1
-            self.stages.done(path, range(first, commit.revision + 1))
-        if not self._answers:
-            self._idle.set()
-        elif not self._sealing:
-            self._seal_gathered()
-        self._start_background(commit)
-
-    def _start_background(self, commit: Commit) -> None:
+    def _published(self, commit: Commit) -> None:
         """Begin what a commit has made worth doing."""
         if commit.compact and not self._reclaiming:
             self.spawn(self._reclaim())
@@ -282,22 +106,6 @@ class LocalMedium:
             self.spawn(self._index())
         if self.engine.prepare_due:
             self.spawn(asyncio.to_thread(self.engine.prepare()))
-
-    def _fail(self, error: BrainctlError) -> None:
-        """Stop for good."""
-        if self.failure is not None:
-            return
-        self.failure = error
-        _log.error("%s", error)
-        waiting = (self._in_flight or []) + self._answers
-        self._in_flight, self._answers = None, []
-        for reply, _ in waiting:
-            reply(UnknownOutcome(str(error)))
-        self._idle.set()
-        if self.on_failure is not None:
-            self.on_failure(error)
-
-    # -- background ---------------------------------------------------------------------------------------------
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """See `Medium`."""
@@ -382,27 +190,6 @@ class LocalMedium:
         self._work.put(None)
         await asyncio.to_thread(self._writer.join)
         self.engine.close()
-
-
-class _Run:
-    """The answers to the writes of a run; called when they are durable, or with the error that all of them have."""
-
-    __slots__ = ("_answers", "_failed", "_replies")
-
-    def __init__(self, replies: Replies, answers: list[bytes | BrainctlError], failed: int) -> None:
-        self._replies = replies
-        self._answers = answers
-        self._failed = failed
-
-    def __call__(self, outcome: bytes | BrainctlError) -> None:
-        answers = self._answers
-        if isinstance(outcome, BrainctlError):
-            answers = [outcome] * len(answers)
-        elif not self._failed:
-            self._replies.all(cast("list[bytes]", answers))
-            return
-        for place, answer in enumerate(answers):
-            self._replies.one(place, answer)
 
 
 def open_local(engine: Engine, loop: asyncio.AbstractEventLoop) -> LocalMedium:

@@ -11,7 +11,8 @@ from brainctl.errors import BrainctlError, UnknownOutcome
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
-from brainctl.node.local import IDENTITY, LocalMedium
+from brainctl.node.group_commit import IDENTITY
+from brainctl.node.local import LocalMedium
 from brainctl.node.medium import Evaluate, EvaluateRun, Replies, Reply
 from tests.engine.model import write
 from tests.simulation.model import Model, Refused

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from brainctl.clock import ManualClock
-from brainctl.node import local
+from brainctl.node import group_commit
 
 SLOW_SECONDS = 0.02
 """What a thread does takes up to this long, and up to this long passes before the loop hears of it."""
@@ -175,6 +175,6 @@ def simulated_writer(loop: SimulatedLoop, rng: Random) -> Iterator[None]:
     writer = _Writer(loop, rng)
     threading = type("threading", (), {"Thread": staticmethod(writer.thread)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "SimpleQueue", lambda: writer)
-        patch.setattr(local, "threading", threading)
+        patch.setattr(group_commit, "SimpleQueue", lambda: writer)
+        patch.setattr(group_commit, "threading", threading)
         yield
