@@ -1,0 +1,259 @@
+"""Planted bugs, each of which the simulation must find: a green run of it means something."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from brainctl.engine import recovery, writer
+from brainctl.engine.engine import Engine
+from brainctl.engine.simulated import MemoryFileSystem
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc import lessor
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.ranges import read_range
+from brainctl.mvcc.staged import Staged
+from brainctl.mvcc.watch_hub import WatchHub
+from brainctl.node import lease as lease_service
+from brainctl.node.local import LocalMedium
+from tests.simulation import journal, test_simulation
+from tests.simulation.world import run
+
+pytestmark = pytest.mark.crash
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def answers_come_before_the_write(patch: Patch):
+    original = journal.RecordedMedium.__init__
+
+    def early(self: journal.RecordedMedium, *args: Any) -> None:
+        original(self, *args, early=True)
+
+    patch.setattr(journal.RecordedMedium, "__init__", early)
+
+
+def the_log_is_not_synced(patch: Patch):
+    patch.setattr(MemoryFileSystem, "__init__", _lying(MemoryFileSystem.__init__))
+
+
+def _lying(original: Callable[..., None]) -> Callable[..., None]:
+    def init(self: MemoryFileSystem, **_: Any) -> None:
+        original(self, lies=True)
+
+    return init
+
+
+def readers_see_what_is_staged(patch: Patch):
+    def read(self: LocalMedium, request: pb.RangeRequest, reply: Any) -> None:
+        staged = self._staged
+        versions = [version.kv for version in staged.versions(request.key, request.key + b"\0")]
+        if request.range_end or request.revision or not versions:
+            reply(read_range(self.engine, request, self.header(self.engine.revision)))
+        else:
+            answer = pb.RangeResponse(count=len(versions))
+            answer.header.revision = staged.revision
+            for kv in versions:
+                answer.kvs.add().ParseFromString(kv)
+            reply(answer.SerializeToString())
+
+    patch.setattr(LocalMedium, "range", read)
+
+
+def failures_are_answered_as_successes(patch: Patch):
+    original = LocalMedium._fail
+
+    def fail(self: LocalMedium, error: Any) -> None:
+        if self.failure is None:
+            answers, self._in_flight = self._in_flight, None
+            for reply, answer in answers or ():
+                reply(answer)
+        original(self, error)
+
+    patch.setattr(LocalMedium, "_fail", fail)
+
+
+def failed_background_work_is_kept_quiet(patch: Patch):
+    async def defragment(self: LocalMedium) -> None:
+        for work in self.engine.reclaim(1 << 18, everything=True):
+            await asyncio.to_thread(work)
+
+    def seal(self: LocalMedium) -> None:
+        if self.engine.failure is None:
+            original(self)
+
+    original = LocalMedium._seal
+    patch.setattr(LocalMedium, "defragment", defragment)
+    patch.setattr(LocalMedium, "_seal", seal)
+
+
+def a_confirmation_counts_as_staged(patch: Patch):
+    original = LocalMedium._durable
+
+    def durable(self: LocalMedium, commit: Commit, prepared: Any, path: Any) -> None:
+        if prepared is not None:
+            assert self._staged._commits[0] is commit
+        original(self, commit, prepared, path)
+
+    patch.setattr(LocalMedium, "_durable", durable)
+
+
+def leases_have_half_their_time_after_a_restart(patch: Patch):
+    original = lessor.Lessor.load
+
+    def load(self: lessor.Lessor, records: Any) -> None:
+        original(self, {name: lessor.encode_ttl(lessor.decode_ttl(ttl) // 2) for name, ttl in records.items()})
+
+    patch.setattr(lessor.Lessor, "load", load)
+
+
+def leases_go_by_the_wall_clock(patch: Patch):
+    original = lessor.Lessor.__init__
+
+    def init(self: lessor.Lessor, clock: Any) -> None:
+        original(self, type("Wall", (), {"monotonic": staticmethod(clock.wall)})())
+
+    patch.setattr(lessor.Lessor, "__init__", init)
+
+
+def a_kept_alive_lease_is_not_renewed(patch: Patch):
+    def keep_alive(self: lessor.Lessor, lease: int, answer: Callable[[int], None]) -> None:
+        found = self.get(lease)
+        answer(found.ttl if found else 0)
+
+    patch.setattr(lessor.Lessor, "keep_alive", keep_alive)
+
+
+def expired_leases_stay(patch: Patch):
+    patch.setattr(lessor.Lessor, "expired", lambda *_: [])
+
+
+def watchers_miss_what_came_while_they_paused(patch: Patch):
+    def forget(self: WatchHub, stream: Any) -> None:
+        for watcher in list(stream.parked):
+            self.detach(watcher)
+            self._sync(watcher)
+
+    patch.setattr(WatchHub, "resume", forget)
+
+
+def watchers_hear_of_what_is_not_durable(patch: Patch):
+    original = LocalMedium._seal
+
+    def seal(self: LocalMedium) -> None:
+        commit = self._batch.commit
+        original(self)
+        if commit.changes and self._in_flight:
+            for observer in self._observers:
+                if "Watch" in observer.__qualname__:
+                    observer(commit)
+
+    patch.setattr(LocalMedium, "_seal", seal)
+
+
+def compaction_takes_one_revision_too_many(patch: Patch):
+    original = Batch.compact
+
+    def compact(self: Batch, request: pb.CompactionRequest) -> bytes:
+        answer = original(self, request)
+        self.commit.compact = min(request.revision + 1, self.staged.revision)
+        return answer
+
+    patch.setattr(Batch, "compact", compact)
+
+
+def a_transaction_is_two_batches(patch: Patch):
+    original = Engine.write
+
+    def write(self: Engine, prepared: Any) -> None:
+        for one in prepared if isinstance(prepared, list) else [prepared]:
+            if len(one.parts) > 1:
+                one.parts[-1] = bytes(len(one.parts[-1]))
+        original(self, prepared)
+
+    patch.setattr(Engine, "write", write)
+
+
+def staged_changes_are_forgotten(patch: Patch):
+    original = Staged.begin
+
+    def begin(self: Staged, commit: Commit) -> None:
+        original(self, commit)
+        self._lower.clear()
+        self._lower.extend({} for _ in self._commits[1:])
+
+    patch.setattr(Staged, "begin", begin)
+
+
+def deletes_come_back_when_the_log_is_read(patch: Patch):
+    original = recovery._take_versions
+
+    def take(state: Any, part: Any, at: int, end: int, shift: int, revision: int) -> int:
+        stop = original(state, part, at, end, shift, revision)
+        gone = [key for key, value in state.entries.items() if value & recovery.DELETED]
+        for key in gone[:1]:
+            state.entries[key] &= ~recovery.DELETED
+        return stop
+
+    patch.setattr(recovery, "_take_versions", take)
+
+
+def a_full_disk_is_no_failure(patch: Patch):
+    original = writer.Writer.write
+
+    def write(self: writer.Writer, batches: Any) -> None:
+        try:
+            original(self, batches)
+        except writer.StoreFull:
+            self.failure = None
+
+    patch.setattr(writer.Writer, "write", write)
+
+
+CONTROLS = [
+    answers_come_before_the_write,
+    the_log_is_not_synced,
+    readers_see_what_is_staged,
+    failures_are_answered_as_successes,
+    failed_background_work_is_kept_quiet,
+    a_confirmation_counts_as_staged,
+    leases_have_half_their_time_after_a_restart,
+    leases_go_by_the_wall_clock,
+    a_kept_alive_lease_is_not_renewed,
+    expired_leases_stay,
+    watchers_miss_what_came_while_they_paused,
+    watchers_hear_of_what_is_not_durable,
+    compaction_takes_one_revision_too_many,
+    a_transaction_is_two_batches,
+    staged_changes_are_forgotten,
+    deletes_come_back_when_the_log_is_read,
+    a_full_disk_is_no_failure,
+]
+
+
+@pytest.mark.parametrize("plant", CONTROLS, ids=lambda function: function.__name__)
+def test_planted_bugs_are_found(monkeypatch: Patch, plant: Callable[[Patch], None]):
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        some_seeds()
+
+
+def some_seeds() -> None:
+    for seed in range(1, 11):
+        run(seed, 2000)
+
+
+def test_an_expiry_that_is_not_checked_again_is_found(monkeypatch: Patch):
+    """It takes an unlikely turn, which is forced."""
+    monkeypatch.setattr(lease_service, "_check_unchanged", lambda *_: None)
+    with pytest.raises(AssertionError):
+        test_simulation.test_a_lease_that_is_granted_anew_while_the_old_one_expires_lives()
