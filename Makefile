@@ -42,9 +42,10 @@ bench: .venv/develop  ## etcd and brainctl side by side, about 8 minutes; writes
 	$(BIN)/python -m tests.peers.build etcd etcd-load
 	$(BIN)/python -m bench --write
 
-bench-full: .venv/develop  ## the same with more workloads, a million keys, more rounds: about 30 minutes
-	$(BIN)/python -m tests.peers.build etcd etcd-load
+bench-full: .venv/develop  ## the same with more workloads and rounds, a million keys, migration: about 45 minutes
+	$(BIN)/python -m tests.peers.build etcd etcd-load tikv-playground
 	$(BIN)/python -m bench --write --full --rounds 5 --seconds 3
+	$(BIN)/python -m bench.migration --write --tikv
 
 soak: .venv/develop  ## brainctl at full load for SOAK_MINUTES; fails when it grows, errs or slows down
 	$(BIN)/python -m tests.peers.build etcd-load

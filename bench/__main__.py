@@ -20,7 +20,8 @@ from bench.document import write_tables
 from bench.measure import Sample, measure
 from bench.memory import measure_memory
 from bench.plots import draw
-from bench.report import cold_start_table, memory_table, summary, table, tables
+from bench.report import summary, tables
+from bench.where import where
 from bench.workloads import MEMORY_KEYS, SECTIONS, Section
 from tests.peers.certificates import Authority
 from tests.peers.servers import Brainctl, Etcd, Server
@@ -37,7 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a measurement")
-    parser.add_argument("--only", default="", help="only workloads whose name contains this; or memory, or cold-start")
+    parser.add_argument(
+        "--only", default="", help="workloads that have this in their name; or memory, cold-start, where"
+    )
     parser.add_argument("--full", action="store_true", help="more workloads, and memory with a million keys")
     parser.add_argument("--write", action="store_true", help="write the figures, the tables and the plots")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the tables and plots again")
@@ -46,12 +49,8 @@ def main() -> None:
         render(json.loads(RESULTS.read_text()))
         return
     results = run(options)
-    if results["workloads"]:
-        print(table(results["workloads"]))
-    if "memory" in results:
-        print(memory_table(results["memory"]))
-    if "cold_start" in results:
-        print(cold_start_table(results["cold_start"]))
+    for text in tables(results).values():
+        print(text)
     if options.write:
         write(results)
 
@@ -59,16 +58,16 @@ def main() -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure; the figures as they are written."""
     results: dict[str, Any] = {}
-    if not options.only or options.only in ("memory", "cold-start"):
-        with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name:
-            if options.only != "memory":
-                with Brainctl(Path(name, "cold")) as server:
-                    results["cold_start"] = cold_start(server)
-            if options.only != "cold-start":
-                counts = MEMORY_KEYS if options.full else MEMORY_KEYS[:1]
-                results["memory"] = memory(Path(name), counts)
+    with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name:
+        if options.only in ("", "cold-start"):
+            with Brainctl(Path(name, "cold")) as server:
+                results["cold_start"] = cold_start(server)
+        if options.only in ("", "memory"):
+            results["memory"] = memory(Path(name), MEMORY_KEYS if options.full else MEMORY_KEYS[:1])
+        if options.only in ("", "where"):
+            results["where"] = where(options.seconds)
     samples: dict[str, dict[str, list[Sample]]] = {}
-    for number in range(0 if options.only in ("memory", "cold-start") else options.rounds):
+    for number in range(0 if results and options.only else options.rounds):
         for section in SECTIONS:
             for workload, name, sample in one_round(section, number, options):
                 samples.setdefault(workload, {}).setdefault(name, []).append(sample)
@@ -129,6 +128,7 @@ def write(results: dict[str, Any]) -> None:
         "workloads": old.get("workloads", {}) | results["workloads"],
         "memory": old.get("memory", {}) | results.get("memory", {}),
         "cold_start": results.get("cold_start") or old.get("cold_start", {}),
+        "where": results.get("where") or old.get("where", {}),
     }
     RESULTS.write_text(json.dumps(merged, indent=1) + "\n")
     render(merged)

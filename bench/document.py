@@ -1,4 +1,4 @@
-"""Tables in the documentation that a program writes: between <!-- NAME --> and <!-- /NAME -->."""
+"""Tables in the documentation that programs write: between <!-- NAME --> and <!-- /NAME -->."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,3 +15,9 @@ def write_tables(path: Path, tables: Mapping[str, str]) -> None:
             assert ended, f"{path}: {mark!r} has no end after {old[:40]!r}"
             text = f"{before}{mark}{table}{end}{after}"
     path.write_text(text)
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands apart."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}".replace(",", " ") if abs(rounded) >= 100 else f"{rounded:g}"

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from bench.document import number
 from bench.measure import Sample
+from bench.where import shares_table, stages_table
 from bench.workloads import CORE, MIXED, SECTIONS, TLS, Workload
 
 Samples = Mapping[str, Mapping[str, Sequence[Sample]]]
@@ -81,7 +83,7 @@ def cold_start_table(figures: Mapping[str, Mapping[str, float]]) -> str:
 def tables(results: Mapping[str, Any]) -> dict[str, str]:
     """The tables of the documentation by their names; those of which nothing was measured are left out."""
     figures = results["workloads"]
-    found = {"bench": table(figures, HEADLINE)}
+    found = {"bench": table(figures, HEADLINE)} if figures else {}
     for section in SECTIONS:
         names = [workload.name for workload in section.workloads if workload.name in figures]
         if names:
@@ -92,7 +94,11 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         found["memory"] = memory_table(results["memory"])
     if results.get("cold_start"):
         found["cold-start"] = cold_start_table(results["cold_start"])
-        found["bench"] += "\n" + found["cold-start"]
+        if figures:
+            found["bench"] += "\n" + found["cold-start"]
+    if results.get("where"):
+        found["shares"] = shares_table(results["where"]["shares"])
+        found["stages"] = stages_table(results["where"]["stages"])
     return found
 
 
@@ -119,9 +125,3 @@ def _summary(runs: Sequence[Sample]) -> dict[str, float]:
 
 def _rate(figures: Mapping[str, float]) -> str:
     return f"{number(figures['per_second'])} ± {figures['spread'] / 2:.0%}"
-
-
-def number(value: float) -> str:
-    """Three significant digits, thousands apart."""
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}".replace(",", " ") if abs(rounded) >= 100 else f"{rounded:g}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, linear_regression, median
 from typing import Any, NamedTuple
 
-from bench.report import number
+from bench.document import number
 
 GROWTH = 0.05
 """Memory may grow by so much of itself from the middle to the end, by its slope."""
