@@ -1,5 +1,6 @@
 """The comparison: its arithmetic, its table, and one short real run."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -8,10 +9,13 @@ import pytest
 
 from bench.document import write_tables
 from bench.measure import Sample, cpu_seconds, measure
+from bench.migration import base_copy, migration_table, mirror
 from bench.plots import draw
 from bench.report import HEADLINE, summary, table, tables
+from bench.sampled import LOOP
 from bench.soak import Size, soak
 from bench.verdict import Moment, faults, soak_table
+from bench.where import Sampled
 from bench.workloads import Workload, fill
 from tests.peers.certificates import Authority
 from tests.peers.servers import Etcd
@@ -113,3 +117,22 @@ def test_the_verdict_finds(of_last: dict[str, float], fault: str | None) -> None
 def test_the_verdict_of_the_end() -> None:
     end = {"missing": 3, "expired": 0, "errors": {"get: wrong answer": 2}}
     assert len(faults({"moments": moments(), "end": end})) == 3
+
+
+def test_a_migration_is_measured(tmp_path: Path) -> None:
+    with Etcd(tmp_path / "source") as source, Etcd(tmp_path / "mirror") as target:
+        measure(source, fill(300, 64), 0)
+        copied = {"make-mirror": mirror(source, target, 300, 20)}
+        copied["file"] = base_copy(source, f"file://{tmp_path}/file", 300)
+    assert (copied["make-mirror"]["keys"], copied["file"]["keys"]) == (300, 300)
+    late = {"changes_per_second": 2000.0, "median_seconds": 0.05, "p99_seconds": 0.3}
+    rows = migration_table({**copied, "file lag": late}).splitlines()
+    assert rows[-1].endswith("| 2 000 | 0.05 | 0.3 |")
+
+
+def test_the_processor_time_of_a_server_has_parts(tmp_path: Path) -> None:
+    with Sampled(tmp_path) as server:
+        measure(server, fill(2000, 64), 0)
+    samples = json.loads(server.output.read_text())
+    assert samples
+    assert all("/" in name or name in (LOOP, "clock", "errors") for name in samples)
