@@ -17,6 +17,7 @@ from brainctl.engine.lock import Holder
 from brainctl.engine.logspace import is_spare
 from brainctl.engine.manifest import Listing, Manifest
 from brainctl.engine.options import EngineOptions
+from brainctl.engine.prepared import Prepared
 from brainctl.engine.reclaim import Reclaim, Work, rest
 from brainctl.engine.recovery import Recovered, recover
 from brainctl.engine.run import Covered, Run, SegmentState, run_name
@@ -24,7 +25,7 @@ from brainctl.engine.scrub import Scrub
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.stats import Stats
 from brainctl.engine.view import EngineView
-from brainctl.engine.writer import Prepared, Writer, io_failure
+from brainctl.engine.writer import Writer, io_failure
 from brainctl.errors import BrainctlError, StoreDamaged
 from brainctl.mvcc.commit import Commit
 

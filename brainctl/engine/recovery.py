@@ -17,10 +17,10 @@ from brainctl.engine.frame import BatchHeader
 from brainctl.engine.garbage import Garbage
 from brainctl.engine.index import KeyIndex
 from brainctl.engine.manifest import Listing, segment_name
+from brainctl.engine.prepared import LogEnd
 from brainctl.engine.record import HEADER_SIZE, IMPORTED, META_SET, OVERHEAD, PUT, TOMBSTONE, key_offset
 from brainctl.engine.run import Covered, Run, SegmentState
 from brainctl.engine.segment import DATA, EXTENT_SIZE, OFFSET_BITS, Extents, Segment
-from brainctl.engine.writer import LogEnd
 from brainctl.errors import StoreDamaged
 
 _FIELDS = Struct("<I4xQ36xIB")

@@ -6,7 +6,6 @@ writer thread, and so do the file and the map of a segment until the first of it
 
 import errno
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 
 from crc32c import crc32c
@@ -18,51 +17,11 @@ from brainctl.engine.frame import BatchHeader
 from brainctl.engine.logspace import LogSpace, segment_path
 from brainctl.engine.manifest import Manifest
 from brainctl.engine.options import EngineOptions
+from brainctl.engine.prepared import LogEnd, Prepared, groups, seal
 from brainctl.engine.segment import DATA, OFFSET_BITS, Segment
 from brainctl.engine.stats import Stats
 from brainctl.errors import BrainctlError, StoreFailed, StoreFull
 from brainctl.mvcc.commit import Commit
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A batch with its place in the log, to be written in the order of preparation."""
-
-    segment: Segment
-    offset: int
-    header: BatchHeader
-    """`crc`, `group` and `zero_sectors` are filled in when it is written."""
-    parts: list[bytes]
-    """The records."""
-    addresses: list[int]
-    """Of the commit's changes, in order."""
-    fresh: bool
-    """All changes are puts without leases, each of another key, none of which the store has anything of."""
-    version_bytes: int
-    """Bytes of `parts` that are versions of keys."""
-    payload_bytes: int
-    """Bytes of the key-values as they were handed in."""
-
-
-@dataclass(slots=True)
-class LogEnd:
-    """Where the log goes on, and with what."""
-
-    revision: int = 1
-    compacted: int = 0
-    sequence: int = 0
-    """Of the last batch."""
-    number: int = 0
-    """Of the newest segment file."""
-    tail: Segment | None = None
-    offset: int = 0
-    """Where in `tail` the next batch begins."""
-    spares: list[Segment] = field(default_factory=list)
-    """Empty segments that are ready to be used, in order."""
-    obsolete: list[Segment] = field(default_factory=list)
-    """Empty segments that were passed over, and will not be used."""
-    meta: dict[bytes, bytes] = field(default_factory=dict)
-    """The small records."""
 
 
 class Writer:
@@ -251,7 +210,7 @@ class Writer:
         if self.failure is not None:
             raise self.failure
         try:
-            for group in _groups(batches, self._options.group_limit):
+            for group in groups(batches, self._options.group_limit):
                 self._write_group(group)
         except OSError as error:
             self.failure = io_failure(error, self._directory)
@@ -262,7 +221,7 @@ class Writer:
         if target.file is None:
             self.space.make(target)
         first = group[0].header.sequence
-        data = b"".join([_seal(batch, first) for batch in group])
+        data = b"".join([seal(batch, first) for batch in group])
         offset = group[0].offset
         target.written = max(target.written, offset)
         self.space.write(target, data, offset)
@@ -280,32 +239,6 @@ class Writer:
         stats.batches += len(group)
         stats.records += sum(batch.header.records for batch in group)
         stats.payload_bytes += sum(batch.payload_bytes for batch in group)
-
-
-def _seal(batch: Prepared, group: int) -> bytes:
-    """The bytes of a batch, its checks filled in and padded to its span."""
-    records = b"".join(batch.parts)
-    seed = batch.segment.seed
-    header = batch.header._replace(group=group, crc=crc32c(records, seed))
-    data = frame.pack(header, seed) + records
-    zeros = frame.zero_sectors(data)
-    if zeros:
-        data = frame.pack(header._replace(zero_sectors=zeros), seed) + records
-    return data.ljust(header.span, b"\0")
-
-
-def _groups(batches: Iterable[Prepared], limit: int) -> list[list[Prepared]]:
-    """The batches that are written with one sync: in one segment, and not more than `limit` bytes."""
-    groups: list[list[Prepared]] = []
-    size = 0
-    for batch in batches:
-        size += batch.header.span
-        if groups and groups[-1][0].segment is batch.segment and size <= limit:
-            groups[-1].append(batch)
-        else:
-            groups.append([batch])
-            size = batch.header.span
-    return groups
 
 
 def io_failure(error: OSError, directory: str) -> BrainctlError:

@@ -16,7 +16,7 @@ from typing import cast
 from google.protobuf.message import Message
 
 from brainctl.engine.engine import Engine
-from brainctl.engine.writer import Prepared
+from brainctl.engine.prepared import Prepared
 from brainctl.errors import STOPPED, ApiError, BrainctlError, StoreFailed, UnknownOutcome
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
