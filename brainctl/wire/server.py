@@ -5,16 +5,15 @@ from functools import cache
 from struct import Struct
 from typing import Any, Final
 
-from brainctl.errors import ApiError, Code, Status
 from brainctl.wire import frames
-from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Requests, Reset
+from brainctl.wire.events import Closed, Event, Opened, Requests, Reset
 from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
 from brainctl.wire.grpc import DATA_HEADER, PREFIX_BYTES, MessageReader
 from brainctl.wire.head import Head, HeadReader
 from brainctl.wire.headers import HeaderDecoder
 from brainctl.wire.keepalive import TOO_MANY_PINGS, Keepalive, Silence
 from brainctl.wire.limits import Limits
-from brainctl.wire.responder import Responder
+from brainctl.wire.request_bodies import RequestBodies
 from brainctl.wire.stream import Stream
 
 _FREE_WORDS: Final = frozenset((8 << 8 | frames.PING, 4 << 8 | frames.WINDOW_UPDATE))
@@ -36,7 +35,7 @@ def _call_of(block_bytes: int) -> tuple[int, int, Callable[[bytes, int], tuple[A
     return block_bytes << 8 | frames.HEADERS, around.size, around.unpack_from
 
 
-class ServerConnection(Responder):
+class ServerConnection(RequestBodies):
     """One client. `streaming` holds the paths of the methods whose messages are wanted one by one.
 
     Feed `receive`, act on its events, answer with the methods of Responder, and send what `take` gives. Answers on a
@@ -49,7 +48,6 @@ class ServerConnection(Responder):
         self._preface = frames.PREFACE
         self._usual = _call_of(0)
         """How the last HEADERS frame is read, together with a DATA frame behind it."""
-        self._partial = 0
         self._skipped: list[range] = []
         self._draining = False
         self._drain_started = False
@@ -209,62 +207,6 @@ class ServerConnection(Responder):
         if end:
             self._on_body(stream_id, stream, b"", end=True)
 
-    def _on_body(self, stream_id: int, stream: Stream, data: bytes, end: bool) -> None:
-        head = stream.head
-        assert head is not None
-        stream.received += len(data)
-        stream.remote_open = not end
-        if head.length is not None and (stream.received > head.length or (end and stream.received < head.length)):
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length does not match the body")
-        if stream.reader is None:
-            self._on_page_body(stream_id, stream, head, data)
-            return
-        held = stream.reader.held_bytes
-        try:
-            try:
-                messages = stream.reader.feed(data)
-            finally:
-                self._partial += stream.reader.held_bytes - held
-            if end:
-                stream.reader.close()
-            if head.streaming:
-                self._events.extend(Message(stream_id, body) for body in messages)
-                if end:
-                    self._events.append(HalfClosed(stream_id))
-            else:
-                self._on_unary_body(stream_id, stream, head, messages)
-        except ApiError as error:
-            if head.streaming:
-                self._events.append(Reset(stream_id, ErrorCode.CANCEL))
-            self.fail(stream_id, error.status)
-
-    def _on_unary_body(self, stream_id: int, stream: Stream, head: Head, messages: list[bytes]) -> None:
-        stream.messages += messages
-        self._partial += sum(map(len, messages))
-        if stream.remote_open and len(stream.messages) <= 1:
-            return
-        if len(stream.messages) != 1:
-            text = f"grpc: a unary call has one message, this one has {len(stream.messages)}"
-            raise ApiError(Status(Code.INTERNAL, text))
-        body = stream.messages.pop()
-        self._partial -= len(body)
-        stream.requested = True
-        if stream.window == self._stream_window:
-            self._streams[stream_id] = None
-        self._events.append(Requests(head, [stream_id], [body]))
-
-    def _on_page_body(self, stream_id: int, stream: Stream, head: Head, data: bytes) -> None:
-        stream.body += data
-        self._partial += len(data)
-        if len(stream.body) > self.limits.page_bytes:
-            self.respond(stream_id, 413, "text/plain", b"request body is too large\n")
-        elif not stream.remote_open:
-            body = bytes(stream.body)
-            self._partial -= len(body)
-            stream.body.clear()
-            stream.requested = True
-            self._events.append(PageRequest(stream_id, head, body))
-
     def _on_reset(self, stream_id: int, code: int) -> None:
         stream = self._forget(stream_id)
         if stream is None or stream.requested:
@@ -273,14 +215,6 @@ class ServerConnection(Responder):
                 self._events.append(Reset(stream_id, code))
         elif stream.head is not None and stream.head.streaming:
             self._events.append(Reset(stream_id, code))
-
-    def _forget(self, stream_id: int) -> Stream | None:
-        stream = super()._forget(stream_id)
-        if stream is not None:
-            if stream.reader is not None:
-                self._partial -= stream.reader.held_bytes
-            self._partial -= len(stream.body) + sum(map(len, stream.messages))
-        return stream
 
     # -- keeping alive ------------------------------------------------------------------------------------------------
 
