@@ -179,6 +179,12 @@ class StoreDamaged(BrainctlError):
     exit_code = ExitCode.DAMAGED
 
 
+class StoreTooNew(BrainctlError):
+    """A later build wrote the store, in a format that this one does not know; nothing of it was touched."""
+
+    exit_code = ExitCode.UNSUPPORTED
+
+
 class StoreFull(BrainctlError):
     """The file system under the store has no room left; nothing acknowledged is lost."""
 

@@ -90,8 +90,8 @@ class Engine(EngineView):
     ) -> "Engine":
         """Open the store in `directory`, or make a new one where there is none.
 
-        StoreInUse when another process has it, StoreDamaged when it is not as it was written, StoreFull when there is
-        no room to make it, StoreFailed on any other I/O error.
+        StoreInUse when another process has it, StoreDamaged when it is not as it was written, StoreTooNew when a later
+        build wrote it, StoreFull when there is no room to make it, StoreFailed on any other I/O error.
         """
         fs = fs or OsFileSystem()
         directory = os.fspath(directory)
@@ -103,9 +103,9 @@ class Engine(EngineView):
         try:
             stats = Stats()
             listing = _listing(directory, fs, stats, rng or SystemRandom())
-            _remove_orphans(directory, fs, listing)
             names = Manifest(directory, fs, stats, listing)
             state = _recover(directory, fs, listing, names)
+            _remove_orphans(directory, fs, listing)  # not before the store is known to be sound, and of this format
             for part in state.end.obsolete:
                 part.close()
                 names.replace(part.number, None)

@@ -13,7 +13,7 @@ from crc32c import crc32c
 
 from brainctl.engine.files import FileSystem, block_bytes, write_all
 from brainctl.engine.stats import Stats
-from brainctl.errors import StoreDamaged
+from brainctl.errors import StoreDamaged, StoreTooNew
 
 NAME = "MANIFEST"
 FORMAT = 2
@@ -53,7 +53,9 @@ def parse(data: bytes, path: str) -> Listing:
         raise StoreDamaged(f"{path}: its check value does not match; the file is damaged at offset 0")
     fields = json.loads(line)
     if fields["format"] not in (1, FORMAT):
-        raise StoreDamaged(f"{path}: format {fields['format']} is not known; this build reads formats 1 and {FORMAT}")
+        raise StoreTooNew(
+            f"{path}: format {fields['format']} is of a later build; this one reads formats 1 to {FORMAT}"
+        )
     return Listing(int(fields["store"], 16), dict(fields["segments"]), tuple(fields.get("runs", ())))
 
 

@@ -17,7 +17,7 @@ from crc32c import crc32c
 from brainctl.engine import frame
 from brainctl.engine.files import File
 from brainctl.engine.record import CRC, HEADER, OVERHEAD, PLACE, RESIDUE, TOMBSTONE
-from brainctl.errors import StoreDamaged
+from brainctl.errors import StoreDamaged, StoreTooNew
 
 MAGIC = b"brainseg"
 FORMAT = 1
@@ -69,7 +69,7 @@ def unpack_header(block: bytes, path: str) -> FileHeader:
         raise StoreDamaged(f"{path}: the header at offset 0 is damaged")
     _magic, version, *fields = _HEADER.unpack_from(block)
     if version != FORMAT:
-        raise StoreDamaged(f"{path}: format {version} at offset 8 is not known; this build reads format {FORMAT}")
+        raise StoreTooNew(f"{path}: format {version} at offset 8 is of a later build; this one reads format {FORMAT}")
     return FileHeader(*fields)
 
 
