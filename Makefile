@@ -46,6 +46,7 @@ bench-full: .venv/develop  ## the same with more workloads and rounds, a million
 	$(BIN)/python -m tests.peers.build etcd etcd-load tikv-playground
 	$(BIN)/python -m bench --write --full --rounds 5 --seconds 3
 	$(BIN)/python -m bench.migration --write --tikv
+	$(BIN)/python -m bench.tikv --write
 
 soak: .venv/develop  ## brainctl at full load for SOAK_MINUTES; fails when it grows, errs or slows down
 	$(BIN)/python -m tests.peers.build etcd-load

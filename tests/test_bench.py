@@ -14,11 +14,12 @@ from bench.plots import draw
 from bench.report import HEADLINE, summary, table, tables
 from bench.sampled import LOOP
 from bench.soak import Size, soak
+from bench.tikv import one_by_one, tikv_table
 from bench.verdict import Moment, faults, soak_table
 from bench.where import Sampled
 from bench.workloads import Workload, fill
 from tests.peers.certificates import Authority
-from tests.peers.servers import Etcd
+from tests.peers.servers import Etcd, Playground
 
 ETCD = [Sample(1000.0, 60.0, 5.0, 100.0, 900.0), Sample(1200.0, 50.0, 5.0, 100.0, 900.0), Sample(1100, 55, 5, 100, 900)]
 OURS = [Sample(2200.0, 11.0, 5.0, 50.0, 400.0)]
@@ -136,3 +137,10 @@ def test_the_processor_time_of_a_server_has_parts(tmp_path: Path) -> None:
     samples = json.loads(server.output.read_text())
     assert samples
     assert all("/" in name or name in (LOOP, "clock", "errors") for name in samples)
+
+
+def test_a_transaction_for_each_put_is_measured(tmp_path: Path) -> None:
+    with Playground(tmp_path) as cluster:
+        alone = one_by_one(cluster.endpoint, "alone/", 3, 0.3)
+    row = {"one_by_one": alone, "brainctl": 3 * alone, "brainctl_cpu_us": 100, "ratio": 3}
+    assert "| **3** | 100 |" in tikv_table({"clients": {"3": row}})
