@@ -6,9 +6,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOAK_MINUTES ?= 30
 STEPS ?= 200000
 SEED ?= 0
+MINUTES ?= 60
 SOURCES := brainctl tests scripts bench
 
-.PHONY: demo test check lint format peers differential bench bench-full soak generate pins clean
+.PHONY: demo test check lint format peers differential slow-watchers bench bench-full soak generate pins clean
 
 demo: .venv/runtime  ## migrate a server under live writes into a second store, verify it, show the report
 	$(BIN)/brainctl demo
@@ -37,6 +38,9 @@ peers: .venv/develop  ## etcd, TiKV, h2spec and the clients, once per machine
 differential: .venv/develop  ## 200 000 random requests to brainctl and to etcd, every answer compared (STEPS=, SEED=)
 	BRAINCTL_DIFFERENTIAL_STEPS=$(STEPS) BRAINCTL_DIFFERENTIAL_SEED=$(SEED) \
 		$(BIN)/python -m pytest -q tests/differential -k every_answer
+
+slow-watchers: .venv/develop  ## an hour of load over watchers that do not read (MINUTES=): memory, latency, what they get
+	$(BIN)/python -m tests.bounds --minutes $(MINUTES)
 
 bench: .venv/develop  ## etcd and brainctl side by side, about 8 minutes; writes figures, tables and plots
 	$(BIN)/python -m tests.peers.build etcd etcd-load

@@ -20,7 +20,7 @@ class Limits(NamedTuple):
     """Bytes of requests that are not complete yet, over all streams."""
     queue_bytes: int = 64 * 1024 * 1024
     """Responses that wait for the peer's flow control; beyond it new requests are turned away."""
-    stream_queue_bytes: int = 1024 * 1024
+    stream_queue_bytes: int = 512 * 1024
     """Responses of one stream that wait for flow control before the stream counts as paused."""
     control_frames: int = 10_000
     """Frames per tick that carry no request: PING, SETTINGS, PRIORITY, empty DATA; beyond it, and two for each request

@@ -1,4 +1,4 @@
-"""`brainctl serve` with a fault that was put in: what the comparison must find. `python -m ... FAULT serve FLAGS`."""
+"""`brainctl serve` with a fault that was put in, for controls: `python -m tests.support.planted FAULT serve FLAGS`."""
 
 import sys
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 from brainctl.cli import run
 from brainctl.mvcc import txn, watch_hub
+from brainctl.mvcc.watch_stream import WatchStream
 from tests.peers.servers import Brainctl
 
 
@@ -26,7 +27,12 @@ def previous() -> None:
     watch_hub.event = lambda change, before=None: event(change, before if change.version else None)
 
 
-FAULTS: dict[str, Callable[[], None]] = {fault.__name__: fault for fault in (compare, previous)}
+def unpaused() -> None:
+    """A watch stream goes on sending to a client that does not read."""
+    WatchStream.pause = lambda _: None
+
+
+FAULTS: dict[str, Callable[[], None]] = {fault.__name__: fault for fault in (compare, previous, unpaused)}
 
 
 class Planted(Brainctl):
@@ -35,7 +41,7 @@ class Planted(Brainctl):
     fault: str
 
     def argv(self) -> list[str]:
-        return [sys.executable, "-m", "tests.differential.planted", self.fault, *super().argv()[3:]]
+        return [sys.executable, "-m", "tests.support.planted", self.fault, *super().argv()[3:]]
 
 
 def with_fault(name: str) -> Callable[[Path], Brainctl]:
