@@ -65,12 +65,18 @@ pins: .venv/develop  ## take newer versions of the dependencies
 
 # Longer than `make test`, over the same code: docs/internals/faults.md says what each one shows.
 
-.PHONY: power-cut device-errors simulate
+.PHONY: power-cut device-errors simulate kill fuzz
 power-cut: .venv/develop  ## 3000 power cuts of ext4 on a recorded disk; needs root
 	$(BIN)/python -m tests.power --points $(or $(POINTS),3000)
 
 simulate: .venv/develop  ## a million steps of a simulated server; SEED and SEEDS say which
 	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1000) --seeds $(or $(SEEDS),500) --steps 2000
+
+kill: .venv/develop  ## 1000 times kill -9 of a server under eight writers, compaction and defragmentation
+	$(BIN)/python -m tests.crash.server_kills --cycles $(or $(CYCLES),1000)
+
+fuzz: .venv/develop  ## a million changed inputs for the reader of every format
+	$(BIN)/python -m tests.crash.fuzz --cases $(or $(CASES),1000000)
 
 device-errors: .venv/develop  ## a failing device under brainctl and under etcd; writes the table; needs root
 	$(BIN)/python -m tests.peers.build etcd
