@@ -7,14 +7,16 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from brainctl.engine import frame, lock, manifest
+from brainctl.engine.covered import Covered
 from brainctl.engine.entry import DELETED, SHIFT
 from brainctl.engine.files import FileSystem, OsFileSystem
 from brainctl.engine.info import StoreInfo, describe
 from brainctl.engine.manifest import Listing
-from brainctl.engine.merging import merged
+from brainctl.engine.merging import merged, rows
 from brainctl.engine.record import HEADER, HEADER_SIZE, META_SET, TOMBSTONE, key_offset
-from brainctl.engine.recovery import Recovered, recover
-from brainctl.engine.run import START, Covered, Run
+from brainctl.engine.recovered import Recovered
+from brainctl.engine.recovery import recover
+from brainctl.engine.run import START, Run
 from brainctl.engine.segment import DATA, OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.errors import StoreDamaged
 from brainctl.etcdpb import kv_pb2
@@ -74,7 +76,7 @@ def _runs(directory: str, fs: FileSystem, listing: Listing, state: Recovered) ->
         yield str(damage)
         return
     place = covered.segment << OFFSET_BITS | covered.offset
-    found = {key: entry >> SHIFT for key, entry in merged(runs, None) if not entry & DELETED}
+    found = {key: entry >> SHIFT for key, entry in rows(merged(runs, None)) if not entry & DELETED}
     for key, address in zip(*state.index.live(b"", None), strict=True):
         known = found.pop(key, None)
         if known != address and address < place:

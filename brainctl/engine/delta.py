@@ -14,17 +14,18 @@ class Delta:
     def __init__(self, entries: dict[bytes, int] | None = None) -> None:
         """Begin with entries, which are kept."""
         self.entries: dict[bytes, int] = {} if entries is None else entries
-        order = sorted(self.entries)
-        born, died, leased = order, [], []
-        if {entry & _BITS for entry in self.entries.values()} != {NEW}:
-            gained = [(key, self.entries[key]) for key in order]
-            born = [key for key, entry in gained if entry & GAIN_MASK == NEW]
-            died = [key for key, entry in gained if entry & GAIN_MASK == DIED]
-            leased = [key for key, entry in gained if entry & LEASED]
-        self._order, self._born, self._died = SortedKeys(order), SortedKeys(born), SortedKeys(died)
-        self.leased = set(leased)
-        self.plain = born is order
+        born: Iterable[bytes] = self.entries
+        died: Iterable[bytes] = ()
+        leased: Iterable[bytes] = ()
+        self.plain = {entry & _BITS for entry in self.entries.values()} <= {NEW}
         """Whether no entry is a tombstone, has a lease, or has anything below it: as in a store that only grew."""
+        if not self.plain:
+            rows = self.entries.items()
+            born = [key for key, entry in rows if entry & GAIN_MASK == NEW]
+            died = [key for key, entry in rows if entry & GAIN_MASK == DIED]
+            leased = [key for key, entry in rows if entry & LEASED]
+        self._order, self._born, self._died = SortedKeys(self.entries), SortedKeys(born), SortedKeys(died)
+        self.leased = set(leased)
 
     def add(self, key: bytes, entry: int) -> None:
         """Note the entry of a key that no level has; it has no lease."""
@@ -78,8 +79,8 @@ class Delta:
         """Put the keys in order now; nothing may be changed afterwards."""
         self._order.position(b"")
 
-    def rows(self) -> Iterator[tuple[bytes, int]]:
-        """All keys in order and their entries, once it is settled; on any thread."""
+    def pages(self) -> Iterator[tuple[list[bytes], list[int]]]:
+        """All keys in order and their entries, page by page, once it is settled; on any thread."""
         entry_of = self.entries.__getitem__
         for keys in self._order.chunks():
-            yield from zip(keys, map(entry_of, keys), strict=True)
+            yield keys, list(map(entry_of, keys))

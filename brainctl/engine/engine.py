@@ -6,27 +6,24 @@ its place in the log, `write` makes it durable (on a thread of its own, if wante
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
-from random import Random, SystemRandom
+from random import Random
 
-from brainctl.engine import lock, manifest
-from brainctl.engine.files import FileSystem, Lock, OsFileSystem
-from brainctl.engine.garbage import Garbage
+from brainctl.engine import lock
+from brainctl.engine.covered import Covered
+from brainctl.engine.files import FileSystem, OsFileSystem
 from brainctl.engine.indexing import Indexing
 from brainctl.engine.lock import Holder
-from brainctl.engine.logspace import is_spare
-from brainctl.engine.manifest import Listing, Manifest
+from brainctl.engine.opening import Opened, open_store, remove_store
 from brainctl.engine.options import EngineOptions
 from brainctl.engine.prepared import Prepared
 from brainctl.engine.reclaim import Reclaim, Work, rest
-from brainctl.engine.recovery import Recovered, recover
-from brainctl.engine.run import Covered, Run, SegmentState, run_name
+from brainctl.engine.replay import BATCH_RECORDS
 from brainctl.engine.scrub import Scrub
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.stats import Stats
 from brainctl.engine.view import EngineView
-from brainctl.engine.writer import Writer, io_failure
-from brainctl.errors import BrainctlError, StoreDamaged
+from brainctl.engine.writer import Writer
+from brainctl.errors import BrainctlError
 from brainctl.mvcc.commit import Commit
 
 __all__ = ["Engine", "EngineOptions", "Prepared"]
@@ -35,15 +32,8 @@ __all__ = ["Engine", "EngineOptions", "Prepared"]
 class Engine(EngineView):
     """An open store."""
 
-    def __init__(
-        self,
-        directory: str,
-        fs: FileSystem,
-        options: EngineOptions,
-        held: Lock,
-        names: Manifest,
-        state: Recovered,
-    ) -> None:
+    def __init__(self, options: EngineOptions, opened: Opened) -> None:
+        directory, fs, held, names, state = opened
         end = state.end
         super().__init__(state.index, state.segments, end.revision, end.compacted, options.cache_bytes)
         self.directory = directory
@@ -51,29 +41,18 @@ class Engine(EngineView):
         self._fs = fs
         self._owner = held
         self._manifest = names
-        self._garbage: Garbage = state.garbage
-        self._meta = dict(state.end.meta)
-        self._writer = Writer(directory, fs, options, names, Stats(), state.end, state.index.newest)
+        self._garbage = state.garbage
+        self._meta = dict(end.meta)
+        self._writer = Writer(directory, fs, options, names, Stats(), end, state.index.newest)
         self.log_syncs = self._writer.log_syncs
         """How long syncs of the log took."""
-        self._end = state.end
-        self._reclaim = Reclaim(
-            directory,
-            fs,
-            names,
-            Stats(),
-            state.garbage,
-            self._settled_now,
-            state.segments,
-            self._maps,
-            self._writer.fail,
-            self._writer.space.retire,
-        )
-        self._indexing = Indexing(
-            directory, fs, names, state.index, state.garbage, state.segments, state.covered, self._writer.fail
-        )
+        self._end = end
+        fail, segments, garbage = self._writer.fail, state.segments, state.garbage
+        self._indexing = Indexing(directory, fs, names, state.index, garbage, segments, state.covered, fail)
+        settled, retire = self._settled_now, self._writer.space.retire
+        self._reclaim = Reclaim(directory, fs, names, Stats(), garbage, settled, segments, self._maps, fail, retire)
         self._new_records = state.read
-        """Records that are not in runs yet."""
+        """What is not in runs yet, in records that take as long to read."""
         self._new_bytes = 0
         self._confirmed = 0
         """The last batch that says nothing."""
@@ -93,30 +72,7 @@ class Engine(EngineView):
         StoreInUse when another process has it, StoreDamaged when it is not as it was written, StoreTooNew when a later
         build wrote it, StoreFull when there is no room to make it, StoreFailed on any other I/O error.
         """
-        fs = fs or OsFileSystem()
-        directory = os.fspath(directory)
-        try:
-            fs.make_directory(directory)
-            held = lock.take(directory, fs, os.getpid())
-        except OSError as error:
-            raise io_failure(error, directory) from error
-        try:
-            stats = Stats()
-            listing = _listing(directory, fs, stats, rng or SystemRandom())
-            names = Manifest(directory, fs, stats, listing)
-            state = _recover(directory, fs, listing, names)
-            _remove_orphans(directory, fs, listing)  # not before the store is known to be sound, and of this format
-            for part in state.end.obsolete:
-                part.close()
-                names.replace(part.number, None)
-                fs.unlink(part.path)
-            return cls(directory, fs, options or EngineOptions(), held, names, state)
-        except OSError as error:
-            held.release()
-            raise io_failure(error, directory) from error
-        except BaseException:
-            held.release()
-            raise
+        return cls(options or EngineOptions(), open_store(os.fspath(directory), fs or OsFileSystem(), rng))
 
     @staticmethod
     def destroy(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> None:
@@ -124,16 +80,7 @@ class Engine(EngineView):
 
         The manifest goes last: a crash on the way leaves a store that is refused, and can be destroyed again.
         """
-        fs = fs or OsFileSystem()
-        directory = os.fspath(directory)
-        held = lock.take(directory, fs, os.getpid())
-        try:
-            for name in sorted(fs.names(directory)):
-                if name.endswith((".seg", ".run")) or is_spare(name) or name.startswith(manifest.NAME):
-                    fs.unlink(f"{directory}/{name}")
-            fs.sync_directory(directory)
-        finally:
-            held.release()
+        remove_store(os.fspath(directory), fs or OsFileSystem())
 
     def close(self) -> None:
         """Let go of the store. Nothing is written: what was published is durable already.
@@ -168,10 +115,11 @@ class Engine(EngineView):
 
     @property
     def size(self) -> int:
-        """Bytes of the segments in use, what is dead included; of the last one, what has been written."""
+        """Bytes of the segments and runs in use, what is dead included; of the last segment, what has been written."""
         last = self._segments.get(max(self._segments, default=0))
         prepared = last.size - last.end if last is not None else 0
-        return sum(part.size for part in self._segments.values()) - prepared
+        runs = sum(run.header.size for run in self._index.runs)
+        return sum(part.size for part in self._segments.values()) - prepared + runs
 
     @property
     def size_in_use(self) -> int:
@@ -239,7 +187,7 @@ class Engine(EngineView):
                 self._meta[name] = value
         self._revision = commit.revision
         self._compacted = header.compacted
-        self._new_records += len(commit.changes)
+        self._new_records += len(commit.changes) + BATCH_RECORDS
         self._new_bytes += header.span
 
     @property
@@ -288,8 +236,7 @@ class Engine(EngineView):
     @property
     def index_due(self) -> bool:
         """Whether so much is new that `index` is to be called."""
-        new = self._new_records >= self.options.run_records or self._new_bytes >= self.options.run_bytes
-        return new and not self._indexing.busy
+        return self._much_is_new() and not self._indexing.busy
 
     @property
     def index_wanted(self) -> bool:
@@ -302,8 +249,10 @@ class Engine(EngineView):
         Yields pieces of work as `reclaim` does; both may be under way at the same time. A full disk ends it and leaves
         everything as it was. Raises StoreFailed on any other I/O error, StoreDamaged when a run is not sound.
         """
-        write = self.index_due or (everything and bool(self._new_records or self._new_bytes))
-        yield from self._indexing.run(self._cover, self._compacted, budget, write=write and bool(self._segments))
+        write = self._much_is_new() or (everything and bool(self._new_records or self._new_bytes))
+        yield from self._indexing.run(
+            self._cover, self._much_is_new, self._compacted, budget, write=write and bool(self._segments)
+        )
 
     def index_step(self, budget: int, *, everything: bool = False) -> bool:
         """Run one piece of `index` here and now; whether there may be more to do."""
@@ -335,6 +284,9 @@ class Engine(EngineView):
             work()
             yield
 
+    def _much_is_new(self) -> bool:
+        return self._new_records >= self.options.run_records or self._new_bytes >= self.options.run_bytes
+
     def _compacted_now(self) -> int:
         return self._compacted
 
@@ -344,20 +296,7 @@ class Engine(EngineView):
     def _cover(self) -> Covered:
         """The store as it is published."""
         self._new_records = self._new_bytes = 0
-        last = self._segments[max(self._segments)]
-        segments = {
-            part.number: SegmentState(
-                part.generation,
-                *part.sequences,
-                part.end,
-                part.record_bytes,
-                part.dead_bytes + part.grave_bytes + part.unswept_bytes,
-            )
-            for part in self._segments.values()
-        }
-        return Covered(
-            last.number, last.end, last.sequences[1], self._revision, self._compacted, dict(self._meta), segments
-        )
+        return Covered.of(self._segments, self._revision, self._compacted, self._meta)
 
     def _seal(self) -> Iterator[Work]:
         """Have the log go on in a new segment when there is something dead in the last one."""
@@ -408,39 +347,3 @@ class Engine(EngineView):
                 garbage.bury(mod, address)
             if old:
                 garbage.supersede(imported or mod, old)
-
-
-def _listing(directory: str, fs: FileSystem, stats: Stats, rng: Random) -> Listing:
-    listing = manifest.load(directory, fs)
-    if listing is None:
-        if any(name.endswith(".seg") for name in fs.names(directory)):
-            raise StoreDamaged(f"{directory}/{manifest.NAME}: the file is missing, but there are segments (offset 0)")
-        listing = Listing(rng.getrandbits(64), {})
-        manifest.create(directory, fs, stats, listing)
-    return listing
-
-
-def _recover(directory: str, fs: FileSystem, listing: Listing, names: Manifest) -> Recovered:
-    """Read a store. Runs that are not sound are given up, and what they hold is read from the log."""
-    if listing.runs:
-        try:
-            runs = [Run.open(directory, fs, listing.store, number) for number in listing.runs]
-            return recover(directory, fs, listing, runs)
-        except StoreDamaged as damage:
-            if ".run" not in str(damage):
-                raise
-        names.list_runs(())
-        for number in listing.runs:
-            with suppress(FileNotFoundError):
-                fs.unlink(f"{directory}/{run_name(number)}")
-    return recover(directory, fs, listing)
-
-
-def _remove_orphans(directory: str, fs: FileSystem, listing: Listing) -> None:
-    """Remove files that a crash left before they became part of the store, or after they ceased to be."""
-    wanted = {manifest.segment_name(*segment) for segment in listing.segments.items()}
-    wanted.update(map(run_name, listing.runs))
-    for name in fs.names(directory):
-        orphan = name.endswith((".seg", ".run")) and name not in wanted
-        if orphan or is_spare(name) or name == f"{manifest.NAME}.new":
-            fs.unlink(f"{directory}/{name}")

@@ -6,6 +6,8 @@ index than in those below (+1 a key that is new here, 0 one that was live and st
 the live keys of a range are the sum of the gains in all levels.
 """
 
+from collections.abc import Sequence
+
 SHIFT = 4
 DELETED = 1
 LEASED = 2
@@ -21,6 +23,11 @@ NEW, DIED = NONE + ONE, NONE - ONE
 def gain(entry: int) -> int:
     """-1, 0 or 1."""
     return (entry >> _GAIN & 3) - 1
+
+
+def gains(entries: Sequence[int]) -> int:
+    """The sum of the gains of entries."""
+    return sum(map(GAIN_MASK.__and__, entries)) // ONE - len(entries)
 
 
 def seen_above(entry: int) -> int:

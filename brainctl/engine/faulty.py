@@ -120,6 +120,12 @@ class _FaultyFile:
     def links(self) -> int:
         return self._inner.links()
 
+    def data_from(self, offset: int) -> int:
+        return self._inner.data_from(offset)
+
+    def fetch(self, offset: int) -> None:
+        self._inner.fetch(offset)
+
     def map(self) -> mmap.mmap:
         self._system.check("map")
         return self._inner.map()

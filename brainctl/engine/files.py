@@ -23,6 +23,8 @@ BLOCK = 4096
 """The unit in which a file system writes what it was given through the page cache."""
 _PIECE = 1 << 20
 """The longest write past the page cache."""
+FETCH_BYTES = 8 << 20
+"""How much `File.fetch` asks the device for."""
 
 
 class File(Protocol):
@@ -58,6 +60,12 @@ class File(Protocol):
 
     def links(self) -> int:
         """How many names the file has."""
+
+    def data_from(self, offset: int) -> int:
+        """Where the first byte from `offset` on lies that may be other than zero; the size when there is none."""
+
+    def fetch(self, offset: int) -> None:
+        """Bytes from `offset` on will be read soon, those of them that are not in memory from the device."""
 
     def map(self) -> mmap.mmap:
         """The whole file as memory that shows later writes; the file must not be empty, nor be cut afterwards."""
@@ -189,6 +197,17 @@ class OsFile:
     def links(self) -> int:
         """As in File."""
         return os.fstat(self._descriptor).st_nlink
+
+    def data_from(self, offset: int) -> int:
+        """As in File: by what the file system knows of space that was never written."""
+        try:
+            return os.lseek(self._descriptor, offset, os.SEEK_DATA)
+        except OSError as error:
+            return self.size() if error.errno == errno.ENXIO else offset
+
+    def fetch(self, offset: int) -> None:
+        """As in File."""
+        os.posix_fadvise(self._descriptor, offset, FETCH_BYTES, os.POSIX_FADV_WILLNEED)
 
     def map(self) -> mmap.mmap:
         """As in File."""

@@ -64,7 +64,7 @@ def unpack(data: bytes, seed: int) -> BatchHeader | None:
     """The header in the first HEADER_SIZE bytes of `data`, None when they are not a sound one."""
     if data[:4] != MAGIC or crc32c(data[8:HEADER_SIZE], seed) != int.from_bytes(data[4:8], "little"):
         return None
-    return BatchHeader(*_FIELDS.unpack_from(data, 8))
+    return tuple.__new__(BatchHeader, _FIELDS.unpack_from(data, 8))
 
 
 def zero_sectors(data: bytes | bytearray) -> int:

@@ -7,7 +7,8 @@ exactly the compacted revision is kept, since a watch from there must still deli
 
 from collections.abc import Sequence
 
-from brainctl.engine.run import Run, Superseded
+from brainctl.engine.covered import Superseded
+from brainctl.engine.run import Run
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 
 

@@ -1,112 +1,28 @@
-"""Writes runs of the index, in pieces of background work: of the delta when it has grown, and of runs of like size.
+"""When runs of the index are written, and which: of the delta when it has grown, and of runs of like size.
 
-A run is whole and durable before the manifest names it; until then the log has all that is in it. A job that was
-interrupted leaves a file that no manifest names, which the next opening removes.
+Each is a job in pieces of background work. Merging takes long in a large store, so a delta that has grown meanwhile has
+its turn between two pieces: what an opening has to read stays bounded.
 """
 
 import errno
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Event, Lock
-from typing import NamedTuple
 
-from brainctl.engine.files import File, FileSystem
+from brainctl.engine.covered import Covered, Superseded
+from brainctl.engine.files import FileSystem
 from brainctl.engine.garbage import Garbage
 from brainctl.engine.index import KeyIndex
 from brainctl.engine.manifest import Manifest
 from brainctl.engine.merging import merged, pick_runs, still_held
 from brainctl.engine.reclaim import Work
 from brainctl.engine.record import HEADER
-from brainctl.engine.run import Covered, Run, Superseded, run_name
-from brainctl.engine.runwriter import RunWriter, fill
+from brainctl.engine.run import Run
+from brainctl.engine.runjob import RunJob, Source
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.stats import Stats
 from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed
-
-
-class Source(NamedTuple):
-    """What a run is to hold."""
-
-    keys: int
-    """At most so many."""
-    pairs: Callable[[], Iterable[tuple[bytes, int]]]
-    superseded: Callable[[], Superseded]
-    covered: Callable[[], Covered]
-
-
-class RunJob:
-    """The writing of one run. Touches nothing but files and its own state."""
-
-    def __init__(
-        self,
-        directory: str,
-        fs: FileSystem,
-        manifest: Manifest,
-        number: int,
-        source: Source,
-        runs: Sequence[Run | None],
-    ) -> None:
-        """`runs` are those that the store will have, newest first; None stands for the new one."""
-        self.path = f"{directory}/{run_name(number)}"
-        self.run: Run | None = None
-        """The new one, once it is done."""
-        self.finished = False
-        self.error: OSError | StoreDamaged | None = None
-        self.stats = Stats()
-        self._directory = directory
-        self._fs = fs
-        self._manifest = manifest
-        self._number = number
-        self._source = source
-        self._runs = [number if run is None else run.number for run in runs]
-        self._made = False
-        self._budget = 0
-        self._steps = self._write()
-
-    def run_piece(self, budget: int) -> None:
-        """Write about `budget` bytes, unless the job is `finished`."""
-        self._budget = budget
-        try:
-            self.finished = next(self._steps, None) is None
-        except (OSError, StoreDamaged) as error:
-            self.error = error
-            self.finished = True
-
-    def abandon(self) -> None:
-        """Remove what has been written. OSError."""
-        if self._made:
-            self._fs.unlink(self.path)
-
-    def _write(self) -> Generator[bool, None, None]:
-        file = self._fs.create(self.path)
-        self._made = True
-        try:
-            yield from self._fill(file)
-        finally:
-            file.close()
-        yield True
-        self._fs.sync_directory(self._directory)
-        self.stats.syncs += 1
-        run = Run.open(self._directory, self._fs, self._manifest.store, self._number)
-        self._manifest.list_runs(self._runs)
-        self.run = run
-
-    def _fill(self, file: File) -> Generator[bool, None, None]:
-        source = self._source
-        writer = RunWriter(file, self._manifest.store, self._number, source.keys)
-        for size in fill(writer, source.pairs()):
-            self._budget -= size
-            if self._budget <= 0:
-                writer.flush()
-                self._sync(file)
-                yield True
-        self.stats.index_bytes += writer.finish(source.superseded(), source.covered())
-        self._sync(file)
-
-    def _sync(self, file: File) -> None:
-        file.sync()
-        self.stats.syncs += 1
 
 
 class Indexing:
@@ -141,8 +57,11 @@ class Indexing:
         self._busy = False
         self.stats = Stats()
 
-    def run(self, cover: Callable[[], Covered], compacted: int, budget: int, *, write: bool) -> Iterator[Work]:
-        """Make a run of the delta with `write`, then merge runs, in pieces of work of about `budget` bytes.
+    def run(
+        self, cover: Callable[[], Covered], due: Callable[[], bool], compacted: int, budget: int, *, write: bool
+    ) -> Iterator[Work]:
+        """Make a run of the delta with `write` and whenever it is `due`, and merge runs, in pieces of work of about
+        `budget` bytes.
 
         A full disk ends it and leaves everything as it was. Raises StoreFailed on any other I/O error, StoreDamaged
         when a run is not sound. One at a time.
@@ -154,11 +73,14 @@ class Indexing:
             if write or self._index.frozen is not None:
                 yield from self._run_of_delta(cover, compacted, budget)
             while not self._closed.is_set() and (picked := self._pick()) is not None:
-                job = self._merge(*picked, compacted)
-                yield from self._do(job, budget)
+                old = self._index.runs[slice(*picked)]
+                job = self._merge(old, compacted)
+                for work in self._do(job, budget):
+                    yield work
+                    if due() and not self._closed.is_set():
+                        yield from self._run_of_delta(cover, compacted, budget)
                 if job.run is None:
                     return
-                old = self._index.runs[slice(*picked)]
                 self._index.exchange(old, job.run)
                 for run in old:
                     with suppress(OSError):
@@ -197,11 +119,11 @@ class Indexing:
         segments = dict(self._segments)
         source = Source(
             len(frozen.entries),
-            frozen.rows,
+            frozen.pages,
             lambda: still_held(superseded, compacted, partial(_held, segments)),
             lambda: covered,
         )
-        job = self._job(source, [None, *self._index.runs])
+        job = self._job(source, lambda: ((), self._index.runs))
         yield from self._do(job, budget)
         if job.run is not None:
             self._index.settle(job.run)
@@ -213,21 +135,26 @@ class Indexing:
             return None
         return pick_runs([run.header.entries for run in self._index.runs])
 
-    def _merge(self, first: int, last: int, compacted: int) -> RunJob:
-        runs = self._index.runs
-        old, segments = runs[first:last], dict(self._segments)
-        drop = partial(_gone, segments, compacted) if last == len(runs) else None
+    def _merge(self, old: Sequence[Run], compacted: int) -> RunJob:
+        segments = dict(self._segments)
+        drop = partial(_gone, segments, compacted) if old[-1] is self._index.runs[-1] else None
         source = Source(
             sum(run.header.entries for run in old),
             lambda: merged(old, drop),
             lambda: still_held(_joined(old), compacted, partial(_held, segments)),
             old[0].covered,
         )
-        return self._job(source, [*runs[:first], None, *runs[last:]])
+        return self._job(source, partial(self._around, old))
 
-    def _job(self, source: Source, runs: Sequence[Run | None]) -> RunJob:
+    def _around(self, old: Sequence[Run]) -> tuple[Sequence[Run], Sequence[Run]]:
+        """The runs that are newer than some, and those that are older."""
+        runs = self._index.runs
+        at = runs.index(old[0])
+        return runs[:at], runs[at + len(old) :]
+
+    def _job(self, source: Source, others: Callable[[], tuple[Sequence[Run], Sequence[Run]]]) -> RunJob:
         number, self._next = self._next, self._next + 1
-        return RunJob(self._directory, self._fs, self._manifest, number, source, runs)
+        return RunJob(self._directory, self._fs, self._manifest, number, source, others)
 
     def _do(self, job: RunJob, budget: int) -> Iterator[Work]:
         while not job.finished:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from brainctl.engine import manifest
 from brainctl.engine.files import FileSystem, OsFileSystem
-from brainctl.engine.recovery import Recovered, recover
+from brainctl.engine.recovered import Recovered
+from brainctl.engine.recovery import recover
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK
 from brainctl.errors import StoreDamaged
 

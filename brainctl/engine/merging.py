@@ -1,15 +1,18 @@
 """Makes one run of several, or of a delta: pure of I/O."""
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from heapq import merge
-from itertools import groupby, repeat
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 
+from brainctl.engine.covered import Superseded
 from brainctl.engine.entry import DELETED, SHIFT, over
-from brainctl.engine.run import Run, Superseded
+from brainctl.engine.run import Run
 
 FANOUT = 4
 """Runs of about one size that are merged."""
+_PAGE = 256
+"""Keys of each run that one step of merging takes, at least."""
 
 
 def pick_runs(entries: Sequence[int]) -> tuple[int, int] | None:
@@ -29,50 +32,89 @@ def pick_runs(entries: Sequence[int]) -> tuple[int, int] | None:
     return None
 
 
-def merged(runs: Sequence[Run], drop: Callable[[int], bool] | None) -> Iterator[tuple[bytes, int]]:
-    """The keys of runs, newest first, each with one entry; `drop` tells which compacted tombstones may go.
+def merged(runs: Sequence[Run], drop: Callable[[int], bool] | None) -> Iterator[tuple[list[bytes], list[int]]]:
+    """The keys of runs, newest first, in order and page by page, each with one entry; `drop` tells which compacted
+    tombstones may go.
 
     Only the oldest run may lose entries: those of other runs hide what lies below. StoreDamaged.
     """
-    rows = merge(*(_rows(run, age) for age, run in enumerate(runs)))
-    last: bytes | None = None
-    entry = 0
-    for key, _age, found in rows:
-        if key == last:
-            entry = over(entry, found)
+    sources = [_Source(run) for run in runs]
+    while True:
+        bounds = [source.last for source in sources if source.fill()]
+        if not bounds:
+            return
+        bound = min(bounds)
+        entries = _combined([source.take(bound) for source in sources])
+        keys = sorted(entries)
+        found = list(map(entries.__getitem__, keys))
+        if drop is not None and any(map(DELETED.__and__, found)):
+            keys = [key for key in keys if not (entries[key] & DELETED and drop(entries[key] >> SHIFT))]
+            found = list(map(entries.__getitem__, keys))
+        if keys:
+            yield keys, found
+
+
+def rows(pages: Iterable[tuple[list[bytes], list[int]]]) -> Iterator[tuple[bytes, int]]:
+    """Keys and entries one by one."""
+    for keys, entries in pages:
+        yield from zip(keys, entries, strict=True)
+
+
+def _combined(levels: Sequence[tuple[list[bytes], list[int]]]) -> dict[bytes, int]:
+    """One entry for each key of levels, newest first."""
+    entries: dict[bytes, int] = {}
+    for keys, found in reversed(levels):
+        if entries.keys().isdisjoint(keys):
+            entries.update(zip(keys, found, strict=True))
             continue
-        if last is not None and not (drop and entry & DELETED and drop(entry >> SHIFT)):
-            yield last, entry
-        last, entry = key, found
-    if last is not None and not (drop and entry & DELETED and drop(entry >> SHIFT)):
-        yield last, entry
+        for key, entry in zip(keys, found, strict=True):
+            below = entries.get(key)
+            entries[key] = entry if below is None else over(entry, below)
+    return entries
 
 
-def _rows(run: Run, age: int) -> Iterator[tuple[bytes, int, int]]:
-    for leaf in run.leaves():
-        yield from zip(leaf.keys, repeat(age), leaf.numbers, strict=False)
+class _Source:
+    """The keys of one run that wait to be merged."""
+
+    def __init__(self, run: Run) -> None:
+        self._leaves = run.leaves()
+        self._keys: list[bytes] = []
+        self._entries: list[int] = []
+
+    @property
+    def last(self) -> bytes:
+        """The largest key that waits."""
+        return self._keys[-1]
+
+    def fill(self) -> bool:
+        """Have some keys wait; False when there are no more. StoreDamaged."""
+        while len(self._keys) < _PAGE and (leaf := next(self._leaves, None)) is not None:
+            self._keys += leaf.keys
+            self._entries += leaf.numbers
+        return bool(self._keys)
+
+    def take(self, bound: bytes) -> tuple[list[bytes], list[int]]:
+        """The keys up to `bound` that wait, and their entries."""
+        end = bisect_right(self._keys, bound)
+        taken = self._keys[:end], self._entries[:end]
+        del self._keys[:end], self._entries[:end]
+        return taken
 
 
 def still_held(noted: Superseded, compacted: int, held: Callable[[int], bool]) -> Superseded:
     """What was superseded, without what compaction has passed and reclaim has removed."""
-    kept = Superseded()
-    for revisions, addresses, to_revisions, to_addresses in (
-        (noted.revisions, noted.addresses, kept.revisions, kept.addresses),
-        (noted.grave_revisions, noted.graves, kept.grave_revisions, kept.graves),
-    ):
-        _keep(revisions, addresses, compacted, held, to_revisions, to_addresses)
-    return kept
+    return Superseded(
+        *_kept(noted.revisions, noted.addresses, compacted, held),
+        *_kept(noted.grave_revisions, noted.graves, compacted, held),
+    )
 
 
-def _keep(
-    revisions: "array[int]",
-    addresses: "array[int]",
-    compacted: int,
-    held: Callable[[int], bool],
-    to_revisions: "array[int]",
-    to_addresses: "array[int]",
-) -> None:
-    for revision, address in zip(revisions, addresses, strict=True):
-        if revision > compacted or held(address):
-            to_revisions.append(revision)
-            to_addresses.append(address)
+def _kept(
+    revisions: "array[int]", addresses: "array[int]", compacted: int, held: Callable[[int], bool]
+) -> tuple["array[int]", "array[int]"]:
+    passed = bisect_right(revisions, compacted)
+    places = [at for at in range(passed) if held(addresses[at])]
+    if len(places) == passed:
+        return revisions, addresses
+    kept = array("Q", map(revisions.__getitem__, places)), array("Q", map(addresses.__getitem__, places))
+    return kept[0] + revisions[passed:], kept[1] + addresses[passed:]

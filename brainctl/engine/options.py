@@ -23,12 +23,12 @@ class EngineOptions:
     """More than this is not written between two syncs, unless one batch is larger."""
     garbage_ratio: float = 0.5
     """Reclaim rewrites a segment in the background once this part of it is dead."""
-    run_records: int = 100_000
-    """After so many records the index of what is new is due to be written as a run, however busy the store is: so many
-    at most are read when it is opened, about a microsecond each."""
-    run_bytes: int = 64 << 20
+    run_records: int = 16_000
+    """The index of what is new is due to be written as a run after so many records, of which each batch counts as three
+    more: an opening reads a few times as many at most, each in less than a microsecond."""
+    run_bytes: int = 32 << 20
     """The same, after so many bytes of log."""
-    quiet_records: int = 15_000
+    quiet_records: int = 4_000
     """The same, once the store has nothing else to do."""
     cache_bytes: int = 32 << 20
     """Memory for KeyValues that were lately written or read."""

@@ -16,7 +16,7 @@ from brainctl.engine import lock, rebuild
 from brainctl.engine.engine import Engine
 from brainctl.engine.entry import DELETED, SHIFT
 from brainctl.engine.files import FileSystem, OsFileSystem
-from brainctl.engine.merging import merged
+from brainctl.engine.merging import merged, rows
 from brainctl.engine.record import HEADER, KIND, META_SET, key_of, version_of
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK
 from brainctl.engine.survey import Found, Loss, Survey, survey
@@ -172,7 +172,7 @@ def _compare_with_runs(found: Survey, state: _State) -> None:
     """Learn from the runs of the index which newest versions are lost, and which keys were deleted."""
     if not found.losses:
         return
-    for key, entry in merged(found.runs, None):
+    for key, entry in rows(merged(found.runs, None)):
         address = entry >> SHIFT
         sound = found.damaged.get(address >> OFFSET_BITS)
         if sound is None or address in sound:

@@ -4,13 +4,10 @@ Nothing is believed before its CRC-32C was checked: the header when the run is o
 it is first used.
 """
 
-import json
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from mmap import mmap
 from struct import Struct
 from typing import NamedTuple
@@ -18,14 +15,15 @@ from typing import NamedTuple
 from crc32c import crc32c
 
 from brainctl.engine import node
-from brainctl.engine.entry import GAIN_MASK, ONE
+from brainctl.engine.covered import Covered, Superseded
+from brainctl.engine.entry import gains
 from brainctl.engine.files import FileSystem
 from brainctl.engine.node import LEASED_KEYS, Node
 from brainctl.engine.record import CRC, RESIDUE
 from brainctl.errors import StoreDamaged
 
 MAGIC = b"brainrun"
-FORMAT = 1
+FORMAT = 2
 START = 4096
 """Where blocks begin: the header has the first 4096 bytes for itself."""
 _HEADER = Struct("<8sIIQQQqQQ")
@@ -33,6 +31,7 @@ _SECTION = Struct("<QQI4x")
 SECTIONS = ("filter", "garbage", "state")
 _NODES = 1024
 """Blocks that are kept in memory as they were last used, twice."""
+_BOUNDS = 1024
 
 
 def run_name(number: int) -> str:
@@ -92,90 +91,6 @@ def unpack_header(block: bytes, path: str) -> RunHeader:
     return RunHeader(number, store, length, entries, gains, root, leaves, sections)
 
 
-@dataclass(slots=True)
-class Superseded:
-    """What a stretch of the log put an end to: addresses, each with the revision at which it died."""
-
-    revisions: "array[int]" = field(default_factory=lambda: array("Q"))
-    addresses: "array[int]" = field(default_factory=lambda: array("Q"))
-    grave_revisions: "array[int]" = field(default_factory=lambda: array("Q"))
-    graves: "array[int]" = field(default_factory=lambda: array("Q"))
-    """Tombstones, with their own revisions."""
-
-    def extend(self, other: "Superseded") -> None:
-        """Add what a later stretch put an end to."""
-        self.revisions += other.revisions
-        self.addresses += other.addresses
-        self.grave_revisions += other.grave_revisions
-        self.graves += other.graves
-
-    def pack(self) -> bytes:
-        """Its bytes in a run."""
-        columns = (self.revisions, self.addresses, self.grave_revisions, self.graves)
-        return len(self.addresses).to_bytes(8, "little") + b"".join(column.tobytes() for column in columns)
-
-    @classmethod
-    def unpack(cls, data: bytes) -> "Superseded":
-        """What `pack` made."""
-        rows = array("Q", data)
-        dead = rows[0]
-        graves = (len(rows) - 1) // 2 - dead
-        ends = (1, 1 + dead, 1 + 2 * dead, 1 + 2 * dead + graves, len(rows))
-        return cls(*(rows[first:last] for first, last in pairwise(ends)))
-
-
-class SegmentState(NamedTuple):
-    """A segment at the place in the log that a run covers."""
-
-    generation: int
-    first: int
-    """Sequence of its first batch."""
-    last: int
-    end: int
-    record_bytes: int
-    dead_bytes: int
-
-
-@dataclass(slots=True)
-class Covered:
-    """The store at the place in the log up to which runs cover it."""
-
-    segment: int = 0
-    offset: int = 0
-    sequence: int = 0
-    revision: int = 1
-    compacted: int = 0
-    meta: dict[bytes, bytes] = field(default_factory=dict)
-    segments: dict[int, SegmentState] = field(default_factory=dict)
-
-    def pack(self) -> bytes:
-        """Its bytes in a run: JSON, with bytes as Latin-1."""
-        fields = {
-            "segment": self.segment,
-            "offset": self.offset,
-            "sequence": self.sequence,
-            "revision": self.revision,
-            "compacted": self.compacted,
-            "segments": {str(number): state for number, state in self.segments.items()},
-            "meta": {name.decode("latin-1"): value.decode("latin-1") for name, value in self.meta.items()},
-        }
-        return json.dumps(fields).encode()
-
-    @classmethod
-    def unpack(cls, data: bytes) -> "Covered":
-        """What `pack` made."""
-        fields = json.loads(data)
-        return cls(
-            fields["segment"],
-            fields["offset"],
-            fields["sequence"],
-            fields["revision"],
-            fields["compacted"],
-            {name.encode("latin-1"): value.encode("latin-1") for name, value in fields["meta"].items()},
-            {int(number): SegmentState(*state) for number, state in fields["segments"].items()},
-        )
-
-
 class Run:
     """One run, open for reading."""
 
@@ -187,6 +102,8 @@ class Run:
         self._salt = salt(header.store, header.number)
         self._young: dict[int, Node] = {}
         self._old: dict[int, Node] = {}
+        self._gained: dict[bytes, int] = {}
+        """The sum of the gains below the bounds that were asked for lately."""
 
     @classmethod
     def open(cls, directory: str, fs: FileSystem, store: int, number: int) -> "Run":
@@ -215,12 +132,18 @@ class Run:
         return leaf.numbers[at] if at < len(leaf.keys) and leaf.keys[at] == key else None
 
     def gained(self, end: bytes | None) -> int:
-        """The sum of the gains of the keys below `end`."""
+        """The sum of the gains of the keys below `end`; StoreDamaged."""
         if end is None or not self.header.root:
             return self.header.gains
-        leaf, before = self._leaf(end)
-        at = bisect_left(leaf.keys, end)
-        return before + sum([entry & GAIN_MASK for entry in leaf.numbers[:at]]) // ONE - at
+        known = self._gained.get(end)
+        if known is None:
+            leaf, before = self._leaf(end)
+            at = bisect_left(leaf.keys, end)
+            known = before + gains(leaf.numbers[:at])
+            if len(self._gained) >= _BOUNDS:
+                self._gained.clear()
+            self._gained[end] = known
+        return known
 
     def slice(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[int]]:
         """The first keys of a range and their entries: at least `limit`, if there are so many."""

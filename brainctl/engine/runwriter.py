@@ -1,25 +1,28 @@
 """Writes a run: blocks as keys come in, in order, then the sections, then the header (docs/formats/run.md)."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from crc32c import crc32c
 
 from brainctl.engine import keyfilter, node, run
-from brainctl.engine.entry import LEASED, gain
+from brainctl.engine.covered import Covered, Superseded
+from brainctl.engine.entry import LEASED, gains
 from brainctl.engine.files import File, write_all
 from brainctl.engine.node import LEASED_KEYS
-from brainctl.engine.run import START, Covered, RunHeader, Section, Superseded
+from brainctl.engine.run import START, RunHeader, Section
 
 _BLOCK = 4096
-"""A block ends with the key that makes it this large."""
+"""A block ends with the key that makes it this large, or earlier."""
 _ENTRY = 12
 _FENCE = 20
 _BUFFER = 256 << 10
 
 
 class _Level:
-    """The block of one level that is being filled."""
+    """The fence of one level that is being filled."""
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
@@ -38,31 +41,30 @@ class RunWriter:
         self._number = number
         self._salt = run.salt(store, number)
         self._filter = keyfilter.make(keys)
-        self._levels = [_Level()]
+        self._fences: list[_Level] = []
+        """From level 1 on."""
         self._leased: list[bytes] = []
         self._buffer: list[bytes] = []
         self._written = START
         self._end = START
         self._entries = 0
         self._gains = 0
-        self._before = 0
-        """The sum of the gains before the leaf that is being filled."""
 
-    def add(self, key: bytes, entry: int) -> int:
-        """Take the next key, which is larger than those before it; how many bytes that has made ready to be written."""
-        leaf = self._levels[0]
-        leaf.keys.append(key)
-        leaf.numbers.append(entry)
-        leaf.size += len(key) + _ENTRY
-        self._gains += gain(entry)
-        self._entries += 1
-        keyfilter.add(self._filter, key)
-        if entry & LEASED:
-            self._leased.append(key)
-        if leaf.size < _BLOCK:
-            return 0
+    def add(self, keys: Sequence[bytes], entries: Sequence[int]) -> int:
+        """Take the next keys, in order and larger than those before; how many bytes that makes."""
         before = self._end
-        self._close(0)
+        numbers = array("Q", entries)
+        upto = list(accumulate(map(len, keys), initial=0))
+        sizes = [size + _ENTRY * at for at, size in enumerate(upto)]
+        first = 0
+        while first < len(keys):
+            last = min(bisect_left(sizes, sizes[first] + _BLOCK, first + 1), len(keys))
+            self._add_leaf(keys[first:last], numbers[first:last])
+            first = last
+        self._entries += len(keys)
+        keyfilter.note(self._filter, keys)
+        if any(map(LEASED.__and__, entries)):
+            self._leased += [key for key, entry in zip(keys, entries, strict=True) if entry & LEASED]
         if self._end - self._written >= _BUFFER:
             self.flush()
         return self._end - before
@@ -96,37 +98,42 @@ class RunWriter:
         self._buffer.append(data)
         self._end += len(data)
 
-    def _close(self, level: int) -> int:
-        """Lay out the block of a level, and note it in the level above; its offset."""
-        block, offset = self._levels[level], self._end
-        self._levels[level] = _Level()
-        self._append(node.pack(level, block.keys, block.numbers, block.gains, offset, self._salt))
-        if level + 1 == len(self._levels):
-            self._levels.append(_Level())
-        above = self._levels[level + 1]
-        above.keys.append(block.keys[0])
-        above.numbers.append(offset)
-        above.gains.append(block.gains[0] if level else self._before)
-        above.size += len(block.keys[0]) + _FENCE
-        if not level:
-            self._before = self._gains
-        if above.size >= _BLOCK and len(above.keys) > 1:
-            self._close(level + 1)
-        return offset
+    def _add_leaf(self, keys: Sequence[bytes], numbers: "array[int]") -> None:
+        offset = self._end
+        self._append(node.pack(0, keys, numbers, array("q"), offset, self._salt))
+        self._note(1, keys[0], offset, self._gains)
+        self._gains += gains(numbers)
+
+    def _note(self, level: int, first: bytes, offset: int, before: int) -> None:
+        """Note a block in the fence of the level above it."""
+        if level > len(self._fences):
+            self._fences.append(_Level())
+        fence = self._fences[level - 1]
+        fence.keys.append(first)
+        fence.numbers.append(offset)
+        fence.gains.append(before)
+        fence.size += len(first) + _FENCE
+        if fence.size >= _BLOCK and len(fence.keys) > 1:
+            self._close(level)
+
+    def _close(self, level: int) -> None:
+        """Lay out the fence of a level, and note it in the level above."""
+        fence, offset = self._fences[level - 1], self._end
+        self._fences[level - 1] = _Level()
+        self._append(node.pack(level, fence.keys, fence.numbers, fence.gains, offset, self._salt))
+        self._note(level + 1, fence.keys[0], offset, fence.gains[0])
 
     def _close_all(self) -> int:
         """Lay out what is left, up to the one block above all; its offset, 0 when there are no keys."""
-        level = 0
-        while True:
-            block = self._levels[level]
-            top = level + 1 == len(self._levels)
-            if top and len(block.keys) == 1 and level:
-                return block.numbers[0]
-            if block.keys:
+        level = 1
+        while level <= len(self._fences):
+            fence = self._fences[level - 1]
+            if level == len(self._fences) and len(fence.keys) == 1:
+                return fence.numbers[0]
+            if fence.keys:
                 self._close(level)
-            elif top:
-                return 0
             level += 1
+        return 0
 
 
 def _packs(keys: list[bytes]) -> Iterator[list[bytes]]:
@@ -134,9 +141,7 @@ def _packs(keys: list[bytes]) -> Iterator[list[bytes]]:
         yield keys[first : first + 128]
 
 
-def fill(writer: RunWriter, pairs: Iterable[tuple[bytes, int]]) -> Iterator[int]:
-    """Add keys and entries; says after each block how many bytes it has."""
-    for key, entry in pairs:
-        size = writer.add(key, entry)
-        if size:
-            yield size
+def fill(writer: RunWriter, pages: Iterable[tuple[list[bytes], list[int]]]) -> Iterator[int]:
+    """Add keys and entries, page by page; says after each how many bytes that made."""
+    for keys, entries in pages:
+        yield writer.add(keys, entries)

@@ -107,6 +107,12 @@ class _MemoryFile:
     def links(self) -> int:
         return 1
 
+    def data_from(self, offset: int) -> int:
+        return offset
+
+    def fetch(self, offset: int) -> None:
+        pass
+
     def map(self) -> mmap.mmap:
         return self._node.map()
 

@@ -1,7 +1,7 @@
 """A sorted set of keys for very many inserts: new keys wait unsorted until an order is asked for."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, islice
 
 _CHUNK = 1024
@@ -11,14 +11,14 @@ _CHUNK = 1024
 class SortedKeys:
     """Keys in byte order, in chunks. Positions count from 0."""
 
-    def __init__(self, keys: Sequence[bytes] = ()) -> None:
-        """Begin with `keys`, which are in order."""
-        self._chunks: list[list[bytes]] = [list(keys[at : at + _CHUNK]) for at in range(0, len(keys), _CHUNK)]
-        self._lasts: list[bytes] = [chunk[-1] for chunk in self._chunks]
+    def __init__(self, keys: Iterable[bytes] = ()) -> None:
+        """Begin with `keys`, in any order."""
+        self._chunks: list[list[bytes]] = []
+        self._lasts: list[bytes] = []
         """The last key of each chunk."""
         self._starts: list[int] = []
         """The position of the first key of each chunk, and the number of keys; empty when not known."""
-        self._new: set[bytes] = set()
+        self._new = set(keys)
 
     def __len__(self) -> int:
         """How many keys there are."""

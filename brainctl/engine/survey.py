@@ -11,11 +11,12 @@ from typing import NamedTuple
 from crc32c import crc32c
 
 from brainctl.engine import frame, tear
+from brainctl.engine.covered import Covered
 from brainctl.engine.files import FileSystem
 from brainctl.engine.manifest import segment_name
 from brainctl.engine.record import HEADER, HEADER_SIZE, IMPORTED, KIND, META_SET, TOMBSTONE, key_of
 from brainctl.engine.remains import Part, Remains, remains
-from brainctl.engine.run import Covered, Run
+from brainctl.engine.run import Run
 from brainctl.engine.scan import Batch, Extent, Hole, Record, Unused, read_file, scan
 from brainctl.engine.segment import (
     DATA,

@@ -10,7 +10,7 @@ else in the log was durable. So what follows the last sound batch is an unfinish
   has more zero sectors than were written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from mmap import mmap
 
 from brainctl.engine import frame
@@ -19,15 +19,25 @@ from brainctl.engine.frame import BatchHeader
 from brainctl.engine.segment import Segment
 from brainctl.errors import StoreDamaged
 
+REACH = 8 << 20
+"""In a file that was used before, how far behind the last sound batch others are looked for: no group there is longer,
+and no batch. What lies further on is left of a dead segment; looking at all of it would make opening slow."""
 _STEP = 1 << 20
 _ZEROS = bytes(_STEP)
 
 
-def is_clean(data: mmap | bytes, offset: int, seed: int, *, stale: bool) -> bool:
-    """Whether nothing of a write follows; `stale` tells that the file was another segment before."""
+def is_clean(data: mmap | bytes, offset: int, seed: int, data_from: Callable[[int], int] = int, *, stale: bool) -> bool:
+    """Whether nothing of a write follows.
+
+    `stale` tells that the file was another segment before; `data_from` is that of the file, where there is one.
+    """
     if stale:
-        return next(_headers(data, offset, seed), None) is None
-    return all(data[at : at + _STEP] == _ZEROS[: min(_STEP, len(data) - at)] for at in range(offset, len(data), _STEP))
+        return next(_headers(data, offset, seed, stale=True), None) is None
+    while (offset := data_from(offset)) < len(data):
+        if data[offset : offset + _STEP] != _ZEROS[: len(data) - offset]:
+            return False
+        offset += _STEP
+    return True
 
 
 def check_torn(data: mmap | bytes, offset: int, sequence: int, seed: int, path: str, *, stale: bool) -> None:
@@ -40,7 +50,7 @@ def check_torn(data: mmap | bytes, offset: int, sequence: int, seed: int, path: 
         torn = stale or not any(data[offset : offset + SECTOR])
     if not torn:
         raise StoreDamaged(f"{path}: the batch at offset {offset} is damaged")
-    for at, later in _headers(data, offset + SECTOR, seed):
+    for at, later in _headers(data, offset + SECTOR, seed, stale=stale):
         if later.group > sequence or later.sequence < sequence:
             raise StoreDamaged(f"{path}: the batch at offset {offset} is damaged: the one at offset {at} does not fit")
 
@@ -50,7 +60,7 @@ def cut(part: Segment, offset: int) -> None:
     file, data = part.file, part.mapped
     assert file is not None
     if part.stale:
-        for at, _header in list(_headers(data, offset, part.seed)):
+        for at, _header in list(_headers(data, offset, part.seed, stale=True)):
             write_all(file, _ZEROS[:SECTOR], at)
     else:
         for at in range(offset, len(data), _STEP):
@@ -60,11 +70,12 @@ def cut(part: Segment, offset: int) -> None:
     file.sync()
 
 
-def _headers(data: mmap | bytes, offset: int, seed: int) -> Iterator[tuple[int, BatchHeader]]:
+def _headers(data: mmap | bytes, offset: int, seed: int, *, stale: bool) -> Iterator[tuple[int, BatchHeader]]:
     """(offset, header) of the sound batch headers of a segment from `offset` on, whatever lies between them."""
-    at = data.find(frame.MAGIC, offset)
+    last = offset + REACH + frame.HEADER_SIZE if stale else len(data)
+    at = data.find(frame.MAGIC, offset, last)
     while at >= 0:
         header = frame.unpack(data[at : at + frame.HEADER_SIZE], seed) if at % SECTOR == 0 else None
         if header is not None:
             yield at, header
-        at = data.find(frame.MAGIC, at + 1)
+        at = data.find(frame.MAGIC, at + 1, last)

@@ -11,7 +11,7 @@ from functools import partial
 from crc32c import crc32c
 
 from brainctl.clock import Durations
-from brainctl.engine import frame, record
+from brainctl.engine import frame, record, tear
 from brainctl.engine.files import FileSystem
 from brainctl.engine.frame import BatchHeader
 from brainctl.engine.logspace import LogSpace, segment_path
@@ -69,7 +69,8 @@ class Writer:
         size += _meta_size(commit.meta.items())
         flags = 0
         meta = commit.meta
-        if end.tail is None or end.offset + frame.HEADER_SIZE + size > end.tail.size:
+        need = frame.HEADER_SIZE + size
+        if end.tail is None or end.offset + need > end.tail.size or not self._may_hold(end.tail, need):
             flags = frame.SNAPSHOT
             meta = {**end.meta, **meta}
             size += _meta_size(meta.items()) - _meta_size(commit.meta.items())
@@ -128,19 +129,29 @@ class Writer:
         """Have the next batch begin a new segment."""
         self._end.tail = None
 
+    def _may_hold(self, part: Segment, need: int) -> bool:
+        """Whether a segment may hold so large a batch: one whose file was used before, or may be, holds none that are
+        longer than an opening looks ahead in it (tear.REACH).
+        """
+        return need <= tear.REACH or (part.size > self._options.segment_size and not part.stale)
+
     def _rotate(self, need: int) -> None:
         end = self._end
-        while end.spares and end.spares[0].size < DATA + need:
+        while end.spares and not self._has_room(end.spares[0], need):
             end.obsolete.append(end.spares.pop(0))
         if end.spares:
             end.tail = end.spares.pop(0)
         else:
-            if self._next is not None and self._next.size < DATA + need:
+            if self._next is not None and not self._has_room(self._next, need):
                 end.obsolete.append(self._next)
                 self._next = None
             end.tail = self._next or self._number(need)
             self._next = None
         end.offset = DATA
+
+    def _has_room(self, part: Segment, need: int) -> bool:
+        """Whether an empty segment can hold a batch."""
+        return part.size >= DATA + need and self._may_hold(part, need)
 
     def _number(self, need: int = 0) -> Segment:
         """The next segment, which has no file yet."""
@@ -148,7 +159,8 @@ class Writer:
         end.number += 1
         path = segment_path(self._directory, end.number)
         made = Segment(end.number, 0, path, frame.salt(self._manifest.store, end.number))
-        made.size = frame.aligned(max(self._options.segment_size, DATA + need), DATA)
+        least = self._options.segment_size + (DATA if need > tear.REACH else 0)
+        made.size = frame.aligned(max(least, DATA + need), DATA)
         return made
 
     @property
@@ -210,7 +222,7 @@ class Writer:
         if self.failure is not None:
             raise self.failure
         try:
-            for group in groups(batches, self._options.group_limit):
+            for group in groups(batches, min(self._options.group_limit, tear.REACH)):
                 self._write_group(group)
         except OSError as error:
             self.failure = io_failure(error, self._directory)

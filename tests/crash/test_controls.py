@@ -6,7 +6,7 @@ from struct import error as StructError  # noqa: N812 - it is a class
 
 import pytest
 
-from brainctl.engine import frame, garbage, indexing, node, packing, reclaim, recovery, segment, tear, writer
+from brainctl.engine import frame, garbage, indexing, node, packing, reclaim, replay, segment, tear, writer
 from brainctl.engine.simulated import MemoryFileSystem
 from brainctl.errors import StoreDamaged
 from brainctl.mvcc.commit import Commit
@@ -87,7 +87,7 @@ def batches_are_not_checked(patch: Patch):
             yield offset, header
             offset += header.span
 
-    patch.setattr(recovery, "sound_batches", sound)
+    patch.setattr(replay, "sound_batches", sound)
 
 
 def records_are_not_checked(patch: Patch):

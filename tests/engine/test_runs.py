@@ -8,20 +8,11 @@ from hypothesis import strategies as st
 
 from brainctl.engine import keyfilter
 from brainctl.engine.check import check
+from brainctl.engine.covered import Covered, SegmentState, Superseded
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.files import OsFileSystem
 from brainctl.engine.merging import FANOUT, pick_runs
-from brainctl.engine.run import (
-    Covered,
-    Run,
-    RunHeader,
-    Section,
-    SegmentState,
-    Superseded,
-    pack_header,
-    run_name,
-    unpack_header,
-)
+from brainctl.engine.run import Run, RunHeader, Section, pack_header, run_name, unpack_header
 from brainctl.engine.runwriter import RunWriter
 from brainctl.engine.simulated import MemoryFileSystem
 from brainctl.mvcc.commit import Commit
@@ -42,8 +33,8 @@ def test_a_run_gives_back_what_was_written(keys: dict[bytes, tuple[int, int, boo
     want = {key: entry_of(*fields) for key, fields in sorted(keys.items())}
     file = fs.create(f"/d/{run_name(3)}")
     writer = RunWriter(file, 77, 3, len(want))
-    for key, entry in want.items():
-        writer.add(key, entry)
+    for first in range(0, len(want), 70):
+        writer.add(list(want)[first : first + 70], list(want.values())[first : first + 70])
     writer.finish(Superseded(), Covered())
     run = Run.open("/d", fs, 77, 3)
     assert run.slice(b"", None, len(want) + 1) == (list(want), list(want.values()))
@@ -101,8 +92,7 @@ def test_a_key_is_written_a_few_times_only():
 
 def test_the_filter_lets_few_others_pass():
     words = keyfilter.make(10_000)
-    for number in range(10_000):
-        keyfilter.add(words, b"key/%d" % number)
+    keyfilter.note(words, [b"key/%d" % number for number in range(10_000)])
     passed = 0
     for number in range(20_000):
         place, bits = keyfilter.spread(b"key/%d" % number)
