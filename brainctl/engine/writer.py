@@ -193,7 +193,7 @@ class Writer:
             size = len(kv) + record.OVERHEAD
             previous = 0 if commit.imported else ahead.get(key) or newest(key)
             kind = live if version else record.TOMBSTONE
-            if previous or lease:
+            if previous or lease or not version:
                 fresh = False
             body = pack(size, at, mod, create, version, lease, previous, sub, len(key), kind) + kv
             add(body + crc_bytes(crc(body)))
