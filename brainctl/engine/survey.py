@@ -194,7 +194,7 @@ class Survey:
                     self._take_hole(part, piece, bounds if piece.offset < end else (0, 0))
                 case Unused():
                     unused = not piece.stale
-        if size and not unused:  # without its header nothing tells whether it was longer
+        if size is not None and not unused:  # without its header nothing tells whether it was longer
             self._lose(part.number, part.name, size, 0)
         self._keep_addresses(part, sound, extents)
 
@@ -214,8 +214,8 @@ class Survey:
         else:
             self._extents[part.number] = extents
 
-    def _check_header(self, part: Part) -> int:
-        """Note what is wrong with the file as a whole. Its size when the header cannot be read, else 0."""
+    def _check_header(self, part: Part) -> int | None:
+        """Note what is wrong with the file as a whole. Its size when the header cannot be read, else None."""
         data, lost = read_file(self.fs, f"{self.directory}/{part.name}")
         self.findings += [f"{part.name}: the device cannot read {b - a} bytes at offset {a}" for a, b in lost]
         try:
@@ -228,7 +228,7 @@ class Survey:
             self._lose(part.number, part.name, len(data), header.end - len(data))
         if part.kind != LOG:
             self._sequence, self._last = header.last, part
-        return 0
+        return None
 
     def _take_batch(self, part: Part, batch: frame.BatchHeader) -> None:
         before = self._last
