@@ -51,15 +51,15 @@ def rot_while_open():
 
 
 def nothing_is_cut(patch: Patch):
-    patch.setattr(tear, "cut", lambda *_: None)
+    patch.setattr(tear, "cut", lambda *_, **__: None)
 
 
 def everything_is_torn(patch: Patch):
-    patch.setattr(tear, "check_torn", lambda *_: None)
+    patch.setattr(tear, "check_torn", lambda *_, **__: None)
 
 
 def nothing_is_torn(patch: Patch):
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise StoreDamaged("offset")
 
     patch.setattr(tear, "check_torn", refuse)
@@ -108,7 +108,7 @@ def versions_die_too_early(patch: Patch):
 
 
 def packed_files_are_not_synced(patch: Patch):
-    patch.setattr(packing.Job, "_sync", lambda *_: None)
+    patch.setattr(packing.Job, "_sync", lambda *_, **__: None)
 
 
 def directories_are_not_synced(patch: Patch):
@@ -116,7 +116,7 @@ def directories_are_not_synced(patch: Patch):
 
 
 def runs_are_not_synced(patch: Patch):
-    patch.setattr(indexing.RunJob, "_sync", lambda *_: None)
+    patch.setattr(indexing.RunJob, "_sync", lambda *_, **__: None)
 
 
 def blocks_are_not_checked(patch: Patch):
