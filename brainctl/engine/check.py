@@ -16,7 +16,7 @@ from brainctl.engine.merging import merged, rows
 from brainctl.engine.record import HEADER, HEADER_SIZE, META_SET, TOMBSTONE, key_offset
 from brainctl.engine.recovered import Recovered
 from brainctl.engine.recovery import recover
-from brainctl.engine.run import START, Run
+from brainctl.engine.run import START, OutdatedRun, Run
 from brainctl.engine.segment import DATA, OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.errors import StoreDamaged
 from brainctl.etcdpb import kv_pb2
@@ -72,6 +72,8 @@ def _runs(directory: str, fs: FileSystem, listing: Listing, state: Recovered) ->
         for run in runs:
             for _ in run.prove():
                 pass
+    except OutdatedRun:
+        return
     except StoreDamaged as damage:
         yield str(damage)
         return

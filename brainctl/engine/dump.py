@@ -135,6 +135,9 @@ def _run(directory: str, fs: FileSystem, store: int, number: int) -> Iterator[En
     try:
         data, _lost = read_file(fs, f"{directory}/{name}")
         header = run.unpack_header(data[:START], name)
+    except run.OutdatedRun as outdated:
+        yield Entry(name, 0, START, "run", {"reason": str(outdated)})
+        return
     except (StoreDamaged, FileNotFoundError) as damage:
         yield Entry(name, 0, START, DAMAGED, {"reason": str(damage)})
         return

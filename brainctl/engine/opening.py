@@ -84,11 +84,13 @@ def _recover(directory: str, fs: FileSystem, listing: Listing, names: Manifest) 
         except StoreDamaged as damage:
             if ".run" not in str(damage):
                 raise
+    state = recover(directory, fs, listing)
+    if listing.runs:
         names.list_runs(())
-        for number in listing.runs:
-            with suppress(FileNotFoundError):
-                fs.unlink(f"{directory}/{run_name(number)}")
-    return recover(directory, fs, listing)
+    for number in listing.runs:
+        with suppress(FileNotFoundError):
+            fs.unlink(f"{directory}/{run_name(number)}")
+    return state
 
 
 def _remove_orphans(directory: str, fs: FileSystem, listing: Listing) -> None:

@@ -44,6 +44,10 @@ def salt(store: int, number: int) -> int:
     return crc32c(Struct("<8sQQ").pack(MAGIC, store, number))
 
 
+class OutdatedRun(StoreDamaged):
+    """An earlier build wrote a run: nothing is wrong, but it is made anew, of the log."""
+
+
 class Section(NamedTuple):
     """A part of the file that is read whole."""
 
@@ -83,6 +87,10 @@ def unpack_header(block: bytes, path: str) -> RunHeader:
     if len(block) < START or crc32c(block[: size + 4]) != RESIDUE or block[:8] != MAGIC or any(block[size + 4 :]):
         raise StoreDamaged(f"{path}: the header at offset 0 is damaged")
     _magic, version, number, store, length, entries, gains, root, leaves = _HEADER.unpack_from(block)
+    if version < FORMAT:
+        raise OutdatedRun(
+            f"{path}: format {version} at offset 8 is that of an earlier build, which is not used any more"
+        )
     if version != FORMAT:
         raise StoreDamaged(f"{path}: format {version} at offset 8 is not known; this build reads format {FORMAT}")
     sections = tuple(

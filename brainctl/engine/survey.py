@@ -16,7 +16,7 @@ from brainctl.engine.files import FileSystem
 from brainctl.engine.manifest import segment_name
 from brainctl.engine.record import HEADER, HEADER_SIZE, IMPORTED, KIND, META_SET, TOMBSTONE, key_of
 from brainctl.engine.remains import Part, Remains, remains
-from brainctl.engine.run import Run
+from brainctl.engine.run import OutdatedRun, Run
 from brainctl.engine.scan import Batch, Extent, Hole, Record, Unused, read_file, scan
 from brainctl.engine.segment import (
     DATA,
@@ -290,6 +290,8 @@ class Survey:
             for run in runs:
                 for _ in run.prove():
                     pass
+        except OutdatedRun:
+            return []
         except StoreDamaged as damage:
             self.findings.append(f"{damage}; the index is made anew, of the log")
             return []

@@ -28,7 +28,7 @@ from tests.peers.servers import brainctl
 STORES = Path(__file__).parents[1] / "data" / "stores"
 NAMES = sorted(path.name.partition(".")[0] for path in STORES.iterdir())
 OPTIONS = EngineOptions(segment_size=16 << 10)
-MANIFESTS = {"log": b'"format": 1', "runs": b'"format": 2', "recycled": b'"format": 2'}
+MANIFESTS = dict.fromkeys(("recycled", "runs", "runs2"), b'"format": 2') | {"log": b'"format": 1'}
 
 
 def unpacked(name: str, directory: Path) -> tuple[Path, dict[str, Any]]:
@@ -105,7 +105,7 @@ def newer_segment(store: Path) -> Path:
 
 @pytest.mark.parametrize("newer", [newer_manifest, newer_segment])
 def test_a_newer_store_is_refused_and_left_alone(newer: Any, tmp_path: Path) -> None:
-    store, _expected = unpacked("runs", tmp_path)
+    store, _expected = unpacked("runs2", tmp_path)
     path = newer(store)
     (store / "00000099-0.seg").write_bytes(b"a file of a kind that this build would take for an orphan")
     before = {entry.name: entry.read_bytes() for entry in store.iterdir()}
@@ -123,7 +123,7 @@ def test_a_newer_store_is_refused_and_left_alone(newer: Any, tmp_path: Path) -> 
 
 def test_newer_runs_are_made_anew(tmp_path: Path) -> None:
     """The log has all that is in them, so a build that does not know their format can do without."""
-    store, expected = unpacked("runs", tmp_path)
+    store, expected = unpacked("runs2", tmp_path)
     for path in store.glob("*.run"):
         data = bytearray(path.read_bytes())
         data[8] = 9
