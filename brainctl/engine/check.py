@@ -7,16 +7,13 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from brainctl.engine import frame, lock, manifest
-from brainctl.engine.covered import Covered
-from brainctl.engine.entry import DELETED, SHIFT
+from brainctl.engine.check_runs import check_runs
+from brainctl.engine.entry import SHIFT
 from brainctl.engine.files import FileSystem, OsFileSystem
 from brainctl.engine.info import StoreInfo, describe
-from brainctl.engine.manifest import Listing
-from brainctl.engine.merging import merged, rows
 from brainctl.engine.record import HEADER, HEADER_SIZE, META_SET, TOMBSTONE, key_offset
 from brainctl.engine.recovered import Recovered
 from brainctl.engine.recovery import recover
-from brainctl.engine.run import START, OutdatedRun, Run
 from brainctl.engine.segment import DATA, OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.errors import StoreDamaged
 from brainctl.etcdpb import kv_pb2
@@ -45,8 +42,9 @@ def check(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> Re
     """Check the store in `directory`: StoreInUse while another process has it open, OSError when it cannot be read.
 
     Proved are: every CRC; that each record lies at its address and says of its key-value what that says of itself;
-    that revisions ascend and sub-revisions count up; that each version follows the one before it; that nothing that
-    a reader can ask for is missing. An unfinished write at the end is no finding: opening the store cuts it.
+    that revisions ascend, no batch passes one over, and sub-revisions count up; that each version follows the one
+    before it; that nothing that a reader can ask for is missing; that the index on the disk, whichever way it is asked,
+    says what the log says. An unfinished write at the end is no finding: opening the store cuts it.
     """
     fs = fs or OsFileSystem()
     directory = os.fspath(directory)
@@ -56,7 +54,7 @@ def check(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> Re
         if listing is None:
             return Report([f"{directory}/{manifest.NAME}: the file is missing (offset 0)"], 0, None)
         state = recover(directory, fs, listing, repair=False)
-        findings = list(_runs(directory, fs, listing, state))
+        findings = list(check_runs(directory, fs, listing, state))
     except StoreDamaged as damage:
         return Report([str(damage)], 0, None)
     finally:
@@ -64,39 +62,17 @@ def check(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> Re
     return _prove(state, findings)
 
 
-def _runs(directory: str, fs: FileSystem, listing: Listing, state: Recovered) -> Iterator[str]:
-    """What is wrong with the runs of the index: by themselves, and beside the index that the log gives."""
-    try:
-        runs = [Run.open(directory, fs, listing.store, number) for number in listing.runs]
-        covered = runs[0].covered() if runs else Covered()
-        for run in runs:
-            for _ in run.prove():
-                pass
-    except OutdatedRun:
-        return
-    except StoreDamaged as damage:
-        yield str(damage)
-        return
-    place = covered.segment << OFFSET_BITS | covered.offset
-    found = {key: entry >> SHIFT for key, entry in rows(merged(runs, None)) if not entry & DELETED}
-    for key, address in zip(*state.index.live(b"", None), strict=True):
-        known = found.pop(key, None)
-        if known != address and address < place:
-            yield f"{runs[0].path}: the runs give {known} as the address of {key!r}, not {address} (offset {START})"
-    for key, address in found.items():
-        if state.index.newest(key) < place:
-            yield f"{runs[0].path}: the runs give {address} as the address of {key!r}, which is gone (offset {START})"
-
-
 def _prove(state: Recovered, findings: list[str]) -> Report:
     facts: dict[int, _Facts] = {}
+    before: Segment | None = None
     for number in sorted(state.segments):
         part = state.segments[number]
         try:
             findings += _segment(part, facts, state)
         except StoreDamaged as damage:
             findings.append(str(damage))
-        findings += _padding(part)
+        findings += _batches(part, before)
+        before = part
         part.close()
     findings += _chains(state, facts)
     return Report(findings, len(facts), describe(state))
@@ -135,19 +111,35 @@ def _contradiction(record: bytes) -> str | None:
     return "is a tombstone with a version" if (kind == TOMBSTONE) != (version == 0) else None
 
 
-def _padding(part: Segment) -> Iterator[str]:
-    """Bytes between batches that are not zero; no reader looks at them, but nobody wrote them."""
+def _batches(part: Segment, before: Segment | None) -> Iterator[str]:
+    """Batches that do not begin with the revision after the last one, and bytes between them that are not zero: no
+    reader looks at those, but nobody wrote them.
+    """
     if part.extents is not None:
         return
+    offset, revision = DATA, 0
+    follows = before is not None and before.extents is None and before.number + 1 == part.number
+    for header in _headers(before) if before is not None and follows else ():
+        revision = header.revision
+    for header in _headers(part):
+        if revision and header.first != revision + 1:
+            yield f"{part.path}: the batch at offset {offset} begins with revision {header.first} after {revision}"
+        revision = header.revision
+        first, last = offset + frame.HEADER_SIZE + header.length, offset + header.span
+        if any(part.mapped[first:last]):
+            yield f"{part.path}: the padding at offset {first} is not zero"
+        offset = last
+
+
+def _headers(part: Segment) -> Iterator[frame.BatchHeader]:
+    """The headers of the batches of a log segment, up to its end or to the first that is not sound."""
     offset = DATA
     while offset < part.end:
         header = frame.unpack(part.mapped[offset : offset + frame.HEADER_SIZE], part.seed)
         if header is None:
             return
-        first, last = offset + frame.HEADER_SIZE + header.length, offset + header.span
-        if any(part.mapped[first:last]):
-            yield f"{part.path}: the padding at offset {first} is not zero"
-        offset = last
+        yield header
+        offset += header.span
 
 
 def _chains(state: Recovered, facts: dict[int, _Facts]) -> Iterator[str]:

@@ -42,6 +42,8 @@ class GroupCommit:
         self.engine = engine
         self.failure: BrainctlError | None = None
         self.on_failure: Callable[[BrainctlError], None] | None = None
+        self.on_closing: Callable[[], None] | None = None
+        """Called when nothing is written any more, while the directory is still held."""
         self.stages = Stages(engine.options.clock)
         self._now = engine.options.clock.monotonic
         self._loop = loop

@@ -189,6 +189,8 @@ class LocalMedium(GroupCommit):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._work.put(None)
         await asyncio.to_thread(self._writer.join)
+        if self.on_closing is not None:
+            self.on_closing()
         self.engine.close()
 
 

@@ -75,6 +75,7 @@ class Node:
         if isinstance(medium, Timed):
             self.scrubber = Scrubber(medium, medium.engine, clock, options.scrub, alarms.corrupt)
             self.wear = WearLog(medium, medium.engine, clock)
+            medium.on_closing = self.wear.close
         self._streams = {**LockService().streams(), **ElectionService().streams()}
 
     @property
@@ -161,8 +162,6 @@ class Node:
     async def close(self) -> None:
         """Finish the writes that were submitted, then let go of the data."""
         await self.medium.close()
-        if self.wear is not None:
-            self.wear.close()
 
     def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
         """What the store has written to its medium, and what takes its space; Unsupported where that is elsewhere."""

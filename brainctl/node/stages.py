@@ -5,6 +5,7 @@ its group are counted as having waited as long. So the histograms count every wr
 """
 
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Final, Protocol, runtime_checkable
 
@@ -91,6 +92,7 @@ class Timed(Protocol):
 
     stages: "Stages"
     engine: Engine
+    on_closing: Callable[[], None] | None
 
 
 def stages_of(medium: object, clock: Clock) -> "Stages":

@@ -1,5 +1,6 @@
 """`check` finds what is wrong, names the place, and calls sound stores sound."""
 
+from collections.abc import Callable, Iterator
 from random import Random
 from struct import pack_into
 
@@ -8,7 +9,9 @@ from crc32c import crc32c
 
 from brainctl.engine import frame, record
 from brainctl.engine.check import check
+from brainctl.engine.delta import Delta
 from brainctl.engine.engine import Engine
+from brainctl.engine.entry import DELETED, LEASED, ONE, SHIFT
 from brainctl.engine.info import read_info
 from brainctl.engine.simulated import MemoryFileSystem
 from brainctl.errors import StoreInUse
@@ -130,3 +133,70 @@ def test_space_is_accounted_for():
     assert (segment.dead, segment.history, segment.live) == (64 + 312, 64 + 312, 64 + 512)
     assert segment.used == engine.size
     assert info.records == {}
+
+
+def test_a_revision_that_is_passed_over_is_found():
+    """A batch that begins later than the one before it ended, with every CRC right."""
+    fs = MemoryFileSystem()
+    engine = Engine.open(DIRECTORY, fs, OPTIONS, Random(1))
+    model = Model()
+    for value in (b"1", b"2", b"3"):
+        write(engine, commit := model.commit([(b"k", value)]))
+        model.apply(commit)
+    engine.close()
+    assert check(DIRECTORY, fs).findings == []
+    seed, at = segment_seed(fs), 4096 + 512
+    content = bytearray(fs.content(PATH))
+    old = frame.unpack(content[at : at + 72], seed)
+    assert old is not None
+    content[at : at + 72] = frame.pack(old._replace(first=old.first + 1), seed)
+    fs.replace(PATH, bytes(content))
+    [finding] = check(DIRECTORY, fs).findings
+    assert finding == f"{PATH}: the batch at offset {at} begins with revision 4 after 2"
+
+
+def indexed(plant: Callable[[], None] = lambda: None) -> MemoryFileSystem:
+    """A store with its index on the disk: live keys with and without a lease, and a deleted one."""
+    fs = MemoryFileSystem()
+    engine = Engine.open(DIRECTORY, fs, OPTIONS, Random(1))
+    model = Model()
+    for number in range(40):
+        write(engine, commit := model.commit([(b"key/%02d" % number, b"v")], lease=7 if number % 3 == 0 else 0))
+        model.apply(commit)
+    write(engine, commit := model.commit([(b"key/11", None)]))
+    model.apply(commit)
+    plant()
+    while engine.index_step(1 << 20, everything=True):
+        pass
+    engine.close()
+    return fs.clone()
+
+
+def wrong_entry(change: Callable[[bytes, int], int]) -> Callable[[pytest.MonkeyPatch], None]:
+    def plant_it(monkeypatch: pytest.MonkeyPatch) -> None:
+        pages = Delta.pages
+
+        def changed(delta: Delta) -> Iterator[tuple[list[bytes], list[int]]]:
+            for keys, entries in pages(delta):
+                yield keys, [change(key, entry) for key, entry in zip(keys, entries, strict=True)]
+
+        monkeypatch.setattr(Delta, "pages", changed)
+
+    return plant_it
+
+
+@pytest.mark.parametrize(
+    ("bug", "finding"),
+    [
+        (wrong_entry(lambda key, entry: entry ^ LEASED if key == b"key/05" else entry), "what its version says"),
+        (wrong_entry(lambda key, entry: entry ^ DELETED if key == b"key/11" else entry), "is gone"),
+        (wrong_entry(lambda key, entry: entry + ONE if key == b"key/07" else entry), "the gains add up to 40 keys"),
+        (wrong_entry(lambda key, entry: entry + (512 << SHIFT) if key == b"key/07" else entry), "as the address of"),
+    ],
+)
+def test_an_index_that_says_something_else_than_the_log_is_found(
+    monkeypatch: pytest.MonkeyPatch, bug: Callable[[pytest.MonkeyPatch], None], finding: str
+):
+    """What a bug would write: every CRC is right."""
+    assert check(DIRECTORY, indexed()).findings == []
+    assert finding in str(check(DIRECTORY, indexed(lambda: bug(monkeypatch))).findings)

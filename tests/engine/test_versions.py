@@ -49,6 +49,8 @@ def holds(engine: Engine, expected: dict[str, Any]) -> None:
     assert {name.decode(): value.hex() for name, value in engine.meta(b"").items()} == expected["records"]
     for at, versions in expected["live"].items():
         assert list(engine.versions(b"", None, int(at))) == rows(versions)
+    for version in rows(expected["live"][str(engine.revision)]):
+        assert engine.get(version.key) == version
     found = engine.history(max(engine.compacted, 1), engine.revision)
     assert [change for revision in found for change in revision.changes] == rows(expected["history"])
 
