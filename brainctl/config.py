@@ -58,6 +58,9 @@ class Flag:
 
 FLAGS = (
     Flag("endpoints", Kind.LIST, "127.0.0.1:2379", "gRPC endpoints, separated by commas"),
+    Flag("discovery-srv", Kind.TEXT, "", "a domain whose DNS SRV records name the endpoints", "-d"),
+    Flag("discovery-srv-name", Kind.TEXT, "", "the name of the cluster among those of that domain"),
+    Flag("insecure-discovery", Kind.BOOL, "true", "take endpoints without TLS from those records"),
     Flag("store", Kind.TEXT, "", "a store instead of endpoints: file://DIR, tikv://PD[,PD]/PREFIX, etcd://HOST:PORT"),
     Flag("context", Kind.TEXT, "", "the context of the configuration file to use"),
     Flag("write-out", Kind.TEXT, "simple", "the output format: fields, json, protobuf, simple, table", "-w"),
@@ -72,6 +75,7 @@ FLAGS = (
     Flag(
         "insecure-transport", Kind.BOOL, "true", "connect without TLS where neither scheme nor certificates ask for it"
     ),
+    Flag("insecure-skip-tls-verify", Kind.BOOL, "false", "do not verify the server's certificate: for tests only"),
     Flag("cert", Kind.TEXT, "", "the client's TLS certificate, a PEM file"),
     Flag("key", Kind.TEXT, "", "the key of the client's TLS certificate, a PEM file"),
     Flag("cacert", Kind.TEXT, "", "the certificates that servers are verified with, a PEM file"),
@@ -86,6 +90,9 @@ class Settings:
     """All of it, resolved. Times are in seconds."""
 
     endpoints: tuple[str, ...]
+    discovery_srv: str
+    discovery_srv_name: str
+    insecure_discovery: bool
     store: str
     write_out: str
     hex: bool
@@ -99,6 +106,7 @@ class Settings:
     max_request_bytes: int
     max_recv_bytes: int
     insecure_transport: bool
+    insecure_skip_tls_verify: bool
     cert: str
     key: str
     cacert: str
@@ -127,6 +135,9 @@ def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
 
     return Settings(
         endpoints=tuple(part.strip() for part in texts["endpoints"].split(",")),
+        discovery_srv=texts["discovery_srv"],
+        discovery_srv_name=texts["discovery_srv_name"],
+        insecure_discovery=truth("insecure_discovery"),
         store=texts["store"],
         write_out=texts["write_out"],
         hex=truth("hex"),
@@ -139,6 +150,7 @@ def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
         max_request_bytes=integer("max_request_bytes"),
         max_recv_bytes=integer("max_recv_bytes"),
         insecure_transport=truth("insecure_transport"),
+        insecure_skip_tls_verify=truth("insecure_skip_tls_verify"),
         cert=texts["cert"],
         key=texts["key"],
         cacert=texts["cacert"],

@@ -83,7 +83,13 @@ class Session:
         user, password = self._credentials()
         return EtcdTarget(
             endpoints=(endpoint,) if endpoint else settings.endpoints,
-            tls=Tls(settings.cert, settings.key, settings.cacert, required=not settings.insecure_transport),
+            tls=Tls(
+                settings.cert,
+                settings.key,
+                settings.cacert,
+                required=not settings.insecure_transport,
+                unverified=settings.insecure_skip_tls_verify,
+            ),
             user=user,
             password=password,
             token=settings.auth_jwt_token,

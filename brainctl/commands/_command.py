@@ -18,6 +18,7 @@ import typer
 from typer._click.shell_completion import CompletionItem
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from brainctl.commands._discovery import discovered
 from brainctl.commands._group import Group
 from brainctl.config import FLAGS, Flag, Given, Kind, resolve
 from brainctl.session import FORMATS, Session
@@ -73,7 +74,7 @@ def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
         invocation: Invocation = typer_context.obj
         collect(invocation, {name: value for name, value in given.items() if name not in own})
         plan = parse(**{name: value for name, value in given.items() if name in own})
-        session = Session(resolve(invocation.flags, os.environ), invocation.argv)
+        session = Session(discovered(resolve(invocation.flags, os.environ)), invocation.argv)
         try:
             if not inspect.iscoroutinefunction(run):
                 _collect_garbage()

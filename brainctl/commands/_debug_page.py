@@ -1,12 +1,12 @@
 """The pages under /debug/ of a server of brainctl, which it shows to its own machine only, over loopback."""
 
 import json
-import ssl
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import unquote
 
 from brainctl.commands._failure import CommandFailed
+from brainctl.commands._tls import context
 from brainctl.errors import ExitCode
 from brainctl.session import Session
 
@@ -21,7 +21,7 @@ def fetch(
 
     address, secure = split_endpoint(endpoint, session.target().tls)
     connection = (
-        HTTPSConnection(address, timeout=seconds, context=_tls(session))
+        HTTPSConnection(address, timeout=seconds, context=context(session.settings))
         if secure
         else HTTPConnection(address, timeout=seconds)
     )
@@ -57,11 +57,3 @@ def served_at(session: Session, url: str) -> str:
     directory = Path(unquote(rest))
     held = holder(str(directory), OsFileSystem()) if directory.is_dir() else None
     return held.endpoint if held is not None else ""
-
-
-def _tls(session: Session) -> ssl.SSLContext:
-    settings = session.settings
-    context = ssl.create_default_context(cafile=settings.cacert or None)
-    if settings.cert:
-        context.load_cert_chain(settings.cert, settings.key)
-    return context

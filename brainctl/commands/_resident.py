@@ -1,10 +1,10 @@
 """How much memory a server takes, from its metrics."""
 
-import ssl
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from brainctl.commands._failure import CommandFailed
+from brainctl.commands._tls import context
 from brainctl.config import Settings
 
 _NAME = "process_resident_memory_bytes"
@@ -20,7 +20,9 @@ def resident_bytes(endpoint: str, settings: Settings) -> float:
         raise CommandFailed(f"there are no metrics at {endpoint}")
     try:
         with urlopen(  # noqa: S310 - the scheme was looked at
-            f"{url.rstrip('/')}/metrics", timeout=_TIMEOUT_SECONDS, context=_context(url, settings)
+            f"{url.rstrip('/')}/metrics",
+            timeout=_TIMEOUT_SECONDS,
+            context=context(settings) if url.startswith("https://") else None,
         ) as answer:
             lines = answer.read().decode(errors="replace").splitlines()
     except (URLError, OSError) as error:
@@ -30,12 +32,3 @@ def resident_bytes(endpoint: str, settings: Settings) -> float:
         if name == _NAME:
             return float(value)
     raise CommandFailed(f"could not find: {_NAME}")
-
-
-def _context(url: str, settings: Settings) -> ssl.SSLContext | None:
-    if not url.startswith("https://"):
-        return None
-    context = ssl.create_default_context(cafile=settings.cacert or None)
-    if settings.cert:
-        context.load_cert_chain(settings.cert, settings.key)
-    return context

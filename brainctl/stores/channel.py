@@ -16,6 +16,7 @@ import grpc.aio
 
 from brainctl.errors import ConnectionFailed, InvalidInput
 from brainctl.stores.target import EtcdTarget, Tls, split_endpoint
+from brainctl.stores.tunnel import Tunnel
 
 _USER_AGENT = "brainctl"
 
@@ -27,12 +28,13 @@ class Connection:
         self.endpoint = endpoint
         self._target = target
         self._channel: grpc.aio.Channel | None = None
+        self._tunnel: Tunnel | None = None
 
     async def dial(self) -> grpc.aio.Channel:
         """The connected channel. Raises ConnectionFailed, naming the endpoint and the reason, when there is nobody
         or nobody answers within the dial timeout.
         """
-        channel = self._channel or self._open()
+        channel = self._channel or await self._open()
         self._channel = channel
         try:
             async with asyncio.timeout(self._target.dial_timeout):
@@ -49,9 +51,16 @@ class Connection:
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close(grace=None)
+        if self._tunnel is not None:
+            await self._tunnel.close()
+            self._tunnel = None
 
-    def _open(self) -> grpc.aio.Channel:
+    async def _open(self) -> grpc.aio.Channel:
         address, secure = split_endpoint(self.endpoint, self._target.tls)
+        if secure and self._target.tls.unverified:
+            self._tunnel = Tunnel(address, self._target.tls)
+            options = [*self._options(), ("grpc.default_authority", address)]
+            return grpc.aio.insecure_channel(await self._tunnel.open(), options=options)
         if secure:
             return grpc.aio.secure_channel(address, _credentials(self._target.tls), options=self._options())
         return grpc.aio.insecure_channel(address, options=self._options())
@@ -60,7 +69,7 @@ class Connection:
         state = channel.get_state(try_to_connect=True)
         while state is not grpc.ChannelConnectivity.READY:
             if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                reason = await _reason(channel)
+                reason = (self._tunnel.failure if self._tunnel else "") or await _reason(channel)
                 await self.drop()
                 raise ConnectionFailed(f"cannot connect to {self.endpoint}: {reason}")
             await channel.wait_for_state_change(state)

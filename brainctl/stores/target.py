@@ -17,6 +17,8 @@ class Tls:
     cacert: str = ""
     required: bool = False
     """TLS also for endpoints that name no scheme, with the roots of the machine."""
+    unverified: bool = False
+    """Believe every server, whatever its certificate says."""
 
     def __bool__(self) -> bool:
         """Whether an endpoint without a scheme is reached through TLS."""

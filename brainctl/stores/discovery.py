@@ -1,0 +1,88 @@
+"""Endpoints from DNS: the service records _etcd-client and _etcd-client-ssl of a domain, as etcdctl looks them up."""
+
+import socket
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+from random import Random
+
+from brainctl.errors import BrainctlError
+from brainctl.wire import dns
+
+SERVICE = "etcd-client"
+SECONDS = 5.0
+PORT = 53
+RESOLVERS = Path("/etc/resolv.conf")
+_ANSWER_BYTES = 4096
+_NO_SUCH_NAME = 3
+
+
+def endpoints(domain: str, name: str, servers: Iterable[tuple[str, int]] | None = None) -> list[str]:
+    """The endpoints of a domain: those with TLS first, each kind by priority; BrainctlError when it has none.
+
+    `name` chooses among several clusters of a domain. Without `servers` those of the machine are asked.
+    """
+    servers = list(servers) if servers is not None else _name_servers()
+    suffix = f"-{name}" if name else ""
+    found, reasons = [], []
+    for scheme, service in (("https", f"{SERVICE}-ssl{suffix}"), ("http", f"{SERVICE}{suffix}")):
+        try:
+            services = _lookup(f"_{service}._tcp.{domain}", servers)
+        except BrainctlError as error:
+            reasons.append(str(error))
+            continue
+        services.sort(key=lambda service: (service.priority, -service.weight))
+        found += [f"{scheme}://{_bracketed(service.host)}:{service.port}" for service in services]
+    if len(reasons) == 2:
+        raise BrainctlError(f"dns lookup errors: {reasons[0]} and {reasons[1]}")
+    return found
+
+
+def _lookup(name: str, servers: list[tuple[str, int]]) -> list[dns.Service]:
+    reason = "there is no name server"
+    for server in servers:
+        try:
+            answer = _ask(name, server)
+        except (OSError, ValueError) as error:
+            reason = f"{server[0]}: {error}"
+            continue
+        if answer.code == 0 and answer.services:
+            return answer.services
+        reason = (
+            "no such host" if answer.code in (0, _NO_SUCH_NAME) else f"{server[0]}: answers with code {answer.code}"
+        )
+        break
+    raise BrainctlError(f"error querying DNS SRV records for {name}: {reason}")
+
+
+def _ask(name: str, server: tuple[str, int]) -> dns.Answer:
+    number = Random().getrandbits(16)  # noqa: S311 - it tells answers apart, and keeps nothing secret
+    question = dns.question(number, name)
+    family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as datagrams:
+        datagrams.settimeout(SECONDS)
+        datagrams.connect(server)
+        datagrams.send(question)
+        answer = dns.answer(number, datagrams.recv(_ANSWER_BYTES))
+    if not answer.truncated:
+        return answer
+    with socket.create_connection(server, SECONDS) as stream, stream.makefile("rb") as reader:
+        stream.sendall(len(question).to_bytes(2) + question)
+        return dns.answer(number, reader.read(int.from_bytes(reader.read(2))))
+
+
+def _name_servers() -> list[tuple[str, int]]:
+    """Those of the machine."""
+    try:
+        lines = RESOLVERS.read_text().splitlines()
+    except OSError:
+        lines = []
+    words = [line.split() for line in lines]
+    return [(line[1], PORT) for line in words if len(line) > 1 and line[0] == "nameserver"] or [("127.0.0.1", PORT)]
+
+
+def _bracketed(host: str) -> str:
+    try:
+        return f"[{host}]" if ip_address(host).version == 6 else host
+    except ValueError:
+        return host
