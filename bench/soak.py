@@ -143,8 +143,10 @@ def render(results: dict[str, Any]) -> None:
     def line(of: str, scale: float = 1) -> plot.Points:
         return minutes, [getattr(moment, of) / scale for moment in moments]
 
+    picture = ROOT / "docs" / "plots" / "soak.svg"
+    picture.parent.mkdir(exist_ok=True)
     plot.panels(
-        ROOT / "docs" / "plots" / "soak.svg",
+        picture,
         "brainctl serve under load",
         "minutes",
         {
