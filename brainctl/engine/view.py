@@ -82,16 +82,21 @@ class EngineView:
         total = len(addresses) if not limit or len(addresses) < limit else self.count(start, end, revision)
         return Selection(framed(self._kvs(addresses)), total)
 
+    def newest(self, key: bytes) -> bytes | None:
+        """The marshalled KeyValue of a key as it is now; None when it is not live."""
+        entry = self._index.find(key)
+        if not entry or entry & DELETED:
+            return None
+        address = entry >> SHIFT
+        return self._recent.young.get(address) or self._recent.get(address) or self._record(address)[HEADER_SIZE:-4]
+
     def _select_one(self, key: bytes, revision: int) -> Selection:
         if not 0 < revision < self._revision:
-            entry = self._index.find(key)
-            if not entry or entry & DELETED:
-                return Selection([], 0)
-            kv = self._recent.young.get(entry >> SHIFT)
-            if kv is not None:
-                return Selection(framed([kv]), 1)
-        found = self.get(key, revision)
-        return Selection([], 0) if found is None else Selection(framed([found.kv]), 1)
+            kv = self.newest(key)
+        else:
+            found = self.get(key, revision)
+            kv = None if found is None else found.kv
+        return Selection([], 0) if kv is None else Selection(framed([kv]), 1)
 
     def _read_range(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes]]:
         keys, addresses = self._index.live(start, end, limit)

@@ -8,10 +8,11 @@ from google.protobuf.message import DecodeError, Message
 from brainctl.errors import REQUEST_TOO_LARGE, ApiError, BrainctlError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.point import point_key
 from brainctl.mvcc.put_run import put_run
 from brainctl.mvcc.ranges import check_range
 from brainctl.mvcc.requests import check_txn
-from brainctl.node.medium import Evaluate, Reply
+from brainctl.node.medium import Evaluate, ReadsPoints, Reply
 from brainctl.node.options import NodeOptions
 
 PUT = "/etcdserverpb.KV/Put"
@@ -38,10 +39,12 @@ class KvMedium(Protocol):
 class KvService:
     """KV.Range, Put, DeleteRange, Txn and Compact over a medium."""
 
-    def __init__(self, medium: KvMedium, options: NodeOptions | None = None) -> None:
+    def __init__(self, medium: KvMedium, options: NodeOptions | None = None, points: ReadsPoints | None = None) -> None:
+        """`points` answers what may be asked without a look at who asks."""
         options = options or NodeOptions()
         self._medium = medium
         self._submit = medium.submit
+        self._points = points
         self._max_bytes = options.max_request_bytes
         self._max_ops = options.max_txn_ops
 
@@ -57,6 +60,11 @@ class KvService:
 
     def range(self, body: bytes, reply: Reply) -> None:
         """KV.Range."""
+        if self._points is not None:
+            key = point_key(body)
+            if key is not None:
+                self._points.get(key, reply)
+                return
         try:
             request = pb.RangeRequest.FromString(body)
             check_range(request)

@@ -10,6 +10,7 @@ from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.point import point_response
 from brainctl.mvcc.ranges import read_range
 from brainctl.mvcc.staged import Staged
 from brainctl.node.group_commit import IDENTITY, GroupCommit
@@ -76,6 +77,15 @@ class LocalMedium(GroupCommit):
         return self.engine.meta(prefix)
 
     # -- reads --------------------------------------------------------------------------------------------------
+
+    def get(self, key: bytes, reply: Reply) -> None:
+        """Answer at once."""
+        engine = self.engine
+        try:
+            answer: bytes | BrainctlError = point_response(self.header(engine.revision), engine.newest(key))
+        except BrainctlError as error:
+            answer = error
+        reply(answer)
 
     def range(self, request: pb.RangeRequest, reply: Reply) -> None:
         """Answer at once."""

@@ -40,6 +40,14 @@ class TakesRuns(Protocol):
         """Queue writes, in their order, as Medium.submit does."""
 
 
+@runtime_checkable
+class ReadsPoints(Protocol):
+    """A medium that has a shorter way to one key as it is now."""
+
+    def get(self, key: bytes, reply: Reply) -> None:
+        """Answer as Medium.range does to a request that has nothing but the key."""
+
+
 class Medium(Protocol):
     """Durable revisions and small records, written by one writer in group commits.
 

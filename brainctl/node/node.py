@@ -18,7 +18,7 @@ from brainctl.node.kv import PUT, Handler, KvService, evaluate_puts
 from brainctl.node.lease import LeaseService
 from brainctl.node.lock import LockService
 from brainctl.node.maintenance import MaintenanceService
-from brainctl.node.medium import Medium, Replies, Reply, TakesRuns
+from brainctl.node.medium import Medium, ReadsPoints, Replies, Reply, TakesRuns
 from brainctl.node.options import NodeOptions
 from brainctl.node.passwords import Passwords
 from brainctl.node.range_stream import range_stream
@@ -54,7 +54,8 @@ class Node:
         """The member list; whoever serves the node says there where clients reach it."""
         alarms = self._maintenance.alarms
         self._alarms = alarms
-        self._kv = KvService(AlarmedMedium(medium, alarms), options)
+        points = medium if isinstance(medium, ReadsPoints) else None
+        self._kv = KvService(AlarmedMedium(medium, alarms), options, points)
         self._runs = medium if isinstance(medium, TakesRuns) else None
         handlers: dict[str, Handler] = {
             **self._auth.handlers(),
