@@ -8,7 +8,7 @@ import typer
 
 from brainctl.commands._store_fields import StoreArgument, show, store_url
 from brainctl.config import read_int
-from brainctl.errors import BadArguments, ExitCode, InvalidInput, Unsupported
+from brainctl.errors import BadArguments, ExitCode, InvalidInput, StoreInUse, Unsupported
 from brainctl.output.gotext import quote
 from brainctl.session import Session
 
@@ -33,7 +33,10 @@ def check(session: Session, directory: Path) -> None:
     from brainctl.engine.check import check as prove
 
     _require(directory)
-    report = prove(directory)
+    try:
+        report = prove(directory)
+    except StoreInUse as error:
+        raise StoreInUse(f"{error}; `brainctl store scrub` reads the store of a server that is running") from None
     for finding in report.findings:
         session.warn(finding)
     state = "damaged" if report.findings else "sound"

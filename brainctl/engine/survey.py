@@ -98,6 +98,8 @@ class Survey:
     """Log segments in which nothing was lost."""
     _extents: dict[int, Extents] = field(default_factory=dict)
     """Of packed segments in which nothing was lost."""
+    _file: tuple[str, tuple[bytes, list[tuple[int, int]]]] = ("", (b"", []))
+    """What was read last."""
     _sequence: int = 0
     """Of the last batch that was walked over."""
     _last: Part | None = None
@@ -138,10 +140,16 @@ class Survey:
         return extents.place(at) != 0 if extents is not None else number in self._whole
 
     def _pieces(self, part: Part) -> Iterator[Batch | Extent | Record | Hole | Unused]:
-        data, _lost = read_file(self.fs, f"{self.directory}/{part.name}")
+        data, _lost = self._read(part)
         if self._cut is not None and self._cut[0] == part.number:
             data = data[: self._cut[1]].ljust(len(data), b"\0")
         return scan(data, part.kind, part.seed(self.store))
+
+    def _read(self, part: Part) -> tuple[bytes, list[tuple[int, int]]]:
+        """The file of a segment, and what of it the device could not read."""
+        if self._file[0] != part.name:
+            self._file = part.name, read_file(self.fs, f"{self.directory}/{part.name}")
+        return self._file[1]
 
     # -- making it ----------------------------------------------------------------------------------------------
 
@@ -216,7 +224,7 @@ class Survey:
 
     def _check_header(self, part: Part) -> int | None:
         """Note what is wrong with the file as a whole. Its size when the header cannot be read, else None."""
-        data, lost = read_file(self.fs, f"{self.directory}/{part.name}")
+        data, lost = self._read(part)
         self.findings += [f"{part.name}: the device cannot read {b - a} bytes at offset {a}" for a, b in lost]
         try:
             header = unpack_header(data[:DATA], part.name)
@@ -320,7 +328,7 @@ class Survey:
         logs = [part for part in self.parts if part.kind == LOG]
         while logs:
             part = logs.pop()
-            data, _lost = read_file(self.fs, f"{self.directory}/{part.name}")
+            data, _lost = self._read(part)
             seed, stale = part.seed(self.store), is_recycled(data)
             if tear.is_clean(data, DATA, seed, stale=stale):
                 continue

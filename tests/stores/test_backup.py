@@ -1,6 +1,7 @@
 """Backups are whole, stand apart from the store that goes on, build on each other, and go back to any revision kept."""
 
 import shutil
+import sys
 import threading
 from pathlib import Path
 from random import Random
@@ -17,6 +18,8 @@ from brainctl.stores.backup import load, save
 from brainctl.stores.point_in_time import HistoryGone
 from brainctl.stores.restore import restore_backup
 from tests.engine.model import Model, write
+from tests.peers.process import Child
+from tests.peers.servers import clean_environment
 
 OPTIONS = EngineOptions(segment_size=16 << 10, zero_ahead=4096, garbage_ratio=0.3, run_records=40)
 
@@ -255,3 +258,29 @@ def test_an_error_on_the_way_leaves_nothing(world: World, tmp_path: Path, monkey
     with pytest.raises(OSError, match="No space"):
         restore_backup(tmp_path / "backup", tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "store"]
+
+
+RESTORES = """
+import sys
+from pathlib import Path
+from brainctl.stores.restore import restore_backup
+for number in range(99):
+    restore_backup(Path(sys.argv[1]), Path(sys.argv[2]) / str(number))
+"""
+
+
+def test_a_restore_that_is_killed_leaves_all_or_nothing(world: World, tmp_path: Path) -> None:
+    model = world.save(tmp_path / "backup")
+    whole = 0
+    for number in range(3):
+        target = tmp_path / f"new{number}"
+        target.mkdir()
+        argv = [sys.executable, "-c", RESTORES, str(tmp_path / "backup"), str(target)]
+        child = Child(argv, tmp_path / "log", clean_environment())
+        # Once so many are there it is busy with the next one.
+        child.wait_until(lambda: len(list(target.glob("[0-9]*"))) > number)  # noqa: B023
+        child.kill()
+        for made in target.glob("[0-9]*"):
+            holds(made, model)
+            whole += 1
+    assert whole > 3
