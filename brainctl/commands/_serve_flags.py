@@ -86,6 +86,9 @@ FLAGS = (
     _time("grpc-keepalive-interval", "after how long a silent client is pinged (0: never)", "2h"),
     _time("grpc-keepalive-timeout", "and after how long without an answer it is cut off (0: never)", "20s"),
     _time("watch-progress-notify-interval", "how often watchers that ask for it hear of progress", "10m"),
+    _number(
+        "reclaim-rate", "BYTES", "read and write so much in a second at most to give back space (0: no bound)", 64 << 20
+    ),
     _time("scrub-interval", "read all that is on the medium so often, to find rot (0: never)", "24h"),
     _number("scrub-rate", "BYTES", "and so much of it in a second at most (0: no bound)", 16 << 20),
     _text("ready-file", "FILE", "write the address there once connections are taken"),

@@ -222,7 +222,7 @@ def _open_local(directory: str, plan: Plan) -> _Served:
     from brainctl.node.local import open_local
 
     engine = Engine.open(directory)
-    medium = open_local(engine, asyncio.get_running_loop())
+    medium = open_local(engine, asyncio.get_running_loop(), plan.settings.number("reclaim-rate", 0))
 
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         medium.on_failure = action

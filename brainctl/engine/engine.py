@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from random import Random
 
-from brainctl.engine import lock
+from brainctl.engine import lock, record
 from brainctl.engine.covered import Covered
 from brainctl.engine.files import FileSystem, OsFileSystem
 from brainctl.engine.indexing import Indexing
@@ -232,6 +232,13 @@ class Engine(EngineView):
                 yield from self.index(budget // 8, everything=True)  # a byte of index takes longer
         ratio = None if everything else self.options.garbage_ratio
         yield from self._reclaim.run(self._compacted_now, budget, ratio)
+        if everything:
+            self._writer.space.drop()
+
+    @property
+    def reclaim_bytes(self) -> int:
+        """Bytes that reclaim has read and written since the store was opened, those of the work under way included."""
+        return self._reclaim.moved
 
     @property
     def index_due(self) -> bool:
@@ -341,6 +348,8 @@ class Engine(EngineView):
             key, mod, version = change[0], change[2], change[3]
             if version:
                 old = put(key, address, change[4] != 0)
+                if change[4]:
+                    prepared.segment.leased_bytes += record.OVERHEAD + len(change[5])
                 remember(address, change[5])
             else:
                 old = delete(key, address)

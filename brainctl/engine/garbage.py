@@ -5,11 +5,19 @@ revision that superseded them. Tombstones become dead when a compaction passes t
 exactly the compacted revision is kept, since a watch from there must still deliver the delete.
 """
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
+from struct import Struct
+from typing import NamedTuple
 
 from brainctl.engine.covered import Superseded
+from brainctl.engine.files import FileSystem
+from brainctl.engine.record import HEADER_SIZE
 from brainctl.engine.run import Run
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
+
+_LENGTH_AND_LEASE = Struct("<I28xq")
+"""Of the header of a record."""
 
 
 class Garbage:
@@ -42,26 +50,36 @@ class Garbage:
             noted.revisions[dead:], noted.addresses[dead:], noted.grave_revisions[buried:], noted.graves[buried:]
         )
 
-    def sweep(self, compacted: int, segments: dict[int, Segment], limit: int) -> bool:
-        """Hand up to `limit` versions that have died to their segments; whether there may be more. StoreDamaged."""
+    def due(self, compacted: int, segments: dict[int, Segment], limit: int) -> "Due | None":
+        """Up to `limit` versions and tombstones that have died; None when there is nothing to do. StoreDamaged."""
         if self._unread:
             self._read(segments)
-        noted, done = self._noted, self._dead
-        last = min(done + limit, len(noted.revisions))
-        while done < last and noted.revisions[done] <= compacted:
-            _note_dead(segments, noted.addresses[done])
-            done += 1
-        more = done == last and done < len(noted.revisions)
-        self._dead = done
-        done = self._buried
-        last = min(done + limit, len(noted.graves))
-        while done < last and noted.grave_revisions[done] < compacted:
-            _note_grave(segments, noted.graves[done])
-            done += 1
-        more = more or (done == last and done < len(noted.graves))
-        self._buried = done
+        noted = self._noted
+        dead = _passed(noted.revisions, self._dead, compacted, limit)
+        buried = _passed(noted.grave_revisions, self._buried, compacted - 1, limit)
+        if (dead, buried) == (self._dead, self._buried):
+            return None
+        return Due(noted.addresses[self._dead : dead], noted.graves[self._buried : buried], segments)
+
+    def take(self, due: "Due") -> None:
+        """Hand what was due, and has been measured, to its segments."""
+        for segment, offset, length, leased in due.found_dead:
+            segment.dead.append(offset)
+            segment.dead_bytes += length
+            if leased:
+                segment.leased_bytes = max(0, segment.leased_bytes - length)
+        for segment, offset, length, _leased in due.found_graves:
+            segment.graves.append(offset)
+            segment.grave_bytes += length
+        self._dead += len(due.dead)
+        self._buried += len(due.graves)
         self._forget()
-        return more
+
+    def sweep(self, compacted: int, segments: dict[int, Segment]) -> None:
+        """Hand over all that has died, here and now. StoreDamaged."""
+        while (due := self.due(compacted, segments, 1 << 16)) is not None:
+            due.measure(None)
+            self.take(due)
 
     def _read(self, segments: dict[int, Segment]) -> None:
         older = Superseded()
@@ -87,17 +105,64 @@ class Garbage:
             self._buried, self._buried_kept = self._buried - buried, self._buried_kept - buried
 
 
-def _note_dead(segments: dict[int, Segment], address: int) -> None:
-    segment = segments.get(address >> OFFSET_BITS)
-    offset = address & OFFSET_MASK
-    if segment is not None and segment.has(offset):
-        segment.dead.append(offset)
-        segment.dead_bytes += segment.length_at(offset)
+def _passed(revisions: "array[int]", at: int, compacted: int, limit: int) -> int:
+    """Where the first stands, from `at` on, that a compaction has not passed; or `limit` further."""
+    last = min(at + limit, len(revisions))
+    while at < last and revisions[at] <= compacted:
+        at += 1
+    return at
 
 
-def _note_grave(segments: dict[int, Segment], address: int) -> None:
-    segment = segments.get(address >> OFFSET_BITS)
-    offset = address & OFFSET_MASK
-    if segment is not None and segment.has(offset):
-        segment.graves.append(offset)
-        segment.grave_bytes += segment.length_at(offset)
+class Found(NamedTuple):
+    """A record that is still there."""
+
+    segment: Segment
+    offset: int
+    """Of its first writing."""
+    length: int
+    leased: bool
+
+
+class Due:
+    """Versions that have died, before anybody has looked how large they are."""
+
+    def __init__(self, dead: "array[int]", graves: "array[int]", segments: dict[int, Segment]) -> None:
+        self.dead = dead
+        self.graves = graves
+        self._segments = {
+            number: segments[number]
+            for number in {address >> OFFSET_BITS for address in (*dead, *graves)}
+            if number in segments
+        }
+        self.found_dead: list[Found] = []
+        """Those that are still there."""
+        self.found_graves: list[Found] = []
+
+    def measure(self, fs: FileSystem | None) -> None:
+        """Read how long they are, on any thread: from the files, so that others go on meanwhile, or, without `fs`, from
+        the maps. OSError.
+        """
+        for addresses, found in ((self.dead, self.found_dead), (self.graves, self.found_graves)):
+            by_segment: dict[int, list[int]] = {}
+            for address in addresses:
+                by_segment.setdefault(address >> OFFSET_BITS, []).append(address & OFFSET_MASK)
+            for number, offsets in by_segment.items():
+                segment = self._segments.get(number)
+                if segment is not None:
+                    held = [offset for offset in offsets if segment.has(offset)]
+                    found.extend(_look(segment, held, fs))
+
+
+def _look(segment: Segment, offsets: list[int], fs: FileSystem | None) -> Iterator[Found]:
+    if not offsets:
+        return
+    file = fs.open(segment.path, write=False) if fs is not None else None
+    try:
+        for offset in offsets:
+            place = segment.place(offset)
+            data = file.read(HEADER_SIZE, place) if file is not None else segment.mapped[place : place + HEADER_SIZE]
+            length, lease = _LENGTH_AND_LEASE.unpack_from(data)
+            yield Found(segment, offset, length, lease != 0)
+    finally:
+        if file is not None:
+            file.close()

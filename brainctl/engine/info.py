@@ -63,8 +63,7 @@ def read_info(directory: str | os.PathLike[str], fs: FileSystem | None = None) -
 def describe(state: Recovered) -> StoreInfo:
     """The numbers of a store that has been read."""
     end = state.end
-    while state.garbage.sweep(end.compacted, state.segments, 1 << 20):
-        pass
+    state.garbage.sweep(end.compacted, state.segments)
     live = dict.fromkeys(state.segments, 0)
     _keys, addresses = state.index.live(b"", None)
     for address in addresses:

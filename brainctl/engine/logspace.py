@@ -9,6 +9,7 @@ each sync. Space that held data before needs neither. There are two ways to have
 """
 
 from collections import deque
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from threading import Lock
 from weakref import finalize
@@ -61,7 +62,18 @@ class LogSpace:
         """Wait for a file that is being made, and make no other; give back those that wait to be used again."""
         with self._turn:
             self._closed = True
-        for path in self._kept:
+        self._drop(self._kept)
+
+    def drop(self) -> None:
+        """Give back the files that wait to be used again."""
+        with self._turn:
+            spares = set(self._spares)
+            self._spares.clear()
+            self._kept -= spares
+        self._drop(spares)
+
+    def _drop(self, paths: AbstractSet[str]) -> None:
+        for path in paths:
             with suppress(OSError):  # the next opening removes it
                 self._fs.unlink(path)
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from crc32c import crc32c
 
-from brainctl.engine import segment
-from brainctl.engine.files import File, FileSystem, write_all
+from brainctl.engine import frame, segment
+from brainctl.engine.files import BLOCK, File, FileSystem, block_bytes, write_all, write_through
 from brainctl.engine.manifest import Manifest, segment_name
 from brainctl.engine.record import HEADER, META_SET, PLACE, TOMBSTONE
 from brainctl.engine.segment import DATA, EXTENT_SIZE, ExtentHeader, Extents, FileHeader, Segment
@@ -22,7 +22,9 @@ from brainctl.errors import StoreDamaged
 _KIND = 56
 """Where a record has its kind."""
 _BUFFER = 256 << 10
-"""Extents are written in pieces of about this size."""
+"""Extents are written in pieces of about this size, which begin and end with a block."""
+_AHEAD = 1 << 20
+"""So much of the old segment is read at a time."""
 
 
 class Job:
@@ -86,18 +88,19 @@ class Job:
         new.end = DATA
         new.file = file = self._fs.create(path)
         self.new = new
-        buffer: list[bytes] = []
-        buffered = 0
+        buffer = bytearray()
         for extent in self._kept(old):
-            buffer.append(extent)
-            buffered += len(extent)
-            if buffered >= _BUFFER:
-                self._flush(file, new, buffer)
-                buffered = 0
+            buffer += extent
+            if len(buffer) >= _BUFFER:
+                self._write(file, new, buffer, len(buffer) // BLOCK * BLOCK)
             if self._budget <= 0:
-                self._sync(file)
+                if not file.through:  # so that the next sync of the log does not wait for all of it
+                    self._sync(file)
                 yield True
-        self._flush(file, new, buffer)
+        self._write(file, new, buffer, len(buffer) // BLOCK * BLOCK)
+        write_all(file, buffer, new.end)
+        self.stats.reclaim_bytes += block_bytes(new.end, len(buffer))
+        new.end += len(buffer)
         yield from self._finish(file, new)
 
     def _kept(self, old: Segment) -> Generator[bytes, None, None]:
@@ -106,12 +109,15 @@ class Job:
         """
         new = self.new
         assert new is not None
-        place = DATA
+        place, warm = DATA, 0
         for run in old.runs():
+            if run.end > warm:
+                warm = self._read_ahead(run.place, run.end)
             records = old.mapped[run.place : run.end]
             if crc32c(records, old.seed) != run.crc:
                 raise StoreDamaged(f"{old.path}: the records at offset {run.place} are damaged")
             self._budget -= len(records)
+            self.stats.reclaim_read_bytes += len(records)
             for first, last, count in _stretches(records, run.address, self.drop):
                 kept = records[first:last]
                 header = ExtentHeader(len(kept), crc32c(kept, old.seed), run.address + first, count)
@@ -130,12 +136,24 @@ class Job:
         if fields[9] <= TOMBSTONE:
             new.mark(fields[2], place)
 
-    def _flush(self, file: File, new: Segment, buffer: list[bytes]) -> None:
-        data = b"".join(buffer)
-        buffer.clear()
-        write_all(file, data, new.end)
-        new.end += len(data)
-        self.stats.reclaim_bytes += len(data)
+    def _read_ahead(self, place: int, end: int) -> int:
+        """Have the old file in memory from `place` to `end` at least, and to where: a map that has to wait for the
+        device would keep all other threads waiting.
+        """
+        file = self._fs.open(self.old.path, write=False)
+        try:
+            return place + len(file.read(max(end - place, _AHEAD) + frame.HEADER_SIZE, place))
+        finally:
+            file.close()
+
+    def _write(self, file: File, new: Segment, buffer: bytearray, size: int) -> None:
+        """Write the first bytes of the buffer, whole blocks, and take them out of it."""
+        if size:
+            write_through(file, buffer[:size], new.end)
+            del buffer[:size]
+            new.end += size
+            self._budget -= size
+            self.stats.reclaim_bytes += size
 
     def _sync(self, file: File) -> None:
         file.sync()

@@ -18,6 +18,12 @@ class Candidate(NamedTuple):
     """Bytes of records that could go."""
     packed: bool
     """Whether it has been rewritten before, so that nothing but dead records can be saved."""
+    leased: int = 0
+    """Bytes of those to be kept that hang on a lease."""
+
+
+_PATIENCE = 8
+"""For so many segments of log one whose keys are likely to die together is left alone."""
 
 
 def pick(candidates: Sequence[Candidate], ratio: float) -> int | None:
@@ -26,11 +32,16 @@ def pick(candidates: Sequence[Candidate], ratio: float) -> int | None:
     One with nothing to keep costs no writing and comes first. Of the others, those with at least `ratio` of dead
     bytes compete by the bytes that they give back for each byte written, weighted by age: what is dead in an old
     segment stays alone, while a young one may have more to give soon (Rosenblum and Ousterhout 1992, section 3.6).
+
+    A young segment most of whose keys hang on a lease is left alone: they were written together, end together, and cost
+    nothing then.
     """
     best, best_value = None, 0.0
     for age, candidate in enumerate(reversed(candidates), 1):
         if not candidate.kept:
             best, best_value = candidate.number, float("inf")
+        elif candidate.leased * 2 > candidate.kept and age <= _PATIENCE:
+            continue
         elif candidate.dead >= max(ratio * (candidate.dead + candidate.kept), DATA):
             value = age * candidate.dead / (candidate.kept + DATA)
             if value >= best_value:

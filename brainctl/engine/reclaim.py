@@ -6,9 +6,10 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from mmap import mmap
 from threading import Event, Lock
+from typing import NoReturn
 
 from brainctl.engine.files import FileSystem
-from brainctl.engine.garbage import Garbage
+from brainctl.engine.garbage import Due, Garbage
 from brainctl.engine.manifest import Manifest
 from brainctl.engine.packing import Job
 from brainctl.engine.pick import Candidate, pick, pick_any
@@ -57,6 +58,7 @@ class Reclaim:
         self._retire = retire
         self._turn = Lock()
         self._closed = Event()
+        self._job: Job | None = None
         self._busy: set[int] = set()
         """Segments that a job is working on."""
 
@@ -68,11 +70,13 @@ class Reclaim:
         yield from self.sweep(compacted, budget)
         while not self._closed.is_set() and (job := self._plan(ratio)) is not None:
             self._busy.add(job.old.number)
+            self._job = job
             while not job.finished:
                 yield partial(self._work, job, budget)
                 if self._closed.is_set():
                     return
             self._busy.remove(job.old.number)
+            self._job = None
             self.stats.add(job.stats)
             if not self._conclude(job):
                 return
@@ -81,6 +85,14 @@ class Reclaim:
     def is_replacing(self, number: int) -> bool:
         """Whether a job is working on the segment of that number."""
         return number in self._busy
+
+    @property
+    def moved(self) -> int:
+        """Bytes read and written so far."""
+        counted = self.stats.reclaim_read_bytes + self.stats.reclaim_bytes
+        if self._job is not None:
+            counted += self._job.stats.reclaim_read_bytes + self._job.stats.reclaim_bytes
+        return counted
 
     def close(self) -> None:
         """Wait for the piece of work that is running, and let no other begin."""
@@ -93,10 +105,28 @@ class Reclaim:
                 job.run(budget)
 
     def sweep(self, compacted: Callable[[], int], budget: int) -> Iterator[Work]:
-        """Find out what compaction has made dead, with pauses."""
+        """Find out what compaction has made dead, in pieces of work. StoreFailed, StoreDamaged."""
         limit = max(1, budget // _SWEEP_BYTES)
-        while not self._closed.is_set() and self._garbage.sweep(compacted(), self._segments, limit):
-            yield rest
+        while not self._closed.is_set():
+            due = self._garbage.due(compacted(), self._segments, limit)
+            if due is None:
+                return
+            errors: list[OSError | StoreDamaged] = []
+            yield partial(self._measure, due, errors)
+            if self._closed.is_set():
+                return
+            for error in errors:
+                self._give_up(error, self._directory)
+            self._garbage.take(due)
+
+    def _measure(self, due: Due, errors: list[OSError | StoreDamaged]) -> None:
+        with self._turn:
+            if self._closed.is_set():
+                return
+            try:
+                due.measure(self._fs)
+            except (OSError, StoreDamaged) as error:
+                errors.append(error)
 
     def _plan(self, ratio: float | None) -> Job | None:
         settled = self._settled()
@@ -123,12 +153,15 @@ class Reclaim:
         if error is None:
             self._adopt(job)
             return True
-        if isinstance(error, StoreDamaged):
-            raise error
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not self._manifest.in_doubt:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not self._manifest.in_doubt:
             job.abandon()
             return False
-        failure = StoreFailed(f"{job.old.path}: {error.strerror or error} while its space was reclaimed")
+        return self._give_up(error, job.old.path)
+
+    def _give_up(self, error: OSError | StoreDamaged, path: str) -> NoReturn:
+        if isinstance(error, StoreDamaged):
+            raise error
+        failure = StoreFailed(f"{path}: {error.strerror or error} while its space was reclaimed")
         self._fail(failure)
         raise failure from error
 
@@ -154,7 +187,8 @@ def candidates(segments: dict[int, Segment]) -> list[Candidate]:
     for number in sorted(segments)[:-1]:
         part = segments[number]
         dead = part.dead_bytes + (part.grave_bytes if clean else 0)
-        found.append(Candidate(number, part.size, part.record_bytes - dead, dead, part.extents is not None))
+        kept = part.record_bytes - dead
+        found.append(Candidate(number, part.size, kept, dead, part.extents is not None, min(part.leased_bytes, kept)))
         clean = clean and not part.dead
     return found
 
@@ -168,6 +202,7 @@ def droppable(segments: dict[int, Segment], number: int) -> AbstractSet[int]:
 
 def inherit(old: Segment, new: Segment, dropped: AbstractSet[int]) -> None:
     """Tell a new segment of the dead records of the old one that it still holds."""
+    new.leased_bytes = old.leased_bytes
     for address in old.dead:
         if address not in dropped:
             new.dead.append(address)

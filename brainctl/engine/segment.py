@@ -171,6 +171,8 @@ class Segment:
         """The first and the last batch that it holds or held; (0, 0) before there is one."""
         self.record_bytes = 0
         """Of versions of keys, live, old and dead."""
+        self.leased_bytes = 0
+        """Of versions that are not dead and hang on a lease, of those that were written since the store was opened."""
         self.dead = array("Q")
         """Offsets of versions that no reader can ask for any more."""
         self.dead_bytes = 0
@@ -202,10 +204,13 @@ class Segment:
         """Whether the record that was first written at offset `address` is still there."""
         return self.extents is None or self.extents.place(address) != 0
 
+    def place(self, address: int) -> int:
+        """Where in the file the record lies that was first written at offset `address`, and is there."""
+        return address if self.extents is None else self.extents.place(address)
+
     def length_at(self, address: int) -> int:
         """Bytes of a record that is there."""
-        place = address if self.extents is None else self.extents.place(address)
-        length: int = PLACE.unpack_from(self.mapped, place)[0]
+        length: int = PLACE.unpack_from(self.mapped, self.place(address))[0]
         return length
 
     def record(self, address: int) -> bytes:

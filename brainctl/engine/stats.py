@@ -32,6 +32,8 @@ class Stats:
     """All syncs of files and directories."""
     recycled_segments: int = 0
     """Files of dead segments that were used again."""
+    reclaim_read_bytes: int = 0
+    """Of segments that were rewritten."""
     reclaimed_segments: int = 0
     reclaimed_bytes: int = 0
     """Bytes given back to the file system by reclaim."""

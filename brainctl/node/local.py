@@ -13,12 +13,16 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.point import point_response
 from brainctl.mvcc.ranges import read_range
 from brainctl.mvcc.staged import Staged
+from brainctl.node.bucket import Bucket
 from brainctl.node.group_commit import IDENTITY, GroupCommit
 from brainctl.node.medium import Reply
 from brainctl.node.stages import Path
 
 RECLAIM_BYTES = 256 << 10
 """How much one step of background reclaim may read and write; requests are served between steps."""
+RECLAIM_RATE = 64 << 20
+"""Bytes per second that reclaim may read and write, unless it is told otherwise."""
+RECLAIM_BURST = 1 << 20
 QUIET_SECONDS = 1.0
 """A store without writes for so long has time to write its index."""
 INDEX_BYTES = 64 << 10
@@ -28,9 +32,10 @@ INDEX_BYTES = 64 << 10
 class LocalMedium(GroupCommit):
     """A medium over a directory of this machine; made by `open_local`."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, reclaim_rate: int) -> None:
         super().__init__(engine, loop)
         self.view = engine
+        self._bucket = Bucket(reclaim_rate, RECLAIM_BURST, engine.options.clock.monotonic())
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._reclaiming = False
@@ -139,12 +144,21 @@ class LocalMedium(GroupCommit):
         """Give back space in small steps beside the event loop, one at a time."""
         self._reclaiming = True
         try:
-            for work in self.engine.reclaim(RECLAIM_BYTES):
-                await asyncio.to_thread(work)
+            await self._give_back(everything=False)
         except BrainctlError as error:
             self._fail(error)
         finally:
             self._reclaiming = False
+
+    async def _give_back(self, *, everything: bool) -> None:
+        """Reclaim at the rate that is allowed."""
+        engine = self.engine
+        for work in engine.reclaim(RECLAIM_BYTES, everything=everything):
+            moved = engine.reclaim_bytes
+            await asyncio.to_thread(work)
+            delay = self._bucket.take(engine.reclaim_bytes - moved, self._now())
+            if delay:
+                await asyncio.sleep(delay)
 
     def _confirm(self) -> None:
         """Let the log say that what was written last was durable."""
@@ -181,8 +195,7 @@ class LocalMedium(GroupCommit):
     async def defragment(self) -> None:
         """Reclaim whatever is garbage now, in steps."""
         try:
-            for work in self.engine.reclaim(RECLAIM_BYTES, everything=True):
-                await asyncio.to_thread(work)
+            await self._give_back(everything=True)
         except BrainctlError:
             if self.engine.failure is not None:
                 self._fail(self.engine.failure)
@@ -204,12 +217,15 @@ class LocalMedium(GroupCommit):
         self.engine.close()
 
 
-def open_local(engine: Engine, loop: asyncio.AbstractEventLoop) -> LocalMedium:
-    """A medium over an open engine; a store that was never written gets its identity first."""
+def open_local(engine: Engine, loop: asyncio.AbstractEventLoop, reclaim_rate: int = RECLAIM_RATE) -> LocalMedium:
+    """A medium over an open engine; a store that was never written gets its identity first.
+
+    Reclaim reads and writes `reclaim_rate` bytes per second at most; 0 does not bound it.
+    """
     if engine.record(IDENTITY) is None:
         ids = b"".join((secrets.randbits(63) | 1).to_bytes(8) for _ in range(2))
         commit = Commit(engine.revision, meta={IDENTITY: ids})
         prepared = engine.encode(commit)
         engine.write(prepared)
         engine.publish(commit, prepared)
-    return LocalMedium(engine, loop)
+    return LocalMedium(engine, loop, reclaim_rate)

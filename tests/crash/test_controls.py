@@ -103,8 +103,8 @@ def tombstones_go_too_early(patch: Patch):
 
 
 def versions_die_too_early(patch: Patch):
-    sweep = garbage.Garbage.sweep
-    patch.setattr(garbage.Garbage, "sweep", lambda self, compacted, *rest: sweep(self, compacted + 1, *rest))
+    due = garbage.Garbage.due
+    patch.setattr(garbage.Garbage, "due", lambda self, compacted, *rest: due(self, compacted + 1, *rest))
 
 
 def packed_files_are_not_synced(patch: Patch):

@@ -1,4 +1,6 @@
-"""Which segment is reclaimed next, as pictures: segments, oldest first, of 10 KB each that are kept (#) or dead (x)."""
+"""Which segment is reclaimed next, as pictures: segments, oldest first, of 10 KB each that are kept (#, with a lease l)
+or dead (x).
+"""
 
 import pytest
 
@@ -12,8 +14,9 @@ def segments(picture: str) -> list[Candidate]:
     found = []
     for line in picture.split():
         number, content = line.split(":")
-        kept, dead = content.count("#") * UNIT, content.count("x") * UNIT
-        found.append(Candidate(int(number), DATA + kept + dead, kept, dead, "p" in content))
+        leased, dead = content.count("l") * UNIT, content.count("x") * UNIT
+        kept = content.count("#") * UNIT + leased
+        found.append(Candidate(int(number), DATA + kept + dead, kept, dead, "p" in content, leased))
     return found
 
 
@@ -29,6 +32,10 @@ def segments(picture: str) -> list[Candidate]:
         ("1:###xxx 2:#xxxxx", 2),
         ("1:#xxx 2:xxxx 3:#xxx", 2),
         ("1:xxxx 2:xxxx", 1),
+        ("1:lllxxxx 2:##xx", 2),
+        ("1:llxxx", None),
+        ("1:l###xxxxx", 1),
+        ("1:lxxx 2:# 3:# 4:# 5:# 6:# 7:# 8:# 9:#", 1),
     ],
 )
 def test_the_best_value_is_picked(picture: str, picked: int | None):

@@ -31,6 +31,7 @@ def worked(seed: int, steps: int = 60) -> tuple[MemoryFileSystem, Model]:
         engine.write(prepared)
         engine.publish(commit, prepared)
     engine.close()
+    Engine.open(DIRECTORY, fs, OPTIONS).close()  # removes what an interrupted reclaim left
     return fs.clone(), workload.models[-1]
 
 
