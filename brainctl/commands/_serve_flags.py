@@ -56,7 +56,7 @@ FLAGS = (
     _text(
         "listen-client-urls",
         "HOST:PORT",
-        "where to listen, or URLs of that; port 0 takes a free one, :PORT all interfaces",
+        "where to listen, or URLs of that, or unix://PATH; port 0 takes a free one, :PORT all interfaces",
         DEFAULT_LISTEN,
         alias="listen",
     ),

@@ -77,12 +77,14 @@ parse.__signature__ = inspect.Signature(parameters())  # type: ignore[attr-defin
 
 def _listen(settings: ServeSettings, tls: "TlsOptions | None") -> str:
     """The addresses to listen at; their scheme, where they have one, must be what is served."""
-    wrong = "http://" if tls else "https://"
+    wrong = ("http://", "unix://") if tls else ("https://", "unixs://")
     listen = settings.texts("listen-client-urls")
     if not listen:
         raise BadArguments("--listen-client-urls: an address is wanted")
     if any(address.startswith(wrong) for address in listen):
-        says = "says http, and --cert-file says TLS" if tls else "says https, which needs --cert-file and --key-file"
+        says = (
+            "is without TLS, and --cert-file is for it" if tls else "is for TLS: --cert-file and --key-file are missing"
+        )
         raise BadArguments(f"--listen-client-urls {says}")
     return ",".join(listen)
 
@@ -172,7 +174,7 @@ async def _serve(session: Session, plan: Plan) -> None:
         first = address.partition(",")[0]
         served.announce(first)
         scheme = "https" if tls else "http"
-        urls = [f"{scheme}://{each}" for each in address.split(",")]
+        urls = [each if "://" in each else f"{scheme}://{each}" for each in address.split(",")]
         served.node.cluster.client_urls = plan.advertise or urls
         ready_file = plan.settings.text("ready-file")
         if ready_file:

@@ -1,18 +1,19 @@
 """The server: a listening socket, its connections, and the way it stops."""
 
 import asyncio
-import re
 import signal
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
-from brainctl.errors import InvalidInput, ListenFailed
+from brainctl.errors import BrainctlError
 from brainctl.server.gateway_access import GatewayAccess
 from brainctl.server.http1 import Http1Protocol
+from brainctl.server.listen import Listener
+from brainctl.server.listen import listen as open_listener
 from brainctl.server.node import Node
 from brainctl.server.pages import Pages
-from brainctl.server.tls import HANDSHAKE_SECONDS, ServerTls, common_name
+from brainctl.server.tls import ServerTls, common_name
 from brainctl.server.transport import Http2Protocol
 from brainctl.wire.frames import PREFACE
 from brainctl.wire.limits import Limits
@@ -20,9 +21,7 @@ from brainctl.wire.limits import Limits
 _TELLING_BYTES: Final = 4
 """What it takes to tell HTTP/2 from HTTP/1.1: no method of the latter is called PRI."""
 _FIRST_BYTES_SECONDS: Final = 20
-_BACKLOG: Final = 1024
 GRACE_SECONDS: Final = 5.0
-_ADDRESS: Final = re.compile(r"(?:https?://)?(?P<host>[^/:@\[\]]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?")
 
 
 class Connection(Protocol):
@@ -47,43 +46,26 @@ class Server:
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
         self.tls: ServerTls | None = None
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._stopping = False
 
     async def start(self, listen: str, tls: ServerTls | None = None) -> str:
-        """Listen at `listen` ("HOST:PORT", or a URL of that, or several with commas between); gives the addresses with
-        the ports that were taken for 0.
+        """Listen at `listen` ("HOST:PORT", "unix://PATH" or a URL of the first, or several with commas between); gives
+        the addresses with the ports that were taken for 0.
 
         InvalidInput when an address cannot be read, ListenFailed when it cannot be had.
         """
         self.tls = tls
-        wanted = [(parse_address(part), part) for part in listen.split(",")]
         try:
-            bound = [await self._listen(host, port, part) for (host, port), part in wanted]
-        except ListenFailed:
+            for part in listen.split(","):
+                self._listeners.append(await open_listener(part, lambda: FirstBytes(self), tls))
+        except BrainctlError:
             self._close_listeners()
             raise
         self._timer = asyncio.get_running_loop().call_later(1, self._tick)
-        return ",".join(bound)
-
-    async def _listen(self, host: str, port: int, given: str) -> str:
-        tls = self.tls
-        try:
-            listener = await asyncio.get_running_loop().create_server(
-                lambda: FirstBytes(self),
-                host,
-                port,
-                ssl=tls.context if tls else None,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
-                backlog=_BACKLOG,
-            )
-        except OSError as error:
-            raise ListenFailed(f"cannot listen at {given}: {_reason(error)}") from error
-        self._listeners.append(listener)
-        bound = listener.sockets[0].getsockname()[1]
-        return f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+        return ",".join(listener.address for listener in self._listeners)
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
@@ -182,19 +164,6 @@ class FirstBytes(asyncio.Protocol):
         """Close now."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def parse_address(listen: str) -> tuple[str, int]:
-    """Host and port of "HOST:PORT", "[V6]:PORT", ":PORT" (every interface), or such a URL; InvalidInput otherwise."""
-    match = _ADDRESS.fullmatch(listen)
-    if match is None or int(match["port"]) > 65535:
-        raise InvalidInput(f"not an address to listen at: {listen!r}; HOST:PORT is wanted")
-    host = match["host"].strip("[]") or "0.0.0.0"  # noqa: S104 - ":PORT" asks for every interface
-    return host, int(match["port"])
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 async def serve(

@@ -35,9 +35,12 @@ class HttpRequest(NamedTuple):
 
 
 def is_local(peername: object) -> bool:
-    """Whether the other end of a socket, as `get_extra_info("peername")` gives it, is this machine over loopback."""
+    """Whether the other end of a socket, as `get_extra_info("peername")` gives it, is this machine over loopback.
+
+    The other end of a Unix socket has no name, and is on this machine.
+    """
     if not isinstance(peername, tuple) or not peername:
-        return False
+        return peername in ("", b"")
     address = ip_address(str(peername[0]).partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_loopback)

@@ -14,7 +14,7 @@ from brainctl.commands._group import match
 from tests.peers.servers import brainctl, brainctl_argv, clean_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-OWN = frozenset(("help", "overwrite"))
+OWN = frozenset(("help", "link", "overwrite"))
 """Flags without a value that etcdctl does not have; = is not for them."""
 NOT_ETCDCTL = frozenset(("serve", "store", "trace", "migrate", "verify", "demo"))
 

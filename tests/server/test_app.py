@@ -11,7 +11,8 @@ import pytest
 import uvloop
 
 from brainctl.errors import ExitCode, InvalidInput, ListenFailed
-from brainctl.server.app import Server, parse_address, serve
+from brainctl.server.app import Server, serve
+from brainctl.server.listen import parse_address
 from tests.server.echo import EchoNode
 from tests.server.running import Running, running
 

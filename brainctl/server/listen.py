@@ -1,0 +1,87 @@
+"""Where a server listens: ports and Unix sockets."""
+
+import asyncio
+import re
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from brainctl.errors import InvalidInput, ListenFailed
+from brainctl.server.tls import HANDSHAKE_SECONDS, ServerTls
+
+_BACKLOG: Final = 1024
+_ADDRESS: Final = re.compile(r"(?:https?://)?(?P<host>[^/:@\[\]]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?")
+_UNIX: Final = re.compile(r"(?P<scheme>unixs?://)(?P<path>.+)")
+
+
+class Listener:
+    """One address that connections come to."""
+
+    def __init__(self, server: asyncio.Server, address: str, path: Path | None = None) -> None:
+        self._server = server
+        self.address = address
+        """As clients name it: HOST:PORT, or the URL of a Unix socket."""
+        self._path = path
+
+    def close(self) -> None:
+        """Take no more connections; the socket's file goes too."""
+        self._server.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+async def listen(given: str, made: Callable[[], asyncio.Protocol], tls: ServerTls | None) -> Listener:
+    """Listen at "HOST:PORT", at a URL of that, or at "unix://PATH"; `made` makes the protocol of each connection.
+
+    InvalidInput when the address cannot be read, ListenFailed when it cannot be had.
+    """
+    loop = asyncio.get_running_loop()
+    context, seconds = (tls.context, HANDSHAKE_SECONDS) if tls else (None, None)
+    try:
+        if match := _UNIX.fullmatch(given):
+            path = Path(match["path"])
+            _free(path)
+            server = await loop.create_unix_server(
+                made, str(path), ssl=context, ssl_handshake_timeout=seconds, backlog=_BACKLOG
+            )
+            return Listener(server, given, path)
+        host, port = parse_address(given)
+        server = await loop.create_server(
+            made, host, port, ssl=context, ssl_handshake_timeout=seconds, backlog=_BACKLOG
+        )
+    except OSError as error:
+        raise ListenFailed(f"cannot listen at {given}: {_reason(error)}") from error
+    bound = server.sockets[0].getsockname()[1]
+    return Listener(server, f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}")
+
+
+def parse_address(given: str) -> tuple[str, int]:
+    """Host and port of "HOST:PORT", "[V6]:PORT", ":PORT" (every interface), or such a URL; InvalidInput otherwise."""
+    match = _ADDRESS.fullmatch(given)
+    if match is None or int(match["port"]) > 65535:
+        raise InvalidInput(f"not an address to listen at: {given!r}; HOST:PORT or unix://PATH is wanted")
+    host = match["host"].strip("[]") or "0.0.0.0"  # noqa: S104 - ":PORT" asks for every interface
+    return host, int(match["port"])
+
+
+def _free(path: Path) -> None:
+    """Remove the socket of a server that is gone; OSError when somebody listens there, or it is no socket."""
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if not is_socket:
+        raise FileExistsError(17, "file exists, and is no socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(98, "address already in use")
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
