@@ -15,7 +15,6 @@ from brainctl.session import Session
 if TYPE_CHECKING:
     from brainctl.engine.dump import Entry, Value
     from brainctl.engine.repair import LostVersion, Repaired
-    from brainctl.engine.survey import Loss
 
 
 def parse_check(args: StoreArgument = None) -> Path:
@@ -86,7 +85,7 @@ def dump(session: Session, plan: Dump) -> None:
         raise Unsupported(f"{session.settings.write_out} not supported as output format")
     if not plan.directory.is_dir():
         raise InvalidInput(f"there is no store in {plan.directory}")
-    line = _json_line if session.settings.write_out == "json" else _text_line
+    line = _json_line if session.settings.write_out == "json" else text_line
     damaged = False
     for entry in engine_dump.dump(str(plan.directory), OsFileSystem(), plan.file):
         session.write(line(entry))
@@ -95,7 +94,8 @@ def dump(session: Session, plan: Dump) -> None:
         raise typer.Exit(ExitCode.DAMAGED)
 
 
-def _text_line(entry: "Entry") -> bytes:
+def text_line(entry: "Entry") -> bytes:
+    """The line of a structure: FILE:OFFSET+LENGTH, its kind, its fields."""
     place = f"{entry.file}:{entry.offset}" + (f"+{entry.length}" if entry.length else "")
     fields = "".join(f" {name}={_text(value)}" for name, value in entry.fields.items())
     return f"{place} {entry.kind}{fields}\n".encode()
@@ -176,8 +176,12 @@ def repair(session: Session, plan: Repair) -> None:
 
 def _repaired_text(plan: Repair, done: "Repaired") -> bytes:
     lines = [f"note: {finding}" for finding in done.findings]
-    lines += [f"lost: {loss.file}:{loss.offset}+{loss.length}: {_revisions(loss)}" for loss in done.losses]
-    lines += [f"lost: {version.file}:{version.offset}: {_version(version)}" for version in done.versions]
+    for loss in done.losses:
+        where = _revisions(loss.first, loss.last) if loss.first else "no revision, but perhaps small records"
+        lines.append(f"lost: {loss.file}:{loss.offset}+{loss.length}: {where}")
+    for version in done.versions:
+        where = _revisions(version.first, version.last)
+        lines.append(f"lost: {version.file}:{version.offset}: {where}: {_version(version)}")
     lines.append(
         f"{'complete' if done.complete else 'incomplete'}: revision {done.revision} with {done.keys} keys, "
         f"history from {done.compacted} on, of {done.records} records, in {plan.into}"
@@ -185,14 +189,10 @@ def _repaired_text(plan: Repair, done: "Repaired") -> bytes:
     return "\n".join(lines).encode(errors="surrogateescape") + b"\n"
 
 
-def _revisions(loss: "Loss") -> str:
-    if loss.is_open:
-        return f"revisions from {loss.first} on"
-    if not loss.first:
-        return "no revision, but perhaps small records"
-    if loss.first == loss.last:
-        return f"in revision {loss.first}"
-    return f"in revisions {loss.first} to {loss.last}"
+def _revisions(first: int, last: int) -> str:
+    if not last:
+        return f"revisions from {first} on"
+    return f"in revision {first}" if first == last else f"in revisions {first} to {last}"
 
 
 def _version(version: "LostVersion") -> str:
@@ -232,6 +232,8 @@ def _repaired_json(plan: Repair, done: "Repaired") -> bytes:
                 "key": b64encode(version.key).decode(),
                 "file": version.file,
                 "offset": str(version.offset),
+                "first_revision": str(version.first),
+                "last_revision": str(version.last),
                 "kept_revision": str(version.kept),
                 "kept_is_newer": version.newer,
             }

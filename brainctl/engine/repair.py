@@ -32,6 +32,10 @@ class LostVersion(NamedTuple):
     file: str
     offset: int
     """At which it was first written."""
+    first: int
+    """The revisions of which one was its own."""
+    last: int
+    """0: nothing tells."""
     kept: int
     """The revision of the version of the key that the new store has in its place; 0 when it has none."""
     newer: bool
@@ -163,9 +167,16 @@ def _note_previous(found: Survey, state: _State, one: Found, mod: int, previous:
 
 
 def _lost(found: Survey, key: bytes, address: int, kept: int, *, newer: bool) -> LostVersion:
-    number = address >> OFFSET_BITS
-    name = next(loss.file for loss in found.losses if int(loss.file.partition("-")[0]) == number)
-    return LostVersion(key, name, address & OFFSET_MASK, kept, newer)
+    number, offset = address >> OFFSET_BITS, address & OFFSET_MASK
+    there = [loss for loss in found.losses if int(loss.file.partition("-")[0]) == number]
+    # Of a log segment the offset in the file is that of the first writing; of any other, the hole is not known.
+    exact = [loss for loss in there if loss.offset <= offset < loss.offset + loss.length and "-0." in loss.file]
+    holes = exact or there
+    first = min(loss.first for loss in holes)
+    last = 0 if any(loss.is_open for loss in holes) else max(loss.last for loss in holes)
+    if newer:
+        last = min(last or kept - 1, kept - 1)
+    return LostVersion(key, there[0].file, offset, first, last, kept, newer)
 
 
 def _compare_with_runs(found: Survey, state: _State) -> None:

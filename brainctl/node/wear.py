@@ -57,8 +57,10 @@ class WearLog:
             wear.save(self._directory, wear.render(self.now()))
 
     def _due(self) -> None:
-        self._medium.spawn(asyncio.to_thread(wear.save, self._directory, wear.render(self.now())))
         self._medium.call_later(SAVE_SECONDS, self._due)
+        if self._engine.stats.written_bytes == self._counted.written_bytes:
+            return
+        self._medium.spawn(asyncio.to_thread(wear.save, self._directory, wear.render(self.now())))
 
 
 async def space(engine: Engine) -> Space:

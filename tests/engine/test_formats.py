@@ -5,10 +5,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from textwrap import wrap
 
 import pytest
+from crc32c import crc32c
 
+from brainctl.commands._store_files import text_line
 from brainctl.engine import frame
+from brainctl.engine.dump import dump as dump_entries
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.record import CRC, HEADER, HEADER_SIZE, META_SET, RESIDUE
 from brainctl.engine.run import START, unpack_header
@@ -61,6 +65,11 @@ def indexed() -> MemoryFileSystem:
     return fs
 
 
+def dumped(fs: MemoryFileSystem, only: str = "") -> str:
+    lines = [text_line(entry).decode() for entry in dump_entries("/d", fs, only)]
+    return "".join("\n".join(wrap(line.strip(), 120, subsequent_indent="    ")) + "\n" for line in lines).rstrip("\n")
+
+
 def examples() -> dict[tuple[str, str], str]:
     fs = example()
     log = fs.content("/d/00000001-0.seg")
@@ -74,6 +83,9 @@ def examples() -> dict[tuple[str, str], str]:
         ("run.md", "run header"): "\n".join(dump(run[:140], 0)),
         ("run.md", "run block"): "\n".join(dump(run[START : header.leaves], START)),
         ("run.md", "run sections"): "\n".join(dump(run[header.leaves :], header.leaves)),
+        ("dump.md", "dump of a log"): dumped(example()),
+        ("dump.md", "dump of a packed segment"): dumped(packed(), "00000001-1.seg"),
+        ("dump.md", "dump of a run"): dumped(indexed(), "00000001.run"),
         ("manifest.md", "MANIFEST"): small.content("/d/MANIFEST").decode().rstrip("\n"),
         ("segment.md", "segment header"): "\n".join(dump(log[:64], 0)),
         ("segment.md", "extent"): "\n".join(dump(pack[DATA:], DATA)),
@@ -120,3 +132,9 @@ def test_the_tables_name_the_right_places():
     assert (run[:8], number(run[12:16], "little"), number(run[24:32], "little")) == (b"brainrun", 1, len(run))
     assert (number(run[32:40], "little"), number(run[40:48], "little"), number(run[48:56], "little")) == (2, 1, START)
     assert run[START + 4 : START + 12] == bytes((0, 0, 0, 0, 2, 0, 0, 0))
+
+
+def test_the_check_by_hand_is_right():
+    """The CRC that docs/formats/dump.md computes of the first record."""
+    assert "[4168:4168 + 81]" in (FORMATS / "dump.md").read_text()
+    assert crc32c(example().content("/d/00000001-0.seg")[4168 : 4168 + 81]) == RESIDUE == 0x48674BC7

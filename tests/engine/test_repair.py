@@ -171,7 +171,8 @@ def test_the_index_names_a_lost_key() -> None:
     done, new = repaired(fs)
     [loss], [version] = done.losses, done.versions
     assert (loss.file, loss.offset, loss.first, loss.last) == ("00000001-0.seg", DATA + 512 + 72, 3, 3)
-    assert (version.key, version.kept, version.newer) == (b"b", 0, False)
+    assert (version.key, version.first, version.last) == (b"b", 3, 3)
+    assert (version.kept, version.newer) == (0, False)
     assert (done.revision, done.compacted, done.keys) == (7, 4, 2)
     proved(done, new, model)
 
@@ -191,7 +192,8 @@ def test_a_lost_version_between_two_is_history() -> None:
     hit(fs, 4)
     done, new = repaired(fs)
     [version] = done.versions
-    assert (version.key, version.kept, version.newer) == (b"d", 7, True)
+    assert (version.key, version.first, version.last) == (b"d", 6, 6)
+    assert (version.kept, version.newer) == (7, True)
     proved(done, new, model)
 
 
