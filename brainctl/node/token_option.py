@@ -6,12 +6,14 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
 )
+from cryptography.x509 import load_pem_x509_certificate
 
 from brainctl.clock import Clock
 from brainctl.errors import BadArguments
@@ -39,8 +41,8 @@ METHODS = frozenset({f"{family}{bits}" for family in ("RS", "PS", "ES", "HS") fo
 def tokens_of(option: str, clock: Clock, simple_ttl_seconds: float = SIMPLE_TTL_SECONDS) -> Tokens:
     """The tokens that a value of --auth-token asks for: `simple`, `jwt,sign-method=...,...` or nothing; BadArguments.
 
-    Options of jwt: sign-method, pub-key and priv-key (PEM files; for HS the secret is the content of priv-key), and
-    ttl (such as 10m).
+    Options of jwt: sign-method, pub-key and priv-key (PEM files, the public key also as a certificate; for HS the
+    secret is the content of priv-key), and ttl (such as 10m).
     """
     kind, *pairs = option.split(",")
     options: dict[str, str] = {}
@@ -88,7 +90,7 @@ def _key_pair(method: str, private_pem: bytes, public_pem: bytes) -> tuple[Priva
     private_type, public_type = _KEYS[method[:2]]
     try:
         sign = load_pem_private_key(private_pem, None) if private_pem else None
-        verify = load_pem_public_key(public_pem) if public_pem else None
+        verify = _public_key(method, public_pem) if public_pem else None
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BadArguments(f"--auth-token: a key is not PEM that can be read: {error}") from error
     if sign is not None and not isinstance(sign, private_type):
@@ -102,6 +104,13 @@ def _key_pair(method: str, private_pem: bytes, public_pem: bytes) -> tuple[Priva
     if verify is not None and _pem(verify) != _pem(sign.public_key()):
         raise BadArguments("--auth-token: priv-key and pub-key do not belong together")
     return sign, sign.public_key()
+
+
+def _public_key(method: str, pem: bytes) -> PublicKeyTypes:
+    """A public key by itself or, as in etcd except for Ed25519, in a certificate."""
+    if b"-----BEGIN CERTIFICATE-----" in pem and not method.startswith("Ed"):
+        return load_pem_x509_certificate(pem).public_key()
+    return load_pem_public_key(pem)
 
 
 def _pem(key: PublicKey) -> bytes:

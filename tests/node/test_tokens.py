@@ -1,11 +1,20 @@
 """Tokens and the option that chooses them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jwt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 from brainctl.clock import ManualClock
 from brainctl.errors import ApiError, BadArguments
@@ -134,6 +143,32 @@ def test_with_a_public_key_alone_tokens_are_verified_and_not_made(tmp_path: Path
     assert verifier.identify(signer.assign("user", 3), 3) == Identity("user", 3)
     with pytest.raises(ApiError, match="verify-only key"):
         verifier.assign("user", 3)
+
+
+def certificate(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
+    """A certificate of the key, signed by itself."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tokens")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now)
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, algorithm).public_bytes(Encoding.PEM)
+
+
+@pytest.mark.parametrize("method", ["RS256", "ES256"])
+def test_a_certificate_serves_as_public_key(tmp_path: Path, method: str) -> None:
+    private, public = write_keys(tmp_path, method)
+    key = load_pem_private_key(private.read_bytes(), None)
+    assert public is not None
+    assert isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
+    public.write_bytes(certificate(key))
+    tokens = tokens_of(f"jwt,sign-method={method},priv-key={private},pub-key={public}", ManualClock())
+    assert tokens.identify(tokens.assign("user", 3), 3) == Identity("user", 3)
+
+
+def test_a_certificate_does_not_serve_for_ed25519(tmp_path: Path) -> None:
+    (tmp_path / "EdDSA.crt").write_bytes(certificate(ed25519.Ed25519PrivateKey.generate()))
+    with pytest.raises(BadArguments, match="not PEM that can be read"):
+        tokens_of(f"jwt,sign-method=EdDSA,pub-key={tmp_path / 'EdDSA.crt'}", ManualClock())
 
 
 # -- the option -------------------------------------------------------------------------------------------------------
