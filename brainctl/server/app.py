@@ -13,7 +13,7 @@ from brainctl.server.listen import Listener
 from brainctl.server.listen import listen as open_listener
 from brainctl.server.node import Node
 from brainctl.server.pages import Pages
-from brainctl.server.tls import ServerTls, common_name
+from brainctl.server.tls import ServerTls
 from brainctl.server.transport import Http2Protocol
 from brainctl.wire.frames import PREFACE
 from brainctl.wire.limits import Limits
@@ -123,7 +123,7 @@ class FirstBytes(asyncio.Protocol):
         if sock is not None:  # a watcher may be silent for hours, and its machine may be gone
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         tls = self._server.tls
-        if tls is not None and not tls.permits(common_name(transport.get_extra_info("peercert"))):
+        if tls is not None and not tls.permits(transport.get_extra_info("peercert")):
             self.abort()
 
     def data_received(self, data: bytes) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography.x509 import load_der_x509_crl, load_pem_x509_crl
+
 from brainctl.errors import BadArguments
 
 _log = logging.getLogger(__name__)
@@ -53,24 +55,34 @@ class ServerTls:
         """BadArguments for files that cannot be used and for rules that do not fit together."""
         self._options = options
         self.context = _context(options)
+        self._revoked = _revoked(options.crl_file)
         self._stamp = self._files()
 
     def refresh(self) -> None:
-        """Take up a renewed certificate; new connections get it. One that cannot be loaded leaves the old in use."""
+        """Take up a renewed certificate and a renewed list of revoked ones; new connections get them.
+
+        What cannot be loaded leaves the old in use.
+        """
         stamp = self._files()
         if stamp == self._stamp:
             return
         self._stamp = stamp
         try:
             self.context.load_cert_chain(self._options.cert_file, self._options.key_file)
-        except (OSError, ssl.SSLError) as error:
+            self._revoked = _revoked(self._options.crl_file)
+        except (OSError, ssl.SSLError, BadArguments) as error:
             _log.warning("the renewed certificate is not used: %s", error)
         else:
             _log.info("the certificate was renewed")
 
-    def permits(self, name: str | None) -> bool:
-        """Whether a client whose certificate has this common name may come in."""
-        return not self._options.allowed_cn or name == self._options.allowed_cn
+    def permits(self, certificate: dict[str, object] | None) -> bool:
+        """Whether a client with this verified certificate, as `getpeercert` gives it, may come in.
+
+        Like etcd, it looks up the serial number alone: an expired list still counts (client/pkg/transport).
+        """
+        if certificate and int(str(certificate["serialNumber"]), 16) in self._revoked:
+            return False
+        return not self._options.allowed_cn or common_name(certificate) == self._options.allowed_cn
 
     def user(self, certificate: dict[str, object] | None) -> str | None:
         """The user that a client is by its verified certificate, where every client has to show one."""
@@ -78,7 +90,7 @@ class ServerTls:
 
     def _files(self) -> tuple[int, ...]:
         stamp = []
-        for path in (self._options.cert_file, self._options.key_file):
+        for path in (self._options.cert_file, self._options.key_file, self._options.crl_file):
             try:
                 stamp.append(Path(path).stat().st_mtime_ns)
             except OSError:
@@ -115,12 +127,21 @@ def _context(options: TlsOptions) -> ssl.SSLContext:
         if options.trusted_ca_file:
             context.load_verify_locations(options.trusted_ca_file)
             context.verify_mode = ssl.CERT_REQUIRED if options.client_cert_auth else ssl.CERT_OPTIONAL
-        if options.crl_file:
-            context.load_verify_locations(options.crl_file)
-            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     except (OSError, ssl.SSLError) as error:
         raise BadArguments(f"cannot use the TLS files: {error.strerror or error}") from error
     return context
+
+
+def _revoked(crl_file: str) -> frozenset[int]:
+    """The serial numbers in a list of revoked certificates, DER as etcd wants it, or PEM; BadArguments."""
+    if not crl_file:
+        return frozenset()
+    try:
+        data = Path(crl_file).read_bytes()
+        load = load_pem_x509_crl if data.startswith(b"-----BEGIN") else load_der_x509_crl
+        return frozenset(certificate.serial_number for certificate in load(data))
+    except (OSError, ValueError) as error:
+        raise BadArguments(f"cannot use the TLS files: {crl_file}: {error}") from error
 
 
 def _version(name: str) -> ssl.TLSVersion:

@@ -42,6 +42,14 @@ class Authority:
         files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
         return files
 
+    def revoke(self, *certificates: Path) -> bytes:
+        """A list, long expired, of revoked certificates: DER."""
+        builder = x509.CertificateRevocationListBuilder(self.subject, NOW, NOW)
+        for file in certificates:
+            serial = x509.load_pem_x509_certificate(file.read_bytes()).serial_number
+            builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(serial, NOW).build())
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, until: dt.datetime
     ) -> x509.CertificateBuilder:

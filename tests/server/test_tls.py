@@ -93,6 +93,24 @@ def test_only_the_allowed_common_name_comes_in(authority: Authority) -> None:
         attempt(tls, lambda port: ask(port, authority.file, authority.issue("somebody")))
 
 
+def test_a_revoked_certificate_does_not_come_in_whatever_the_age_of_the_list(authority: Authority) -> None:
+    good, bad = authority.issue("good"), authority.issue("bad")
+    crl = authority.directory / "crl"
+    crl.write_bytes(authority.revoke(bad[0]))
+    tls = ServerTls(options(authority, trusted_ca_file=str(authority.file), client_cert_auth=True, crl_file=str(crl)))
+    assert attempt(tls, lambda port: ask(port, authority.file, good))
+    with pytest.raises(grpc.RpcError):
+        attempt(tls, lambda port: ask(port, authority.file, bad))
+    crl.write_bytes(authority.revoke(good[0]))
+    tls.refresh()
+    assert attempt(tls, lambda port: ask(port, authority.file, bad))
+    with pytest.raises(grpc.RpcError):
+        attempt(tls, lambda port: ask(port, authority.file, good))
+    crl.write_bytes(b"no list")
+    tls.refresh()
+    assert attempt(tls, lambda port: ask(port, authority.file, bad))
+
+
 async def served_certificate(port: int) -> bytes:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -128,6 +146,7 @@ def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(authority: Au
         ({"allowed_cn": "x"}, "needs --client-cert-auth"),
         ({"client_cert_auth": True}, "needs --trusted-ca-file"),
         ({"trusted_ca_file": "/nonexistent"}, "cannot use the TLS files"),
+        ({"crl_file": "/nonexistent"}, "cannot use the TLS files"),
     ],
 )
 def test_rules_that_cannot_be_kept_are_refused(authority: Authority, rules: dict[str, object], text: str) -> None:
