@@ -27,8 +27,11 @@ CIPHER_SUITES: Final = {
     "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305": "ECDHE-RSA-CHACHA20-POLY1305",
 }
-"""The suites of TLS 1.2 that have forward secrecy and authenticated encryption, by IANA name."""
+"""The suites of TLS 1.2 that have forward secrecy and authenticated encryption, by IANA name, and two by the names that
+etcd had for them before (client/pkg/tlsutil)."""
 
 
 @dataclass(frozen=True, slots=True)

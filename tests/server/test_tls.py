@@ -154,6 +154,22 @@ def test_rules_that_cannot_be_kept_are_refused(authority: Authority, rules: dict
         ServerTls(options(authority, **rules))
 
 
+def test_cipher_suites_have_the_older_names_of_etcd_too(authority: Authority) -> None:
+    def chosen(*names: str) -> list[str]:
+        tls = ServerTls(options(authority, cipher_suites=names))
+        return [cipher["name"] for cipher in tls.context.get_ciphers() if cipher["protocol"] == "TLSv1.2"]
+
+    old = [f"TLS_ECDHE_{kind}_WITH_CHACHA20_POLY1305" for kind in ("ECDSA", "RSA")]
+    assert (
+        chosen(*old)
+        == chosen(*[f"{name}_SHA256" for name in old])
+        == [
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+            "ECDHE-RSA-CHACHA20-POLY1305",
+        ]
+    )
+
+
 def test_old_tls_versions_are_refused(authority: Authority) -> None:
     context = ssl.create_default_context(cafile=str(authority.file))
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
