@@ -9,7 +9,7 @@ SEED ?= 0
 MINUTES ?= 60
 SOURCES := brainctl tests scripts bench
 
-.PHONY: demo test check lint format peers differential slow-watchers bench bench-full soak generate pins clean
+.PHONY: demo test check lint format peers suites differential slow-watchers bench bench-full soak generate pins clean
 
 demo: .venv/runtime  ## migrate a server under live writes into a second store, verify it, show the report
 	$(BIN)/brainctl demo
@@ -43,6 +43,10 @@ slow-watchers: .venv/develop  ## an hour of load over watchers that do not read 
 	$(BIN)/python -m tests.bounds --minutes $(MINUTES)
 
 bench: .venv/develop  ## etcd and brainctl side by side, about 8 minutes; writes figures, tables and plots
+suites: .venv/develop peers  ## the test suites of etcd and of client packages, whole; minutes
+	BRAINCTL_WHOLE_SUITES=true $(BIN)/python -m pytest -n 2 tests/clients
+
+bench: .venv/develop  ## etcd and brainctl side by side; writes bench/results.json and the README's table
 	$(BIN)/python -m tests.peers.build etcd etcd-load
 	$(BIN)/python -m bench --write
 

@@ -11,15 +11,25 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.peers import HERE, ROOT, directory
+from tests.peers.recipes import (
+    ETCD_PROGRAMS,
+    Recipe,
+    etcd,
+    go_module,
+    java_client,
+    node_packages,
+    tikv_playground,
+)
+from tests.peers.suites import etcd_suite, python_suite, rust_suite
+from tests.peers.tools import Unavailable
 
-GO_FLAGS = ("-trimpath", "-buildvcs=false")
-BUILD_FILES = {".go", ".mod", ".sum", ".json", ".mjs", ".txt", ".sh"}
+BUILD_FILES = {".go", ".mod", ".sum", ".json", ".mjs", ".txt", ".sh", ".rs", ".toml", ".lock", ".java", ".xml"}
 
 
 class Peer(NamedTuple):
@@ -27,58 +37,9 @@ class Peer(NamedTuple):
 
     sources: Path
     programs: tuple[str, ...]
-    build: Callable[[Path, Path], None]
-    """build(sources, target) puts the programs into target; raises Unavailable or CalledProcessError."""
+    build: Recipe
 
 
-class Unavailable(Exception):
-    """A tool that the build needs is not on this machine."""
-
-
-def go_module(**packages: str) -> Callable[[Path, Path], None]:
-    """Build programs, by name, from packages of the module in `sources`."""
-
-    def build(sources: Path, target: Path) -> None:
-        for name, package in packages.items():
-            _go(sources, target / name.replace("_", "-"), package)
-
-    return build
-
-
-def tikv_playground(sources: Path, target: Path) -> None:
-    """Two modules, because they need two versions of gRPC: the second embeds the program of the first."""
-    work = target / "sources"
-    shutil.copytree(sources, work, ignore=shutil.ignore_patterns("bin", "pd-lite"))
-    _go(work / "pd", work / "playground" / "pd-lite", ".")
-    _go(work / "playground", target / "tikv-playground", ".", "-checklinkname=0")
-    shutil.rmtree(work)
-
-
-def etcd(sources: Path, target: Path) -> None:
-    """etcd's three programs from their Go modules; where there is no Go, Debian's etcd and etcdctl 3.4."""
-    packages = {name: f"go.etcd.io/etcd/{path}/v3" for name, path in ETCD_PROGRAMS.items()}
-    try:
-        go_module(**packages)(sources, target)
-    except Unavailable:
-        _debian_etcd(target)
-
-
-def node_packages(sources: Path, target: Path) -> None:
-    """The packages of package-lock.json, in an environment of their own."""
-    npm = _tool("npm")
-    shutil.copytree(sources, target / "node-client", ignore=shutil.ignore_patterns("node_modules"))
-    _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], target / "node-client")
-
-
-def python_etcd3(sources: Path, target: Path) -> None:
-    """A Python environment with the packages of requirements.txt."""
-    environment = target / "python-etcd3"
-    _run([sys.executable, "-m", "venv", str(environment)], sources)
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "-q", "--require-hashes"]
-    _run([*pip, "-r", "requirements.txt"], sources)
-
-
-ETCD_PROGRAMS = {"etcd": "server", "etcdctl": "etcdctl", "etcdutl": "etcdutl"}
 CLIENTS = ROOT / "tests" / "clients"
 PEERS = {
     "etcd": Peer(HERE / "etcd", tuple(ETCD_PROGRAMS), etcd),
@@ -86,8 +47,12 @@ PEERS = {
     "tikv-playground": Peer(HERE / "tikv-playground", ("tikv-playground",), tikv_playground),
     "etcd-load": Peer(ROOT / "bench" / "load", ("etcd-load",), go_module(etcd_load=".")),
     "go-client": Peer(CLIENTS / "go", ("go-client",), go_module(go_client=".")),
+    "java-client": Peer(CLIENTS / "java", ("java-client",), java_client),
     "node-client": Peer(CLIENTS / "node", ("node-client",), node_packages),
-    "python-etcd3": Peer(CLIENTS / "python-etcd3", ("python-etcd3",), python_etcd3),
+    "etcd-suite": Peer(CLIENTS / "etcd-suite", ("etcd-suite",), etcd_suite),
+    "rust-suite": Peer(CLIENTS / "rust", ("rust-suite",), rust_suite),
+    "python-etcd3": Peer(CLIENTS / "python-etcd3", ("python-etcd3",), python_suite("python-etcd3", "etcd3")),
+    "python-aetcd": Peer(CLIENTS / "python-aetcd", ("python-aetcd",), python_suite("python-aetcd", "aetcd")),
 }
 
 
@@ -137,42 +102,6 @@ def _key(sources: Path) -> str:
     for path in sorted(p for p in sources.rglob("*") if p.suffix in BUILD_FILES and "node_modules" not in p.parts):
         digest.update(f"{path.relative_to(sources)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
-
-
-def _go(module: Path, program: Path, package: str, linker_flags: str = "") -> None:
-    command = [_tool("go"), "build", *GO_FLAGS, f"-ldflags=-s -w {linker_flags}", "-o", str(program), package]
-    _run(command, module, CGO_ENABLED="0")
-
-
-def _debian_etcd(target: Path) -> None:
-    """Unpack Debian's packages below `target`; nothing is installed on the machine."""
-    for package in ("etcd-server", "etcd-client"):
-        _run([_tool("apt-get"), "download", package], target)
-    for archive in sorted(target.glob("*.deb")):
-        _run([_tool("dpkg-deb"), "-x", str(archive), "."], target)
-        archive.unlink()
-    for program in ("etcd", "etcdctl"):
-        (target / program).symlink_to(Path("usr", "bin", program))
-
-
-def _tool(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        raise Unavailable(f"there is no {name} on this machine")
-    return path
-
-
-def _run(command: Sequence[str], cwd: Path, **environment: str) -> None:
-    nice = [shutil.which("nice") or "nice", "-n", "10"]
-    subprocess.run(
-        [*nice, *command],
-        cwd=cwd,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=True,
-    )
 
 
 def _link(link: Path, program: Path) -> None:
