@@ -55,7 +55,7 @@ def panels(path: Path, title: str, x: str, rows: Mapping[str, Mapping[str, Point
         axes.set_ylabel(y)
         axes.set_ylim(bottom=0)
         if len(series) > 1:
-            axes.legend(ncols=len(series), loc="lower right", frameon=False)
+            axes.legend(ncols=len(series), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, frameon=False)
     figure.suptitle(title)
     plots[-1].set_xlabel(x)
     _write(figure, path)
