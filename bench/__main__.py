@@ -79,8 +79,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def one_round(section: Section, number: int, options: argparse.Namespace) -> Iterator[tuple[str, str, Sample]]:
     """Both servers on fresh directories; who goes first alternates."""
-    wanted = [w for w in section.workloads if options.only in w.name and (options.full or not w.is_full)]
-    if not any(workload.name for workload in wanted):
+    wanted = section.choose(options.only, full=options.full)
+    if not wanted:
         return
     with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name, ExitStack() as stack:
         authority = Authority(Path(name), "authority") if section.tls else None
@@ -90,9 +90,7 @@ def one_round(section: Section, number: int, options: argparse.Namespace) -> Ite
         ]
         for server in servers:
             stack.enter_context(server)
-        for workload in section.workloads:
-            if workload.name and workload not in wanted:
-                continue
+        for workload in wanted:
             for server in servers if number % 2 == 0 else reversed(servers):
                 sample = measure(server, workload, options.seconds, authority)
                 if sample:

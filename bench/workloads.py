@@ -33,6 +33,18 @@ class Section(NamedTuple):
     workloads: tuple[Workload, ...]
     tls: bool = False
 
+    def choose(self, only: str, *, full: bool) -> list[Workload]:
+        """Those with `only` in their name, without `full` no others than the short ones; and what these need."""
+        chosen: list[Workload] = []
+        filling: list[Workload] = []
+        for workload in self.workloads:
+            if not workload.name:
+                filling = [workload]
+            elif only in workload.name and (full or not workload.is_full):
+                chosen += [*filling, workload]
+                filling = []
+        return chosen
+
 
 def fill(keys: int, size: int) -> Workload:
     """Write the keys that the reads after it find."""

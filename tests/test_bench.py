@@ -17,7 +17,7 @@ from bench.soak import Size, soak
 from bench.tikv import one_by_one, tikv_table
 from bench.verdict import Moment, faults, soak_table
 from bench.where import Sampled
-from bench.workloads import Workload, fill
+from bench.workloads import Section, Workload, fill
 from tests.peers.certificates import Authority
 from tests.peers.servers import Etcd, Playground
 
@@ -40,6 +40,15 @@ def test_the_summary_keeps_every_figure() -> None:
     figures = summary({"put": {"etcd": ETCD}})["put"]["etcd"]
     assert (figures["per_second"], figures["cpu_us"], figures["rounds"]) == (1100, 55, 3)
     assert figures["spread"] == pytest.approx(200 / 1100)
+
+
+def test_what_is_chosen_finds_its_keys() -> None:
+    one, two = Workload("one", "get", 1), Workload("two", "put", 1, is_full=True)
+    section = Section("some", (fill(1, 1), one, fill(2, 2), two))
+    assert section.choose("", full=True) == list(section.workloads)
+    assert section.choose("", full=False) == [fill(1, 1), one]
+    assert section.choose("two", full=True) == [fill(2, 2), two]
+    assert section.choose("three", full=True) == []
 
 
 def test_cpu_seconds_counts_what_a_process_spends() -> None:
