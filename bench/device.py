@@ -179,7 +179,7 @@ def compacting(server: Server) -> Iterator[None]:
 
     def run() -> None:
         while not stop.wait(COMPACT_SECONDS):
-            _post(server, "kv/compaction", revision=str(revision_of(server)))
+            post(server, "kv/compaction", revision=str(revision_of(server)))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -198,7 +198,7 @@ def nothing() -> Iterator[None]:
 
 def revision_of(server: Server) -> int:
     """The revision of the store."""
-    return int(_post(server, "maintenance/status")["header"]["revision"])
+    return int(post(server, "maintenance/status")["header"]["revision"])
 
 
 def written(server: Server) -> dict[str, int]:
@@ -211,7 +211,8 @@ def written(server: Server) -> dict[str, int]:
     return counted
 
 
-def _post(server: Server, path: str, **fields: str) -> dict[str, Any]:
+def post(server: Server, path: str, **fields: str | bool) -> dict[str, Any]:
+    """Call the JSON gateway."""
     body = json.dumps(fields).encode()
     with urlopen(Request(f"http://{server.endpoint}/v3/{path}", body)) as answer:
         found: dict[str, Any] = json.load(answer)

@@ -1,0 +1,184 @@
+"""How puts and gets fare while a large store is compacted and defragmented: etcd and brainctl, one after the other.
+
+    python -m bench.defrag [--megabytes 2048] [--rate 400] [--write]
+
+A store is filled, half of its keys are written again, and then new keys are put at a steady rate. After some quiet
+seconds the store is compacted, and then defragmented (etcd's RPC of that name). Shown is, for each second, the p99 of
+the puts, counted from when each was due, and the longest time that a get took, of fifty in each second. --write puts
+the figures into bench/defrag.json, a table into docs/performance.md, and a plot into docs/plots/defrag.svg.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.device import post, revision_of
+from bench.document import write_tables
+from bench.measure import loading
+from brainctl.output import plot
+from tests.peers.servers import Brainctl, Etcd, Server
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "defrag.json"
+DOCUMENT = ROOT / "docs" / "performance.md"
+PLOT = ROOT / "docs" / "plots" / "defrag.svg"
+QUOTA = ("--quota-backend-bytes", str(12 << 30))
+VALUE = 4096
+QUIET, REST = 10, 5
+"""Seconds before the compaction; between compaction and defragmentation, and after it."""
+GETS = 50
+"""In a second."""
+_SECONDS = 600
+
+
+class _Done(Exception):
+    """The load is no longer needed."""
+
+
+class Gets(threading.Thread):
+    """Gets one key again and again, and notes how long it took at most."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self._server = server
+        self._longest = 0.0
+        self._end = threading.Event()
+
+    def run(self) -> None:
+        while not self._end.wait(1 / GETS):
+            begun = time.monotonic()
+            post(self._server, "kv/range", key="ZmlsbC8wMDAwMDAwMQ==")
+            self._longest = max(self._longest, time.monotonic() - begun)
+
+    def take(self) -> float:
+        """The longest since this was called the last time, milliseconds."""
+        longest, self._longest = self._longest, 0.0
+        return longest * 1e3
+
+    def stop(self) -> None:
+        self._end.set()
+        self.join()
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m bench.defrag", description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=2048, help="size of the store before")
+    parser.add_argument("--rate", type=int, default=400, help="puts per second")
+    parser.add_argument("--server", default="", help="only etcd or brainctl")
+    parser.add_argument("--write", action="store_true", help="write the figures, the table and the plot")
+    options = parser.parse_args()
+    results: dict[str, Any] = {}
+    kinds: tuple[tuple[Callable[..., Server], dict[str, bool]], ...] = ((Etcd, {"fsync": True}), (Brainctl, {}))
+    for kind, flags in kinds:
+        if options.server in kind.__name__.lower():
+            with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name:
+                with kind(Path(name, "store"), *QUOTA, **flags) as server:
+                    results[server.name] = measure(server, options.megabytes, options.rate)
+                print(server.name, json.dumps(results[server.name]), file=sys.stderr)
+    if options.write:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        write_tables(DOCUMENT, {"defrag": table(results)})
+        draw(results)
+    print(table(results))
+
+
+def measure(server: Server, megabytes: int, rate: int) -> dict[str, Any]:
+    """One server: a row for each second, and what it came to."""
+    keys = (megabytes << 20) * 2 // 3 // VALUE
+    for count in (keys, keys // 2):
+        with loading(server, ["-op=fill", "-clients=50", f"-size={VALUE}", f"-keys={count}"]):
+            pass
+    before = size(server)
+    rows: list[tuple[str, float, float]] = []
+    gets = Gets(server)
+    arguments = ["-op=put", "-clients=50", "-size=1024", f"-rate={rate}", f"-seconds={_SECONDS}", "-sample=1"]
+    took = {}
+    with suppress(_Done), loading(server, arguments) as load:
+        assert load is not None
+        gets.start()
+
+        def seconds(phase: str, number: int = _SECONDS, until: Callable[[], bool] = lambda: False) -> None:
+            for _ in range(number):
+                sample = load.sample()
+                assert not sample["errors"], sample["errors"]
+                rows.append((phase, sample["p99_us"] / 1e3, gets.take()))
+                if until():
+                    return
+
+        seconds("quiet", QUIET)
+        for phase, call in (
+            ("compaction", lambda: post(server, "kv/compaction", revision=str(revision_of(server)), physical=True)),
+            ("defragmentation", lambda: post(server, "maintenance/defragment")),
+        ):
+            thread = threading.Thread(target=call)
+            begun = time.monotonic()
+            thread.start()
+            seconds(phase, until=partial(_ended, thread))
+            took[phase] = time.monotonic() - begun
+            seconds(f"after {phase}", REST)
+        gets.stop()
+        raise _Done
+    return {"seconds": took, "size_before": before, "size_after": size(server), "rows": rows, **figures(rows)}
+
+
+def _ended(thread: threading.Thread) -> bool:
+    return not thread.is_alive()
+
+
+def size(server: Server) -> int:
+    """Bytes of the files that hold the data: without etcd's log, and without log space that was only prepared."""
+    return int(post(server, "maintenance/status")["dbSize"])
+
+
+def figures(rows: list[tuple[str, float, float]]) -> dict[str, float]:
+    """Quiet and while something is done: the median of the p99 of each second, the worst of them, the longest get."""
+    quiet = [row for row in rows if row[0] == "quiet"]
+    busy = [row for row in rows if row[0] in ("compaction", "defragmentation")]
+    return {
+        "quiet_p99_ms": median(row[1] for row in quiet),
+        "busy_p99_ms": median(row[1] for row in busy),
+        "worst_p99_ms": max(row[1] for row in busy),
+        "quiet_worst_p99_ms": max(row[1] for row in quiet),
+        "longest_get_ms": max(row[2] for row in busy),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """A row for each server."""
+    lines = [
+        "| | seconds | MB before | after | p99 of puts, quiet | meanwhile | ratio | worst second | longest get |",
+        "|---|" + "---:|" * 8,
+    ]
+    for name, found in results.items():
+        ratio = found["busy_p99_ms"] / found["quiet_p99_ms"]
+        lines.append(
+            f"| {name} | {sum(found['seconds'].values()):.1f} | {found['size_before'] >> 20} "
+            f"| {found['size_after'] >> 20} | {found['quiet_p99_ms']:.1f} ms | {found['busy_p99_ms']:.1f} ms "
+            f"| **{ratio:.1f}** | {found['worst_p99_ms']:.0f} ms | {found['longest_get_ms']:.0f} ms |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: dict[str, Any]) -> None:
+    """The p99 of the puts over time."""
+    PLOT.parent.mkdir(exist_ok=True)
+    series: dict[str, plot.Points] = {}
+    for name, found in results.items():
+        p99 = [max(row[1], 0.01) for row in found["rows"]]
+        series[name] = [float(second) for second in range(len(p99))], p99
+    title = f"p99 of puts while a store is compacted (at {QUIET} s) and defragmented"
+    plot.lines(PLOT, title, "seconds", "milliseconds", series, log="y")
+
+
+if __name__ == "__main__":
+    main()
