@@ -62,8 +62,16 @@ def loop_device(work: Path, size: int) -> Iterator[LoopDevice]:
         directory.mkdir()
         stack.callback(directory.rmdir)
         _run("mount", device, str(directory))
-        stack.callback(_run, "umount", str(directory))
+        stack.callback(_unmount, directory)
         yield LoopDevice(Path(device).name, directory)
+
+
+def _unmount(directory: Path) -> None:
+    """Also when something inside has failed, and still holds on to a file: then that has the last of it."""
+    try:
+        _run("umount", str(directory))
+    except subprocess.CalledProcessError:
+        _run("umount", "--lazy", str(directory))
 
 
 def _run(*command: str) -> str:
