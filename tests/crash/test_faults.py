@@ -31,6 +31,7 @@ def run_with_fault(kind: str, number: int, error: int) -> tuple[Workload, Memory
 
 
 FAULTS = [(kind, error) for kind in KINDS for error in (errno.EIO, errno.ENOSPC)]
+FAULTS += [(kind, errno.EMFILE) for kind in ("open", "create", "names", "sync_directory")]
 
 
 @pytest.mark.parametrize(("kind", "error"), [*FAULTS, ("write", SHORT)])
@@ -47,6 +48,12 @@ def test_each_call_fails_once(kind: str, error: int):
         check(memory.crash_clone(Random(number)), workload.models, workload.acknowledged)
         number += 1
     assert number > 1
+
+
+def test_every_kind_of_call_is_made_to_fail():
+    fs = FaultyFileSystem(MemoryFileSystem())
+    Workload(5).run(fs, 50)
+    assert set(fs.calls) - {"lock", "make_directory"} == set(KINDS)
 
 
 def assert_stopped(workload: Workload, failure: BrainctlError):
