@@ -96,11 +96,17 @@ class RecordedMedium(LocalMedium):
     """
 
     def __init__(
-        self, engine: Engine, loop: asyncio.AbstractEventLoop, journal: Journal, *, early: bool = False
+        self,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        journal: Journal,
+        reclaim_rate: int = 0,
+        *,
+        early: bool = False,
     ) -> None:
         if engine.record(IDENTITY) is None:
             write(engine, Commit(engine.revision, meta={IDENTITY: bytes(7) + b"\1" + bytes(7) + b"\2"}))
-        super().__init__(engine, loop)
+        super().__init__(engine, loop, reclaim_rate)
         self.journal = journal
         self._early = early
 

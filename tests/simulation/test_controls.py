@@ -14,7 +14,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import lessor
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
-from brainctl.mvcc.ranges import read_range
+from brainctl.mvcc.point import point_response
 from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.watch_hub import WatchHub
 from brainctl.node import lease as lease_service
@@ -54,19 +54,10 @@ def _lying(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def readers_see_what_is_staged(patch: Patch):
-    def read(self: LocalMedium, request: pb.RangeRequest, reply: Any) -> None:
-        staged = self._staged
-        versions = [version.kv for version in staged.versions(request.key, request.key + b"\0")]
-        if request.range_end or request.revision or not versions:
-            reply(read_range(self.engine, request, self.header(self.engine.revision)))
-        else:
-            answer = pb.RangeResponse(count=len(versions))
-            answer.header.revision = staged.revision
-            for kv in versions:
-                answer.kvs.add().ParseFromString(kv)
-            reply(answer.SerializeToString())
+    def get(self: LocalMedium, key: bytes, reply: Any) -> None:
+        reply(point_response(self.header(self._staged.revision), self._staged.get(key)))
 
-    patch.setattr(LocalMedium, "range", read)
+    patch.setattr(LocalMedium, "get", get)
 
 
 def failures_are_answered_as_successes(patch: Patch):

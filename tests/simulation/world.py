@@ -108,7 +108,7 @@ class World:
             found = engine.revision
             assert found >= self.journal.shown, f"revision {self.journal.shown} was shown, {found} is there"
             self.journal.roll_back(count)
-            self.medium = RecordedMedium(engine, self.loop, self.journal)
+            self.medium = RecordedMedium(engine, self.loop, self.journal, self.rng.choice((0, 1 << 14, 64 << 20)))
             self.journal.stopped = False
             self.node = Node(self.medium, self.clock)
             now = self.clock.now
@@ -385,4 +385,6 @@ def run(seed: int, steps: int) -> World:
         number = sum(world.done[kind] for kind, _ in world.ACTIONS)
         again = f"python -m tests.simulation --seed {seed} --steps {number}"
         raise AssertionError(f"seed {seed}, step {number}: {type(error).__name__}: {error}\n{again}") from error
+    finally:
+        world.loop.abandon()
     return world
