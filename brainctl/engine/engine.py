@@ -339,18 +339,18 @@ class Engine(EngineView):
                 self._pages.drop(change[0])
         if prepared.fresh:
             self._index.add_all([change[0] for change in changes], addresses)
-            self._recent.add_all(addresses, [change[5] for change in changes])
+            self._recent.add_all(addresses, prepared.parts[: len(addresses)])
             return
         put, delete, remember = self._index.put, self._index.delete, self._recent.add
         garbage = self._garbage
         imported = commit.revision if commit.imported else 0
-        for change, address in zip(changes, addresses, strict=True):
+        for change, address, part in zip(changes, addresses, prepared.parts, strict=False):
             key, mod, version = change[0], change[2], change[3]
             if version:
                 old = put(key, address, change[4] != 0)
                 if change[4]:
                     prepared.segment.leased_bytes += record.OVERHEAD + len(change[5])
-                remember(address, change[5])
+                remember(address, part)
             else:
                 old = delete(key, address)
                 garbage.bury(mod, address)

@@ -1,7 +1,8 @@
-"""KeyValues that were lately written or read: what a list answers from without touching the log.
+"""Records that were lately written: what reads, and the writes that replace them, are answered from without the disk.
 
-An address never comes to mean another record, so nothing is ever taken back. Two generations stand in for an order of
-use: what is asked for moves to the young one, and when that is full it becomes the old one, whose rest is dropped.
+The log is written past the page cache, so what was just written would have to be read back. An address never comes to
+mean another record, so nothing is ever taken back. Two generations stand in for an order of use: what is asked for
+moves to the young one, and when that is full it becomes the old one, whose rest is dropped.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ _ENTRY = 150
 """About what an entry takes beside its bytes: two objects and its share of the table."""
 
 
-class RecentKvs:
-    """KeyValues by address, in about `budget` bytes of memory; only those of live versions, once they were checked."""
+class RecentRecords:
+    """Whole records by address, in about `budget` bytes of memory; only those of live versions."""
 
     def __init__(self, budget: int) -> None:
         self.young: dict[int, bytes] = {}
@@ -21,28 +22,28 @@ class RecentKvs:
         self._size = 0
 
     def get(self, address: int) -> bytes | None:
-        """The KeyValue of a live version, None when it must be read from the log."""
-        kv = self.young.get(address)
-        if kv is None and (kv := self._old.get(address)) is not None:
-            self.add(address, kv)
-        return kv
+        """The record of a live version, None when it must be read from the log."""
+        record = self.young.get(address)
+        if record is None and (record := self._old.get(address)) is not None:
+            self.add(address, record)
+        return record
 
-    def add(self, address: int, kv: bytes) -> None:
-        """Note the KeyValue of a live version."""
-        size = len(kv) + _ENTRY
+    def add(self, address: int, record: bytes) -> None:
+        """Note the record of a live version."""
+        size = len(record) + _ENTRY
         if self._size + size > self._half:
             if size > self._half:
                 return
             self._old, self.young, self._size = self.young, {}, 0
-        self.young[address] = kv
+        self.young[address] = record
         self._size += size
 
-    def add_all(self, addresses: Sequence[int], kvs: Sequence[bytes]) -> None:
+    def add_all(self, addresses: Sequence[int], records: Sequence[bytes]) -> None:
         """`add` for several."""
-        size = sum(map(len, kvs)) + len(kvs) * _ENTRY
+        size = sum(map(len, records)) + len(records) * _ENTRY
         if self._size + size > self._half:
-            for address, kv in zip(addresses, kvs, strict=True):
-                self.add(address, kv)
+            for address, record in zip(addresses, records, strict=True):
+                self.add(address, record)
         else:
-            self.young.update(zip(addresses, kvs, strict=True))
+            self.young.update(zip(addresses, records, strict=True))
             self._size += size

@@ -10,7 +10,7 @@ from crc32c import crc32c
 from brainctl.engine.entry import DELETED, SHIFT
 from brainctl.engine.index import KeyIndex
 from brainctl.engine.pages import Pages
-from brainctl.engine.recent import RecentKvs
+from brainctl.engine.recent import RecentRecords
 from brainctl.engine.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, version_of
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.errors import StoreDamaged
@@ -34,7 +34,7 @@ class EngineView:
         self, index: KeyIndex, segments: dict[int, Segment], revision: int, compacted: int, cache_bytes: int
     ) -> None:
         self._index = index
-        self._recent = RecentKvs(cache_bytes)
+        self._recent = RecentRecords(cache_bytes)
         self._pages = Pages(cache_bytes, self._read_range)
         self._segments = segments
         self._maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
@@ -61,11 +61,11 @@ class EngineView:
             address = self._at(entry >> SHIFT, revision, deleted=bool(entry & DELETED))
             if not address:
                 return None
+            record = self._record(address)
         elif entry & DELETED:
             return None
         else:
-            address = entry >> SHIFT
-        record = self._record(address)
+            record = self._recent.get(entry >> SHIFT) or self._record(entry >> SHIFT)
         _n, _at, mod, create, version, lease, _previous, sub, _length, _kind = HEADER.unpack_from(record)
         if not version:
             return None
@@ -87,8 +87,7 @@ class EngineView:
         entry = self._index.find(key)
         if not entry or entry & DELETED:
             return None
-        address = entry >> SHIFT
-        return self._recent.young.get(address) or self._recent.get(address) or self._record(address)[HEADER_SIZE:-4]
+        return (self._recent.get(entry >> SHIFT) or self._record(entry >> SHIFT))[HEADER_SIZE:-4]
 
     def _select_one(self, key: bytes, revision: int) -> Selection:
         if not 0 < revision < self._revision:
@@ -174,15 +173,10 @@ class EngineView:
 
     def _kvs(self, addresses: list[int]) -> list[bytes]:
         """The KeyValues of live versions: those that are known, else from their records, checked."""
-        young = self._recent.young
-        try:
-            return list(map(young.__getitem__, addresses))
-        except KeyError:
-            pass
-        kvs = list(map(young.get, addresses))
-        unknown = [address for address, kv in zip(addresses, kvs, strict=True) if kv is None]
+        known = list(map(self._recent.young.get, addresses))
+        unknown = [address for address, record in zip(addresses, known, strict=True) if record is None]
         read = iter(self._records(unknown))
-        return [next(read)[HEADER_SIZE:-4] if kv is None else kv for kv in kvs]
+        return [(record or next(read))[HEADER_SIZE:-4] for record in known]
 
     def _records(self, addresses: list[int]) -> list[bytes]:
         """The checked bytes of many records that must be there."""
