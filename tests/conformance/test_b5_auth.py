@@ -177,7 +177,8 @@ def test_b5_06b_the_lowest_create_revision_owns_the_lock(server: Client, key: by
         waiting.append(server.start(LOCK + "Lock", lpb.LockRequest(name=key, lease=lease)))
         while not server.get(key + b"/%x" % lease).count:
             pass
-    queue = server.get(key + b"/", key + b"0", sort_target=pb.RangeRequest.CREATE, limit=1)
+    oldest = {"sort_target": pb.RangeRequest.CREATE, "sort_order": pb.RangeRequest.ASCEND, "limit": 1}
+    queue = server.get(key + b"/", key + b"0", **oldest)
     assert queue.kvs[0].key == key + b"/%x" % first
     server.revoke(first)
     for lease, pending in zip(others, waiting, strict=True):
