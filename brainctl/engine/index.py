@@ -17,7 +17,7 @@ from brainctl.engine.run import Run
 _PAGE = 4096
 """Keys that one step of walking a range takes from each level."""
 _KNOWN = 1 << 15
-"""Entries that lookups in runs have found, and that are kept in memory; twice."""
+"""Entries of runs that are kept in memory: those of the last deltas, and what lookups have found; twice."""
 _ABSENT = 1 << 12
 """Keys that lookups have not found, and that are kept in memory."""
 
@@ -225,13 +225,12 @@ class KeyIndex:
         assert self.frozen is not None
         known = self.frozen.entries
         self._absent.clear()
+        if len(self._young) + len(known) > _KNOWN:  # new keys alone fill it: they are never looked up in the runs
+            self._old, self._young = self._young, {}
         for key in known.keys() & self._old.keys():
             del self._old[key]
         if len(known) <= _KNOWN:
             self._young.update(known)
-        else:
-            for key in known.keys() & self._young.keys():
-                del self._young[key]
         self.runs = (run, *self.runs)
         self.frozen = None
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainctl.engine import keyfilter
+from brainctl.engine import index, keyfilter
 from brainctl.engine.check import check
 from brainctl.engine.covered import Covered, SegmentState, Superseded
 from brainctl.engine.engine import Engine, EngineOptions
@@ -197,3 +198,20 @@ def test_deleted_keys_leave_the_runs(tmp_path: Path):
     model.check(engine)
     engine.close()
     assert not check(tmp_path).findings
+
+
+def test_keys_that_are_only_written_do_not_pile_up_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(index, "_KNOWN", 50)
+    engine, model = Engine.open(tmp_path, OsFileSystem(), OPTIONS), Model()
+    for first in range(0, 600, 20):
+        changes: Changes = [(b"key/%d" % number, b"v") for number in range(first, first + 20)]
+        changes += [(b"key/%d" % (first // 3), b"again"), (b"key/%d" % (first // 2), None)]
+        commit = model.commit(changes)
+        write(engine, commit)
+        model.apply(commit)
+        while engine.index_step(1, everything=True):
+            pass
+        assert len(engine._index._young) <= 50
+        assert len(engine._index._old) <= 50
+    model.check(engine)
+    engine.close()
