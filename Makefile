@@ -69,7 +69,7 @@ pins: .venv/develop  ## take newer versions of the dependencies
 
 # Longer than `make test`, over the same code: docs/internals/faults.md says what each one shows.
 
-.PHONY: power-cut device-errors simulate kill fuzz
+.PHONY: power-cut device-errors simulate kill fuzz mutants
 power-cut: .venv/develop  ## 3000 power cuts of ext4 on a recorded disk; needs root
 	$(BIN)/python -m tests.power --points $(or $(POINTS),3000)
 
@@ -81,6 +81,11 @@ kill: .venv/develop  ## 1000 times kill -9 of a server under eight writers, comp
 
 fuzz: .venv/develop  ## a million changed inputs for the reader of every format
 	$(BIN)/python -m tests.crash.fuzz --cases $(or $(CASES),1000000)
+
+mutants: .venv/develop  ## every planted bug, and whether its suite finds it
+	$(BIN)/python -m pytest -v -n 2 tests/crash/test_controls.py tests/simulation/test_controls.py \
+	  tests/mvcc/test_watch_model.py tests/power/test_power_cut.py tests/crash/test_server_kills.py \
+	  tests/crash/test_fuzz.py -k "planted or control or broken or found or caught or group"
 
 device-errors: .venv/develop  ## a failing device under brainctl and under etcd; writes the table; needs root
 	$(BIN)/python -m tests.peers.build etcd

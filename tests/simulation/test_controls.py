@@ -19,6 +19,8 @@ from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.watch_hub import WatchHub
 from brainctl.node import lease as lease_service
 from brainctl.node.local import LocalMedium
+from tests.crash import test_controls as test_crash_controls
+from tests.peers import ROOT
 from tests.simulation import journal, test_simulation
 from tests.simulation.world import run
 
@@ -162,7 +164,7 @@ def compaction_takes_one_revision_too_many(patch: Patch):
     patch.setattr(Batch, "compact", compact)
 
 
-def a_transaction_is_two_batches(patch: Patch):
+def a_record_of_a_batch_is_lost(patch: Patch):
     original = Engine.write
 
     def write(self: Engine, prepared: Any) -> None:
@@ -224,7 +226,7 @@ CONTROLS = [
     watchers_miss_what_came_while_they_paused,
     watchers_hear_of_what_is_not_durable,
     compaction_takes_one_revision_too_many,
-    a_transaction_is_two_batches,
+    a_record_of_a_batch_is_lost,
     staged_changes_are_forgotten,
     deletes_come_back_when_the_log_is_read,
     a_full_disk_is_no_failure,
@@ -248,3 +250,9 @@ def test_an_expiry_that_is_not_checked_again_is_found(monkeypatch: Patch):
     monkeypatch.setattr(lease_service, "_check_unchanged", lambda *_: None)
     with pytest.raises(AssertionError):
         test_simulation.test_a_lease_that_is_granted_anew_while_the_old_one_expires_lives()
+
+
+def test_the_page_lists_what_is_planted():
+    page = (ROOT / "docs" / "internals" / "faults.md").read_text()
+    plants = [*CONTROLS, *(plant for plant, _ in test_crash_controls.CONTROLS)]
+    assert [plant.__name__ for plant in plants if f"| {plant.__name__.replace('_', ' ')} |" not in page] == []
