@@ -11,7 +11,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from brainctl.engine.covered import Superseded
-from brainctl.engine.files import FileSystem
+from brainctl.engine.files import File, FileSystem
 from brainctl.engine.record import HEADER_SIZE
 from brainctl.engine.run import Run
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
@@ -31,6 +31,7 @@ class Garbage:
         """How many of either have been handed to their segments."""
         self._dead_kept = self._buried_kept = 0
         """How many of either are in runs."""
+        self._takes = 0
 
     def supersede(self, revision: int, address: int) -> None:
         """The version at `address` was replaced at `revision`; revisions ascend."""
@@ -59,10 +60,16 @@ class Garbage:
         buried = _passed(noted.grave_revisions, self._buried, compacted - 1, limit)
         if (dead, buried) == (self._dead, self._buried):
             return None
-        return Due(noted.addresses[self._dead : dead], noted.graves[self._buried : buried], segments)
+        return Due(noted.addresses[self._dead : dead], noted.graves[self._buried : buried], segments, self._takes)
 
-    def take(self, due: "Due") -> None:
-        """Hand what was due, and has been measured, to its segments."""
+    def take(self, due: "Due", segments: dict[int, Segment]) -> None:
+        """Hand what was due, and has been measured, to its segments. Nothing is handed over when somebody else has
+        taken it since it was found due, or when one of them was replaced: what is left is due again.
+        """
+        found = (*due.found_dead, *due.found_graves)
+        if due.takes != self._takes or any(segments.get(one.segment.number) is not one.segment for one in found):
+            return
+        self._takes += 1
         for segment, offset, length, leased in due.found_dead:
             segment.dead.append(offset)
             segment.dead_bytes += length
@@ -79,7 +86,7 @@ class Garbage:
         """Hand over all that has died, here and now. StoreDamaged."""
         while (due := self.due(compacted, segments, 1 << 16)) is not None:
             due.measure(None)
-            self.take(due)
+            self.take(due, segments)
 
     def _read(self, segments: dict[int, Segment]) -> None:
         older = Superseded()
@@ -126,9 +133,11 @@ class Found(NamedTuple):
 class Due:
     """Versions that have died, before anybody has looked how large they are."""
 
-    def __init__(self, dead: "array[int]", graves: "array[int]", segments: dict[int, Segment]) -> None:
+    def __init__(self, dead: "array[int]", graves: "array[int]", segments: dict[int, Segment], takes: int) -> None:
         self.dead = dead
         self.graves = graves
+        self.takes = takes
+        """How often something had been taken when these were found due."""
         self._segments = {
             number: segments[number]
             for number in {address >> OFFSET_BITS for address in (*dead, *graves)}
@@ -156,7 +165,7 @@ class Due:
 def _look(segment: Segment, offsets: list[int], fs: FileSystem | None) -> Iterator[Found]:
     if not offsets:
         return
-    file = fs.open(segment.path, write=False) if fs is not None else None
+    file = _open(segment, fs)
     try:
         for offset in offsets:
             place = segment.place(offset)
@@ -166,3 +175,13 @@ def _look(segment: Segment, offsets: list[int], fs: FileSystem | None) -> Iterat
     finally:
         if file is not None:
             file.close()
+
+
+def _open(segment: Segment, fs: FileSystem | None) -> File | None:
+    """The file of a segment; None when the map is to be read: without `fs`, or when the file was replaced meanwhile."""
+    if fs is None:
+        return None
+    try:
+        return fs.open(segment.path, write=False)
+    except FileNotFoundError:
+        return None

@@ -117,7 +117,7 @@ class Reclaim:
                 return
             for error in errors:
                 self._give_up(error, self._directory)
-            self._garbage.take(due)
+            self._garbage.take(due, self._segments)
 
     def _measure(self, due: Due, errors: list[OSError | StoreDamaged]) -> None:
         with self._turn:

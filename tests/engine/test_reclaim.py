@@ -244,3 +244,35 @@ def test_leased_keys_that_die_together_are_not_rewritten():
         pass
     assert engine.stats.reclaimed_segments > 0
     assert engine.stats.reclaim_bytes == 0, "it was given back whole"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_several_at_once_take_nothing_twice(seed: int):
+    """A run in the background, one of everything, and another one: piece by piece, in any order."""
+    rng = Random(seed)
+    fs = MemoryFileSystem()
+    options = EngineOptions(segment_size=12 << 10, zero_ahead=4096, garbage_ratio=0.3, run_records=40)
+    engine = Engine.open("/d", fs, options, Random(1))
+    model = Model()
+    for _ in range(6):
+        for _ in range(40):
+            key = b"key/%d" % rng.randrange(30)
+            write(engine, commit := model.commit([(key, rng.randbytes(rng.choice((9, 700))))]))
+            model.apply(commit)
+        write(engine, commit := Commit(model.revision, compact=model.revision - rng.randrange(9)))
+        model.apply(commit)
+        runs = [engine.reclaim(2048, everything=everything) for everything in (False, True, True)]
+        while runs:
+            run = rng.choice(runs)
+            work = next(run, None)
+            if work is None:
+                runs.remove(run)
+            else:
+                work()
+            for part in engine._segments.values():
+                assert part.dead_bytes + part.grave_bytes <= part.record_bytes
+                assert len(set(part.dead)) == len(part.dead)
+        model.check(engine, [model.compacted, model.revision - 1])
+    assert engine.stats.reclaimed_segments > 3
+    engine.close()
+    model.check(Engine.open("/d", fs.clone(), options), [model.compacted])
