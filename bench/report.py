@@ -7,7 +7,7 @@ from typing import Any
 from bench.document import number
 from bench.measure import Sample
 from bench.where import shares_table, stages_table
-from bench.workloads import CORE, MIXED, SECTIONS, TLS, Workload
+from bench.workloads import CORE, MIXED, SECTIONS, TLS, VALUES, Workload
 
 Samples = Mapping[str, Mapping[str, Sequence[Sample]]]
 """workload -> server -> one sample per round."""
@@ -88,6 +88,8 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         names = [workload.name for workload in section.workloads if workload.name in figures]
         if names:
             found[section.name] = f"{table(figures, names)}\n{latencies(figures, names)}"
+            if section.workloads is VALUES:
+                found[section.name] = f"![throughput by the size of values](plots/values.svg)\n\n{found[section.name]}"
             if section.workloads is MIXED:
                 found[section.name] += "\n" + _mixed(figures, section.workloads)
     if results.get("memory"):

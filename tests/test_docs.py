@@ -27,7 +27,9 @@ def test_the_manual_lists_the_commands() -> None:
     assert [name for name in COMMANDS if name.replace("-", r"\-") not in text] == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/README.md", "docs/performance.md"]
+)
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
