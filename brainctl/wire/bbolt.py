@@ -12,6 +12,7 @@ from struct import Struct
 from brainctl.errors import StoreDamaged
 
 PAGE_SIZE = 4096
+_PAGE_SIZE_MIN = 512
 _PAGE = Struct("<QHHI")
 """id, flags, count, overflow."""
 _LEAF = Struct("<IIII")
@@ -51,7 +52,8 @@ class Reader:
         _, self.page_size, self._root, pages = max(metas)
         self.size = pages * self.page_size
         """Bytes of the file that are in use; what lies behind them is not the database's."""
-        self.buckets = {key: value for key, value, flags in self._walk(self._root) if flags & _BUCKET_FLAG}
+        root = self._tree(self._root)
+        self.buckets = {key: value for key, value, flags in root if flags & _BUCKET_FLAG}
 
     def items(self, bucket: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values of a bucket in key order; none when there is no such bucket. StoreDamaged."""
@@ -59,7 +61,7 @@ class Reader:
         if record is None:
             return
         root, _ = _BUCKET.unpack_from(record)
-        entries = self._walk(root) if root else self._entries(memoryview(record), _BUCKET.size)
+        entries = self._tree(root) if root else self._entries(memoryview(record), _BUCKET.size)
         for key, value, _ in entries:
             yield key, value
 
@@ -74,24 +76,37 @@ class Reader:
             return None
         return transaction, page_size, root, pages
 
-    def _walk(self, page: int, depth: int = 0) -> Iterator[tuple[bytes, bytes, int]]:
-        at = page * self.page_size
-        if at + _PAGE.size > len(self._data) or depth > 64:
-            raise StoreDamaged(f"bbolt page {page} lies outside of the file")
-        number, flags, count, _ = _PAGE.unpack_from(self._data, at)
-        if number != page:
-            raise StoreDamaged(f"bbolt page {page} says that it is page {number}")
-        if flags & _LEAF_PAGE:
-            yield from self._entries(self._data, at)
-        elif flags & _BRANCH_PAGE:
-            for index in range(count):
-                _, _, child = _BRANCH.unpack_from(self._data, at + _PAGE.size + index * _BRANCH.size)
-                yield from self._walk(child, depth + 1)
-        else:
-            raise StoreDamaged(f"bbolt page {page} is neither a branch nor a leaf")
+    def _tree(self, root: int) -> Iterator[tuple[bytes, bytes, int]]:
+        """The entries of a tree in key order; StoreDamaged, also when it has more pages than the file could hold."""
+        left = len(self._data) // _PAGE_SIZE_MIN
+        pages = [root]
+        while pages:
+            left -= 1
+            page = pages.pop()
+            at = page * self.page_size
+            if at + _PAGE.size > len(self._data):
+                raise StoreDamaged(f"bbolt page {page} lies outside of the file")
+            number, flags, count, _ = _PAGE.unpack_from(self._data, at)
+            if number != page:
+                raise StoreDamaged(f"bbolt page {page} says that it is page {number}")
+            if left < 0:
+                raise StoreDamaged(f"bbolt page {page} is in a tree that has no end")
+            if flags & _LEAF_PAGE:
+                yield from self._entries(self._data, at)
+            elif flags & _BRANCH_PAGE:
+                pages += reversed(self._children(at + _PAGE.size, count))
+            else:
+                raise StoreDamaged(f"bbolt page {page} is neither a branch nor a leaf")
+
+    def _children(self, at: int, count: int) -> list[int]:
+        if at + count * _BRANCH.size > len(self._data):
+            raise StoreDamaged(f"a bbolt branch page at {at} goes on outside of the file")
+        return [_BRANCH.unpack_from(self._data, at + index * _BRANCH.size)[2] for index in range(count)]
 
     def _entries(self, data: memoryview, at: int) -> Iterator[tuple[bytes, bytes, int]]:
         _, _, count, _ = _PAGE.unpack_from(data, at)
+        if at + _PAGE.size + count * _LEAF.size > len(data):
+            raise StoreDamaged(f"a bbolt leaf page at {at} goes on outside of the file")
         for element in range(at + _PAGE.size, at + _PAGE.size + count * _LEAF.size, _LEAF.size):
             flags, position, key_size, value_size = _LEAF.unpack_from(data, element)
             key = element + position

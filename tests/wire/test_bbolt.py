@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainctl.errors import StoreDamaged
+from brainctl.wire import bbolt
 from brainctl.wire.bbolt import PAGE_SIZE, Reader, Writer
 from tests.peers import require
 
@@ -75,3 +76,13 @@ def test_control_etcdutl_refuses_a_misplaced_page(tmp_path: Path) -> None:
 def test_what_is_no_bbolt_file_is_refused(data: bytes) -> None:
     with pytest.raises(StoreDamaged):
         Reader(data)
+
+
+def test_pages_that_lead_to_each_other_come_to_an_end() -> None:
+    """Each of twelve pages names the next one sixty times: as a tree that would be 60^12 pages."""
+    pages = [bbolt._page(number, 1, 60, bbolt._BRANCH.pack(0, 0, number + 1) * 60) for number in range(2, 14)]
+    body = bbolt._META.pack(bbolt._MAGIC, 2, PAGE_SIZE, 0, 2, 0, 2, 15, 1)
+    meta = [bbolt._page(number, 4, 0, body + bbolt.fnv64a(body).to_bytes(8, "little")) for number in (0, 1)]
+    last = bbolt._page(14, 2, 0, b"")
+    with pytest.raises(StoreDamaged, match="no end"):
+        Reader(b"".join([*meta, *pages, last]))
