@@ -27,6 +27,9 @@ def show(session: Session, fields: dict[str, str]) -> None:
         case "json":
             import orjson
 
-            session.write(orjson.dumps({name.replace(" ", "_"): value for name, value in fields.items()}) + b"\n")
+            session.write(
+                orjson.dumps({name.replace(", ", "_").replace(" ", "_"): value for name, value in fields.items()})
+                + b"\n"
+            )
         case other:
             raise Unsupported(f"{other} not supported as output format")

@@ -1,6 +1,8 @@
 """brainctl store info, compact, defrag, verify; check, dump and repair are next door."""
 
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from brainctl.commands import verify as compare
 from brainctl.commands._command import command, group
@@ -36,8 +38,17 @@ async def info(session: Session, url: str) -> None:
             "leases": str(leases),
             "size": str(status.dbSize),
             "size in use": str(status.dbSizeInUse),
+            **_written(store.url),
         }
     show(session, fields)
+
+
+def _written(url: str) -> dict[str, str]:
+    """What a store in a directory has written since it was made, by what it was for, as far as that is known."""
+    from brainctl.engine.wear import load
+
+    wear = load(Path(unquote(url.removeprefix("file://")))) if url.startswith("file://") else None
+    return {} if wear is None else {f"written, {what}": str(count) for what, count in wear.total.by_category.items()}
 
 
 class Compact(NamedTuple):

@@ -44,6 +44,8 @@ class Engine(EngineView):
         self._garbage = state.garbage
         self._meta = dict(end.meta)
         self._writer = Writer(directory, fs, options, names, Stats(), end, state.index.newest)
+        self.log_writes = self._writer.log_writes
+        """How large writes to the log were, in bytes."""
         self.log_syncs = self._writer.log_syncs
         """How long syncs of the log took."""
         self._end = end

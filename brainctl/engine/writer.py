@@ -12,7 +12,7 @@ from crc32c import crc32c
 
 from brainctl.clock import Durations
 from brainctl.engine import frame, record, tear
-from brainctl.engine.files import FileSystem
+from brainctl.engine.files import SECTOR, FileSystem
 from brainctl.engine.frame import BatchHeader
 from brainctl.engine.logspace import LogSpace, segment_path
 from brainctl.engine.manifest import Manifest
@@ -53,6 +53,8 @@ class Writer:
         """Set by the first error of a write: nothing is written after it."""
         self.log_syncs = Durations(0.001, 14)
         """How long syncs of the log took, in the buckets of etcd's histogram of the same."""
+        self.log_writes = Durations(SECTOR, 15)
+        """How large writes to the log were, in bytes instead of seconds; without zeros ahead of it."""
 
     # -- the side that owns the engine --------------------------------------------------------------------------
 
@@ -241,6 +243,7 @@ class Writer:
         assert file is not None
         began = self._options.clock.monotonic()
         file.sync()
+        self.log_writes.add(len(data))
         self.log_syncs.add(self._options.clock.monotonic() - began)
         stats = self.stats
         batches = sum([frame.HEADER_SIZE + batch.header.length for batch in group])

@@ -14,6 +14,10 @@ class EngineFigures:
     stats: Stats
     log_syncs: Durations
     """How long syncs of the log took."""
+    log_writes: Durations
+    """How large writes to the log were, in bytes."""
+    alignment: int
+    """Each of them begins at a multiple of so many bytes."""
     keys: int
     """Live keys."""
     scrub: ScrubState

@@ -137,7 +137,14 @@ class Node:
         engine = medium.engine if isinstance(medium, Timed) else None
         counted = None
         if engine is not None and self.scrubber is not None:
-            counted = EngineFigures(engine.stats, engine.log_syncs, engine.keys, self.scrubber.state)
+            counted = EngineFigures(
+                engine.stats,
+                engine.log_syncs,
+                engine.log_writes,
+                engine.options.alignment,
+                engine.keys,
+                self.scrubber.state,
+            )
         watch = self._watch
         leases = len(self._lease.lessor)
         return Figures(medium.compacted, watch.streams, watch.watchers, watch.slow_watchers, leases, counted)

@@ -147,6 +147,13 @@ def _engine(engine: EngineFigures) -> Iterator[Metric]:
         buckets=_buckets(engine.log_syncs),
         sum_value=engine.log_syncs.seconds,
     )
+    yield HistogramMetricFamily(
+        "brainctl_engine_write_bytes",
+        "How large writes to the log were.",
+        buckets=_buckets(engine.log_writes, below=1),
+        sum_value=engine.log_writes.seconds,
+    )
+    yield _gauge("brainctl_engine_alignment_bytes", "Writes to the log begin at multiples of this.", engine.alignment)
     yield _gauge("etcd_disk_wal_write_bytes_total", "Written to the log.", stats.log_bytes)
     written = CounterMetricFamily(
         "brainctl_engine_written_bytes", "Given to the file system, by what it was for.", labels=["category"]
