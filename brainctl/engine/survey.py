@@ -235,16 +235,21 @@ class Survey:
             self.findings.append(f"{part.name}: {len(data)} bytes long instead of {header.end} (offset {len(data)})")
             self._lose(part.number, part.name, len(data), header.end - len(data))
         if part.kind != LOG:
-            self._sequence, self._last = header.last, part
+            self._follow(part, header.first)
+            self._sequence = header.last
         return None
 
+    def _follow(self, part: Part, sequence: int) -> None:
+        """Go on with a batch in `part`. One that is missing before it was at the end of a segment that is zeros now."""
+        before, self._last = self._last, part
+        if before is None or self._waiting or before.number + 1 < part.number:
+            return
+        if sequence > self._sequence + 1 > 1:
+            self._lose(before.number, before.name, 0, 0)
+
     def _take_batch(self, part: Part, batch: frame.BatchHeader) -> None:
-        before = self._last
-        if before is not None and not self._waiting and before.number + 1 >= part.number:
-            gap = batch.sequence > self._sequence + 1 > 1
-            if gap:  # the end of a segment has turned into zeros
-                self._lose(before.number, before.name, 0, 0)
-        self._sequence, self._last = batch.sequence, part
+        self._follow(part, batch.sequence)
+        self._sequence = batch.sequence
         self._settle(batch.first - 1)
         self._seen = self.revision = max(self.revision, batch.revision)
         self.compacted = max(self.compacted, batch.compacted)

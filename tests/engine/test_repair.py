@@ -10,7 +10,7 @@ from brainctl.engine.dump import DAMAGED, dump
 from brainctl.engine.engine import Engine
 from brainctl.engine.manifest import segment_name
 from brainctl.engine.repair import Repaired, repair, save
-from brainctl.engine.segment import DATA
+from brainctl.engine.segment import DATA, LOG, PACKED
 from brainctl.engine.simulated import MemoryFileSystem
 from brainctl.engine.survey import survey
 from brainctl.errors import NotEmpty, StoreInUse
@@ -299,3 +299,29 @@ def test_a_dump_goes_on_behind_damage() -> None:
     assert [entry for entry in whole if entry not in found] == [
         entry for entry in whole if entry.offset == damage.offset and entry.file == damage.file
     ]
+
+
+def test_the_end_of_a_segment_that_turned_into_zeros_is_missed() -> None:
+    """Whatever follows the segment: by the sequences of batches, which a packed segment knows too."""
+    followed: set[int] = set()
+    for seed in range(40):
+        if len(followed) == 2:
+            break
+        whole, model = worked(seed)
+        store = survey(DIRECTORY, whole)
+        for part, after in zip(store.parts, store.parts[1:], strict=False):
+            if part.kind != LOG or part.number + 1 != after.number:
+                continue
+            if not any(entry.kind in ("batch", "extent") for entry in dump(DIRECTORY, whole, after.name)):
+                continue  # made ahead, and empty: the log ends in the one before
+            fs = whole.clone()
+            path = f"{DIRECTORY}/{part.name}"
+            content = bytearray(fs.content(path))
+            batches = [entry for entry in dump(DIRECTORY, fs, part.name) if entry.kind == "batch"]
+            content[batches[-1].offset :] = bytes(len(content) - batches[-1].offset)
+            fs.replace(path, bytes(content))
+            done, new = repaired(fs)
+            assert not done.complete
+            proved(done, new, model)
+            followed.add(after.kind)
+    assert followed == {LOG, PACKED}
