@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 from bench.document import number
 from bench.measure import loading, measure
-from bench.workloads import CORE, Workload, fill
+from bench.workloads import CORE, KUBERNETES, MIXED, Workload, fill
 from tests.peers.servers import Brainctl
 
 SHARED = (
@@ -24,6 +24,7 @@ SHARED = (
     "get serializable, 100 clients",
     "list 10 000 x 512 B, 4 clients",
     "events to 100 watchers, 10 writers",
+    KUBERNETES,
 )
 STAGED = ("put 256 B, 1 client", "put 256 B, 100 clients", "put 256 B, 1000 clients")
 LEAST = 0.02
@@ -47,7 +48,7 @@ class Sampled(Brainctl):
 
 def named(name: str) -> Workload:
     """A workload of the table."""
-    return next(workload for workload in CORE if workload.name == name)
+    return next(workload for workload in CORE + MIXED if workload.name == name)
 
 
 def shares(directory: Path, seconds: float) -> dict[str, dict[str, float]]:
