@@ -49,8 +49,9 @@ def main() -> None:
         render(json.loads(RESULTS.read_text()))
         return
     results = run(options)
-    for text in tables(results).values():
-        print(text)
+    found = tables(results)
+    for name in sorted(found, key="bench".__eq__):  # what is in the README comes last
+        print(found[name])
     if options.write:
         write(results)
 
