@@ -10,19 +10,12 @@ import secrets
 import string
 from typing import Protocol
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-
 from brainctl.clock import Clock
-from brainctl.errors import AUTH_FAILED, ApiError, Code, Status
+from brainctl.errors import AUTH_FAILED, ApiError
 from brainctl.mvcc.permission import Identity
 
 SIMPLE_TTL_SECONDS = 300.0
-VERIFY_ONLY = Status(Code.UNKNOWN, "auth: token signing attempted with verify-only key")
 _LETTERS = 16
-
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
 
 def fingerprint(token: str) -> str:
@@ -93,52 +86,6 @@ class SimpleTokens:
             if self._sessions[token][0] > now:
                 return
             del self._sessions[token]
-
-
-class JwtTokens:
-    """Signed tokens with the claims username, revision and exp."""
-
-    def __init__(
-        self, clock: Clock, method: str, sign: PrivateKey | bytes | None, verify: PublicKey | bytes, ttl_seconds: float
-    ) -> None:
-        self._clock = clock
-        self._method = method
-        self._sign = sign
-        self._verify = verify
-        self._ttl = ttl_seconds
-
-    def assign(self, user: str, revision: int) -> str:
-        """A token, when there is a key to sign with."""
-        if self._sign is None:
-            raise ApiError(VERIFY_ONLY)
-        claims = {"username": user, "revision": revision, "exp": int(self._clock.wall() + self._ttl)}
-        return jwt.encode(claims, self._sign, algorithm=self._method)
-
-    def identify(self, token: str, revision: int) -> Identity | None:
-        """The user and the auth revision that a token names, when its signature and its time are good."""
-        del revision
-        try:
-            # The time is checked below, against the clock of the node.
-            claims = jwt.decode(token, self._verify, algorithms=[self._method], options={"verify_exp": False})
-        except jwt.InvalidTokenError:
-            return None
-        user, made_at, expiry = claims.get("username"), _number(claims.get("revision")), claims.get("exp")
-        if not isinstance(user, str) or made_at < 0:
-            return None
-        if expiry is not None and _number(expiry) <= self._clock.wall():
-            return None
-        return Identity(user, int(made_at))
-
-    def forget(self, user: str) -> None:
-        """Nothing: the change of the auth revision is what ends these tokens."""
-
-    def clear(self) -> None:
-        """Nothing, as for `forget`."""
-
-
-def _number(claim: object) -> float:
-    """The value of a claim that should be a number; -1 when it is none."""
-    return claim if isinstance(claim, int | float) and not isinstance(claim, bool) else -1
 
 
 class NoTokens:

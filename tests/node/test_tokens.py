@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 from brainctl.clock import ManualClock
 from brainctl.errors import ApiError, BadArguments
 from brainctl.mvcc.permission import Identity
-from brainctl.node.token_option import METHODS, duration_seconds, tokens_of
+from brainctl.node.jwt_tokens import METHODS, duration_seconds
+from brainctl.node.token_option import tokens_of
 from brainctl.node.tokens import SimpleTokens, Tokens, fingerprint
 
 CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
