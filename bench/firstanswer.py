@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import socket
 import time
 from pathlib import Path
@@ -16,8 +17,9 @@ RANGE = "/etcdserverpb.KV/Range"
 SECONDS = 60.0
 
 
-def first_answer(server: Server, key: bytes) -> float:
-    """Start a server, read a key that is there, and kill it; seconds up to the answer."""
+def first_answer(server: Server, key: bytes) -> tuple[float, float]:
+    """Start a server, read a key that is there, kill it; seconds up to the answer, and of CPU until it was killed."""
+    before = _cpu_of_children()
     request = pb.RangeRequest(key=key).SerializeToString()
     begun = time.perf_counter()
     server.child = Child(server.argv(), server.directory / f"{server.name}.log", environment())
@@ -27,11 +29,17 @@ def first_answer(server: Server, key: bytes) -> float:
             taken = time.perf_counter() - begun
             if answer is not None:
                 assert key in answer, f"{server.name} has lost {key!r}"
-                return taken
+                server.kill()
+                return taken, _cpu_of_children() - before
             time.sleep(0.001)
     finally:
         server.kill()
     raise AssertionError(f"{server.name} did not answer:\n{server.child.output()}")
+
+
+def _cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def environment() -> dict[str, str]:

@@ -56,11 +56,13 @@ def main() -> None:
     if options.open:
         print(json.dumps(open_engine(options.open)))
         return
-    figures = {str(keys): measure(keys, options) for keys in options.keys}
+    figures = json.loads(RESULTS.read_text()) if options.write and RESULTS.exists() else {}
+    for keys in options.keys:
+        figures[str(keys)] = measure(keys, options)
     text = table(figures)
     print(text)
     if options.write:
-        RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
         write_tables(DOCUMENT, {"opening": text, "parts": parts_table(figures)})
         draw(figures)
 
@@ -103,8 +105,9 @@ def fill(directory: Path, keys: int, size: int) -> None:
         prepared = engine.encode(commit)
         engine.write(prepared)
         engine.publish(commit, prepared)
-        while engine.index_due and engine.index_step(1 << 20):
-            pass
+        if engine.index_due:
+            while engine.index_step(1 << 20):
+                pass
     while engine.index_step(1 << 20, everything=True):
         pass
     engine.close()
@@ -148,7 +151,9 @@ def open_all(server: Server) -> Iterator[tuple[str, float]]:
                 yield f"{what}, {pages}", taken
         if pages == "cold":
             forget(server.directory)
-        yield f"first answer, {pages}", first_answer(server, FIRST_KEY) * 1e3
+        wall, cpu = first_answer(server, FIRST_KEY)
+        yield f"first answer, {pages}", wall * 1e3
+        yield f"first answer, CPU, {pages}", cpu * 1e3
 
 
 def open_engine(directory: Path) -> dict[str, float]:
@@ -177,28 +182,31 @@ def start() -> Iterator[tuple[str, float]]:
 
 
 def table(figures: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Milliseconds, median and the worst round."""
+    """Milliseconds: the median, and the least."""
     lines = [
-        "| keys | ended by | pages | engine, ms | its CPU | first answer of serve, ms | of etcd, ms | ratio |",
-        "|---:|---|---|---:|---:|---:|---:|---:|",
+        "| keys | ended by | pages | engine | its CPU | serve | its CPU | etcd | its CPU | serve / etcd |",
+        "|---:|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for keys, rows in figures.items():
         for state in STATES:
             for pages in ("warm", "cold"):
-                what = [rows.get(f"brainctl, {state}, {name}, {pages}") for name in ("engine", "engine, CPU")]
-                ours = rows[f"brainctl, {state}, first answer, {pages}"]
-                etcd = rows.get(f"etcd, {state}, first answer, {pages}")
-                ratio = number(ours["median"] / etcd["median"]) if etcd else ""
-                cells = [_cell(row) for row in (*what, ours, etcd)]
-                lines.append(f"| {int(keys):,} | {_ENDED[state]} | {pages} | {' | '.join(cells)} | {ratio} |")
-    return "\n".join(lines).replace(",0", " 0") + "\n"
+                cells = [
+                    rows.get(f"{name}, {state}, {what}{part}, {pages}")
+                    for name, what in (("brainctl", "engine"), ("brainctl", "first answer"), ("etcd", "first answer"))
+                    for part in ("", ", CPU")
+                ]
+                ours, etcd = cells[2], cells[4]
+                ratio = number(ours["median"] / etcd["median"]) if ours and etcd else ""
+                shown = " | ".join(map(_cell, cells))
+                lines.append(f"| {int(keys):,} | {_ENDED[state]} | {pages} | {shown} | {ratio} |".replace(",", " "))
+    return "\n".join(lines) + "\n"
 
 
 _ENDED = {"stopped": "SIGTERM", "killed": "SIGKILL"}
 
 
 def _cell(row: dict[str, float] | None) -> str:
-    return f"{number(row['median'])} (most {number(row['most'])})" if row else ""
+    return f"{number(row['median'])} ({number(row['least'])})" if row else ""
 
 
 def parts_table(figures: dict[str, dict[str, dict[str, float]]]) -> str:

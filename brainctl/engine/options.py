@@ -31,7 +31,7 @@ class EngineOptions:
     quiet_records: int = 4_000
     """The same, once the store has nothing else to do."""
     cache_bytes: int = 32 << 20
-    """Memory for KeyValues that were lately written or read."""
+    """Memory for KeyValues that were lately written or read, and as much again for what was lately listed."""
     clock: Clock = field(default_factory=SystemClock)
     """By which syncs of the log are timed."""
 
