@@ -2,10 +2,11 @@
 
     python -m bench.defrag [--megabytes 2048] [--rate 400] [--write]
 
-A store is filled, half of its keys are written again, and then new keys are put at a steady rate. After some quiet
-seconds the store is compacted, and then defragmented (etcd's RPC of that name). Shown is, for each second, the p99 of
-the puts, counted from when each was due, and the longest time that a get took, of fifty in each second. --write puts
-the figures into bench/defrag.json, a table into docs/performance.md, and a plot into docs/plots/defrag.svg.
+A store is filled, keys picked at random are written again until a third of it is dead, and then new keys are put at a
+steady rate. After some quiet seconds the store is compacted, and then defragmented (etcd's RPC of that name). Shown is,
+for each second, the p99 of the puts, counted from when each was due, and the longest time that a get took, of fifty in
+each second. --write puts the figures into bench/defrag.json, a table into docs/performance.md, and a plot into
+docs/plots/defrag.svg.
 """
 
 import argparse
@@ -110,9 +111,15 @@ def main() -> None:
 def measure(server: Server, megabytes: int, rate: int) -> dict[str, Any]:
     """One server: a row for each second, and what it came to."""
     keys = (megabytes << 20) * 2 // 3 // VALUE
-    for count in (keys, keys // 2):
-        with loading(server, ["-op=fill", "-clients=50", f"-size={VALUE}", f"-keys={count}"]):
-            pass
+    with loading(server, ["-op=fill", "-clients=50", f"-size={VALUE}", f"-keys={keys}"]):
+        pass
+    filled = revision_of(server)
+    while revision_of(server) < filled + keys // 2:
+        overwrite = ["-op=overwrite", "-clients=50", f"-size={VALUE}", f"-keys={keys}", "-seconds=2", "-warm=0"]
+        with loading(server, overwrite) as load:
+            assert load is not None
+            load.sample()
+            load.end()
     before = size(server)
     rows: list[Second] = []
     gets = Gets(server)

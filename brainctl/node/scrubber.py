@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from brainctl.clock import Clock
 from brainctl.engine.engine import Engine
 from brainctl.engine.scrub import Scrub
+from brainctl.node.bucket import Bucket
 from brainctl.node.medium import Medium
 
 _log = logging.getLogger(__name__)
@@ -42,22 +43,6 @@ class ScrubState:
     """Files that it could not look at whole."""
 
 
-class Pace:
-    """Keeps work to a rate: pure, but for the clock."""
-
-    def __init__(self, clock: Clock, rate: int) -> None:
-        """`rate` is in bytes per second; 0 does not bound it."""
-        self._clock = clock
-        self._rate = rate
-        self._began = clock.monotonic()
-
-    def wait(self, done: int) -> float:
-        """How many seconds to rest after having done so many bytes altogether."""
-        if not self._rate:
-            return 0.0
-        return max(0.0, done / self._rate - (self._clock.monotonic() - self._began))
-
-
 class Scrubber:
     """Runs for as long as its medium."""
 
@@ -88,14 +73,15 @@ class Scrubber:
 
     async def _pass(self) -> None:
         state, scrub = self.state, self._engine.scrub()
-        pace = Pace(self._clock, self._options.rate)
+        bucket = Bucket(self._options.rate, 0, self._clock.monotonic())
         before = state.bytes
         try:
             for work in scrub.run(PIECE_BYTES):
+                done = scrub.bytes
                 await asyncio.to_thread(work)
                 state.bytes = before + scrub.bytes
                 self._tell(scrub)
-                await asyncio.sleep(pace.wait(scrub.bytes))
+                await asyncio.sleep(bucket.take(scrub.bytes - done, self._clock.monotonic()))
             self._tell(scrub)
             state.bytes = before + scrub.bytes
             state.passes += 1

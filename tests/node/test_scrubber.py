@@ -5,25 +5,12 @@ import json
 from pathlib import Path
 from urllib.request import urlopen
 
-import pytest
-
 from brainctl.clock import ManualClock
 from brainctl.engine.engine import Engine
 from brainctl.errors import ExitCode
 from brainctl.node.local import LocalMedium, open_local
-from brainctl.node.scrubber import Pace, Scrubber, ScrubOptions
+from brainctl.node.scrubber import Scrubber, ScrubOptions
 from tests.peers.servers import Brainctl, brainctl, etcdctl
-
-
-def test_the_pace_is_that_of_the_rate() -> None:
-    clock = ManualClock()
-    pace = Pace(clock, 1000)
-    assert pace.wait(500) == 0.5
-    clock.advance(0.2)
-    assert pace.wait(500) == pytest.approx(0.3)
-    clock.advance(10)
-    assert pace.wait(5000) == 0.0
-    assert Pace(clock, 0).wait(10**12) == 0.0
 
 
 class Timers(LocalMedium):
