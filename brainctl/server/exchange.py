@@ -40,7 +40,7 @@ def is_local(peername: object) -> bool:
     The other end of a Unix socket has no name, and is on this machine.
     """
     if not isinstance(peername, tuple) or not peername:
-        return peername in ("", b"")
+        return isinstance(peername, str | bytes)
     address = ip_address(str(peername[0]).partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_loopback)

@@ -57,24 +57,14 @@ class Line:
             self.staged.durable(commit)
 
 
-def absolute(line: Line) -> st.SearchStrategy[int]:
-    return operations.offsets.map(lambda offset: 0 if offset is None else max(-1, line.staged.revision + offset))
-
-
-def requests(line: Line) -> st.SearchStrategy[Message]:
-    revision = absolute(line)
-    return st.one_of(
-        operations.puts,
-        operations.puts,
-        operations.deletes,
-        operations.txns(revision),
-        st.builds(pb.CompactionRequest, revision=revision.map(lambda number: max(1, number))),
-    )
+requests = operations.weighted(
+    (4, operations.puts), (1, operations.deletes), (4, operations.txns), (1, operations.compactions)
+)
 
 
 def run(data: st.DataObject, pipelined: Line, alone: Line) -> None:
     for _ in range(data.draw(st.integers(1, 30))):
-        request = data.draw(requests(alone))
+        request = operations.resolve(data.draw(requests), alone.staged.revision)
         assert pipelined.ask(request) == alone.ask(request), request
         alone.seal()
         alone.make_durable()

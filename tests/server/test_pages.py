@@ -44,7 +44,8 @@ def test_debug_pages_are_for_this_machine_only(local: bool, status: int):
         (("::ffff:10.0.0.1", 1, 0, 0), False),
         (("fe80::1%eth0", 1, 0, 2), False),
         (None, False),
-        ("", False),
+        ("", True),
+        (b"", True),
         ((), False),
     ],
 )
