@@ -60,6 +60,8 @@ class Reader:
         record = self.buckets.get(bucket)
         if record is None:
             return
+        if len(record) < _BUCKET.size:
+            raise StoreDamaged(f"the bbolt bucket {bucket!r} is {len(record)} bytes long")
         root, _ = _BUCKET.unpack_from(record)
         entries = self._tree(root) if root else self._entries(memoryview(record), _BUCKET.size)
         for key, value, _ in entries:
@@ -104,7 +106,7 @@ class Reader:
         return [_BRANCH.unpack_from(self._data, at + index * _BRANCH.size)[2] for index in range(count)]
 
     def _entries(self, data: memoryview, at: int) -> Iterator[tuple[bytes, bytes, int]]:
-        _, _, count, _ = _PAGE.unpack_from(data, at)
+        count = _PAGE.unpack_from(data, at)[2] if at + _PAGE.size <= len(data) else len(data)
         if at + _PAGE.size + count * _LEAF.size > len(data):
             raise StoreDamaged(f"a bbolt leaf page at {at} goes on outside of the file")
         for element in range(at + _PAGE.size, at + _PAGE.size + count * _LEAF.size, _LEAF.size):
