@@ -247,14 +247,12 @@ class Transaction(_Reads):
 
 
 async def _commit(inner: Any, writes: list[tuple[bytes, bytes | None]]) -> None:  # noqa: ANN401 - as the package
+    # The package's own put is a coroutine, which begins when its turn comes; that of the object in it begins at once.
+    put, delete = inner.inner.put, inner.inner.delete
     try:
         for at in range(0, len(writes), HANDED_OVER):
-            handed = [
-                inner.delete(key) if value is None else inner.put(key, value)
-                for key, value in writes[at : at + HANDED_OVER]
-            ]
-            for future in handed:
-                await future
+            part = writes[at : at + HANDED_OVER]
+            await asyncio.gather(*(delete(key) if value is None else put(key, value) for key, value in part))
     except Exception as error:
         await _rollback(inner)
         raise translate(error) from error
