@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from brainctl.etcdpb import rpc_pb2 as pb
 
-SECONDS = 20.0
+SECONDS = 60.0
 ASK_AGAIN_SECONDS = 0.02
 PATH = "/etcdserverpb.Watch/Watch"
 
