@@ -66,11 +66,11 @@ def nothing_is_torn(patch: Patch):
 
 
 def later_groups_prove_nothing(patch: Patch):
-    patch.setattr(writer, "_seal", lambda batch, _group, seal=writer._seal: seal(batch, 1))
+    patch.setattr(writer, "seal", lambda batch, _group, seal=writer.seal: seal(batch, 1))
 
 
 def zero_sectors_are_not_written_down(patch: Patch):
-    original = writer._seal
+    original = writer.seal
 
     def seal(batch: writer.Prepared, group: int) -> bytes:
         data, seed = original(batch, group), batch.segment.seed
@@ -78,7 +78,7 @@ def zero_sectors_are_not_written_down(patch: Patch):
         assert header is not None
         return frame.pack(header._replace(zero_sectors=0), seed) + data[frame.HEADER_SIZE :]
 
-    patch.setattr(writer, "_seal", seal)
+    patch.setattr(writer, "seal", seal)
 
 
 def batches_are_not_checked(patch: Patch):
