@@ -108,17 +108,7 @@ def _gather(
         # Also those that are dropped again below: a file with two names is not used for another segment meanwhile.
         copied += _bring(directory / name, part / name)
     last = durable() if durable is not None else None
-    for number in sorted(segments, reverse=True):
-        name = segment_name(number, segments[number])
-        header = _cut_tail(part / name, frame.salt(listing.store, number), last) if not segments[number] else None
-        if header is not None:
-            break
-        if segments[number]:
-            raise StoreDamaged(f"{directory}: the log ends in a packed segment, {name} (offset 0)")
-        (part / name).unlink()
-        del segments[number]
-    else:
-        raise StoreDamaged(f"{directory}: no segment holds anything")
+    header = _end_log(part, listing, segments, last)
     backup = Backup(listing.store, header.revision, header.compacted, segments, listing.runs, frozenset(), "")
     for name in there & set(backup.files):
         (part / name).unlink()
@@ -152,11 +142,41 @@ def _bring(source: Path, target: Path) -> int:
     return target.stat().st_size
 
 
-def _cut_tail(path: Path, seed: int, durable: int | None) -> BatchHeader | None:
-    """Replace a link to the segment in which the log ends by a copy that ends at the newest durable revision; the last
-    batch that it has, None when it has none. StoreDamaged when damage is what ends it.
+def _end_log(part: Path, listing: Listing, segments: dict[int, int], durable: int | None) -> BatchHeader:
+    """Have the log of a backup end at the newest durable revision; the last batch that it has. Segments behind it,
+    which were made ahead, are dropped. StoreDamaged when damage is what ends it.
     """
-    data = path.read_bytes()
+    rests: list[_Rest] = []
+    for number in sorted(segments, reverse=True):
+        path = part / segment_name(number, segments[number])
+        if segments[number]:
+            raise StoreDamaged(f"{path.name}: the log ends in a packed segment (offset 0)")
+        seed = frame.salt(listing.store, number)
+        data = path.read_bytes()
+        last, at = _last_batch(data, seed, durable)
+        rests.append(_Rest(path.name, data, at, seed))
+        if last is None:
+            path.unlink()
+            del segments[number]
+            continue
+        for rest in rests:
+            _check_rest(rest, last, durable)
+        _shorten(path, data[:at], len(data))
+        return last
+    raise StoreDamaged(f"{part}: no segment holds anything (offset 0)")
+
+
+class _Rest(NamedTuple):
+    """What follows the batches of a segment."""
+
+    name: str
+    data: bytes
+    offset: int
+    seed: int
+
+
+def _last_batch(data: bytes, seed: int, durable: int | None) -> tuple[BatchHeader | None, int]:
+    """The last sound batch of a log segment that is not above the durable revision, None without one; where it ends."""
     at, last = DATA, None
     while (header := frame.unpack(data[at : at + frame.HEADER_SIZE], seed)) is not None:
         place = at + frame.HEADER_SIZE
@@ -165,28 +185,29 @@ def _cut_tail(path: Path, seed: int, durable: int | None) -> BatchHeader | None:
         if durable is not None and header.revision > durable:
             break
         last, at = header, at + header.span
-    _check_end(path, data, at, last, seed, durable)
-    if last is None:
-        return None
+    return last, at
+
+
+def _check_rest(rest: _Rest, last: BatchHeader, durable: int | None) -> None:
+    """Make sure that nothing durable follows `last`, which is the end of the log: what is being written may."""
+    stale = is_recycled(rest.data)
+    if tear.is_clean(rest.data, rest.offset, rest.seed, stale=stale):
+        return
+    if durable is None:
+        tear.check_torn(rest.data, rest.offset, last.sequence + 1, rest.seed, rest.name, stale=stale)
+    elif last.revision < durable:
+        raise StoreDamaged(f"{rest.name}: the batch at offset {rest.offset} is damaged")
+
+
+def _shorten(path: Path, data: bytes, size: int) -> None:
+    """Put a file of that size that begins with `data` in the place of a link."""
     path.unlink()
     with path.open("xb") as copy:
         path.chmod(0o600)
-        copy.write(data[:at])
-        copy.truncate(len(data))
+        copy.write(data)
+        copy.truncate(size)
         copy.flush()
         os.fsync(copy.fileno())
-    return last
-
-
-def _check_end(path: Path, data: bytes, at: int, last: BatchHeader | None, seed: int, durable: int | None) -> None:
-    """Make sure that nothing durable follows the batches that were found."""
-    stale = is_recycled(data)
-    if tear.is_clean(data, at, seed, stale=stale):
-        return
-    if durable is None:
-        tear.check_torn(data, at, last.sequence + 1 if last is not None else 1, seed, str(path), stale=stale)
-    elif last is None or last.revision < durable:
-        raise StoreDamaged(f"{path.name}: the batch at offset {at} is damaged")
 
 
 def _write(path: Path, data: bytes) -> None:

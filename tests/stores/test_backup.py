@@ -233,6 +233,22 @@ def test_rot_in_the_last_segment_is_no_end_of_the_log(world: World, tmp_path: Pa
         world.save(tmp_path / "backup")
 
 
+def test_a_write_under_way_in_a_new_segment_is_left_out(world: World, tmp_path: Path) -> None:
+    """Its first batch, of which a part is on the medium: beside the engine, and after a crash there."""
+    commit = world.model.commit([(b"key", b"x" * 15_000)])
+    prepared = world.engine.encode(commit)
+    world.engine.write(prepared)
+    assert prepared.offset == 4096
+    with Path(prepared.segment.path).open("r+b") as file:
+        file.seek(prepared.offset + 1024)
+        file.write(bytes(512))
+    world.save(tmp_path / "beside")
+    holds(tmp_path / "beside", world.model)
+    world.engine.close()
+    save(world.directory, tmp_path / "after")
+    holds(tmp_path / "after", world.model)
+
+
 def test_another_file_system_gets_copies(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, _source: Path) -> None:
         raise OSError(18, "Invalid cross-device link", str(path))
