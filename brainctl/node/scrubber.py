@@ -74,14 +74,15 @@ class Scrubber:
     async def _pass(self) -> None:
         state, scrub = self.state, self._engine.scrub()
         bucket = Bucket(self._options.rate, 0, self._clock.monotonic())
-        before = state.bytes
+        before, paid = state.bytes, 0
         try:
             for work in scrub.run(PIECE_BYTES):
-                done = scrub.bytes
                 await asyncio.to_thread(work)
                 state.bytes = before + scrub.bytes
                 self._tell(scrub)
-                await asyncio.sleep(bucket.take(scrub.bytes - done, self._clock.monotonic()))
+                # A piece is counted when the next one is asked for.
+                await asyncio.sleep(bucket.take(scrub.bytes - paid, self._clock.monotonic()))
+                paid = scrub.bytes
             self._tell(scrub)
             state.bytes = before + scrub.bytes
             state.passes += 1

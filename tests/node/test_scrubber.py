@@ -5,11 +5,14 @@ import json
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
 from brainctl.clock import ManualClock
 from brainctl.engine.engine import Engine
 from brainctl.errors import ExitCode
 from brainctl.node.local import LocalMedium, open_local
 from brainctl.node.scrubber import Scrubber, ScrubOptions
+from tests.engine.model import author, write
 from tests.peers.servers import Brainctl, brainctl, etcdctl
 
 
@@ -44,6 +47,29 @@ def test_a_pass_begins_with_each_interval(tmp_path: Path) -> None:
         Scrubber(medium, medium.engine, ManualClock(), ScrubOptions(0.0), lambda: None)
         assert len(medium.timers) == 1
         await local.close()
+
+    asyncio.run(main())
+
+
+def test_the_rate_bounds_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that stands still, all that was read is waited for, but for the last pieces."""
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    async def main() -> None:
+        engine = Engine.open(tmp_path)
+        for number in range(12):
+            write(engine, author(engine.get, engine.revision, [(b"%d" % number, b"x" * 200_000)]))
+        medium = open_local(engine, asyncio.get_running_loop())
+        scrubber = Scrubber(medium, engine, ManualClock(), ScrubOptions(0, 1_000_000), lambda: None)
+        monkeypatch.setattr("brainctl.node.scrubber.asyncio.sleep", wait)
+        await scrubber._pass()
+        monkeypatch.undo()
+        await medium.close()
+        assert scrubber.state.bytes > 2_400_000
+        assert max(waited) == pytest.approx(scrubber.state.bytes / 1_000_000, rel=0.3)
 
     asyncio.run(main())
 
