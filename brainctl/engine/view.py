@@ -18,6 +18,8 @@ from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.view import Revision, Selection
 
+_VERSION = Struct("<8xQQQq8xI")
+"""What a KeyVersion has of HEADER."""
 _MOD_AND_KIND = Struct("<8xQ40xB")
 _PAGE = 512
 """Keys that an iterator looks up at a time."""
@@ -65,8 +67,9 @@ class EngineView:
         elif entry & DELETED:
             return None
         else:
-            record = self._recent.get(entry >> SHIFT) or self._record(entry >> SHIFT)
-        _n, _at, mod, create, version, lease, _previous, sub, _length, _kind = HEADER.unpack_from(record)
+            address = entry >> SHIFT
+            record = self._recent.young.get(address) or self._recent.get(address) or self._record(address)
+        mod, create, version, lease, sub = _VERSION.unpack_from(record)
         if not version:
             return None
         return tuple.__new__(KeyVersion, (key, create, mod, version, lease, record[HEADER_SIZE:-4], sub))

@@ -51,8 +51,8 @@ def put_run(
                     version = new_version(KeyVersion, (key, revision, revision, 1, 0, kv, 0))
                 else:
                     create, count = before[1], before[3] + 1
-                    marked = (b"\x10", varint(create), b"\x18", mark, b"\x20", varint(count))
-                    kv = join((body[:end], *marked, b"*", body[end + 1 :]))
+                    made, times, value = varint(create), varint(count), body[end + 1 :]
+                    kv = join((body[:end], b"\x10", made, b"\x18", mark, b"\x20", times, b"*", value))
                     version = new_version(KeyVersion, (key, create, revision, count, 0, kv, 0))
                 add_change(version)
                 add_before(before)

@@ -26,6 +26,8 @@ _TAIL_INDEXED: Final = b"\xbe"
 _EMPTY_TABLE: Final = b"\x20"
 
 _ABSENT: Final = object()
+_SMALL: Final = 1024
+"""Bytes of a message, with its prefix, of which a response is packed with one call."""
 _REPLY_HEAD: Final = len(_HEAD_INDEXED).to_bytes(3) + bytes((frames.HEADERS, frames.END_HEADERS))
 _REPLY_TAIL: Final = len(_TAIL_INDEXED).to_bytes(3) + bytes((frames.HEADERS, frames.END_HEADERS | frames.END_STREAM))
 
@@ -63,6 +65,12 @@ class Responder(Connection):
         if stream is None and size <= self._direct_bytes and size <= self._window:
             del self._streams[stream_id]
             self._window -= size
+            if size > _SMALL:
+                data = DATA_HEADER.pack(size << 8, 0, stream_id, 0, len(body))
+                tail = frames.headers(stream_id, _TAIL_INDEXED, end_stream=True, frame_bytes=frames.FRAME_BYTES)
+                head = frames.headers(stream_id, _HEAD_INDEXED, end_stream=False, frame_bytes=frames.FRAME_BYTES)
+                self._out += (head, data, body, tail)
+                return
             pack, middle, prefix = _reply_of(size)
             self._out.append(
                 pack(_REPLY_HEAD, stream_id, middle, stream_id, prefix, body, _REPLY_TAIL, stream_id, _TAIL_INDEXED)
@@ -75,20 +83,20 @@ class Responder(Connection):
         """`reply` to several calls; about half the cost of one by one."""
         streams, out = self._streams, self._out
         known = _reply_of
-        room = min(self._direct_bytes, self._window)
+        room = min(self._direct_bytes, self._window, _SMALL)
         for stream_id, body in zip(stream_ids, bodies, strict=True):
             size = len(body) + PREFIX_BYTES
             if size <= room and streams.get(stream_id, _ABSENT) is None:
                 del streams[stream_id]
                 self._window -= size
-                room = min(self._direct_bytes, self._window)
+                room = min(room, self._window)
                 pack, middle, prefix = known(size)
                 out.append(
                     pack(_REPLY_HEAD, stream_id, middle, stream_id, prefix, body, _REPLY_TAIL, stream_id, _TAIL_INDEXED)
                 )
             else:
                 self.reply(stream_id, body)
-                room = min(self._direct_bytes, self._window)
+                room = min(self._direct_bytes, self._window, _SMALL)
 
     def send(self, stream_id: int, body: bytes) -> None:
         """One message of a streaming response; see `paused`."""
