@@ -9,7 +9,7 @@ SEED ?= 0
 MINUTES ?= 60
 SOURCES := brainctl tests scripts bench
 
-.PHONY: demo test check lint format peers suites differential slow-watchers bench bench-full soak generate pins clean
+.PHONY: demo test check lint format peers suites differential slow-watchers bench bench-full bench-medium soak generate pins clean
 
 demo: .venv/runtime  ## migrate a server under live writes into a second store, verify it, show the report
 	$(BIN)/brainctl demo
@@ -55,6 +55,11 @@ bench-full: .venv/develop  ## the same with more workloads and rounds, a million
 	$(BIN)/python -m bench --write --full --rounds 5 --seconds 3
 	$(BIN)/python -m bench.migration --write --tikv
 	$(BIN)/python -m bench.tikv --write
+
+bench-medium: .venv/develop  ## bytes at a device of their own (needs root), and a defragmentation under load: 15 minutes
+	$(BIN)/python -m tests.peers.build etcd etcd-load
+	$(BIN)/python -m bench.device --write --work /dev/shm
+	$(BIN)/python -m bench.defrag --write
 
 soak: .venv/develop  ## brainctl at full load for SOAK_MINUTES; fails when it grows, errs or slows down
 	$(BIN)/python -m tests.peers.build etcd-load
