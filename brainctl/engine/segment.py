@@ -269,7 +269,7 @@ class Segment:
             if self.extents is None:
                 self.mark(run.first, run.place - frame.HEADER_SIZE)
             else:
-                _length, _at, revision, *_rest, kind = HEADER.unpack_from(self.mapped, run.place)
+                _length, _at, revision, *_rest, kind = HEADER.unpack_from(self.record(run.address))
                 if kind <= TOMBSTONE:
                     self.mark(revision, run.place - EXTENT_SIZE)
         self.unmarked = False
