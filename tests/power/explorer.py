@@ -32,6 +32,10 @@ from tests.simulation.model import Model
 
 IMAGE_BYTES = 32 << 20
 SECTOR = 512
+SUPERBLOCK = range(1024, 2048)
+"""Where ext4's is. It has a checksum that is looked at before the journal is, so a torn one cannot be mounted, whatever
+is on the disk: it counts as one sector, as it is on disks whose sectors have 4096 bytes.
+"""
 LOST, TORN = 0.4, 0.2
 MOUNT = "commit=1000"
 """ext4 writes nothing by itself that nobody synced, for as long as a run takes."""
@@ -148,6 +152,16 @@ def points_of(recording: Recording, count: int, rng: Random) -> list[int]:
     return sorted(rng.randrange(first, len(recording.events) + 1) for _ in range(count))
 
 
+def sectors(written: Written) -> list[Written]:
+    """What of a write is torn from the rest, but not in itself."""
+    end = written.offset + len(written.data)
+    cuts = [at for at in range(written.offset, end, SECTOR) if at not in SUPERBLOCK[1:]]
+    return [
+        Written(at, written.data[at - written.offset : stop - written.offset])
+        for at, stop in zip(cuts, [*cuts[1:], end], strict=True)
+    ]
+
+
 def survivors(unsynced: Sequence[Written], rng: Random) -> list[Written]:
     """What a disk may have kept of writes that were not flushed: all, nothing, or some sectors of each."""
     kept = []
@@ -156,8 +170,7 @@ def survivors(unsynced: Sequence[Written], rng: Random) -> list[Written]:
         if fate >= LOST + TORN:
             kept.append(one)
         elif fate >= LOST:
-            sectors = [at for at in range(0, len(one.data), SECTOR) if rng.random() < 0.5]
-            kept += [Written(one.offset + at, one.data[at : at + SECTOR]) for at in sectors]
+            kept += [sector for sector in sectors(one) if rng.random() < 0.5]
     return kept
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.peers import ROOT
 from tests.peers.servers import clean_environment
-from tests.power import kernel
+from tests.power import explorer, kernel
 
 MISSING = kernel.missing()
 pytestmark = [pytest.mark.crash, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
@@ -33,6 +33,14 @@ def test_nothing_acknowledged_is_lost():
     assert run
     assert int(run[1]) >= 2400
     assert min(int(run[2]), int(run[3])) > 400, "the load was too light to show anything"
+
+
+def test_only_the_superblock_is_torn_from_the_rest_as_a_whole():
+    block = bytes(range(256)) * 16
+    whole = explorer.sectors(explorer.Written(0, block))
+    assert [(one.offset, len(one.data)) for one in whole[:4]] == [(0, 512), (512, 512), (1024, 1024), (2048, 512)]
+    assert b"".join(one.data for one in whole) == block
+    assert {len(one.data) for one in explorer.sectors(explorer.Written(4096, block))} == {512}
 
 
 def test_acknowledging_early_is_caught():
