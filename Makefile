@@ -42,11 +42,10 @@ differential: .venv/develop  ## 200 000 random requests to brainctl and to etcd,
 slow-watchers: .venv/develop  ## an hour of load over watchers that do not read (MINUTES=): memory, latency, what they get
 	$(BIN)/python -m tests.bounds --minutes $(MINUTES)
 
-bench: .venv/develop  ## etcd and brainctl side by side, about 8 minutes; writes figures, tables and plots
 suites: .venv/develop peers  ## the test suites of etcd and of client packages, whole; minutes
 	BRAINCTL_WHOLE_SUITES=true $(BIN)/python -m pytest -n 2 tests/clients
 
-bench: .venv/develop  ## etcd and brainctl side by side; writes bench/results.json and the README's table
+bench: .venv/develop  ## etcd and brainctl side by side, about 8 minutes; writes bench/results.json, tables and plots
 	$(BIN)/python -m tests.peers.build etcd etcd-load
 	$(BIN)/python -m bench --write
 
@@ -74,12 +73,15 @@ pins: .venv/develop  ## take newer versions of the dependencies
 
 # Longer than `make test`, over the same code: docs/internals/faults.md says what each one shows.
 
-.PHONY: power-cut device-errors simulate kill fuzz mutants
+.PHONY: power-cut device-errors simulate failpoints kill fuzz mutants
 power-cut: .venv/develop  ## 3000 power cuts of ext4 on a recorded disk; needs root
 	$(BIN)/python -m tests.power --points $(or $(POINTS),3000)
 
 simulate: .venv/develop  ## a million steps of a simulated server; SEED and SEEDS say which
 	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1000) --seeds $(or $(SEEDS),500) --steps 2000
+
+failpoints: .venv/develop  ## every named place of the engine and the node: a crash, an error, a pause; TURNS of each
+	$(BIN)/python -m tests.simulation --turns $(or $(TURNS),20) --seed $(or $(SEED),1)
 
 kill: .venv/develop  ## 1000 times kill -9 of a server under eight writers, compaction and defragmentation
 	$(BIN)/python -m tests.crash.server_kills --cycles $(or $(CYCLES),1000)

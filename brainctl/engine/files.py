@@ -288,6 +288,15 @@ class OsFileSystem:
         return OsLock(descriptor)
 
 
+def create_anew(fs: FileSystem, path: str) -> File:
+    """A new file, in place of what an attempt that ran out of space may have left there. OSError."""
+    try:
+        return fs.create(path)
+    except FileExistsError:
+        fs.unlink(path)
+        return fs.create(path)
+
+
 def write_all(file: File, data: bytes | bytearray | memoryview, offset: int) -> None:
     """Write every byte; OSError when the file system stops taking them."""
     _write_rest(file.write, data, offset)

@@ -15,7 +15,7 @@ from threading import Lock
 from weakref import finalize
 
 from brainctl.engine import segment
-from brainctl.engine.files import BLOCK, File, FileSystem, block_bytes, write_through
+from brainctl.engine.files import BLOCK, File, FileSystem, block_bytes, create_anew, write_through
 from brainctl.engine.manifest import Manifest, segment_name
 from brainctl.engine.options import EngineOptions
 from brainctl.engine.segment import DATA, LOG, RECYCLED, FileHeader, Segment
@@ -98,9 +98,7 @@ class LogSpace:
             target.file = file
 
     def _new(self, target: Segment) -> File:
-        if target.path.rpartition("/")[2] in self._fs.names(self._directory):
-            self._fs.unlink(target.path)  # an attempt before this one found no space
-        file = self._fs.create(target.path)
+        file = create_anew(self._fs, target.path)
         file.allocate(target.size)
         return file
 

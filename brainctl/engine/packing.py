@@ -12,7 +12,7 @@ from contextlib import suppress
 from crc32c import crc32c
 
 from brainctl.engine import frame, segment
-from brainctl.engine.files import BLOCK, File, FileSystem, block_bytes, write_all, write_through
+from brainctl.engine.files import BLOCK, File, FileSystem, block_bytes, create_anew, write_all, write_through
 from brainctl.engine.manifest import Manifest, segment_name
 from brainctl.engine.record import HEADER, META_SET, PLACE, TOMBSTONE
 from brainctl.engine.segment import DATA, EXTENT_SIZE, ExtentHeader, Extents, FileHeader, Segment
@@ -68,10 +68,11 @@ class Job:
             self.finished = True
 
     def abandon(self) -> None:
-        """Remove what has been written; the old segment stays. OSError."""
+        """Remove what has been written; the old segment stays."""
         if self.new is not None:
             self.new.close()
-            self._fs.unlink(self.new.path)
+            with suppress(OSError):  # the next attempt or opening removes it
+                self._fs.unlink(self.new.path)
 
     # -- steps --------------------------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ class Job:
         new.extents = Extents()
         new.sequences = old.sequences
         new.end = DATA
-        new.file = file = self._fs.create(path)
+        new.file = file = create_anew(self._fs, path)
         self.new = new
         buffer = bytearray()
         for extent in self._kept(old):

@@ -5,6 +5,7 @@ interrupted leaves a file that no manifest names, which the next opening removes
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from brainctl.engine.covered import Covered, Superseded
@@ -69,9 +70,10 @@ class RunJob:
             self.finished = True
 
     def abandon(self) -> None:
-        """Remove what has been written. OSError."""
+        """Remove what has been written."""
         if self._made:
-            self._fs.unlink(self.path)
+            with suppress(OSError):  # the next opening removes it; no other run has its number
+                self._fs.unlink(self.path)
 
     def _write(self) -> Generator[bool, None, None]:
         file = self._fs.create(self.path)

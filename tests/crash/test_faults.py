@@ -5,11 +5,12 @@ from random import Random
 
 import pytest
 
+from brainctl.engine.engine import Engine
 from brainctl.engine.faulty import FaultyFileSystem
 from brainctl.engine.simulated import MemoryFileSystem
 from brainctl.errors import BrainctlError, StoreFailed, StoreFull
 from brainctl.mvcc.commit import Commit
-from tests.crash.workload import Workload, check
+from tests.crash.workload import OPTIONS, Workload, check
 from tests.engine.model import write
 
 pytestmark = pytest.mark.crash
@@ -93,3 +94,34 @@ def test_a_sync_is_never_tried_again():
     with pytest.raises(StoreFailed):
         write(engine, workload.models[-1].commit([(b"k", b"v")]))
     assert fs.calls["sync"] == syncs
+
+
+@pytest.mark.parametrize("job", ["pack", "index"])
+@pytest.mark.parametrize("call", range(1, 11))
+def test_what_a_full_disk_left_is_in_nobodys_way(job: str, call: int):
+    """Background work runs out of space, and cannot even remove what it has written: it is done later."""
+    fs = FaultyFileSystem(MemoryFileSystem())
+    workload = Workload(5)
+    workload.run(fs, 0)
+    engine, model = workload.engine, workload.models[-1]
+    assert engine is not None
+    for number in range(60):
+        commit = model.commit([(b"key/%d" % (number % 12 if number % 3 else number), b"v" * 700)])
+        write(engine, commit)
+        model.apply(commit)
+    compaction = Commit(model.revision, compact=model.revision)
+    write(engine, compaction)
+    model.apply(compaction)
+    fs.fail("write", call, errno.ENOSPC)
+    fs.fail("unlink", 1, errno.ENOSPC)
+    for _ in range(3):
+        if job == "index":
+            while engine.index_step(1 << 20, everything=True):
+                pass
+        for _ in engine.defragment():
+            pass
+    assert fs.hit
+    assert engine.failure is None
+    model.check(engine)
+    engine.close()
+    model.check(Engine.open("/d", fs.inner, OPTIONS))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -153,13 +154,21 @@ def test_what_is_required_decides_the_exit_code(tmp_path: Path, monkeypatch: pyt
     assert run(argv) == 0
 
 
+def has_open(pid: int, directory: Path) -> bool:
+    """Whether a process has a file of a directory open."""
+    for link in list(Path(f"/proc/{pid}/fd").iterdir()):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if str(directory) in str(link.readlink()):
+                return True
+    return False
+
+
 def test_a_killed_probe_leaves_nothing(tmp_path: Path) -> None:
     directory = tmp_path / "probed"
     directory.mkdir()
     argv = [*brainctl_argv(), "flash", "probe", str(directory), "--seconds", "60", "--size", "2G"]
     child = Child(argv, tmp_path / "log", clean_environment())
-    descriptors = Path(f"/proc/{child.pid}/fd")
-    child.wait_until(lambda: any(str(directory) in str(link.readlink()) for link in list(descriptors.iterdir())))
+    child.wait_until(lambda: has_open(child.pid, directory))
     child.kill()
     assert list(directory.iterdir()) == []
 
