@@ -21,6 +21,7 @@ from brainctl.engine.replay import BATCH_RECORDS
 from brainctl.engine.scrub import Scrub
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.stats import Stats
+from brainctl.engine.undo import UndoLog
 from brainctl.engine.view import EngineView
 from brainctl.engine.writer import Writer
 from brainctl.errors import BrainctlError
@@ -338,14 +339,18 @@ class Engine(EngineView):
         self._writer.published(commit, addresses)
         if self._pages:
             for change in changes:
-                self._pages.drop(change[0])
+                self._pages.change(change[0], change[5] if change[3] else None)
+        keys = [change[0] for change in changes]
+        revisions = [change[2] for change in changes]
         if prepared.fresh:
-            self._index.add_all([change[0] for change in changes], addresses)
+            self._index.add_all(keys, addresses)
             self._recent.add_all(addresses, prepared.parts[: len(addresses)])
+            self._undo.add(revisions, keys, bytes(len(keys)))
             return
         put, delete, remember = self._index.put, self._index.delete, self._recent.add
         garbage = self._garbage
         imported = commit.revision if commit.imported else 0
+        ended: list[int] = []
         for change, address, part in zip(changes, addresses, prepared.parts, strict=False):
             key, mod, version = change[0], change[2], change[3]
             if version:
@@ -353,8 +358,14 @@ class Engine(EngineView):
                 if change[4]:
                     prepared.segment.leased_bytes += record.OVERHEAD + len(change[5])
                 remember(address, part)
+                ended.append(old)
             else:
                 old = delete(key, address)
                 garbage.bury(mod, address)
+                ended.append(-old)
             if old:
                 garbage.supersede(imported or mod, old)
+        if imported:  # what was there before has no revision of its own
+            self._undo = UndoLog(imported)
+        else:
+            self._undo.add(revisions, keys, ended)

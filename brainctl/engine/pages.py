@@ -1,47 +1,81 @@
 """Ranges that were lately listed, as they were answered: what a list at the newest revision is joined of.
 
-A page stands for all live keys between two bounds, and holds their KeyValues as a response has them. Pages do not
-overlap. A change of a key drops the page in whose bounds it lies, and the next list fills the gap again; so what a list
-costs is the copying of its bytes, and the reading of what has changed around.
+A page has all live keys between two bounds, and their KeyValues. Pages do not overlap. A change of a key changes the
+page in whose bounds it lies, so a list reads from the index and the log only what was not listed before. A page that
+has not changed from one list to the next also keeps its part of the answer, joined: then a list costs the copying of
+its bytes. One that changes often and is not listed is given up.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 
-from brainctl.mvcc.framed import cut, framed
+from brainctl.mvcc.framed import framed
 
 Read = Callable[[bytes, bytes | None, int], tuple[list[bytes], list[bytes]]]
 """The first so many live keys of a range (0: all), and their marshalled KeyValues."""
 _KEYS = 128
+"""A page is made of so many keys at most, and may grow to twice as many."""
 _BYTES = 64 << 10
-"""A page is full with so many keys, or with the key that brings it to so many bytes."""
+"""The same of its KeyValues, one key apart."""
 _READ = 4096
 """Keys that are read at a time."""
 _FEW = 32
 """A list of fewer keys than this leaves no page behind."""
+_CHANGES = 256
+"""So often a page changes between two lists, and is kept."""
 _OVERHEAD = 4096
-"""What a page counts for beside its bytes, so that there are never very many."""
+"""What a page counts for beside its keys, so that there are never very many."""
+_ENTRY = 120
+"""About what a key and its KeyValue take beside their bytes."""
 
 
 class Page:
     """The live keys of `start <= key < end`."""
 
-    __slots__ = ("count", "data", "end", "start", "used")
+    __slots__ = ("_joined", "changes", "end", "keys", "kvs", "size", "start", "used")
 
-    def __init__(self, start: bytes, end: bytes | None, data: bytes, count: int) -> None:
+    def __init__(self, start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes]) -> None:
         self.start = start
         self.end = end
         """None: no bound."""
-        self.data = data
-        self.count = count
+        self.keys = keys
+        self.kvs = kvs
+        self.size = _OVERHEAD + sum(map(_cost, keys, kvs))
+        """Bytes of memory, about."""
         self.used = 0
         """The number of the list that has asked for it last."""
+        self.changes = 0
+        """How many there were since then."""
+        self._joined: bytes | None = None
 
-    @property
-    def size(self) -> int:
-        """Bytes of memory, about."""
-        return len(self.data) + len(self.start) + _OVERHEAD
+    def parts(self) -> list[bytes]:
+        """Those of all its keys (mvcc/framed.py)."""
+        if self._joined is None:
+            if self.changes or not self.used:
+                return framed(self.kvs)
+            self._joined = b"".join(framed(self.kvs))
+        return [self._joined]
+
+    def change(self, key: bytes, kv: bytes | None) -> int:
+        """A key of its range is now like this, or is no more; by how much it has grown."""
+        keys, kvs = self.keys, self.kvs
+        self._joined = None
+        self.changes += 1
+        at = bisect_left(keys, key)
+        before = 0
+        if at < len(keys) and keys[at] == key:
+            before = _cost(key, kvs[at])
+            if kv is None:
+                del keys[at], kvs[at]
+            else:
+                kvs[at] = kv
+        elif kv is not None:
+            keys.insert(at, key)
+            kvs.insert(at, kv)
+        grown = (0 if kv is None else _cost(key, kv)) - before
+        self.size += grown
+        return grown
 
 
 class Pages:
@@ -61,49 +95,75 @@ class Pages:
 
     def select(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], int]:
         """The parts (mvcc/framed.py) of the first `limit` (0: all) live keys of a range, and how many these are."""
-        self._lists += 1
         parts: list[bytes] = []
         count = 0
-        at: bytes | None = start
-        while at is not None and not (limit and count >= limit) and _before(at, end):
-            left = limit - count if limit else 0
-            number = bisect_right(self._starts, at)
-            page = self._pages[number - 1] if number else None
-            if page is None or not _before(at, page.end):
-                following = self._starts[number] if number < len(self._starts) else None
-                at, found = self._fill(at, _least(following, end), left, parts)
-                count += found
-                continue
-            page.used = self._lists
-            if at == page.start and not _before(end, page.end) and not 0 < left < page.count:
-                part, found = page.data, page.count
-            else:
-                part, found = cut(page.data, at, end, left)
-            if found:
-                parts.append(part)
-                count += found
-            at = page.end
+        for page, first, last in self._pieces(start, end, limit):
+            whole = last - first == len(page.keys)
+            parts += page.parts() if whole else framed(page.kvs[first:last])
+            count += last - first
+            self._use(page)
         return parts, count
 
-    def drop(self, key: bytes) -> None:
-        """A key has changed."""
+    def rows(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes]]:
+        """The first `limit` (0: all) live keys of a range, and their KeyValues."""
+        keys: list[bytes] = []
+        kvs: list[bytes] = []
+        for page, first, last in self._pieces(start, end, limit):
+            keys += page.keys[first:last]
+            kvs += page.kvs[first:last]
+            self._use(page)
+        return keys, kvs
+
+    def change(self, key: bytes, kv: bytes | None) -> None:
+        """A key has changed: its KeyValue, or None when it was deleted."""
         number = bisect_right(self._starts, key) - 1
-        if number >= 0 and _before(key, self._pages[number].end):
-            self._size -= self._pages[number].size
+        if number < 0 or not _before(key, self._pages[number].end):
+            return
+        page = self._pages[number]
+        self._size += page.change(key, kv)
+        large = len(page.keys) > 2 * _KEYS or page.size > _OVERHEAD + 4 * _BYTES or self._size > self._budget
+        if large or page.changes > _CHANGES:
+            self._size -= page.size
             del self._starts[number], self._pages[number]
 
-    def _fill(self, start: bytes, end: bytes | None, limit: int, parts: list[bytes]) -> tuple[bytes | None, int]:
-        """Read the first `limit` keys of a gap, or some of them, and keep them; up to where, and how many they were."""
+    def _use(self, page: Page) -> None:
+        page.used = self._lists
+        page.changes = 0
+
+    def _pieces(self, start: bytes, end: bytes | None, limit: int) -> Iterator[tuple[Page, int, int]]:
+        """Pages that have the first `limit` live keys of a range, in order, and which of their keys these are."""
+        self._lists += 1
+        left = limit
+        at: bytes | None = start
+        while at is not None and _before(at, end):
+            number = bisect_right(self._starts, at)
+            page = self._pages[number - 1] if number else None
+            if page is not None and _before(at, page.end):
+                pages = [page]
+            else:
+                following = self._starts[number] if number < len(self._starts) else None
+                pages = self._fill(at, _least(following, end), left)
+            for page in pages:
+                first = bisect_left(page.keys, start) if start > page.start else 0
+                last = len(page.keys)
+                if end is not None and _before(end, page.end):
+                    last = bisect_left(page.keys, end)
+                if limit:
+                    last = min(last, first + left)
+                    left -= last - first
+                yield page, first, last
+                if limit and not left:
+                    return
+                at = page.end
+
+    def _fill(self, start: bytes, end: bytes | None, limit: int) -> list[Page]:
+        """Pages for the beginning of a gap, `limit` keys of it at least if there are so many; they are kept."""
         wanted = min(limit or _READ, _READ)
         keys, kvs = self._read(start, end, wanted)
         upto = keys[-1] + b"\0" if len(keys) >= wanted else end
         if wanted < _FEW:
-            parts += framed(kvs)
-            return upto, len(keys)
-        pages = self._paged(start, upto, keys, kvs)
-        for page in pages:
-            page.used = self._lists
-        parts += [page.data for page in pages if page.count]
+            return [Page(start, upto, keys, kvs)]
+        pages = _paged(start, upto, keys, kvs)
         size = sum(page.size for page in pages)
         if self._size + size > self._budget:
             self._evict(size)
@@ -112,18 +172,7 @@ class Pages:
             self._pages[number:number] = pages
             self._starts[number:number] = [page.start for page in pages]
             self._size += size
-        return upto, len(keys)
-
-    def _paged(self, start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes]) -> list[Page]:
-        """Pages of about one size for the keys of a range."""
-        pieces = max(-(-len(kvs) // _KEYS), -(-sum(map(len, kvs)) // _BYTES), 1)
-        step = -(-len(kvs) // pieces) or 1
-        groups = [kvs[at : at + step] for at in range(0, len(kvs), step)] or [[]]
-        starts = [start, *keys[step::step]]
-        return [
-            Page(low, high, b"".join(framed(group)), len(group))
-            for low, high, group in zip(starts, [*starts[1:], end], groups, strict=True)
-        ]
+        return pages
 
     def _evict(self, size: int) -> None:
         """Make room, from what was not asked for longest; this list's own pages stay."""
@@ -136,6 +185,22 @@ class Pages:
             dropped.add(page.start)
         self._pages = [page for page in self._pages if page.start not in dropped]
         self._starts = [page.start for page in self._pages]
+
+
+def _paged(start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes]) -> list[Page]:
+    """Pages of about one size for the keys of a range."""
+    pieces = max(-(-len(kvs) // _KEYS), -(-sum(map(len, kvs)) // _BYTES), 1)
+    step = -(-len(kvs) // pieces) or 1
+    starts = [start, *keys[step::step]]
+    return [
+        Page(low, high, keys[at : at + step], kvs[at : at + step])
+        for low, high, at in zip(starts, [*starts[1:], end], range(0, len(kvs) or 1, step), strict=True)
+    ]
+
+
+def _cost(key: bytes, kv: bytes) -> int:
+    """Of a KeyValue there may be two copies."""
+    return len(key) + 2 * len(kv) + _ENTRY
 
 
 def _before(key: bytes | None, bound: bytes | None) -> bool:

@@ -13,6 +13,7 @@ from brainctl.engine.pages import Pages
 from brainctl.engine.recent import RecentRecords
 from brainctl.engine.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, version_of
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
+from brainctl.engine.undo import UndoLog
 from brainctl.errors import StoreDamaged
 from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
@@ -43,6 +44,7 @@ class EngineView:
         """Segments in which addresses are offsets."""
         self._revision = revision
         self._compacted = compacted
+        self._undo = UndoLog(revision)
 
     @property
     def revision(self) -> int:
@@ -81,9 +83,26 @@ class EngineView:
         if not 0 < revision < self._revision:
             parts, found = self._pages.select(start, end, limit)
             return Selection(parts, self._index.count(start, end) if 0 < limit <= found else found)
+        back = self._undo.since(revision, start, end)
+        if back is not None:
+            changed, gained = back
+            return Selection(framed(self._undone(start, end, limit, changed)), self._index.count(start, end) - gained)
         addresses = list(islice(self._live_at(start, end, revision), limit or None))
         total = len(addresses) if not limit or len(addresses) < limit else self.count(start, end, revision)
         return Selection(framed(self._kvs(addresses)), total)
+
+    def _undone(self, start: bytes, end: bytes | None, limit: int, changed: dict[bytes, int]) -> list[bytes]:
+        """The KeyValues of the first live keys of a range, as before some keys changed."""
+        keys, kvs = self._pages.rows(start, end, limit + len(changed) if limit else 0)
+        if not changed:
+            return kvs
+        # Of those that were read, `limit` have not changed, so what lies behind the last of them is not wanted.
+        found = dict(zip(keys, kvs, strict=True))
+        live = [key for key, address in changed.items() if address]
+        for key in changed.keys() - live:
+            found.pop(key, None)
+        found.update(zip(live, self._kvs([changed[key] for key in live]), strict=True))
+        return [found[key] for key in sorted(found)[: limit or None]]
 
     def newest(self, key: bytes) -> bytes | None:
         """The marshalled KeyValue of a key as it is now; None when it is not live."""
@@ -113,6 +132,9 @@ class EngineView:
         now = self._index.count(start, end)
         if not 0 < revision < self._revision:
             return now
+        back = self._undo.since(revision, start, end)
+        if back is not None:
+            return now - back[1]
         if self._revision - revision < now // 2:
             return now - self._gained(start, end, revision)
         return sum(1 for _address in self._live_at(start, end, revision))

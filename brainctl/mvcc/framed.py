@@ -16,32 +16,3 @@ def framed(kvs: list[bytes]) -> list[bytes]:
         parts[::2] = [b"\x12" + varint(len(kv)) for kv in kvs]
     parts[1::2] = kvs
     return parts
-
-
-def cut(data: bytes, start: bytes, end: bytes | None, limit: int) -> tuple[bytes, int]:
-    """Of the field in `data`, in key order, the KeyValues with `start <= key < end`, and how many; `limit` at most when
-    that is not 0. Each must begin with its key.
-    """
-    first: int | None = None
-    at, count = 0, 0
-    while at < len(data) and not (limit and count == limit):
-        length, kv = _varint(data, at + 1)
-        key_length, key_at = _varint(data, kv + 1)
-        key = data[key_at : key_at + key_length]
-        if end is not None and key >= end:
-            break
-        if key >= start:
-            first = at if first is None else first
-            count += 1
-        at = kv + length
-    return (b"", 0) if first is None else (data[first:at], count)
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at an offset, and where it ends."""
-    value = shift = 0
-    while data[at] > 127:
-        value |= (data[at] & 127) << shift
-        shift += 7
-        at += 1
-    return value | data[at] << shift, at + 1

@@ -1,0 +1,56 @@
+"""What the last changes put an end to: the short way from the newest state back to one that has just been.
+
+A client that lists in pages reads all of them at the revision of the first, while others write. What has changed since
+is then little beside the range, so the range is read as it is now, and what the undo log has for it is put back. It is
+in memory only, begins empty when a store is opened, and forgets the oldest changes; what lies before those is read the
+long way, from version to version.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+_CHANGES = 1 << 14
+"""So many changes are kept at least, once there were so many, and less than twice as many: about 100 bytes each."""
+
+
+class UndoLog:
+    """The last changes, in the order of their revisions."""
+
+    def __init__(self, revision: int) -> None:
+        """Nothing is known of what came before `revision`."""
+        self._first = revision
+        """The oldest revision that there is a way back to."""
+        self._revisions = array("q")
+        self._keys: list[bytes] = []
+        self._ended = array("q")
+        """For each change the address of the live version that it replaced, 0 when there was none; negative when the
+        key was deleted.
+        """
+
+    def add(self, revisions: Iterable[int], keys: Sequence[bytes], ended: Iterable[int]) -> None:
+        """Note changes: their revisions, which ascend, keys, and what they put an end to, as in `_ended`."""
+        self._revisions.extend(revisions)
+        self._keys += keys
+        self._ended.extend(ended)
+        excess = len(self._keys) - _CHANGES
+        if excess >= _CHANGES:
+            self._first = self._revisions[excess - 1]
+            del self._revisions[:excess], self._keys[:excess], self._ended[:excess]
+
+    def since(self, revision: int, start: bytes, end: bytes | None) -> tuple[dict[bytes, int], int] | None:
+        """The way back from now to `revision` in `start <= key < end`: for each key that has changed since, the address
+        of the version that was live then, 0 when there was none; and by how much more keys are live now. None when
+        `revision` is too long ago.
+        """
+        if revision < self._first:
+            return None
+        at = bisect_right(self._revisions, revision)
+        changed: dict[bytes, int] = {}
+        gained = 0
+        for key, ended in zip(self._keys[at:], self._ended[at:], strict=True):
+            if start <= key and (end is None or key < end):
+                gained += not ended
+                gained -= ended < 0
+                changed.setdefault(key, abs(ended))
+        return changed, gained
