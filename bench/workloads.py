@@ -74,6 +74,9 @@ CORE = (
     Workload("put 256 B, 100 clients", "put", 100),
     Workload("put 256 B, 1000 clients", "put", 1000),
     Workload("events to 100 watchers, 10 writers", "watch", 10, least_bytes=256),
+    fill(100_000, 256),
+    Workload("overwrite 100 000 keys of 256 B, 100 clients", "overwrite", 100, 100_000),
+    Workload("overwrite 100 000 keys of 256 B, 1000 clients", "overwrite", 1000, 100_000),
 )
 
 TLS = (

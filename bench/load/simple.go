@@ -5,6 +5,7 @@ import (
 	"log"
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 )
 
 // start connects watchers and clients, and returns when all of them are at work.
@@ -84,8 +85,11 @@ func simple(int, *connection) plan {
 	return nil
 }
 
-// written numbers the keys that are put, over all connections.
+// written numbers the keys that are put, over all connections; it begins at another number in each process, so that the
+// keys are new to a server that has those of an earlier one.
 var written atomic.Int64
+
+func init() { written.Store(time.Now().UnixMilli() % 1e5 * 1e7) }
 
 func put(*client) []byte {
 	return putRequest(fmt.Appendf(nil, "put/%012d", written.Add(1)), value(), 0)

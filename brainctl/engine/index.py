@@ -16,8 +16,8 @@ from brainctl.engine.run import Run
 
 _PAGE = 4096
 """Keys that one step of walking a range takes from each level."""
-_KNOWN = 1 << 15
-"""Entries of runs that are kept in memory: those of the last deltas, and what lookups have found; twice."""
+_KNOWN = 1 << 16
+"""Entries of runs that are kept in memory, twice: what lookups have found, and what has replaced it."""
 _ABSENT = 1 << 12
 """Keys that lookups have not found, and that are kept in memory."""
 
@@ -225,12 +225,16 @@ class KeyIndex:
         assert self.frozen is not None
         known = self.frozen.entries
         self._absent.clear()
-        if len(self._young) + len(known) > _KNOWN:  # new keys alone fill it: they are never looked up in the runs
-            self._old, self._young = self._young, {}
         for key in known.keys() & self._old.keys():
             del self._old[key]
-        if len(known) <= _KNOWN:
-            self._young.update(known)
+        found = self._young.keys() & known.keys()
+        if not self.frozen.plain:  # new keys are not looked up in the runs as likely as what replaced others
+            found |= {key for key, entry in known.items() if entry & GAIN_MASK != NEW}
+        if len(self._young) + len(found) > _KNOWN:
+            self._old, self._young = self._young, {}
+            for key in found & self._old.keys():
+                del self._old[key]
+        self._young.update((key, known[key]) for key in found)
         self.runs = (run, *self.runs)
         self.frozen = None
 
