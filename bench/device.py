@@ -4,8 +4,9 @@ its own.
     python -m bench.device [--seconds 10] [--only NAME] [--write]
 
 The device is a loop device with a fresh ext4, made and removed here, so this needs root; what it has written is what
-/sys/block/loopN/stat says, after a sync at both ends of the measurement. (/proc/PID/io counts something else.) A byte
-of change is a byte of a key or of a value that was put. Prints a table; --write puts it into docs/performance.md, the
+/sys/block/loopN/stat says, from when nothing more is written before the measurement to when nothing more is written
+after it, so that reclaim is counted with the puts that made it worth while (/proc/PID/io counts something else). A byte of
+change is a byte of a key or of a value that was put. Prints a table; --write puts it into docs/performance.md, the
 figures into bench/device.json, and a plot into docs/plots/write-amplification.svg.
 """
 
@@ -24,7 +25,7 @@ from urllib.request import Request, urlopen
 
 from bench.devicetrace import metadata_bytes
 from bench.document import write_tables
-from bench.loopdevice import LoopDevice, loop_device
+from bench.loopdevice import Counted, LoopDevice, loop_device
 from bench.measure import loading
 from brainctl.engine.stats import CATEGORIES
 from brainctl.output import plot
@@ -39,6 +40,8 @@ IMAGE_BYTES = 16 << 30
 QUOTA = ("--quota-backend-bytes", str(12 << 30))
 OVERWRITTEN = 100_000
 COMPACT_SECONDS = 2.0
+QUIET_BYTES = 1 << 20
+"""A device is quiet that writes less between two compactions."""
 KEY_BYTES = {"put": 16, "overwrite": 13}
 """Of the keys of the load generator."""
 
@@ -143,14 +146,13 @@ def _measure(server: Server, load: Load, seconds: float, device: LoopDevice, met
             _run(server, [*arguments[:1], "-clients=50", *arguments[2:]], seconds)
         elif load.rate == 0:
             _run(server, arguments, 1.0)
-        os.sync()
+        before = settled(device)
         metadata()
-        before, categories, revision = device.counted(), written(server), revision_of(server)
+        categories, revision = written(server), revision_of(server)
         begun = time.monotonic()
         _run(server, arguments, seconds)
         elapsed = time.monotonic() - begun
-        os.sync()
-        counted, own = device.counted().since(before), metadata()
+        counted, own = settled(device).since(before), metadata()
     puts = revision_of(server) - revision
     change = puts * (load.size + KEY_BYTES[load.operation])
     after = written(server)
@@ -163,6 +165,19 @@ def _measure(server: Server, load: Load, seconds: float, device: LoopDevice, met
         None if own is None else own / change,
         {category: (after[category] - categories[category]) / change for category in after},
     )
+
+
+def settled(device: LoopDevice) -> Counted:
+    """What was written once nobody writes: what puts leave behind to be compacted and reclaimed is theirs, too."""
+    os.sync()
+    before = device.counted()
+    while True:
+        time.sleep(COMPACT_SECONDS + 1)
+        os.sync()
+        now = device.counted()
+        if now.since(before).written < QUIET_BYTES:
+            return now
+        before = now
 
 
 def _run(server: Server, arguments: list[str], seconds: float) -> None:
@@ -178,8 +193,12 @@ def compacting(server: Server) -> Iterator[None]:
     stop = threading.Event()
 
     def run() -> None:
+        compacted = 0
         while not stop.wait(COMPACT_SECONDS):
-            post(server, "kv/compaction", revision=str(revision_of(server)))
+            revision = revision_of(server)
+            if revision > compacted:
+                post(server, "kv/compaction", revision=str(revision))
+                compacted = revision
 
     thread = threading.Thread(target=run)
     thread.start()

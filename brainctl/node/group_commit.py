@@ -190,7 +190,7 @@ class GroupCommit:
         for reply, answer in answers or ():
             reply(answer)
         self._gather.answered(path.writes, self._path.writes, self._now())
-        if prepared is not None:
+        if prepared is not None and path.writes:  # else it is nobody's write: see `_confirm`
             first = commit.changes[0].mod_revision if commit.changes else commit.revision + 1
             self.stages.done(path, range(first, commit.revision + 1))
         if not self._answers:

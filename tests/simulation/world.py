@@ -316,6 +316,9 @@ class World:
         for _ in range(20):  # a lease may just have expired
             if self.journal.acknowledged < len(self.journal.requests):
                 self.pass_time(0.05)
+        stages = self.medium.stages
+        for durations in stages.durations.values():
+            assert sum(durations.counts) == stages.groups.seconds, "a stage has other writes than the groups"
         if self.medium.failure is not None:
             return
         assert self.journal.acknowledged == len(self.journal.requests), "requests without an answer"
