@@ -4,10 +4,10 @@ its own.
     python -m bench.device [--seconds 10] [--only NAME] [--write]
 
 The device is a loop device with a fresh ext4, made and removed here, so this needs root; what it has written is what
-/sys/block/loopN/stat says (/proc/PID/io counts something else), from when nothing more is written before the measurement
-to when nothing more is written after it: reclaim is counted with the puts that made it worth while. A byte of change is a
-byte of a key or of a value that was put. Prints a table; --write puts it into docs/performance.md, the figures into
-bench/device.json, and a plot into docs/plots/write-amplification.svg.
+/sys/block/loopN/stat says (/proc/PID/io counts something else), from when nothing more is written before the
+measurement to when nothing more is written after it: reclaim is counted with the puts that made it worth while. A
+byte of change is a byte of a key or of a value that was put. Prints a table; --write puts it into
+docs/performance.md, the figures into bench/device.json, and a plot into docs/plots/write-amplification.svg.
 """
 
 import argparse
