@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,8 @@ REQUEST_OVERHEAD_BYTES = 512 << 10
 REQUEST_BYTES_LIMIT = 64 << 20
 PROGRESS_LEAST_SECONDS = 0.1
 """etcd's least interval of progress notifications."""
+SWITCH_SECONDS = 0.0005
+"""How long background work may keep the interpreter once the event loop wants it: a put asks for it several times."""
 _URL = re.compile(r"https?://[^/]+:[0-9]+")
 
 
@@ -151,6 +154,7 @@ def run(session: Session, plan: Plan) -> None:
     from brainctl.server.malloc import keep_freed_memory
 
     keep_freed_memory()
+    sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(session, plan))
 

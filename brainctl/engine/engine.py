@@ -5,7 +5,7 @@ its place in the log, `write` makes it durable (on a thread of its own, if wante
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 from brainctl.engine import lock, record
@@ -220,27 +220,34 @@ class Engine(EngineView):
 
     # -- reclaim ------------------------------------------------------------------------------------------------
 
-    def reclaim(self, budget: int, *, everything: bool = False) -> Iterator[Work]:
+    def reclaim(
+        self, budget: int, *, everything: bool = False, nudge: Callable[[], None] | None = None
+    ) -> Iterator[Work]:
         """Give back the space of what compaction has made dead, while reads and writes go on.
 
         Yields pieces of work that read, write and sync about `budget` bytes each; the caller runs each, on any thread,
         before it asks for the next. Segments are rewritten once `options.garbage_ratio` of them is dead, or, with
-        `everything`, if they get smaller at all. A full disk ends the run and leaves everything as it was. Raises
-        StoreFailed on any other I/O error, StoreDamaged when a record that is to be kept is not sound.
+        `everything`, if they get smaller at all. For that the log must go on in a new segment: `nudge` is called until
+        it does, to have an empty batch written when there is nothing else; by default that is done here and now.
+
+        A full disk ends the run and leaves everything as it was. Raises StoreFailed on any other I/O error,
+        StoreDamaged when a record that is to be kept is not sound.
         """
         if everything:
             yield from self._reclaim.sweep(self._compacted_now, budget)
-            yield from self._seal()
+            yield from self._seal(nudge or self._write_empty)
             if self._index.runs or self._index.frozen is not None:
                 yield from self.index(budget // 8, everything=True)  # a byte of index takes longer
         ratio = None if everything else self.options.garbage_ratio
         yield from self._reclaim.run(self._compacted_now, budget, ratio)
-        if everything:
-            self._writer.space.drop()
+        if everything and not self._reclaim.closed:
+            yield self._writer.space.drop
 
     @property
     def reclaim_bytes(self) -> int:
-        """Bytes that reclaim has read and written since the store was opened, those of the work under way included."""
+        """Bytes that reclaim has read and written since the store was opened, those of the work under way included, and
+        as much as what it has looked up takes as long as.
+        """
         return self._reclaim.moved
 
     @property
@@ -308,23 +315,23 @@ class Engine(EngineView):
         self._new_records = self._new_bytes = 0
         return Covered.of(self._segments, self._revision, self._compacted, self._meta)
 
-    def _seal(self) -> Iterator[Work]:
+    def _seal(self, nudge: Callable[[], None]) -> Iterator[Work]:
         """Have the log go on in a new segment when there is something dead in the last one."""
         last = max(self._segments, default=0)
         if not last or not (self._segments[last].dead or self._segments[last].graves):
             return
         self._writer.seal()
         while max(self._segments) == last:
-            if self._writer.idle:
-                self._write_empty()
+            nudge()
             yield rest
 
     def _write_empty(self) -> None:
         """Begin a new segment when nobody else does."""
-        commit = Commit(self._revision)
-        prepared = self.encode(commit)
-        self.write(prepared)
-        self.publish(commit, prepared)
+        if self._writer.idle:
+            commit = Commit(self._revision)
+            prepared = self.encode(commit)
+            self.write(prepared)
+            self.publish(commit, prepared)
 
     def _add(self, segment: Segment, sequence: int) -> None:
         """Take in the segment in which the log goes on; nothing is written to the one before it any more."""

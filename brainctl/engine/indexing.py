@@ -5,7 +5,7 @@ its turn between two pieces: what an opening has to read stays bounded.
 """
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Event, Lock
@@ -73,20 +73,30 @@ class Indexing:
             if write or self._index.frozen is not None:
                 yield from self._run_of_delta(cover, compacted, budget)
             while not self._closed.is_set() and (picked := self._pick()) is not None:
-                old = self._index.runs[slice(*picked)]
-                job = self._merge(old, compacted)
-                for work in self._do(job, budget):
-                    yield work
-                    if due() and not self._closed.is_set():
-                        yield from self._run_of_delta(cover, compacted, budget)
-                if job.run is None:
+                old = list(self._index.runs[slice(*picked)])
+                if not (yield from self._merge_all(old, cover, due, compacted, budget)):
                     return
-                self._index.exchange(old, job.run)
-                for run in old:
-                    with suppress(OSError):
-                        self._fs.unlink(run.path)
+                yield old.clear  # nobody else has their files mapped: they go now, which takes the kernel a while
         finally:
             self._busy = False
+
+    def _merge_all(
+        self, old: Sequence[Run], cover: Callable[[], Covered], due: Callable[[], bool], compacted: int, budget: int
+    ) -> Generator[Work, None, bool]:
+        """Make one run of several; whether to go on."""
+        job = self._merge(old, compacted)
+        for work in self._do(job, budget):
+            yield work
+            # Once it is finished the manifest names what it has made, and the index must follow before anything else.
+            if due() and not job.finished and not self._closed.is_set():
+                yield from self._run_of_delta(cover, compacted, budget)
+        if job.run is None:
+            return False
+        self._index.exchange(old, job.run)
+        for run in old:
+            with suppress(OSError):
+                self._fs.unlink(run.path)
+        return True
 
     @property
     def busy(self) -> bool:

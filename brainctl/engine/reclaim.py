@@ -1,7 +1,7 @@
 """Gives back the space of dead records, one segment at a time, while reads and writes go on."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from collections.abc import Set as AbstractSet
 from functools import partial
 from mmap import mmap
@@ -17,8 +17,8 @@ from brainctl.engine.segment import Segment
 from brainctl.engine.stats import Stats
 from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed
 
-_SWEEP_BYTES = 256
-"""What noting one dead version counts against a budget of bytes."""
+_SWEEP_BYTES = 1024
+"""What looking up one dead version counts against a budget of bytes: it takes the interpreter as long as so many."""
 
 
 Work = Callable[[], None]
@@ -59,6 +59,7 @@ class Reclaim:
         self._turn = Lock()
         self._closed = Event()
         self._job: Job | None = None
+        self._swept = 0
         self._busy: set[int] = set()
         """Segments that a job is working on."""
 
@@ -68,19 +69,25 @@ class Reclaim:
         `ratio` is the part of a segment that must be dead for it to be rewritten; None asks for all that there is.
         """
         yield from self.sweep(compacted, budget)
-        while not self._closed.is_set() and (job := self._plan(ratio)) is not None:
-            self._busy.add(job.old.number)
-            self._job = job
-            while not job.finished:
-                yield partial(self._work, job, budget)
-                if self._closed.is_set():
-                    return
-            self._busy.remove(job.old.number)
-            self._job = None
-            self.stats.add(job.stats)
-            if not self._conclude(job):
+        while not self._closed.is_set():
+            planned = self._plan(ratio)
+            if not planned or not (yield from self._carry_out(planned[0], budget)):
                 return
+            yield planned.clear  # nobody else has the old file mapped: it goes now, which takes the kernel some 20 ms
             yield from self.sweep(compacted, budget)
+
+    def _carry_out(self, job: Job, budget: int) -> Generator[Work, None, bool]:
+        """Run a job in pieces; whether to go on."""
+        self._busy.add(job.old.number)
+        self._job = job
+        while not job.finished:
+            yield partial(self._work, job, budget)
+            if self._closed.is_set():
+                return False
+        self._busy.remove(job.old.number)
+        self._job = None
+        self.stats.add(job.stats)
+        return self._conclude(job)
 
     def is_replacing(self, number: int) -> bool:
         """Whether a job is working on the segment of that number."""
@@ -88,11 +95,16 @@ class Reclaim:
 
     @property
     def moved(self) -> int:
-        """Bytes read and written so far."""
-        counted = self.stats.reclaim_read_bytes + self.stats.reclaim_bytes
+        """Bytes read and written so far, and what counts as such."""
+        counted = self.stats.reclaim_read_bytes + self.stats.reclaim_bytes + self._swept
         if self._job is not None:
             counted += self._job.stats.reclaim_read_bytes + self._job.stats.reclaim_bytes
         return counted
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more work is to begin."""
+        return self._closed.is_set()
 
     def close(self) -> None:
         """Wait for the piece of work that is running, and let no other begin."""
@@ -117,6 +129,7 @@ class Reclaim:
                 return
             for error in errors:
                 self._give_up(error, self._directory)
+            self._swept += _SWEEP_BYTES * (len(due.dead) + len(due.graves))
             self._garbage.take(due, self._segments)
 
     def _measure(self, due: Due, errors: list[OSError | StoreDamaged]) -> None:
@@ -128,7 +141,8 @@ class Reclaim:
             except (OSError, StoreDamaged) as error:
                 errors.append(error)
 
-    def _plan(self, ratio: float | None) -> Job | None:
+    def _plan(self, ratio: float | None) -> list[Job]:
+        """The job that is worth most; none when none is worth it."""
         settled = self._settled()
         found = [
             candidate
@@ -137,11 +151,11 @@ class Reclaim:
         ]
         number = pick_any(found) if ratio is None else pick(found, ratio)
         if number is None:
-            return None
+            return []
         old = self._segments[number]
         remove = any(candidate.number == number and not candidate.kept for candidate in found)
         drop = droppable(self._segments, number)
-        return Job(old, drop, self._directory, self._fs, self._manifest, self._retire, remove=remove)
+        return [Job(old, drop, self._directory, self._fs, self._manifest, self._retire, remove=remove)]
 
     def _conclude(self, job: Job) -> bool:
         """Put what a job has made in use; whether to go on.

@@ -153,7 +153,7 @@ class LocalMedium(GroupCommit):
     async def _give_back(self, *, everything: bool) -> None:
         """Reclaim at the rate that is allowed."""
         engine = self.engine
-        for work in engine.reclaim(RECLAIM_BYTES, everything=everything):
+        for work in engine.reclaim(RECLAIM_BYTES, everything=everything, nudge=self._confirm_resting):
             moved = engine.reclaim_bytes
             await asyncio.to_thread(work)
             delay = self._bucket.take(engine.reclaim_bytes - moved, self._now())
@@ -171,11 +171,15 @@ class LocalMedium(GroupCommit):
         self._idle.clear()
         self._work.put((commit, prepared, Path()))
 
+    def _confirm_resting(self) -> None:
+        """`_confirm`, when nothing is being written."""
+        if self._idle.is_set() and not self._answers and self.failure is None:
+            self._confirm()
+
     def _use_quiet(self) -> None:
         quiet = self._loop.time() - self._last_commit >= QUIET_SECONDS
-        resting = self._idle.is_set() and not self._answers and self.failure is None
-        if quiet and resting and self.engine.unconfirmed:
-            self._confirm()
+        if quiet and self.engine.unconfirmed:
+            self._confirm_resting()
         if quiet and self.engine.index_wanted and not self._indexing:
             self._indexing = True
             self.spawn(self._index(everything=True))

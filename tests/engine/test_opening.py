@@ -10,6 +10,7 @@ from brainctl.engine.check import check
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.files import OsFileSystem
 from brainctl.engine.replay import BATCH_RECORDS
+from brainctl.engine.run import run_name
 from brainctl.engine.simulated import MemoryFileSystem
 from brainctl.mvcc.commit import Commit
 from tests.engine.model import Model, write
@@ -45,15 +46,17 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_delta_has_its_turn_while_runs_are_merged():
+@pytest.mark.parametrize("budget", [1500, 1700, 1900, 2000, 2100, 2300])
+def test_a_delta_has_its_turn_while_runs_are_merged(budget: int):
     store = Store(EngineOptions(segment_size=1 << 20, zero_ahead=0, run_records=RUN_RECORDS))
     merges = most = last = 0
     while merges < 2:
         store.put_some()
-        for work in store.engine.index(2000):
+        for work in store.engine.index(budget):
             runs = len(store.engine._index.runs)
             merges, last = merges + (runs < last), runs
             work()
+            assert {run_name(number) for number in store.engine._manifest._runs} <= set(store.fs.names("/d"))
             store.put_some()
             most = max(most, store.engine._new_records)
     each = PUTS + BATCH_RECORDS
@@ -68,7 +71,7 @@ def test_the_control_of_it_fails(monkeypatch: pytest.MonkeyPatch):
         Engine, "_much_is_new", lambda engine: engine._new_records >= RUN_RECORDS and not engine._indexing.busy
     )
     with pytest.raises(AssertionError, match="waited"):
-        test_a_delta_has_its_turn_while_runs_are_merged()
+        test_a_delta_has_its_turn_while_runs_are_merged(2000)
 
 
 def test_the_size_of_a_store_is_that_of_its_files(tmp_path: Path):
