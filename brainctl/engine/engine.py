@@ -6,11 +6,13 @@ its place in the log, `write` makes it durable (on a thread of its own, if wante
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from random import Random
 
 from brainctl.engine import lock, record
 from brainctl.engine.covered import Covered
 from brainctl.engine.files import FileSystem, OsFileSystem
+from brainctl.engine.garbage import size_of
 from brainctl.engine.indexing import Indexing
 from brainctl.engine.lock import Holder
 from brainctl.engine.opening import Opened, open_store, remove_store
@@ -357,8 +359,9 @@ class Engine(EngineView):
         put, delete, remember = self._index.put, self._index.delete, self._recent.add
         garbage = self._garbage
         imported = commit.revision if commit.imported else 0
+        befores = commit.before if len(commit.before) == len(changes) and not imported else repeat(None)
         ended: list[int] = []
-        for change, address, part in zip(changes, addresses, prepared.parts, strict=False):
+        for change, before, address, part in zip(changes, befores, addresses, prepared.parts, strict=False):
             key, mod, version = change[0], change[2], change[3]
             if version:
                 old = put(key, address, change[4] != 0)
@@ -368,10 +371,11 @@ class Engine(EngineView):
                 ended.append(old)
             else:
                 old = delete(key, address)
-                garbage.bury(mod, address)
+                garbage.bury(mod, address, size_of(record.OVERHEAD + len(change[5]), leased=False))
                 ended.append(-old)
             if old:
-                garbage.supersede(imported or mod, old)
+                size = size_of(record.OVERHEAD + len(before[5]), leased=before[4] != 0) if before else 0
+                garbage.supersede(imported or mod, old, size)
         if imported:  # what was there before has no revision of its own
             self._undo = UndoLog(imported)
         else:

@@ -27,21 +27,26 @@ class Garbage:
         """Begin with what `runs`, newest first, have noted; it is read when it is first needed."""
         self._unread = list(runs)
         self._noted = Superseded()
+        self._sizes = array("I")
+        """Of each version that was noted, as `size_of` has it; 0 when nobody has looked."""
+        self._grave_sizes = array("I")
         self._dead = self._buried = 0
         """How many of either have been handed to their segments."""
         self._dead_kept = self._buried_kept = 0
         """How many of either are in runs."""
         self._takes = 0
 
-    def supersede(self, revision: int, address: int) -> None:
-        """The version at `address` was replaced at `revision`; revisions ascend."""
+    def supersede(self, revision: int, address: int, size: int = 0) -> None:
+        """The version at `address` was replaced at `revision`; revisions ascend. `size` as of `size_of`, if known."""
         self._noted.revisions.append(revision)
         self._noted.addresses.append(address)
+        self._sizes.append(size)
 
-    def bury(self, revision: int, address: int) -> None:
-        """A tombstone was written at `revision`; revisions ascend."""
+    def bury(self, revision: int, address: int, size: int = 0) -> None:
+        """A tombstone was written at `revision`; revisions ascend. `size` as in `supersede`."""
         self._noted.grave_revisions.append(revision)
         self._noted.graves.append(address)
+        self._grave_sizes.append(size)
 
     def cut(self) -> Superseded:
         """What was noted since the last time, for a run to keep."""
@@ -60,7 +65,13 @@ class Garbage:
         buried = _passed(noted.grave_revisions, self._buried, compacted - 1, limit)
         if (dead, buried) == (self._dead, self._buried):
             return None
-        return Due(noted.addresses[self._dead : dead], noted.graves[self._buried : buried], segments, self._takes)
+        found_dead, found_graves = slice(self._dead, dead), slice(self._buried, buried)
+        return Due(
+            Noted(noted.addresses[found_dead], self._sizes[found_dead]),
+            Noted(noted.graves[found_graves], self._grave_sizes[found_graves]),
+            segments,
+            self._takes,
+        )
 
     def take(self, due: "Due", segments: dict[int, Segment]) -> None:
         """Hand what was due, and has been measured, to its segments. Nothing is handed over when somebody else has
@@ -78,8 +89,8 @@ class Garbage:
         for segment, offset, length, _leased in due.found_graves:
             segment.graves.append(offset)
             segment.grave_bytes += length
-        self._dead += len(due.dead)
-        self._buried += len(due.graves)
+        self._dead += len(due.dead.addresses)
+        self._buried += len(due.graves.addresses)
         self._forget()
 
     def sweep(self, compacted: int, segments: dict[int, Segment]) -> None:
@@ -95,6 +106,8 @@ class Garbage:
         self._unread = []
         self._dead_kept += len(older.addresses)
         self._buried_kept += len(older.graves)
+        self._sizes = array("I", bytes(4 * len(older.addresses))) + self._sizes
+        self._grave_sizes = array("I", bytes(4 * len(older.graves))) + self._grave_sizes
         older.extend(self._noted)
         self._noted = older
         for segment in segments.values():
@@ -105,10 +118,10 @@ class Garbage:
         noted = self._noted
         dead, buried = min(self._dead, self._dead_kept), min(self._buried, self._buried_kept)
         if dead > 1 << 16 and dead * 2 > len(noted.addresses):
-            del noted.revisions[:dead], noted.addresses[:dead]
+            del noted.revisions[:dead], noted.addresses[:dead], self._sizes[:dead]
             self._dead, self._dead_kept = self._dead - dead, self._dead_kept - dead
         if buried > 1 << 16 and buried * 2 > len(noted.graves):
-            del noted.grave_revisions[:buried], noted.graves[:buried]
+            del noted.grave_revisions[:buried], noted.graves[:buried], self._grave_sizes[:buried]
             self._buried, self._buried_kept = self._buried - buried, self._buried_kept - buried
 
 
@@ -118,6 +131,18 @@ def _passed(revisions: "array[int]", at: int, compacted: int, limit: int) -> int
     while at < last and revisions[at] <= compacted:
         at += 1
     return at
+
+
+class Noted(NamedTuple):
+    """Versions, and what is known of their sizes."""
+
+    addresses: "array[int]"
+    sizes: "array[int]"
+
+
+def size_of(length: int, *, leased: bool) -> int:
+    """The length of a record and whether it hangs on a lease, as one number."""
+    return length << 1 | leased
 
 
 class Found(NamedTuple):
@@ -133,38 +158,43 @@ class Found(NamedTuple):
 class Due:
     """Versions that have died, before anybody has looked how large they are."""
 
-    def __init__(self, dead: "array[int]", graves: "array[int]", segments: dict[int, Segment], takes: int) -> None:
+    def __init__(self, dead: Noted, graves: Noted, segments: dict[int, Segment], takes: int) -> None:
         self.dead = dead
         self.graves = graves
         self.takes = takes
         """How often something had been taken when these were found due."""
         self._segments = {
             number: segments[number]
-            for number in {address >> OFFSET_BITS for address in (*dead, *graves)}
+            for number in {address >> OFFSET_BITS for address in (*dead.addresses, *graves.addresses)}
             if number in segments
         }
         self.found_dead: list[Found] = []
         """Those that are still there."""
         self.found_graves: list[Found] = []
 
+    def __len__(self) -> int:
+        """How many they are."""
+        return len(self.dead.addresses) + len(self.graves.addresses)
+
     def measure(self, fs: FileSystem | None) -> None:
-        """Read how long they are, on any thread: from the files, so that others go on meanwhile, or, without `fs`, from
-        the maps. OSError.
+        """Find out how long they are, on any thread. Where that is not known it is read from the files, so that others
+        go on meanwhile, or, without `fs`, from the maps. OSError.
         """
-        for addresses, found in ((self.dead, self.found_dead), (self.graves, self.found_graves)):
-            by_segment: dict[int, list[int]] = {}
-            for address in addresses:
-                by_segment.setdefault(address >> OFFSET_BITS, []).append(address & OFFSET_MASK)
-            for number, offsets in by_segment.items():
-                segment = self._segments.get(number)
-                if segment is not None:
-                    held = [offset for offset in offsets if segment.has(offset)]
-                    found.extend(_look(segment, held, fs))
+        for noted, found in ((self.dead, self.found_dead), (self.graves, self.found_graves)):
+            unknown: dict[Segment, list[int]] = {}
+            for address, size in zip(noted.addresses, noted.sizes, strict=True):
+                segment, offset = self._segments.get(address >> OFFSET_BITS), address & OFFSET_MASK
+                if segment is None or not segment.has(offset):
+                    continue
+                if size:
+                    found.append(Found(segment, offset, size >> 1, bool(size & 1)))
+                else:
+                    unknown.setdefault(segment, []).append(offset)
+            for segment, offsets in unknown.items():
+                found.extend(_look(segment, offsets, fs))
 
 
 def _look(segment: Segment, offsets: list[int], fs: FileSystem | None) -> Iterator[Found]:
-    if not offsets:
-        return
     file = _open(segment, fs)
     try:
         for offset in offsets:

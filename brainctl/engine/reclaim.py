@@ -129,7 +129,7 @@ class Reclaim:
                 return
             for error in errors:
                 self._give_up(error, self._directory)
-            self._swept += _SWEEP_BYTES * (len(due.dead) + len(due.graves))
+            self._swept += _SWEEP_BYTES * len(due)
             self._garbage.take(due, self._segments)
 
     def _measure(self, due: Due, errors: list[OSError | StoreDamaged]) -> None:

@@ -63,6 +63,35 @@ def test_a_tombstone_at_the_compacted_revision_is_still_delivered():
     model.check(Engine.open("/d", fs.clone(), OPTIONS))
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("reopened", [False, True])
+def test_what_is_dead_is_as_long_as_its_records(seed: int, *, reopened: bool):
+    """Sizes that were noted when a version was superseded, and those that have to be read after an opening."""
+    fs, model, rng = MemoryFileSystem(), Model(), Random(seed)
+    engine = Engine.open("/d", fs, OPTIONS, Random(1))
+    for number in range(150):
+        if reopened and number == 100:
+            engine.close()
+            engine = Engine.open("/d", fs, OPTIONS)
+        key = b"key/%d" % rng.randrange(12)
+        value = None if model.get(key) and rng.random() < 0.2 else rng.randbytes(rng.choice((0, 30, 900)))
+        commit = model.commit([(key, value)], lease=rng.choice((0, 7)))
+        if number % 40 == 30:
+            commit.compact = commit.revision
+        write(engine, commit)
+        model.apply(commit)
+        if rng.random() < 0.3:
+            engine.reclaim_step(4096)
+    while engine.reclaim_step(1 << 20):
+        pass
+    found = 0
+    for segment in engine._segments.values():
+        assert segment.dead_bytes == sum(map(segment.length_at, segment.dead))
+        assert segment.grave_bytes == sum(map(segment.length_at, segment.graves))
+        found += len(segment.dead) + len(segment.graves)
+    assert found
+
+
 # -- on files ---------------------------------------------------------------------------------------------------
 
 LARGE = EngineOptions(segment_size=2 << 20, zero_ahead=64 << 10)
