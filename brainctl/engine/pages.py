@@ -49,23 +49,27 @@ class Page:
         """How many there were since then."""
         self._joined: bytes | None = None
 
-    def parts(self) -> list[bytes]:
-        """Those of all its keys (mvcc/framed.py)."""
+    def parts(self, room: int) -> list[bytes]:
+        """Those of all its keys (mvcc/framed.py). It may grow by `room` bytes to keep them joined."""
         if self._joined is None:
-            if self.changes or not self.used:
-                return framed(self.kvs)
-            self._joined = b"".join(framed(self.kvs))
+            parts = framed(self.kvs)
+            if self.changes or not self.used or self.size - _OVERHEAD > room:
+                return parts
+            self._joined = b"".join(parts)
+            self.size += len(self._joined)
         return [self._joined]
 
     def change(self, key: bytes, kv: bytes | None) -> int:
         """A key of its range is now like this, or is no more; by how much it has grown."""
         keys, kvs = self.keys, self.kvs
-        self._joined = None
         self.changes += 1
         at = bisect_left(keys, key)
         before = 0
+        if self._joined is not None:
+            before = len(self._joined)
+            self._joined = None
         if at < len(keys) and keys[at] == key:
-            before = _cost(key, kvs[at])
+            before += _cost(key, kvs[at])
             if kv is None:
                 del keys[at], kvs[at]
             else:
@@ -98,8 +102,12 @@ class Pages:
         parts: list[bytes] = []
         count = 0
         for page, first, last in self._pieces(start, end, limit):
-            whole = last - first == len(page.keys)
-            parts += page.parts() if whole else framed(page.kvs[first:last])
+            if last - first == len(page.keys):
+                size = page.size
+                parts += page.parts(self._budget - self._size)
+                self._size += page.size - size
+            else:
+                parts += framed(page.kvs[first:last])
             count += last - first
             self._use(page)
         return parts, count
@@ -199,8 +207,7 @@ def _paged(start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes])
 
 
 def _cost(key: bytes, kv: bytes) -> int:
-    """Of a KeyValue there may be two copies."""
-    return len(key) + 2 * len(kv) + _ENTRY
+    return len(key) + len(kv) + _ENTRY
 
 
 def _before(key: bytes | None, bound: bytes | None) -> bool:

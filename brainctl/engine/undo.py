@@ -10,8 +10,8 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-_CHANGES = 1 << 14
-"""So many changes are kept at least, once there were so many, and less than twice as many: about 100 bytes each."""
+_CHANGES = 1 << 16
+"""So many changes are kept at least, once there were so many, and a quarter more at most: about 100 bytes each."""
 
 
 class UndoLog:
@@ -34,7 +34,7 @@ class UndoLog:
         self._keys += keys
         self._ended.extend(ended)
         excess = len(self._keys) - _CHANGES
-        if excess >= _CHANGES:
+        if excess >= _CHANGES // 4:
             self._first = self._revisions[excess - 1]
             del self._revisions[:excess], self._keys[:excess], self._ended[:excess]
 
@@ -46,11 +46,11 @@ class UndoLog:
         if revision < self._first:
             return None
         at = bisect_right(self._revisions, revision)
-        changed: dict[bytes, int] = {}
-        gained = 0
-        for key, ended in zip(self._keys[at:], self._ended[at:], strict=True):
-            if start <= key and (end is None or key < end):
-                gained += not ended
-                gained -= ended < 0
-                changed.setdefault(key, abs(ended))
-        return changed, gained
+        rows = zip(self._keys[at:], self._ended[at:], strict=True)
+        if end is None:
+            here = [row for row in rows if start <= row[0]]
+        else:
+            here = [row for row in rows if start <= row[0] < end]
+        here.reverse()  # of a key that changed several times, the first change tells how it was
+        ended = [row[1] for row in here]
+        return {key: abs(address) for key, address in here}, ended.count(0) - sum(map((0).__gt__, ended))

@@ -93,16 +93,21 @@ class EngineView:
 
     def _undone(self, start: bytes, end: bytes | None, limit: int, changed: dict[bytes, int]) -> list[bytes]:
         """The KeyValues of the first live keys of a range, as before some keys changed."""
-        keys, kvs = self._pages.rows(start, end, limit + len(changed) if limit else 0)
-        if not changed:
-            return kvs
-        # Of those that were read, `limit` have not changed, so what lies behind the last of them is not wanted.
-        found = dict(zip(keys, kvs, strict=True))
-        live = [key for key, address in changed.items() if address]
-        for key in changed.keys() - live:
-            found.pop(key, None)
-        found.update(zip(live, self._kvs([changed[key] for key in live]), strict=True))
-        return [found[key] for key in sorted(found)[: limit or None]]
+        wanted = limit
+        while True:
+            keys, kvs = self._pages.rows(start, end, wanted)
+            last = keys[-1] if 0 < wanted <= len(keys) else None
+            here = changed if last is None else {key: at for key, at in changed.items() if key <= last}
+            if here:
+                found = dict(zip(keys, kvs, strict=True))
+                live = [key for key, address in here.items() if address]
+                for key in here.keys() - live:
+                    found.pop(key, None)
+                found.update(zip(live, self._kvs([here[key] for key in live]), strict=True))
+                kvs = [found[key] for key in sorted(found)]
+            if last is None or len(kvs) >= limit:
+                return kvs[: limit or None]
+            wanted += wanted + limit  # too many of them are new
 
     def newest(self, key: bytes) -> bytes | None:
         """The marshalled KeyValue of a key as it is now; None when it is not live."""

@@ -101,7 +101,7 @@ def test_a_page_that_changes_and_is_not_listed_is_given_up():
 
 def test_a_store_larger_than_the_budget_keeps_what_it_can():
     store = Keys({b"%03d" % number: b"v" * 50 for number in range(100)})
-    found = Pages(4000, store.read)
+    found = Pages(2600, store.read)
     for _ in range(3):
         check_list(found, store, b"", None, 0)
         assert len(found) > 3
