@@ -82,7 +82,8 @@ class LogSpace:
     def make(self, target: Segment) -> None:
         """Make the file of a segment and make it part of the store, unless that was done; on any thread. OSError."""
         with self._turn:
-            if target.file is not None or self._closed:
+            # Not by its file: that of a segment which the log has left is closed, and nothing of it may be made again.
+            if target.map is not None or self._closed:
                 return
             target.stale = False
             file = self._recycled(target) or self._new(target)
@@ -93,9 +94,9 @@ class LogSpace:
             self._fs.sync_directory(self._directory)
             self.made.meta_bytes += DATA
             self.made.syncs += 2
-            target.map = file.map()
+            mapped = file.map()
             self._manifest.replace(target.number, 0)
-            target.file = file
+            target.file, target.map = file, mapped
 
     def _new(self, target: Segment) -> File:
         file = create_anew(self._fs, target.path)

@@ -210,3 +210,28 @@ def test_a_batch_too_large_for_the_prepared_segment_gets_its_own():
         if engine.prepare_due:
             engine.prepare()()
         model.check(Engine.open("/d", fs.clone(), replace(OPTIONS, segment_size=8192)), [])
+
+
+@pytest.mark.parametrize("segments", [1, 2, 5])
+def test_a_segment_that_is_made_ahead_too_late_stays_as_it_is(segments: int):
+    """The log has come to it, and has left it behind, before the thread had its turn."""
+    fs, model = MemoryFileSystem(), Model()
+    engine = Engine.open("/d", fs, OPTIONS, Random(1))
+
+    def put() -> None:
+        commit = model.commit([(b"key/%d" % model.revision, VALUE)])
+        write(engine, commit)
+        model.apply(commit)
+
+    while not engine.prepare_due:
+        put()
+    late = engine.prepare()
+    last = max(engine._segments)
+    while max(engine._segments) < last + segments:
+        put()
+    before = {path: fs.content(path) for path in fs.paths()}
+    late()
+    assert {path: fs.content(path) for path in fs.paths()} == before
+    put()
+    model.check(engine)
+    model.check(Engine.open("/d", fs.clone(), OPTIONS))
