@@ -249,7 +249,8 @@ class Runner:
             if streaming and now - listed >= LEASES_SECONDS:
                 listed = now
                 self._inbox.put_nowait(await patience.call(self._new_leases))
-            if streaming and revision > self.migration.received and now - self._heard > STALL_SECONDS:
+            behind = streaming and self._watch is not None and revision > self.migration.received
+            if behind and now - self._heard > STALL_SECONDS:
                 self._revive(revision)
             await asyncio.sleep(POLL_SECONDS)
 
