@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from brainctl.engine.files import FileSystem, block_bytes, write_all
+from brainctl.engine.files import FileSystem, block_bytes, create_anew, write_all
 from brainctl.engine.stats import Stats
 from brainctl.errors import StoreDamaged, StoreTooNew
 
@@ -104,11 +104,8 @@ def create(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> No
 
 def _write_new(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:
     """Write a manifest beside the one in use, and make its bytes durable."""
-    path = f"{directory}/{NAME}.new"
-    if f"{NAME}.new" in fs.names(directory):
-        fs.unlink(path)
     data = render(listing)
-    file = fs.create(path)
+    file = create_anew(fs, f"{directory}/{NAME}.new")
     try:
         write_all(file, data, 0)
         file.sync()

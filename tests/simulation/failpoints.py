@@ -123,9 +123,10 @@ class FailingWorld(World):
 
     def reach(self, point: str) -> None:
         """A place is reached: perhaps it has its turn."""
-        least = min(self.turns[name, action] for name in POINTS for action in ACTIONS)
+        if not self._armed or self._pause > 0:
+            return
         action = min(ACTIONS, key=lambda action: self.turns[point, action])
-        if not self._armed or self._pause > 0 or self.turns[point, action] >= least + LEAD:
+        if self.turns[point, action] >= fewest(self.turns) + LEAD:
             return
         self._pause = QUIET
         self.turns[point, action] += 1

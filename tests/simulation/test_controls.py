@@ -1,8 +1,7 @@
 """Planted bugs, each of which the simulation must find: a green run of it means something."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,13 +26,6 @@ from tests.simulation.world import run
 
 pytestmark = pytest.mark.crash
 Patch = pytest.MonkeyPatch
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 def answers_come_before_the_write(patch: Patch):

@@ -1,7 +1,6 @@
 """Every named place of the engine and the node, with a crash, an error and a pause at it; and controls."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -13,13 +12,6 @@ pytestmark = pytest.mark.crash
 Patch = pytest.MonkeyPatch
 TURNS = 4
 STEPS = 20_000
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("seed", range(1, 6))

@@ -1,9 +1,7 @@
 """Thousands of random steps of a simulated server; what failed once; and planted bugs that it must find."""
 
-import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,14 +12,6 @@ from tests.simulation.world import PATHS, World, run
 
 pytestmark = pytest.mark.crash
 STEPS = 2000
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Failures that are planned need not be logged."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("seed", range(1, 11))
