@@ -82,6 +82,7 @@ def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
             if outcome is not None:
                 import asyncio
 
+                _end_by_sigint()
                 asyncio.run(_lasting(outcome))
             sys.stdout.flush()
         except BrokenPipeError:
@@ -93,6 +94,14 @@ def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
     invoke.__signature__ = inspect.Signature([_CONTEXT, *own.values(), *common])  # type: ignore[attr-defined]
     invoke.__doc__ = parse.__doc__
     return invoke
+
+
+def _end_by_sigint() -> None:
+    """Make SIGINT end the command also where a script started it in the background, with SIGINT ignored from birth."""
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def _lasting(outcome: Coroutine[None, None, None]) -> None:
