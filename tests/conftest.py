@@ -9,21 +9,26 @@ from pathlib import Path
 import pytest
 
 from tests.peers.servers import Brainctl, Etcd, Playground
+from tests.support.processes import describe, take_default_signals
 
 NewEtcd = Callable[..., Etcd]
 NewBrainctl = Callable[..., Brainctl]
+
+take_default_signals()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With CI=true a test that skips itself fails: everything must be there. What the user may not do (skipif: some
-    tests need root, others must not have it) stays a skip.
+    tests need root, others must not have it) stays a skip. A failure shows the processes that the test had started.
     """
     report = yield
     skipped = report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("skipif") is None
     if skipped and os.environ.get("CI") == "true":
         report.outcome = "failed"
         report.longrepr = f"skipped where CI=true: {report.longrepr}"
+    if report.failed and (processes := describe()):
+        report.sections.append(("processes below the test, and the end of their output", processes))
     return report
 
 
