@@ -23,7 +23,7 @@ RANGE = "/etcdserverpb.KV/Range"
 
 
 def run(work: Coroutine[None, None, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 30))
+    asyncio.run(asyncio.wait_for(work, 120))
 
 
 def target(*endpoints: str) -> EtcdTarget:

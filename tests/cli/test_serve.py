@@ -37,7 +37,7 @@ def test_it_says_when_it_is_ready_and_stops_in_order(tmp_path: Path) -> None:
         assert ready.read_text() == f"{address}\n"
         assert etcdctl(address, "put", "served", "1").stdout == "OK\n"
         server.send_signal(signal.SIGTERM)
-        assert server.wait(20) == 0
+        assert server.wait(120) == 0
         assert server.stderr.read() == ""
     assert brainctl("--store", f"file://{tmp_path}/data", "get", "served").stdout == "served\n1\n"
 

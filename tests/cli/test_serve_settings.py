@@ -196,7 +196,7 @@ def test_systemd_hears_of_ready_and_stopping(tmp_path: Path) -> None:
             assert told.recv(100) == b"READY=1"
             server.terminate()
             assert told.recv(100) == b"STOPPING=1"
-            assert server.wait(20) == 0
+            assert server.wait(120) == 0
 
 
 def test_an_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def etcdutl(*argv: str) -> subprocess.CompletedProcess[str]:
     """Run it on copies of the files: it writes into what it hashes, and the digest does not fit any more."""
     argv = tuple(copied(word) if word.endswith(".db") else word for word in argv)
     command = [str(require("etcdutl")), *argv]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=clean_environment())
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=clean_environment())
 
 
 def copied(file: str) -> str:

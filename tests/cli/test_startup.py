@@ -66,7 +66,7 @@ def test_ctrl_c_ends_a_watch_quietly(etcd: Etcd) -> None:
         assert process.stderr is not None
         assert process.stdout.readline() == b"PUT\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(120) == 130
         assert process.stderr.read() == b""
 
 

@@ -54,7 +54,7 @@ class Side:
         argv = [self._filled(word) for word in line.argv]
         environment = {**clean_environment(), "ETCDCTL_ENDPOINTS": self.server.endpoint, **line.environment}
         done = subprocess.run(
-            [*self.program, *argv], input=line.stdin, capture_output=True, timeout=30, check=False, env=environment
+            [*self.program, *argv], input=line.stdin, capture_output=True, timeout=120, check=False, env=environment
         )
         if line.argv[:2] == ["lease", "grant"] and done.returncode == 0:
             self.lease = _granted(done.stdout)

@@ -57,14 +57,14 @@ def keys(endpoint: str, name: str) -> list[str]:
 
 
 def wait_for_queue(endpoint: str, name: str, length: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while len(keys(endpoint, name)) != length:
         assert time.monotonic() < deadline, keys(endpoint, name)
 
 
 def stop(process: subprocess.Popen[str], number: int = signal.SIGINT) -> tuple[int, str]:
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     return process.returncode, errors
 
 
@@ -109,7 +109,7 @@ def test_a_command_does_not_outlive_its_lock(endpoint: str, start: Start) -> Non
     assert line(holder) == "running"
     lease = keys(endpoint, "lost")[0].rpartition("/")[2]
     assert etcdctl(endpoint, "lease", "revoke", lease).returncode == 0
-    _, errors = holder.communicate(timeout=20)
+    _, errors = holder.communicate(timeout=120)
     assert (holder.returncode, errors) == (1, "Error: session expired\n")
 
 

@@ -88,7 +88,7 @@ def test_a_command_sees_each_event(etcd: Etcd, name: str) -> None:
 def test_a_command_that_fails_ends_it(etcd: Etcd, name: str) -> None:
     revision = write_some(etcd, "failing")
     with watching(name, etcd, "failing", "--rev", revision, "--", "sh", "-c", "exit 3") as process:
-        assert process.wait(20) == 1
+        assert process.wait(120) == 1
         assert process.stderr is not None
         assert process.stderr.read() == 'command ["sh" "-c" "exit 3"] error (exit status 3)\n'
 
@@ -115,7 +115,7 @@ def test_mistakes_look_the_same(etcd: Etcd, argv: list[str], environment: dict[s
     found = []
     for name in PROGRAMS:
         with watching(name, etcd, *argv, **environment) as process:
-            code = process.wait(20)
+            code = process.wait(120)
             assert process.stderr is not None
             found.append((code, process.stderr.read()))
     assert found[0] == found[1]
@@ -128,7 +128,7 @@ def test_a_compacted_revision_ends_it(new_etcd: NewEtcd) -> None:
     found = []
     for name in PROGRAMS:
         with watching(name, etcd, "old", "--rev", "1") as process:
-            code = process.wait(20)
+            code = process.wait(120)
             assert process.stderr is not None
             found.append((code, [line for line in process.stderr if not line.startswith("{")]))
     assert found[0] == found[1]
@@ -147,7 +147,7 @@ def test_interactive_watches_look_the_same(etcd: Etcd) -> None:
             shown = lines(process, 8)
             process.stdin.write("watch --nonsense\n")
             process.stdin.flush()
-            code = process.wait(20)
+            code = process.wait(120)
             complaints = [line for line in process.stderr if not line.startswith("{")]
             found.append((shown, code, complaints[:2], [line for line in complaints if line.startswith("Error")]))
     assert found[0] == found[1]

@@ -119,7 +119,7 @@ def asked(server: Client, **question: str) -> reflection.ServerReflectionRespons
         reflection.ServerReflectionRequest.SerializeToString,
         reflection.ServerReflectionResponse.FromString,
     )
-    (response,) = stub(iter([reflection.ServerReflectionRequest(**question)]), timeout=20)
+    (response,) = stub(iter([reflection.ServerReflectionRequest(**question)]), timeout=120)
     return response
 
 
@@ -144,15 +144,15 @@ def test_b1_04_the_server_says_that_it_is_healthy(server: Client) -> None:
         health_pb2.HealthCheckRequest.SerializeToString,
         health_pb2.HealthCheckResponse.FromString,
     )
-    assert stub(health_pb2.HealthCheckRequest(), timeout=20).status == health_pb2.HealthCheckResponse.SERVING
+    assert stub(health_pb2.HealthCheckRequest(), timeout=120).status == health_pb2.HealthCheckResponse.SERVING
     with pytest.raises(grpc.RpcError) as refusal:
-        stub(health_pb2.HealthCheckRequest(service="none"), timeout=20)
+        stub(health_pb2.HealthCheckRequest(service="none"), timeout=120)
     assert refusal.value.code() == grpc.StatusCode.NOT_FOUND
 
 
 def test_b1_05_a_method_that_is_not_there_is_said_to_be_none(server: Client) -> None:
     call = server._channel.unary_unary("/etcdserverpb.KV/Nothing")
     with pytest.raises(grpc.RpcError) as refusal:
-        call(b"", timeout=20)
+        call(b"", timeout=120)
     text = "unknown method Nothing for service etcdserverpb.KV"
     assert (refusal.value.code(), refusal.value.details()) == (grpc.StatusCode.UNIMPLEMENTED, text)

@@ -38,7 +38,7 @@ MIXIN = {
 
 def page(endpoint: str, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://{endpoint}{path}", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://{endpoint}{path}", timeout=120) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -129,7 +129,7 @@ def test_the_gateway_has_etcds_paths(brainctl_server: Brainctl, etcd: Etcd) -> N
             request = urllib.request.Request(f"http://{endpoint}{path}", json.dumps(body).encode())
             request.add_header("Content-Type", "application/json")
             try:
-                with urllib.request.urlopen(request, timeout=20) as answer:
+                with urllib.request.urlopen(request, timeout=120) as answer:
                     found[path] = answer.status, sorted(set(json.load(answer)) - {"dbSizeInUse", "raftAppliedIndex"})
             except urllib.error.HTTPError as error:
                 found[path] = error.code, []

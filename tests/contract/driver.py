@@ -10,7 +10,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.store import Store
 
 Answer = TypeVar("Answer")
-SECONDS = 20.0
+SECONDS = 120.0
 
 
 def after(prefix: bytes) -> bytes:

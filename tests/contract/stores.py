@@ -13,7 +13,7 @@ from brainctl.stores.target import EtcdTarget
 from brainctl.stores.tikv import open_tikv
 from tests.support.memory import MemoryMedium
 
-SECONDS = 15.0
+SECONDS = 120.0
 
 
 class LoopMedium(MemoryMedium):

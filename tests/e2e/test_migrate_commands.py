@@ -106,7 +106,7 @@ def test_following_ends_in_order_and_goes_on(source: Etcd, tmp_path: Path) -> No
             if json.loads(line)["phase"] == "synced":
                 break
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert json.loads(output)["phase"] == "synced"
     again = brainctl("migrate", *arguments, "-w", "json")
@@ -129,7 +129,7 @@ def test_a_process_that_is_overtaken_ends(source: Etcd, tikv_url: str) -> None:
                 break
         assert brainctl("migrate", *arguments).returncode == 0
         etcdctl(source.endpoint, "put", "/k/0003", "newer")
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 9, errors
     assert brainctl("migrate", *arguments).returncode == 0
     assert brainctl("verify", *arguments).returncode == 0

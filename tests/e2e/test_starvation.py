@@ -48,7 +48,7 @@ def test_a_server_without_descriptors_serves_those_it_knows(tmp_path: Path) -> N
         load = Load(server.endpoint, 200)
         wait_for(load, server, 50)
         for _ in range(60):
-            idle.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+            idle.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=120))
         before = len(load.acknowledged)
         wait_for(load, server, before + 50)
         idle.close()
@@ -63,7 +63,7 @@ def test_a_limit_of_file_sizes_is_named(tmp_path: Path) -> None:
     argv = ["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh", *brainctl_argv()]
     argv += ["serve", "--data-dir", str(tmp_path / "data"), "--listen", "127.0.0.1:0"]
     child = Child(argv, tmp_path / "log", clean_environment())
-    assert child.process.wait(30) == ExitCode.IO
+    assert child.process.wait(120) == ExitCode.IO
     assert "file too large" in child.output().lower()
 
 

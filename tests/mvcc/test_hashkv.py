@@ -33,7 +33,7 @@ class Pair:
         self.medium = MemoryMedium()
 
     def etcd(self, path: str, request: Message) -> bytes:
-        reply: bytes = self.channel.unary_unary(path)(request.SerializeToString(), timeout=10)
+        reply: bytes = self.channel.unary_unary(path)(request.SerializeToString(), timeout=120)
         return reply
 
     def apply(self, step: Message | int) -> None:

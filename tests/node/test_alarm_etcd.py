@@ -69,7 +69,7 @@ class Both:
 
     def reference(self, path: str, request: Message) -> bytes | str:
         try:
-            reply: bytes = self.channel.unary_unary(f"/etcdserverpb.{path}")(request.SerializeToString(), timeout=10)
+            reply: bytes = self.channel.unary_unary(f"/etcdserverpb.{path}")(request.SerializeToString(), timeout=120)
         except grpc.RpcError as error:
             return str(error.details())
         return reply

@@ -103,7 +103,7 @@ def test_b2_a_message_beyond_all_limits_is_refused_by_the_transport(api: Remote)
 
 
 def test_b2_the_limit_of_streams_is_announced(server: Brainctl | Etcd) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
         connection.sendall(frames.PREFACE + frames.settings({}))
         received = b""
         while len(received) < 9 or len(received) < 9 + int.from_bytes(received[:3]):

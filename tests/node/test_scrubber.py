@@ -39,7 +39,7 @@ def test_a_pass_begins_with_each_interval(tmp_path: Path) -> None:
             assert callable(action)
             action()
             scrubber.start()  # one at a time
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 await asyncio.gather(*local._tasks)
             assert not scrubber.state.running
             assert scrubber.state.passes == passes
@@ -122,7 +122,7 @@ def test_a_pass_on_request(tmp_path: Path) -> None:
         assert damaged.returncode == ExitCode.DAMAGED
         assert str(path) in damaged.stderr
         assert raised(server)
-        with urlopen(f"http://{server.endpoint}/metrics", timeout=20) as answer:
+        with urlopen(f"http://{server.endpoint}/metrics", timeout=120) as answer:
             metrics = answer.read().decode()
         assert "brainctl_scrub_damaged 1.0" in metrics
         assert "brainctl_scrub_passes_total 2.0" in metrics

@@ -66,7 +66,7 @@ def test_an_etcd_restored_from_a_snapshot_has_the_same_data(tmp_path: Path, new_
     with grpc.insecure_channel(etcd.endpoint) as channel:
 
         def call(path: str, request: object, reply: type) -> object:
-            return reply.FromString(channel.unary_unary(path)(request.SerializeToString(), timeout=10))
+            return reply.FromString(channel.unary_unary(path)(request.SerializeToString(), timeout=120))
 
         restored = call("/etcdserverpb.KV/Range", pb.RangeRequest(key=b"\0", range_end=b"\0"), pb.RangeResponse)
         assert list(restored.kvs) == list(everything.kvs)

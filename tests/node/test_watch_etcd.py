@@ -22,7 +22,7 @@ from tests.support import evaluate
 from tests.support.memory import MemoryMedium
 
 KEYS = [b"\0", b"a", b"a/1", b"b", b"c", b"\xff"]
-SECONDS = 10
+SECONDS = 120
 
 PATHS = {
     pb.PutRequest: ("/etcdserverpb.KV/Put", Batch.put),

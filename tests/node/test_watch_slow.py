@@ -79,7 +79,7 @@ def test_it_reads_everything_later(tmp_path: Path) -> None:
                 seen += [event.kv.mod_revision for event in response.events]
             assert seen == list(range(2, PUTS + 2))
 
-    asyncio.run(asyncio.wait_for(run(), 60))
+    asyncio.run(asyncio.wait_for(run(), 120))
 
 
 def test_it_is_told_when_what_it_missed_is_compacted(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_it_is_told_when_what_it_missed_is_compacted(tmp_path: Path) -> None:
             assert seen == list(range(2, len(seen) + 2))
             assert len(seen) < PUTS / 2
 
-    asyncio.run(asyncio.wait_for(run(), 60))
+    asyncio.run(asyncio.wait_for(run(), 120))
 
 
 def test_a_reader_in_the_same_process_holds_little(tmp_path: Path) -> None:
@@ -119,4 +119,4 @@ def test_a_reader_in_the_same_process_holds_little(tmp_path: Path) -> None:
         await responses.aclose()
         await store.close()
 
-    asyncio.run(asyncio.wait_for(run(), 60))
+    asyncio.run(asyncio.wait_for(run(), 120))

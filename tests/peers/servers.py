@@ -154,14 +154,14 @@ def brainctl_argv() -> list[str]:
     return [sys.executable, "-m", "brainctl"]
 
 
-def brainctl(*args: str, stdin: str | None = None, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+def brainctl(*args: str, stdin: str | None = None, seconds: float = 120) -> subprocess.CompletedProcess[str]:
     """Run the command line under test to its end."""
     return _run([*brainctl_argv(), *args], stdin, seconds)
 
 
 def etcdctl(endpoint: str, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the reference etcdctl against an endpoint to its end."""
-    return _run([str(require("etcdctl")), "--endpoints", endpoint, *args], stdin, 60)
+    return _run([str(require("etcdctl")), "--endpoints", endpoint, *args], stdin, 120)
 
 
 def _run(argv: Sequence[str], stdin: str | None, seconds: float) -> subprocess.CompletedProcess[str]:

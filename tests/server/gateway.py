@@ -25,7 +25,7 @@ def post(
 ) -> Answer:
     """What a POST of a JSON document, or of text as it is, gives; of a stream without an end, the first `lines`."""
     text = body if isinstance(body, str) else json.dumps(body if body is not None else {})
-    with closing(http.client.HTTPConnection(endpoint, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection(endpoint, timeout=120)) as connection:
         connection.request(method, path, text, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
         found = response.readlines() if lines is None else [response.readline() for _ in range(lines)]

@@ -51,7 +51,7 @@ def test_a_certificate_names_a_user_where_all_have_to_show_one(
         port = address.rpartition(":")[2]
         credentials = credentials_of(authority.file, alice)
         async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
-            await channel.unary_unary(PUT)(b"x", timeout=5)
+            await channel.unary_unary(PUT)(b"x", timeout=120)
         await server.stop(0)
         assert node.credentials == [(None, user)]
 

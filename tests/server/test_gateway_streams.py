@@ -18,7 +18,7 @@ ASK = b'{"progress_request": {}}'
 
 def on_edge(scenario: Callable[[Running], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with running() as edge, asyncio.timeout(30):
+        async with running() as edge, asyncio.timeout(120):
             await scenario(edge)
 
     uvloop.run(run())

@@ -23,7 +23,7 @@ def on_edge(scenario: Callable[[Running], Awaitable[None]], limits: Limits | Non
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the event loop turn until something holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in the node, which knows no events
             await asyncio.sleep(0.001)
 

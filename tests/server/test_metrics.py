@@ -24,7 +24,7 @@ class Scraped(NamedTuple):
 
 
 def get(endpoint: str, path: str) -> tuple[int, str]:
-    with closing(http.client.HTTPConnection(endpoint, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection(endpoint, timeout=120)) as connection:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read().decode()

@@ -52,7 +52,7 @@ async def ask(port: int, root: Path, client: tuple[Path, Path] | None = None) ->
         call = channel.unary_unary(
             "/etcdserverpb.KV/Range", pb.RangeRequest.SerializeToString, pb.RangeResponse.FromString
         )
-        return await call(pb.RangeRequest(key=b"k"), timeout=5)
+        return await call(pb.RangeRequest(key=b"k"), timeout=120)
 
 
 def attempt(tls: ServerTls, action: Callable[[int], Awaitable[object]]) -> object:

@@ -44,7 +44,7 @@ def send(medium: TikvMedium, request: Message) -> asyncio.Future[bytes]:
 
 
 async def write(medium: TikvMedium, request: Message) -> Message:
-    return EVALUATE[type(request)][1].FromString(await asyncio.wait_for(send(medium, request), 60))
+    return EVALUATE[type(request)][1].FromString(await asyncio.wait_for(send(medium, request), 120))
 
 
 async def put(medium: TikvMedium, key: bytes, value: bytes = b"v", lease: int = 0) -> int:
@@ -64,7 +64,7 @@ async def compact(medium: TikvMedium, revision: int) -> None:
 async def read(medium: TikvMedium, key: bytes, end: bytes = b"", **fields: int) -> pb.RangeResponse:
     waiting = Waiting()
     medium.range(pb.RangeRequest(key=key, range_end=end, **fields), waiting)
-    return pb.RangeResponse.FromString(await asyncio.wait_for(waiting.future, 60))
+    return pb.RangeResponse.FromString(await asyncio.wait_for(waiting.future, 120))
 
 
 async def value(medium: TikvMedium, key: bytes) -> bytes | None:

@@ -30,6 +30,6 @@ def medium_of(tikv: Playground, prefix: str) -> OpenMedium:
         try:
             yield medium
         finally:
-            await asyncio.wait_for(medium.close(), 30)
+            await asyncio.wait_for(medium.close(), 120)
 
     return opened

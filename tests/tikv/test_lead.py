@@ -102,7 +102,7 @@ def test_a_follower_never_writes_and_sees_every_commit(medium_of: OpenMedium) ->
             await compact(leader, 30)
             await put(leader, b"k3", b"back")
             await put(leader, b"k3", b"again")
-            await asyncio.wait_for(caught_up.wait(), 30)
+            await asyncio.wait_for(caught_up.wait(), 120)
             for what in ("changes", "before"):
                 flat = {
                     who: [one for commit in commits for one in getattr(commit, what)] for who, commits in seen.items()
@@ -133,7 +133,7 @@ def test_a_fenced_leader_goes_on_as_a_follower(medium_of: OpenMedium) -> None:
                     await put(first, b"b")
                 for _ in range(3):
                     await put(second, b"c")
-                await asyncio.wait_for(caught_up.wait(), 30)
+                await asyncio.wait_for(caught_up.wait(), 120)
             assert seen == sorted(set(seen))
 
     asyncio.run(run())

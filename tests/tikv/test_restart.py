@@ -46,7 +46,7 @@ def test_a_leader_and_its_follower_outlive_the_cluster(tmp_path: Path, prefix: s
             assert await read is None
             assert await value(follower, b"k") == b"meanwhile"
             assert await put(leader, b"k", b"after") == 4
-            await asyncio.wait_for(seen.wait(), 30)
+            await asyncio.wait_for(seen.wait(), 120)
             assert leader.leads
 
     with Playground(tmp_path / "cluster") as cluster:

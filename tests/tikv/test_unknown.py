@@ -26,7 +26,7 @@ async def opened(tikv: Playground, prefix: str) -> AsyncIterator[tuple[TikvMediu
         try:
             yield medium, behind
         finally:
-            await asyncio.wait_for(medium.close(), 30)
+            await asyncio.wait_for(medium.close(), 120)
 
 
 def prewrite() -> Callable[[bytes], bool]:
@@ -72,7 +72,7 @@ def test_a_cut_connection_is_settled(
             behind.store.hold(prewrite() if phase == "prewrite" else second_phase(prefix), forward=forward)
             pending = asyncio.ensure_future(put(medium, b"k", VALUE))
             await interrupt(behind.store)
-            assert await asyncio.wait_for(pending, 30) == 3
+            assert await asyncio.wait_for(pending, 120) == 3
             assert await put(medium, b"k", b"after") == 4
             assert [commit.revision for commit in shown] == [2, 3, 4]
         async with medium_of(Role.FOLLOWER) as other:
@@ -126,7 +126,7 @@ def test_a_silent_connection_is_settled_over_another(
             pending = asyncio.ensure_future(put(medium, b"k", VALUE))
             await asyncio.wait_for(behind.store.tripped.wait(), 20)
             behind.store.let_new_ones_through()
-            assert await asyncio.wait_for(pending, 50) == 3
+            assert await asyncio.wait_for(pending, 120) == 3
             behind.store.cut()
             behind.store.release()
             assert await put(medium, b"k", b"after") == 4
@@ -167,6 +167,6 @@ def test_the_control_a_client_without_settling_does_not_know(tikv: Playground, p
             pending = asyncio.ensure_future(transaction.commit({prefix.encode() + b"/x": VALUE}))
             await interrupt(behind.store)
             with pytest.raises(Exception, match="nothing is known about a commit"):
-                await asyncio.wait_for(pending, 30)
+                await asyncio.wait_for(pending, 120)
 
     asyncio.run(run())

@@ -137,7 +137,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
 
 @pytest.mark.parametrize("opened", [b"", OPEN], ids=["idle", "watching"])
 def test_i3_14_the_words_are_those_of_etcd(address: tuple[str, int], opened: bytes) -> None:
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=120) as connection:
         connection.sendall(frames.PREFACE + frames.settings({}) + opened + PING * 4)
         received = b""
         while data := connection.recv(1 << 16):
@@ -147,7 +147,7 @@ def test_i3_14_the_words_are_those_of_etcd(address: tuple[str, int], opened: byt
 
 def test_i3_14_three_pings_are_let_in(address: tuple[str, int]) -> None:
     """The control: one less, and the connection goes on."""
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=120) as connection:
         connection.sendall(frames.PREFACE + frames.settings({}) + PING * 3)
         received = b""
         while received.count(frames.ping(bytes(8), ack=True)) < 3:
