@@ -19,7 +19,7 @@ from brainctl.stores.registry import open_store
 from brainctl.stores.replicas import open_replica
 from brainctl.stores.store import ReplicaTarget, Store
 from brainctl.verify.compare import Comparison
-from brainctl.verify.difference import ExtraLease
+from brainctl.verify.difference import ExtraLease, MissingRevisions
 
 if TYPE_CHECKING:
     from brainctl.commands.migrate import Order
@@ -92,13 +92,15 @@ class Migrator:
             await slot.close()
 
     async def _compare(self, source: Store) -> int:
-        """The differences that count: a lease that the source has lost without losing a key runs out by itself."""
+        """The differences that count: a lease that the source has lost without losing a key runs out by itself, and
+        a source that has moved on is looked at again.
+        """
         target = await self._open(self._target)
         try:
             report = await Comparison(source, target, self._clock).run()
         finally:
             await target.close()
-        counted = [entry for entry in report.differences if not isinstance(entry, ExtraLease)]
+        counted = [entry for entry in report.differences if not isinstance(entry, ExtraLease | MissingRevisions)]
         for entry in counted[:SHOWN]:
             self._session.warn(line(entry))
         if counted:

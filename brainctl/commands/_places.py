@@ -1,7 +1,7 @@
 """Stores named by --from and --to: a URL, or just the kind of store, whose address is given elsewhere."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -58,14 +58,14 @@ def must_exist(url: str) -> None:
 
 
 @contextmanager
-def compacted(meaning: str) -> Iterator[None]:
+def compacted(meaning: Callable[[], str]) -> Iterator[None]:
     """Say what it means when a revision that is needed is compacted; a failure with an exit code of its own."""
     try:
         yield
     except ApiError as error:
         if error.status != COMPACTED:
             raise
-        raise CommandFailed(f"{meaning}: {error}", ExitCode.COMPACTED) from error
+        raise CommandFailed(f"{meaning()}: {error}", ExitCode.COMPACTED) from error
 
 
 def _hosts(session: Session) -> list[str]:

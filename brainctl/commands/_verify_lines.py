@@ -1,50 +1,68 @@
 """Differences as lines of text and as JSON."""
 
 from base64 import b64encode
+from typing import assert_never
 
 from brainctl.verify.difference import (
     Difference,
     ExtraKey,
     ExtraLease,
+    ExtraRevisions,
     LeaseMismatch,
     Mismatch,
     MissingKey,
     MissingLease,
+    MissingRevisions,
 )
 
 
 def line(entry: Difference) -> str:
     """For people: what differs, where. Bytes that are no text are escaped."""
     match entry:
+        case MissingRevisions(first, last):
+            text = f"missing revisions {first} to {last}: the second store has not reached them"
+        case ExtraRevisions(first, last):
+            text = f"extra revisions {first} to {last}: the first store has not reached them"
         case MissingKey(key):
-            return f"missing key   {_text(key)}"
+            text = f"missing key   {_text(key)}"
         case ExtraKey(key):
-            return f"extra key     {_text(key)}"
+            text = f"extra key     {_text(key)}"
         case Mismatch(key, fields):
-            return f"different key {_text(key)}: {', '.join(fields)}"
+            text = f"different key {_text(key)}: {', '.join(fields)}"
         case MissingLease(lease):
-            return f"missing lease {_id(lease)}"
+            text = f"missing lease {_id(lease)}"
         case ExtraLease(lease):
-            return f"extra lease   {_id(lease)}"
+            text = f"extra lease   {_id(lease)}"
         case LeaseMismatch(lease, expected, found):
-            return f"different lease {_id(lease)}: granted for {found} s instead of {expected} s"
+            text = f"different lease {_id(lease)}: granted for {found} s instead of {expected} s"
+        case _:
+            assert_never(entry)
+    return text
 
 
 def shape(entry: Difference) -> dict[str, object]:
     """For programs: keys are base64, lease ids are strings."""
+    shown: dict[str, object]
     match entry:
+        case MissingRevisions(first, last):
+            shown = {"kind": "missing-revisions", "first": str(first), "last": str(last)}
+        case ExtraRevisions(first, last):
+            shown = {"kind": "extra-revisions", "first": str(first), "last": str(last)}
         case MissingKey(key):
-            return {"kind": "missing-key", "key": _base64(key)}
+            shown = {"kind": "missing-key", "key": _base64(key)}
         case ExtraKey(key):
-            return {"kind": "extra-key", "key": _base64(key)}
+            shown = {"kind": "extra-key", "key": _base64(key)}
         case Mismatch(key, fields):
-            return {"kind": "different-key", "key": _base64(key), "fields": list(fields)}
+            shown = {"kind": "different-key", "key": _base64(key), "fields": list(fields)}
         case MissingLease(lease):
-            return {"kind": "missing-lease", "lease": str(lease)}
+            shown = {"kind": "missing-lease", "lease": str(lease)}
         case ExtraLease(lease):
-            return {"kind": "extra-lease", "lease": str(lease)}
+            shown = {"kind": "extra-lease", "lease": str(lease)}
         case LeaseMismatch(lease, expected, found):
-            return {"kind": "different-lease", "lease": str(lease), "expected_ttl": expected, "found_ttl": found}
+            shown = {"kind": "different-lease", "lease": str(lease), "expected_ttl": expected, "found_ttl": found}
+        case _:
+            assert_never(entry)
+    return shown
 
 
 def _text(key: bytes) -> str:

@@ -99,7 +99,7 @@ async def run(session: Session, plan: Plan) -> None:
         mirror = Mirror(source, target, plan.renaming, plan.max_ops)
         progress = asyncio.ensure_future(_show(session, mirror))
         try:
-            with compacted(_GONE):
+            with compacted(lambda: _GONE):
                 await mirror.follow(plan.revision if plan.revision > 1 else await mirror.base() + 1)
         finally:
             progress.cancel()

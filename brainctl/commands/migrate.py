@@ -59,6 +59,10 @@ def parse(
     unfreeze_hook: Annotated[
         str, typer.Option("--unfreeze-hook", metavar="COMMAND", help="lets them go on when the cutover is given up")
     ] = "",
+    writers_are_stopped: Annotated[
+        bool,
+        typer.Option("--writers-are-stopped", help="for --cutover without a freeze hook: nobody writes to the source"),
+    ] = False,
     freeze_timeout: Annotated[
         str, typer.Option("--freeze-timeout", metavar="duration", help="how long to wait for the writers to stop")
     ] = "30s",
@@ -76,6 +80,13 @@ def parse(
         raise BadArguments("`--until-synced`, `--follow` and `--cutover` exclude each other, choose one")
     if (freeze_hook or unfreeze_hook) and not cutover:
         raise BadArguments("`--freeze-hook` and `--unfreeze-hook` are for --cutover")
+    if writers_are_stopped and not cutover:
+        raise BadArguments("`--writers-are-stopped` is for --cutover")
+    if cutover and not freeze_hook and not writers_are_stopped:
+        raise BadArguments(
+            "--cutover needs --freeze-hook COMMAND, which stops the writers of the source, or --writers-are-stopped: "
+            "what is written to the source after the cutover is lost"
+        )
     if history not in tuple(History):
         raise BadArguments(f"--history is all or none, not {history!r}")
     return Order(
@@ -108,7 +119,7 @@ async def run(session: Session, order: Order) -> None:
     must_exist(source)
     migrator = Migrator(session, order, source, target, SystemClock(), ManualClock(), SystemRandom())
     try:
-        with _stopping(migrator) as signals, compacted("the source compacts faster than it can be copied"):
+        with _stopping(migrator) as signals, compacted(lambda: "the source compacts faster than it can be copied"):
             report = await migrator.run()
     except CutOver as done:
         if order.goal is not Goal.CUTOVER:

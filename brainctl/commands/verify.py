@@ -9,11 +9,13 @@ from brainctl.clock import ManualClock, SystemClock
 from brainctl.commands._command import single
 from brainctl.commands._failure import CommandFailed
 from brainctl.commands._places import Pd, TikvPrefix, compacted, must_exist, place
+from brainctl.config import read_int
 from brainctl.errors import BadArguments, ExitCode, Unsupported
 from brainctl.session import Session
 
 if TYPE_CHECKING:
     from brainctl.verify.compare import Report
+    from brainctl.verify.lag import Newest
 
 
 class Order(NamedTuple):
@@ -25,6 +27,7 @@ class Order(NamedTuple):
     tikv_prefix: str
     live: bool
     leases: bool
+    max_lag: int = 0
 
 
 def parse(
@@ -36,14 +39,22 @@ def parse(
         bool, typer.Option("--live", help="both change meanwhile: only what stays different counts")
     ] = False,
     no_leases: Annotated[bool, typer.Option("--no-leases", help="do not compare leases")] = False,
+    max_lag: Annotated[
+        str, typer.Option("--max-lag", metavar="uint", help="how many revisions one side may be behind [0]")
+    ] = "0",
 ) -> Order:
     """Compare two stores: every key, value, create and mod revision, version and lease.
 
-    Keys are compared at the newest revision that both have. Exit code 0 says equal, 7 says different.
+    Keys are compared at the newest revision that both have. A side that has not reached the other's newest revision
+    is different by what it lacks, unless --max-lag allows it, or --live while both move and the distance does not
+    grow. Exit code 0 says equal, 7 says different.
     """
     if not source or not target:
         raise BadArguments("verify needs --from STORE and --to STORE")
-    return Order(source, target, pd, tikv_prefix, live, not no_leases)
+    lag = read_int(max_lag, "--max-lag")
+    if lag < 0:
+        raise BadArguments("--max-lag must be 0 at least")
+    return Order(source, target, pd, tikv_prefix, live, not no_leases, lag)
 
 
 async def run(session: Session, order: Order) -> None:
@@ -62,8 +73,10 @@ async def run(session: Session, order: Order) -> None:
     try:
         found = await open_store(target, session.target(), still)
         try:
-            comparison = Comparison(expected, found, SystemClock(), live=order.live, leases=order.leases)
-            with compacted("no revision can be read on both sides"):
+            comparison = Comparison(
+                expected, found, SystemClock(), live=order.live, leases=order.leases, max_lag=order.max_lag
+            )
+            with compacted(lambda: f"no revision can be read on both sides: {_newest(comparison.newest)}"):
                 report = await comparison.run()
         finally:
             await asyncio.shield(found.close())
@@ -71,7 +84,12 @@ async def run(session: Session, order: Order) -> None:
         await asyncio.shield(expected.close())
     session.write(_json(report) if session.settings.write_out == "json" else _text(report))
     if not report.equal:
-        raise CommandFailed(f"{report.different} differences at revision {report.revision}", ExitCode.DIFFERENT)
+        some = "1 difference" if report.different == 1 else f"{report.different} differences"
+        raise CommandFailed(f"{some} at revision {report.revision}", ExitCode.DIFFERENT)
+
+
+def _newest(newest: "Newest") -> str:
+    return f"the newest are {newest.expected} and {newest.found}"
 
 
 def _text(report: "Report") -> bytes:
@@ -82,8 +100,8 @@ def _text(report: "Report") -> bytes:
         lines.append(f"... and {report.different - len(report.differences)} more")
     verdict = "equal" if report.equal else "different"
     lines.append(
-        f"{verdict} at revision {report.revision}: {report.keys} keys, {report.bytes / 1e6:.1f} MB, "
-        f"{report.leases} leases, {report.seconds:.1f} s"
+        f"{verdict} at revision {report.revision} ({_newest(report.newest)}): {report.keys} keys, "
+        f"{report.bytes / 1e6:.1f} MB, {report.leases} leases, {report.seconds:.1f} s"
     )
     return "\n".join(lines).encode() + b"\n"
 
@@ -96,6 +114,8 @@ def _json(report: "Report") -> bytes:
     fields = {
         "equal": report.equal,
         "revision": str(report.revision),
+        "from_revision": str(report.newest.expected),
+        "to_revision": str(report.newest.found),
         "keys": report.keys,
         "bytes": report.bytes,
         "leases": report.leases,

@@ -1,8 +1,9 @@
 """The comparison of two stores at a revision that both have.
 
-Keys are read on both sides pinned at the common revision, so a difference is one even while both take writes. What
-a live comparison forgives is what has no revision (leases), and a side that lags or jumps while it is looked at:
-there a difference counts only if it survives rechecks at later common revisions.
+Keys are read on both sides pinned at the common revision, so a difference is one even while both take writes. A side
+that has not reached the other's newest revision differs by what it lacks (brainctl.verify.lag). What a live
+comparison forgives is what has no revision (leases), and a side that lags or jumps while it is looked at: there a
+difference counts only if it survives rechecks at later common revisions.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from brainctl.verify.difference import (
     MissingLease,
     difference,
 )
+from brainctl.verify.lag import Newest, standing
 from brainctl.verify.reading import StoreReader
 
 LISTED = 1_000
@@ -38,6 +40,8 @@ class Report:
 
     revision: int
     """The common revision, the last one used when it had to move on."""
+    newest: Newest
+    """The newest revision of each store when the comparison began."""
     keys: int = 0
     """Keys of the first store."""
     bytes: int = 0
@@ -61,17 +65,32 @@ class Report:
 class Comparison:
     """Compares `found` with what is `expected`."""
 
-    def __init__(self, expected: Store, found: Store, clock: Clock, *, live: bool = False, leases: bool = True) -> None:
+    def __init__(
+        self,
+        expected: Store,
+        found: Store,
+        clock: Clock,
+        *,
+        live: bool = False,
+        leases: bool = True,
+        max_lag: int = 0,
+    ) -> None:
+        """Compare two open stores. `max_lag` is how many revisions one may be behind the other."""
         self._expected = StoreReader(expected)
         self._found = StoreReader(found)
         self._clock = clock
         self._live = live
         self._with_leases = leases
+        self._max_lag = max_lag
+        self.newest = Newest(0, 0)
+        """The newest revision of each store, as last read."""
 
     async def run(self) -> Report:
         """Compare everything. ApiError(COMPACTED) when no revision can be read on both sides."""
         began = self._clock.monotonic()
-        report = Report(await self._common_revision())
+        stand = await standing(self._newest, self._max_lag, FIRST_PAUSE, live=self._live)
+        report = Report(min(stand.newest), stand.newest)
+        _count(report, [stand.difference] if stand.difference else [])
         await self._keys(report)
         if self._with_leases:
             await self._leases(report)
@@ -79,9 +98,14 @@ class Comparison:
         report.seconds = round(self._clock.monotonic() - began, 3)
         return report
 
+    async def _newest(self) -> Newest:
+        """Read the newest revision of each side."""
+        self.newest = Newest(*await asyncio.gather(self._expected.revision(), self._found.revision()))
+        return self.newest
+
     async def _common_revision(self) -> int:
         """The newest revision that both have."""
-        return min(await asyncio.gather(self._expected.revision(), self._found.revision()))
+        return min(await self._newest())
 
     async def _keys(self, report: Report) -> None:
         merge = Merge()

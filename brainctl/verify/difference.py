@@ -27,6 +27,20 @@ class Mismatch(NamedTuple):
     """What differs, out of FIELDS."""
 
 
+class MissingRevisions(NamedTuple):
+    """Revisions of the first store that the second has not reached."""
+
+    first: int
+    last: int
+
+
+class ExtraRevisions(NamedTuple):
+    """Revisions of the second store that the first has not reached."""
+
+    first: int
+    last: int
+
+
 class MissingLease(NamedTuple):
     """A lease of the first store that the second has not."""
 
@@ -49,7 +63,8 @@ class LeaseMismatch(NamedTuple):
 
 KeyDifference = MissingKey | ExtraKey | Mismatch
 LeaseDifference = MissingLease | ExtraLease | LeaseMismatch
-Difference = KeyDifference | LeaseDifference
+LagDifference = MissingRevisions | ExtraRevisions
+Difference = LagDifference | KeyDifference | LeaseDifference
 
 
 def difference(key: bytes, expected: bytes | None, found: bytes | None) -> KeyDifference | None:

@@ -58,8 +58,8 @@ def test_a_cutover_from_a_brainctl_server(new_brainctl: NewBrainctl, tmp_path: P
     report = json.loads(done.stdout)
     assert (report["phase"], report["reason"]) == ("committed", "")
     assert (tmp_path / "hook").read_text() == "freezing\n"
-    again = brainctl("migrate", *arguments, "--cutover")
-    assert again.returncode == 0
+    again = brainctl("migrate", *arguments, "--cutover", "--writers-are-stopped")
+    assert again.returncode == 0, again.stderr
     assert "was cut over at revision" in again.stderr
     assert brainctl("migrate", *arguments).returncode == 14
 
@@ -158,6 +158,8 @@ def test_a_target_with_data_is_refused(source: Etcd, tmp_path: Path) -> None:
         (("--from", "etcd://127.0.0.1:1", "--to", "file://{tmp}/t"), 2, "cannot connect"),
         (("--from", "etcd", "--to", "file://{tmp}/t", "--follow", "--cutover"), 128, "exclude each other"),
         (("--from", "etcd", "--to", "file://{tmp}/t", "--history", "some"), 128, "all or none"),
+        (("--from", "etcd", "--to", "file://{tmp}/t", "--cutover"), 128, "--cutover needs --freeze-hook COMMAND"),
+        (("--from", "etcd", "--to", "file://{tmp}/t", "--writers-are-stopped"), 128, "is for --cutover"),
     ],
 )
 def test_one_clear_sentence(arguments: tuple[str, ...], code: int, sentence: str, tmp_path: Path) -> None:

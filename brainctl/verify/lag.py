@@ -1,0 +1,56 @@
+"""How far one side is behind the other, and whether that is a difference."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from brainctl.verify.difference import ExtraRevisions, LagDifference, MissingRevisions
+
+LOOKS = 5
+"""How often a side that is behind is looked at again."""
+
+
+class Newest(NamedTuple):
+    """The newest revision of each side."""
+
+    expected: int
+    found: int
+
+    @property
+    def lag(self) -> int:
+        """Return the revisions by which one side is behind the other."""
+        return abs(self.expected - self.found)
+
+
+class Standing(NamedTuple):
+    """Where both sides stand when their keys begin to be compared."""
+
+    newest: Newest
+    difference: LagDifference | None
+    """The revisions that one side lacks, unless that is allowed."""
+
+
+async def standing(read: Callable[[], Awaitable[Newest]], max_lag: int, first_pause: float, *, live: bool) -> Standing:
+    """Return where both sides stand. A side that is behind is given time to reach the revision at which the other was
+    seen first: as long as it moves, and in a live comparison for all of LOOKS, with pauses that begin at `first_pause`
+    seconds and double.
+
+    More than `max_lag` revisions behind is a difference. A live comparison allows as much as it saw, while both sides
+    move and the distance does not grow.
+    """
+    first = newest = await read()
+    goal, most, pause = max(first), first.lag, first_pause
+    for _ in range(LOOKS):
+        if newest.lag <= max_lag or min(newest) >= goal:
+            break
+        await asyncio.sleep(pause)
+        pause *= 2
+        before, newest = newest, await read()
+        most = max(most, before.lag)
+        if not live and min(newest) <= min(before):
+            break
+    both_move = newest.expected > first.expected and newest.found > first.found
+    if newest.lag <= max_lag or min(newest) >= goal or (live and both_move and newest.lag <= most):
+        return Standing(newest, None)
+    kind = MissingRevisions if newest.found < newest.expected else ExtraRevisions
+    return Standing(newest, kind(min(newest) + 1, max(newest)))
