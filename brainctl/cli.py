@@ -50,6 +50,7 @@ COMMANDS = {
     "check": ("check", "Check how fast a store is, and what its data costs"),
     "options": ("options", "Show the global flags"),
     "completion": ("completion", "Print the completion script of a shell"),
+    "man": ("man", "Install the manual pages"),
     "version": ("version", "Print the version"),
 }
 """Name, module in brainctl.commands, summary."""

@@ -1,29 +1,73 @@
 """brainctl completion."""
 
-from typing import Annotated
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import typer
 from typer._completion_shared import get_completion_script
 
 from brainctl.commands._command import COMPLETE, single
+from brainctl.commands._share import config_home, data_home, install
 from brainctl.errors import BadArguments
 from brainctl.session import Session
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
+FILES = {"bash": "brainctl", "zsh": "_brainctl", "fish": "brainctl.fish"}
+"""The name under which a shell looks for the script."""
+
+
+class Plan(NamedTuple):
+    """The shell, and the directory to install its script in; None prints the script."""
+
+    shell: str
+    directory: Path | None
 
 
 def parse(
-    args: Annotated[list[str] | None, typer.Argument(metavar="bash|zsh|fish|powershell", show_default=False)] = None,
-) -> str:
-    """Print the completion script of a shell: source <(brainctl completion bash)."""
-    if not args or len(args) != 1 or args[0] not in SHELLS:
+    args: Annotated[
+        list[str] | None, typer.Argument(metavar="bash|zsh|fish|powershell|install", show_default=False)
+    ] = None,
+    to: Annotated[str, typer.Option("--to", metavar="DIR", help="directory that install writes into")] = "",
+) -> Plan:
+    """Print the completion script of a shell: source <(brainctl completion bash).
+
+    `brainctl completion install [SHELL]` writes it where the shell loads it from; without SHELL, for that of $SHELL.
+    """
+    installs = bool(args) and args is not None and args[0] == "install"
+    named = args[1:] if installs and args else args or []
+    if installs and not named:
+        named = [Path(os.environ.get("SHELL", "")).name]
+    if len(named) != 1 or named[0] not in SHELLS:
         raise BadArguments(f"completion command needs one of {', '.join(SHELLS)}")
-    return args[0]
+    if not installs:
+        return Plan(named[0], None)
+    if to:
+        return Plan(named[0], Path(to))
+    if named[0] not in FILES:
+        raise BadArguments("PowerShell has no directory for completion scripts: name one with --to, and load it there")
+    return Plan(named[0], directory_of(named[0], os.environ))
 
 
-def run(session: Session, shell: str) -> None:
-    """Print it."""
-    session.say(script(shell))
+def directory_of(shell: str, environment: Mapping[str, str]) -> Path:
+    """Return the directory from which `shell` (bash, zsh or fish) loads a user's completion scripts."""
+    if shell == "fish":
+        return config_home(environment) / "fish" / "completions"
+    if shell == "zsh":
+        return data_home(environment) / "zsh" / "site-functions"
+    return data_home(environment) / "bash-completion" / "completions"
+
+
+def run(session: Session, plan: Plan) -> None:
+    """Print the script, or install it and say where."""
+    if plan.directory is None:
+        session.say(script(plan.shell))
+        return
+    (path,) = install({FILES.get(plan.shell, "brainctl.ps1"): script(plan.shell).encode() + b"\n"}, plan.directory)
+    session.say(f"completion for {plan.shell} installed in {path}")
+    if plan.shell == "zsh":
+        session.say(f"add it to ~/.zshrc, before compinit: fpath=({plan.directory} $fpath)")
 
 
 def script(shell: str) -> str:
