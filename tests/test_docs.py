@@ -1,6 +1,7 @@
 """Every command says what it does, wherever a user may look."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from brainctl.cli import COMMANDS, load
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -27,13 +30,34 @@ def test_the_manual_lists_the_commands() -> None:
     assert [name for name in COMMANDS if name.replace("-", r"\-") not in text] == []
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/README.md", "docs/performance.md"]
-)
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
-    path = ROOT / document
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
-    assert [target for target in targets if not (path.parent / target).exists()] == []
+    assert list(broken_links(ROOT / document)) == []
+
+
+def broken_links(document: Path) -> Iterator[str]:
+    """Yield the links of a document to files that are not there, and to headings that its file does not have."""
+    text = FENCED.sub("", document.read_text())
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            yield link
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, made as GitHub and mkdocs make them."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", document.read_text()), re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {word.strip().replace(" ", "-") for word in words}
+
+
+def test_control_a_broken_link_and_a_broken_anchor_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One\n[a](missing.md) [b](#one) [c](#two) [d](page.md#one)\n```\n[e](code.md)\n```\n")
+    assert list(broken_links(page)) == ["missing.md", "#two"]
 
 
 def test_the_index_lists_every_page() -> None:
