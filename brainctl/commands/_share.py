@@ -1,6 +1,5 @@
 """The data files of the package, manual pages and completion scripts, and their installation for one user."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,13 +20,13 @@ def shared(name: str) -> dict[str, bytes]:
 def data_home(environment: Mapping[str, str]) -> Path:
     """Return the user's directory for data files: XDG_DATA_HOME, or ~/.local/share."""
     given = environment.get("XDG_DATA_HOME", "")
-    return Path(given) if os.path.isabs(given) else Path.home() / ".local" / "share"
+    return Path(given) if Path(given).is_absolute() else Path.home() / ".local" / "share"
 
 
 def config_home(environment: Mapping[str, str]) -> Path:
     """Return the user's directory for configuration files: XDG_CONFIG_HOME, or ~/.config."""
     given = environment.get("XDG_CONFIG_HOME", "")
-    return Path(given) if os.path.isabs(given) else Path.home() / ".config"
+    return Path(given) if Path(given).is_absolute() else Path.home() / ".config"
 
 
 def install(files: Mapping[str, bytes], directory: Path) -> list[Path]:

@@ -60,9 +60,7 @@ def test_the_wheel_of_the_sdist_is_the_wheel_of_the_checkout(built: dict[str, Pa
 
 
 @pytest.fixture(scope="module", params=["wheel", "from-sdist"])
-def installed(
-    request: pytest.FixtureRequest, built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def installed(request: pytest.FixtureRequest, built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh environment with the wheel, and with its dependencies from where the tests have theirs.
 
     A path that a .pth file adds is not searched for further .pth files, so the editable checkout is not in reach.
@@ -106,7 +104,8 @@ def served(installed: Path, tmp_path: Path) -> Iterator[str]:
 
 
 def test_the_sources_are_not_in_reach(installed: Path, tmp_path: Path) -> None:
-    program = "import brainctl, importlib.util as u; print(brainctl.__file__, u.find_spec('tests'), u.find_spec('bench'))"
+    program = "import brainctl; from importlib.util import find_spec as find; "
+    program += "print(brainctl.__file__, find('tests'), find('bench'))"
     argv = [str(installed / "bin" / "python"), "-c", program]
     done = subprocess.run(
         argv, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=True, timeout=120
