@@ -30,6 +30,9 @@ class Display(Protocol):
     def retrying(self, error: BrainctlError) -> None:
         """See `Observer`."""
 
+    def warn(self, text: str) -> None:
+        """See `Observer`."""
+
 
 def display() -> Display:
     """The one for this standard error."""
@@ -38,7 +41,8 @@ def display() -> Display:
 
 class JsonLines:
     """An object a second: {"kind":"progress", ...} with the names of `Figures`; revisions are strings, as everywhere
-    in the JSON of brainctl. A request that is repeated is {"kind":"retry","error":"..."}.
+    in the JSON of brainctl. A request that is repeated is {"kind":"retry","error":"..."}, and what the user has to know
+    is {"kind":"warning","text":"..."}.
     """
 
     def __enter__(self) -> Self:
@@ -57,6 +61,10 @@ class JsonLines:
     def retrying(self, error: BrainctlError) -> None:
         """One object."""
         self._write({"kind": "retry", "error": str(error)})
+
+    def warn(self, text: str) -> None:
+        """One object."""
+        self._write({"kind": "warning", "text": text})
 
     def _write(self, line: dict[str, object]) -> None:
         sys.stderr.buffer.write(orjson.dumps(line) + b"\n")
@@ -102,6 +110,10 @@ class TerminalLine:
     def retrying(self, error: BrainctlError) -> None:
         """Say it above the line."""
         self._progress.console.print(f"retrying: {error}", markup=False, highlight=False)
+
+    def warn(self, text: str) -> None:
+        """Say it above the line."""
+        self._progress.console.print(f"Warning: {text}", markup=False, highlight=False)
 
 
 def _copied(figures: Figures) -> str:

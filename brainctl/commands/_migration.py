@@ -9,7 +9,7 @@ from brainctl.commands._migrate_report import Report
 from brainctl.commands._verify_lines import line
 from brainctl.errors import ExitCode
 from brainctl.migrate.cutover import Freezer
-from brainctl.migrate.plan import Plan, prepare
+from brainctl.migrate.plan import Plan, frozen_by, prepare
 from brainctl.migrate.reader import SourceReader
 from brainctl.migrate.runner import Runner
 from brainctl.migrate.slot import Slot
@@ -24,6 +24,8 @@ from brainctl.verify.difference import ExtraLease, MissingRevisions
 if TYPE_CHECKING:
     from brainctl.commands.migrate import Order
 
+LONGEST_HOOK = 1000
+"""Characters of the freeze hook that the target's record keeps."""
 SHOWN = 20
 """Differences that a cutover names before it is given up."""
 
@@ -59,6 +61,8 @@ class Migrator:
             try:
                 target = await open_replica(self._target)
                 try:
+                    if hook := frozen_by(await target.checkpoint()):
+                        shown.warn(f"an earlier cutover was cut short: the source may be frozen, by the hook {hook!r}")
                     plan = await prepare(
                         source, target, self._order.history, self._random, overwrite=self._order.overwrite
                     )
@@ -73,7 +77,8 @@ class Migrator:
         slot = Slot(target, lambda: open_replica(self._target), plan.run, plan.epoch)
         order = self._order
         try:
-            migration = Migration(plan.record, await target.leases(), order.goal, clean=plan.clean)
+            hook = order.freeze_hook.encode(errors="replace").decode()[:LONGEST_HOOK]
+            migration = Migration(plan.record, await target.leases(), order.goal, clean=plan.clean, hook=hook)
             reader = SourceReader(source, plan.record.cluster)
             freezer = Freezer(
                 reader.revision, self._clock, order.freeze_hook, order.unfreeze_hook, order.freeze_timeout

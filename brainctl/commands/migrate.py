@@ -57,14 +57,15 @@ def parse(
         str, typer.Option("--freeze-hook", metavar="COMMAND", help="stops the writers, for --cutover")
     ] = "",
     unfreeze_hook: Annotated[
-        str, typer.Option("--unfreeze-hook", metavar="COMMAND", help="lets them go on when the cutover is given up")
+        str, typer.Option("--unfreeze-hook", metavar="COMMAND", help="lets them go on when a cutover ends early")
     ] = "",
     writers_are_stopped: Annotated[
         bool,
         typer.Option("--writers-are-stopped", help="for --cutover without a freeze hook: nobody writes to the source"),
     ] = False,
     freeze_timeout: Annotated[
-        str, typer.Option("--freeze-timeout", metavar="duration", help="how long to wait for the writers to stop")
+        str,
+        typer.Option("--freeze-timeout", metavar="duration", help="how long a hook, and the writers to stop, may take"),
     ] = "30s",
     retry_for: Annotated[
         str, typer.Option("--retry-for", metavar="duration", help="how long the source may be away")
@@ -78,8 +79,8 @@ def parse(
         raise BadArguments("migrate needs --from STORE and --to STORE")
     if follow + cutover + until_synced > 1:
         raise BadArguments("`--until-synced`, `--follow` and `--cutover` exclude each other, choose one")
-    if (freeze_hook or unfreeze_hook) and not cutover:
-        raise BadArguments("`--freeze-hook` and `--unfreeze-hook` are for --cutover")
+    if freeze_hook and not cutover:
+        raise BadArguments("`--freeze-hook` is for --cutover")
     if writers_are_stopped and not cutover:
         raise BadArguments("`--writers-are-stopped` is for --cutover")
     if cutover and not freeze_hook and not writers_are_stopped:

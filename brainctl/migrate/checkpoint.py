@@ -60,11 +60,17 @@ class Record(NamedTuple):
     """How often the copy had to start over because the source compacted too early."""
     spans: tuple[Span, ...] = ()
     """What is left of the base, in key order; empty from CATCHING_UP on."""
+    frozen: str = ""
+    """The freeze hook of a cutover, from before it runs until the source takes writes again or the target is committed.
+    A process that finds it here knows that the source may be frozen.
+    """
 
     def encode(self) -> bytes:
-        """The JSON form."""
-        spans = [[start.hex(), end.hex()] for start, end in self.spans]
-        return orjson.dumps({"format": FORMAT, **self._asdict(), "spans": spans})
+        """Return the JSON form; `frozen` is in it only while it is set."""
+        fields = {"format": FORMAT, **self._asdict(), "spans": [[start.hex(), end.hex()] for start, end in self.spans]}
+        if not self.frozen:
+            del fields["frozen"]
+        return orjson.dumps(fields)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

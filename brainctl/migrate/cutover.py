@@ -1,9 +1,11 @@
-"""The steps of a cutover that touch the world: stop the writers, see that the source holds still, compare."""
+"""The steps of a cutover that touch the world: stop the writers, see that the source holds still, let them go on."""
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from brainctl.clock import Clock
 from brainctl.errors import BrainctlError
@@ -11,21 +13,49 @@ from brainctl.migrate.events import Frozen, GiveUp
 
 HOLD_STILL = 1.0
 """Seconds between two reads of the revision that must be equal."""
+KILL_AFTER = 2.0
+"""Seconds between SIGTERM and SIGKILL for a hook whose time is over."""
 
 
 class HookFailed(BrainctlError):
-    """A hook command ended with an exit code other than 0."""
+    """A hook command ended with an exit code other than 0, or its time was over."""
 
 
-async def run_hook(command: str, **variables: str) -> None:
+async def run_hook(command: str, seconds: float, **variables: str) -> None:
     """Run a command in a shell, with BRAINCTL_<NAME> set for each variable; what it prints goes to standard error.
-    HookFailed.
+
+    It has a process group of its own, which is ended after `seconds`, and when the caller is cancelled.
+
+    Raises:
+        HookFailed: the command ended with another exit code than 0, or had to be ended.
     """
     environment = os.environ | {f"BRAINCTL_{name.upper()}": value for name, value in variables.items()}
-    process = await asyncio.create_subprocess_shell(command, env=environment, stdout=sys.stderr)
-    code = await process.wait()
+    process = await asyncio.create_subprocess_shell(
+        command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            code = await process.wait()
+    except TimeoutError:
+        raise HookFailed(
+            f"the hook {command!r} was ended because it took longer than {seconds:g} s (--freeze-timeout)"
+        ) from None
+    finally:
+        if process.returncode is None:
+            await asyncio.shield(_end(process))
     if code:
         raise HookFailed(f"the hook {command!r} ended with exit code {code}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End the process group of a hook, whose id is the shell's."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KILL_AFTER):
+                await process.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 class Freezer:
@@ -34,20 +64,23 @@ class Freezer:
     def __init__(
         self, revision: Callable[[], Awaitable[int]], clock: Clock, freeze: str, unfreeze: str, seconds: float
     ) -> None:
+        """`seconds` is the time for the freeze hook and the source together, and for the unfreeze hook."""
+        self.hook = freeze
         self._revision = revision
         self._clock = clock
-        self._freeze = freeze
         self._unfreeze = unfreeze
         self._seconds = seconds
+        self._running: asyncio.Task[None] | None = None
 
     async def freeze(self, *, again: bool) -> Frozen | GiveUp:
-        """The source's last revision, once two reads a moment apart agree."""
-        if self._freeze and not again:
+        """Return the source's last revision, once two reads a moment apart agree."""
+        deadline = self._clock.monotonic() + self._seconds
+        if self.hook and not again:
+            self._running = asyncio.ensure_future(run_hook(self.hook, self._seconds, phase="freezing"))
             try:
-                await run_hook(self._freeze, phase="freezing")
+                await self._running
             except HookFailed as error:
                 return GiveUp(str(error))
-        deadline = self._clock.monotonic() + self._seconds
         before = await self._revision()
         while True:
             await asyncio.sleep(HOLD_STILL)
@@ -58,7 +91,15 @@ class Freezer:
                 return GiveUp(f"the source still takes writes after {self._seconds:g} s; it is at revision {revision}")
             before = revision
 
-    async def unfreeze(self) -> None:
-        """Let the writers go on."""
+    async def unfreeze(self) -> bool:
+        """Let the writers go on, after the end of a freeze hook that still runs; False where there is no hook for it.
+
+        Raises:
+            HookFailed: the source may still be frozen.
+        """
+        if self._running is not None and not self._running.done():
+            self._running.cancel()
+            await asyncio.wait({self._running})
         if self._unfreeze:
-            await run_hook(self._unfreeze, phase="unfreezing")
+            await run_hook(self._unfreeze, self._seconds, phase="unfreezing")
+        return bool(self._unfreeze)

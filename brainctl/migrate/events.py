@@ -107,6 +107,13 @@ class Verified(NamedTuple):
     differences: int
 
 
+class Unfrozen(NamedTuple):
+    """The answer to Unfreeze."""
+
+    done: bool
+    """The source takes writes again; False where there is no hook that sees to it."""
+
+
 class GiveUp(NamedTuple):
     """The cutover cannot go on."""
 
@@ -128,6 +135,7 @@ Event = (
     | Written
     | Frozen
     | Verified
+    | Unfrozen
     | GiveUp
     | Stop
 )
@@ -228,7 +236,7 @@ class Verify(NamedTuple):
 
 
 class Unfreeze(NamedTuple):
-    """Let the source take writes again."""
+    """End the freeze hook or the comparison, and let the source take writes again; answered by Unfrozen."""
 
 
 class Finish(NamedTuple):

@@ -3,7 +3,7 @@
 from random import Random
 from typing import NamedTuple
 
-from brainctl.errors import ExitCode, InvalidInput, NotEmpty
+from brainctl.errors import ExitCode, InvalidInput, NotEmpty, StoreDamaged
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.phase import STREAMING, Phase
@@ -30,11 +30,12 @@ async def prepare(source: Store, target: ReplicaTarget, history: History, random
     header = (await source.range(pb.RangeRequest(key=b"\0", count_only=True))).header
     stored = await target.checkpoint()
     if stored is None or overwrite:
-        plan = await _fresh(target, stored, Record(Phase.NEW, header.cluster_id, history), random, overwrite=overwrite)
+        record = Record(Phase.NEW, header.cluster_id, history, frozen=frozen_by(stored))
+        plan = await _fresh(target, stored, record, random, overwrite=overwrite)
     else:
         record = Record.decode(stored.state)
         _check_resume(record, target.revision, header, history)
-        plan = Plan(record, stored.run, stored.epoch + 1, resumed=True, clean=False)
+        plan = Plan(record, _identity(random), stored.epoch + 1, resumed=True, clean=False)
     await target.take_over(Checkpoint(plan.run, plan.epoch, plan.record.encode()))
     return plan
 
@@ -46,7 +47,20 @@ async def _fresh(
     if not clean and not overwrite:
         raise NotEmpty("the target holds data that no migration has written; --overwrite removes it")
     epoch = stored.epoch + 1 if stored is not None else 1
-    return Plan(record, f"{random.getrandbits(64):016x}", epoch, resumed=False, clean=clean)
+    return Plan(record, _identity(random), epoch, resumed=False, clean=clean)
+
+
+def frozen_by(stored: Checkpoint | None) -> str:
+    """Return the freeze hook after which the source may be frozen, "" when there is none or nobody can tell."""
+    try:
+        return Record.decode(stored.state).frozen if stored is not None else ""
+    except StoreDamaged:
+        return ""
+
+
+def _identity(random: Random) -> str:
+    """Return the name of this process, by which it knows its own writes again."""
+    return f"{random.getrandbits(64):016x}"
 
 
 def _check_resume(record: Record, revision: int, header: pb.ResponseHeader, history: History) -> None:

@@ -6,11 +6,13 @@ the checkpoint. A write is never cancelled: its outcome would be unknown.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Protocol
 
 from brainctl.clock import Clock
-from brainctl.errors import BrainctlError
-from brainctl.migrate.cutover import Freezer
+from brainctl.errors import BrainctlError, Fenced, StoreInUse, UnknownOutcome
+from brainctl.migrate.backlog import StreamBroken
+from brainctl.migrate.cutover import Freezer, HookFailed
 from brainctl.migrate.events import (
     Action,
     ChooseBase,
@@ -19,29 +21,35 @@ from brainctl.migrate.events import (
     Finish,
     Freeze,
     GiveUp,
+    GrantLeases,
     ReadPage,
     ReconcileLeases,
     SourceAt,
+    SourceCompacted,
     Stop,
     Unfreeze,
+    Unfrozen,
     Verified,
     Verify,
     Watch,
     Write,
     Written,
 )
-from brainctl.migrate.following import Follower
-from brainctl.migrate.phase import CUTTING_OVER, STREAMING
+from brainctl.migrate.phase import STREAMING, Phase
 from brainctl.migrate.progress import Figures, Progress
 from brainctl.migrate.reader import SourceReader
 from brainctl.migrate.retry import Patience
 from brainctl.migrate.slot import Slot
 from brainctl.migrate.state import Migration
+from brainctl.migrate.tailer import tail
 from brainctl.stores.store import Store
 
 POLL_SECONDS = 0.25
 REPORT_SECONDS = 1.0
 LEASES_SECONDS = 2.0
+STALL_SECONDS = 10.0
+"""A stream that is silent for so long while the source has moved on is opened again."""
+MAX_STALLS = 3
 
 Compare = Callable[[int], Awaitable[int]]
 """Compares both sides at a revision, while the target is closed; the number of differences."""
@@ -55,6 +63,9 @@ class Observer(Protocol):
 
     def retrying(self, error: BrainctlError) -> None:
         """The source did not answer; the request is repeated."""
+
+    def warn(self, text: str) -> None:
+        """Something that the user has to know."""
 
 
 class Runner:
@@ -86,7 +97,11 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._essential: set[asyncio.Task[None]] = set()
         self._tail: asyncio.Task[None] | None = None
-        self._follower = Follower(source, migration, self._inbox, clock)
+        self._verifying: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
+        self._heard = clock.monotonic()
+        self._stalls = 0
+        self._room = asyncio.Event()
         self._finish: Finish | None = None
 
     def stop(self) -> None:
@@ -100,20 +115,50 @@ class Runner:
             self._spawn(self._poll(), self._tasks)
             while self._finish is None:
                 await self._take()
-        except BaseException:
-            if self.migration.phase in CUTTING_OVER:
-                await self._freezer.unfreeze()
-            raise
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, *self._essential, return_exceptions=True)
+        except BaseException as error:
+            await self._end_tasks()
+            if not self.migration.frozen or not await self._free_source(error):
+                raise
+            return ""
+        await self._end_tasks()
         while not self._inbox.empty():
             late = self._inbox.get_nowait()
             if isinstance(late, Exception):
                 raise late
         self._observer.progress(self.progress.figures())
         return self._finish.reason
+
+    async def _end_tasks(self) -> None:
+        """Cancel what reads, and wait for the write under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._essential, return_exceptions=True)
+
+    async def _free_source(self, error: BaseException) -> bool:
+        """After an error of a cutover, unfreeze the source; True when the target turns out to be committed.
+
+        The source stays frozen where unfreezing it could lose writes: another process has the target and may commit
+        it, or this one asked for the commit and cannot see whether it happened.
+        """
+        try:
+            record = await self._slot.stored()
+            if record.phase is Phase.COMMITTED:
+                return True
+        except (Fenced, StoreInUse):
+            self._warn_of_frozen("another process has the target")
+            return False
+        except BrainctlError as unread:
+            record = None
+            if self.migration.phase is Phase.COMMITTED:
+                self._warn_of_frozen("the target may be committed")
+                raise UnknownOutcome(
+                    f"it is not known whether the target was committed; the same command finds out: {unread}"
+                ) from error
+        freed = await self._thaw()
+        if freed and record is not None and record.frozen:
+            with suppress(BrainctlError):
+                await self._slot.write(GrantLeases((), record._replace(frozen="")))
+        return False
 
     async def _take(self) -> None:
         """Hand the next event to the state machine, and start what it asks for."""
@@ -125,7 +170,7 @@ class Runner:
         if self.migration.phase is not phase:
             self._observer.progress(self.progress.figures())
         if not self.migration.full:
-            self._follower.room()
+            self._room.set()
 
     def _begin(self, actions: list[Action]) -> None:
         for action in actions:
@@ -136,12 +181,14 @@ class Runner:
                 case Finish():
                     self._finish = action
                 case Watch():
-                    self._follower.begin(action)
+                    self._watch = action
                     self._open_stream()
                 case Unfreeze():
-                    self._spawn(self._freezer.unfreeze(), self._essential)
+                    self._spawn(self._unfreeze(), self._essential)
                 case Verify(revision):
-                    self._spawn(self._verify(revision), self._essential)
+                    self._verifying = self._spawn(self._verify(revision), self._tasks)
+                case Freeze(again):
+                    self._spawn(self._freeze(again=again), self._tasks)
                 case _:
                     self._spawn(self._answer(action), self._tasks)
 
@@ -176,29 +223,74 @@ class Runner:
                 return await self._reader.fetch(ids)
             case ReconcileLeases():
                 return await self._reader.leases(frozenset(self.migration.leases.held), final=True)
-            case Freeze(again):
-                return await self._freezer.freeze(again=again)
             case _:
                 raise AssertionError(action)
 
+    async def _freeze(self, *, again: bool) -> None:
+        self._inbox.put_nowait(await self._freezer.freeze(again=again))
+
+    async def _unfreeze(self) -> None:
+        """End what holds the cutover up, and unfreeze."""
+        if self._verifying is not None:
+            self._verifying.cancel()
+        self._inbox.put_nowait(Unfrozen(await self._thaw()))
+
+    async def _thaw(self) -> bool:
+        """Unfreeze the source; if that cannot be done, False, and the user knows."""
+        try:
+            freed = await self._freezer.unfreeze()
+        except HookFailed as failed:
+            self._warn_of_frozen(str(failed))
+            return False
+        if not freed:
+            self._warn_of_frozen("there is no --unfreeze-hook")
+        return freed
+
+    def _warn_of_frozen(self, why: str) -> None:
+        hook = self._freezer.hook or self.migration.record.frozen
+        if hook:
+            self._observer.warn(f"the source may still be frozen, by the hook {hook!r}: {why}")
+
     async def _verify(self, revision: int) -> None:
         """Compare with the target closed, so that it can be opened for reading."""
-        await self._slot.close()
-        answer: Event
-        try:
-            differences = await self._compare(revision)
-            answer = Verified(await self._reader.revision(), differences)
-        except BrainctlError as error:
-            answer = GiveUp(f"the comparison failed: {error}")
-        await self._slot.open()
-        self._inbox.put_nowait(answer)
+        differences, failed = 0, ""
+        async with self._slot.lent():
+            try:
+                differences = await self._compare(revision)
+            except BrainctlError as error:
+                failed = f"the comparison failed: {error}"
+        self._inbox.put_nowait(GiveUp(failed) if failed else Verified(await self._reader.revision(), differences))
 
     # The change stream.
 
     def _open_stream(self) -> None:
         if self._tail is not None:
             self._tail.cancel()
-        self._tail = self._spawn(self._follower.run(self._patience()), self._tasks)
+        self._heard = self._clock.monotonic()
+        self._tail = self._spawn(self._follow(), self._tasks)
+
+    async def _follow(self) -> None:
+        """Deliver the stream; one that breaks is opened again after the newest revision received."""
+        patience = self._patience()
+        while True:
+            assert self._watch is not None
+            attempt = self._watch.attempt
+            try:
+                async for event in tail(self._source, attempt, self.migration.received + 1, self._cluster):
+                    patience.succeeded()
+                    self._heard, self._stalls = self._clock.monotonic(), 0
+                    self._inbox.put_nowait(event)
+                    if isinstance(event, SourceCompacted):
+                        return
+                    await self._has_room()
+            except BrainctlError as error:
+                await patience.wait(error)
+
+    async def _has_room(self) -> None:
+        """Wait while the backlog is full: the source's server holds the rest."""
+        self._room.clear()
+        if self.migration.full or self._inbox.qsize() > 100:
+            await self._room.wait()
 
     # What is looked at regularly.
 
@@ -217,12 +309,23 @@ class Runner:
             if streaming and now - listed >= LEASES_SECONDS:
                 listed = now
                 self._inbox.put_nowait(await patience.call(self._new_leases))
-            if self._follower.has_stalled(revision):
-                self._open_stream()
+            behind = streaming and self._watch is not None and revision > self.migration.received
+            if behind and now - self._heard > STALL_SECONDS:
+                self._revive(revision)
             await asyncio.sleep(POLL_SECONDS)
 
     async def _new_leases(self) -> Event:
         return await self._reader.leases(frozenset(self.migration.leases.held), final=False)
+
+    def _revive(self, revision: int) -> None:
+        """The source is at `revision`, but the stream is silent."""
+        self._stalls += 1
+        if self._stalls > MAX_STALLS:
+            raise StreamBroken(
+                f"the source is at revision {revision}, but its change stream ends at {self.migration.received}; "
+                "`--history none --overwrite` starts from the newest revision"
+            )
+        self._open_stream()
 
     def _patience(self) -> Patience:
         return Patience(self._clock, self._seconds, self._retrying)

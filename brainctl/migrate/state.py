@@ -8,9 +8,9 @@ Invariants, which tests/migrate/test_state_property.py holds under crashes at ev
 4. One write is under way at a time, and the record written with it says what is complete once it is durable.
 5. A key's lease is in the target before the key is.
 6. Nothing is written once the phase is COMMITTED.
+7. While the source may be frozen and the target is not committed, the target's record names the freeze hook.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -42,6 +42,7 @@ from brainctl.migrate.events import (
     Stop,
     Streamed,
     Unfreeze,
+    Unfrozen,
     Verified,
     Verify,
     Watch,
@@ -53,8 +54,6 @@ from brainctl.migrate.phase import CUTTING_OVER, STREAMING, Phase, Trigger, step
 
 MAX_RESYNCS = 10
 """After so many copies that the source's compaction overtook, the process ends with the compaction's error."""
-BEHIND_LOOKS = 8
-"""A target that lacks what the source had so many looks at it ago (two seconds) is not synced any more."""
 MAX_FREEZES = 5
 """How often a cutover looks for a source that holds still."""
 
@@ -70,7 +69,8 @@ class Goal(StrEnum):
 class Migration:
     """One process's part of a migration, from where the target's record says it stands."""
 
-    def __init__(self, record: Record, held: Iterable[int], goal: Goal, *, clean: bool) -> None:
+    def __init__(self, record: Record, held: Iterable[int], goal: Goal, *, clean: bool, hook: str = "") -> None:
+        """Begin at `record`, with the leases `held` by the target; `hook` is the freeze hook of a cutover, or ""."""
         self.record = record
         """What the target holds once the writes asked for are durable."""
         self.watermark = record.watermark
@@ -78,14 +78,21 @@ class Migration:
         self.source = 0
         """The newest revision of the source that was seen."""
         self.leases = LeaseBook(held)
+        self.frozen = bool(record.frozen)
+        """The source may be frozen, and the target is not known to be committed."""
         self._goal = goal
+        self._hook = hook
+        self._freeze_due = False
+        self._thawing = False
+        self._ending: str | None = None
+        """Why the process ends, once the source is unfrozen and the record says so; None while it goes on."""
+        self._durable = record
         self._dirty = record.phase is Phase.NEW and not clean
         self._base = BaseCopy(record.spans, record.base, record.resyncs)
         self._backlog = Backlog(record.watermark)
         self._writing: Write | None = None
         self._fetching = False
         self._read_since_copy = 0
-        self._looks: deque[int] = deque(maxlen=BEHIND_LOOKS)
         self._reconciling = False
         self._reconciled = False
         self._last = 0
@@ -111,7 +118,9 @@ class Migration:
         return self._backlog.full
 
     def begin(self) -> list[Action]:
-        """The first actions."""
+        """Return the first actions. A source that an earlier process left frozen is unfrozen, or cut over."""
+        if self.frozen and self._goal is not Goal.CUTOVER:
+            self._unfreeze()
         if self.phase is Phase.COMMITTED:
             self._finish("")
         elif self.phase is Phase.NEW:
@@ -131,7 +140,20 @@ class Migration:
                 self.source = max(self.source, revision)
                 if self.phase in STREAMING:
                     self._read_since_copy = self.source
-                    self._look(revision)
+            case LeasesFetched() | LeasesListed():
+                self._learn_leases(event)
+            case Written():
+                self._written()
+            case Stop():
+                self._stop()
+            case Frozen() | Verified() | GiveUp():
+                self._cut(event)
+            case Unfrozen(done):
+                self._unfrozen(done=done)
+        return self._flush()
+
+    def _learn_leases(self, event: LeasesFetched | LeasesListed) -> None:
+        match event:
             case LeasesFetched():
                 self._fetching = False
                 self.leases.fetched(event)
@@ -139,19 +161,6 @@ class Migration:
                 self.leases.listed(event)
                 self._reconciling = self._reconciling and not event.final
                 self._reconciled = self._reconciled or event.final
-            case Written():
-                self._written()
-            case Stop():
-                self._stop()
-            case Frozen() | Verified() | GiveUp():
-                self._cut(event)
-        return self._flush()
-
-    def _look(self, revision: int) -> None:
-        """Note what the source has, to find a target that does not keep up."""
-        if self.phase is Phase.SYNCED and len(self._looks) == BEHIND_LOOKS and self._looks[0] > self.watermark:
-            self._step(Trigger.FELL_BEHIND)
-        self._looks.append(revision)
 
     # What was read from the source.
 
@@ -177,7 +186,7 @@ class Migration:
             raise ApiError(COMPACTED)
         self._resyncs += 1
         if self.phase in CUTTING_OVER:
-            self._out.append(Unfreeze())
+            self._unfreeze()
         self._step(Trigger.COMPACTED)
         self.record = self.record._replace(resyncs=self.record.resyncs + 1, spans=())
         self._dirty = True
@@ -197,6 +206,8 @@ class Migration:
 
     def _written(self) -> None:
         write, self._writing = self._writing, None
+        if write is not None:
+            self._durable = write.record
         match write:
             case Reset():
                 self.leases.forget()
@@ -207,6 +218,7 @@ class Migration:
             case Apply(_, record):
                 self.watermark = record.watermark
                 if record.phase is Phase.COMMITTED:
+                    self.frozen = False
                     self._finish("")
 
     def _next_write(self) -> Write | None:
@@ -261,19 +273,29 @@ class Migration:
         """Move on as far as what is durable allows."""
         if self.phase is Phase.CATCHING_UP and 0 < self._read_since_copy <= self.watermark:
             self._step(Trigger.CAUGHT_UP)
-            self._looks.clear()
             self._reconciled = False
-        if self.phase is Phase.SYNCED and self._has_reconciled():
+        if self.phase is Phase.SYNCED and not self._thawing and self._has_reconciled():
             if self._goal is Goal.SYNCED:
                 self._stopping = True
             elif self._goal is Goal.CUTOVER:
-                self._step(Trigger.CUTOVER)
-                self._out.append(Freeze(again=False))
+                self._cut_over()
+        if self._freeze_due and self._writing is None:
+            self._freeze_due = False
+            self._out.append(Freeze(again=False))
         if self.phase is Phase.DRAINING and self.watermark >= self._last and self._has_reconciled():
             self._step(Trigger.DRAINED)
             self._out.append(Verify(self._last))
-        if self._stopping and self._writing is None:
-            self._finish("")
+        if self._stopping:
+            self._end("")
+
+    def _cut_over(self) -> None:
+        """Freeze the source, once the record says that it may be frozen."""
+        self._step(Trigger.CUTOVER)
+        self.frozen = True
+        self._freeze_due = True
+        if self._hook:
+            self.record = self.record._replace(frozen=self._hook)
+            self._start(GrantLeases((), self.record))
 
     def _has_reconciled(self) -> bool:
         """Whether the leases are those of the source; if they were not compared yet, that is asked for."""
@@ -301,6 +323,7 @@ class Migration:
                     self._give_up(f"source and target differ in {differences} places")
                     return
                 self._step(Trigger.EQUAL)
+                self.record = self.record._replace(frozen="")
                 self._start(Apply([], self.record))
             case GiveUp(reason) if self.phase in CUTTING_OVER:
                 self._give_up(reason)
@@ -310,13 +333,38 @@ class Migration:
     def _stop(self) -> None:
         if self.phase in CUTTING_OVER:
             self._give_up("it was interrupted")
-        else:
+        elif self.phase is not Phase.COMMITTED:
             self._stopping = True
 
     def _give_up(self, reason: str) -> None:
         self._step(Trigger.GIVEN_UP)
-        self._out.append(Unfreeze())
-        self._finish(reason)
+        self._end(reason)
+
+    def _unfreeze(self) -> None:
+        """Ask for it once; the next write tells the target's record."""
+        self._freeze_due = False
+        if not self._thawing:
+            self._thawing = True
+            self._out.append(Unfreeze())
+
+    def _unfrozen(self, *, done: bool) -> None:
+        self._thawing = False
+        if done:
+            self.frozen = False
+            self.record = self.record._replace(frozen="")
+
+    def _end(self, reason: str) -> None:
+        """End when the write under way is durable, the source unfrozen, and the record right about that."""
+        if self._ending is None:
+            self._ending = reason
+            if self._goal is Goal.CUTOVER and self.frozen:
+                self._unfreeze()
+        if self._thawing or self._writing is not None:
+            return
+        if self._durable.frozen != self.record.frozen:
+            self._start(GrantLeases((), self.record))
+        else:
+            self._finish(reason)
 
     # Plumbing.
 
@@ -334,11 +382,16 @@ class Migration:
 
     def _flush(self) -> list[Action]:
         """What to start now: at most one write, the reads that are due, and the steps towards the goal."""
-        if not self._finished:
+        if self._ending is None and not self._finished:
             self._settle()
-            if self._writing is None and not self._stopping and (write := self._next_write()) is not None:
+        if self._finished:
+            pass
+        elif self._ending is not None:
+            self._end(self._ending)
+        else:
+            if self._writing is None and (write := self._next_write()) is not None:
                 self._start(write)
-            if self.phase is Phase.COPYING and not self._stopping:
+            if self.phase is Phase.COPYING:
                 self._out += self._base.reads()
         actions, self._out = self._out, []
         return actions

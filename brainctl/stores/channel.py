@@ -15,7 +15,6 @@ import grpc
 import grpc.aio
 
 from brainctl.errors import ConnectionFailed, InvalidInput
-from brainctl.stores import arrivals
 from brainctl.stores.target import EtcdTarget, Tls, split_endpoint
 from brainctl.stores.tunnel import Tunnel
 
@@ -29,18 +28,14 @@ class Connection:
         self.endpoint = endpoint
         self._target = target
         self._channel: grpc.aio.Channel | None = None
-        self._before: arrivals.Sockets = {}
-        self._opened: arrivals.Sockets = {}
         self._tunnel: Tunnel | None = None
 
     async def dial(self) -> grpc.aio.Channel:
         """The connected channel. Raises ConnectionFailed, naming the endpoint and the reason, when there is nobody
         or nobody answers within the dial timeout.
         """
-        if self._channel is None:
-            self._before = arrivals.sockets() if self._target.counted else {}
-            self._channel = await self._open()
-        channel = self._channel
+        channel = self._channel or await self._open()
+        self._channel = channel
         try:
             async with asyncio.timeout(self._target.dial_timeout):
                 await self._until_ready(channel)
@@ -49,19 +44,11 @@ class Connection:
             raise ConnectionFailed(
                 f"cannot connect to {self.endpoint}: no answer within {self._target.dial_timeout:g} s"
             ) from None
-        if self._target.counted:
-            self._opened = {k: v for k, v in arrivals.sockets().items() if k not in self._before}
         return channel
-
-    @property
-    def received(self) -> int | None:
-        """The bytes that have arrived so far; None when that is not known (see `EtcdTarget.counted`)."""
-        return arrivals.received(self._opened)
 
     async def drop(self) -> None:
         """Close the channel; the next dial starts afresh, without the backoff of this one."""
         channel, self._channel = self._channel, None
-        self._opened = {}
         if channel is not None:
             await channel.close(grace=None)
         if self._tunnel is not None:

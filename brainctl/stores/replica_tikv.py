@@ -29,6 +29,7 @@ class TikvReplica:
     def __init__(self, writer: ReplicaWriter) -> None:
         self._writer = writer
         self._held: Checkpoint | None = None
+        self._tried: Checkpoint | None = None
 
     @property
     def revision(self) -> int:
@@ -47,8 +48,9 @@ class TikvReplica:
         return None if record is None else decode_checkpoint(record)
 
     async def take_over(self, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget`. One that failed may be repeated: it may have happened."""
         await self._check_newest(checkpoint)
+        self._tried = checkpoint
         await self._writer.take_over()
         # Nobody else can write from here on, but somebody may have since the check.
         await self._check_newest(checkpoint)
@@ -93,7 +95,7 @@ class TikvReplica:
 
     async def _check_newest(self, checkpoint: Checkpoint) -> None:
         stored = await self.checkpoint()
-        if stored is not None and checkpoint.epoch <= stored.epoch:
+        if stored is not None and checkpoint.epoch <= stored.epoch and stored != self._tried:
             raise Fenced(f"epoch {stored.epoch} of the migration has taken over this store")
 
     def _check(self, checkpoint: Checkpoint) -> None:

@@ -71,9 +71,9 @@ class Checkpoint(NamedTuple):
     """Where a migration stands, as its target remembers it."""
 
     run: str
-    """Identity of the migration; another run's checkpoint is not resumed."""
+    """Identity of the process that writes."""
     epoch: int
-    """Raised by each process that takes the run over; an older epoch may no longer write."""
+    """Raised by each take-over; an older epoch may no longer write."""
     state: bytes
     """The migration's own record, opaque to the store."""
 

@@ -27,6 +27,7 @@ class Watched:
     def __init__(self) -> None:
         self.figures: list[Figures] = []
         self.retries = 0
+        self.warnings: list[str] = []
         self._changed = asyncio.Event()
 
     def progress(self, figures: Figures) -> None:
@@ -36,6 +37,9 @@ class Watched:
     def retrying(self, _error: BrainctlError) -> None:
         self.retries += 1
         self._changed.set()
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(120):
@@ -65,7 +69,7 @@ async def start(
     """What the command does, up to the point where it runs."""
     clock, watched = SystemClock(), Watched()
     plan = await prepare(source, target, history, Random(1), overwrite=overwrite)
-    migration = Migration(plan.record, await target.leases(), goal, clean=plan.clean)
+    migration = Migration(plan.record, await target.leases(), goal, clean=plan.clean, hook=hooks[0])
     reader = SourceReader(source, plan.record.cluster)
     freezer = Freezer(reader.revision, clock, *hooks, 5.0)
 

@@ -24,6 +24,7 @@ NUMBERS = st.integers(0, 2**63 - 1)
         size=NUMBERS,
         events=NUMBERS,
         resyncs=NUMBERS,
+        frozen=st.text(),
         spans=st.lists(st.builds(Span, st.binary(), st.binary())).map(tuple),
     )
 )

@@ -27,6 +27,7 @@ from brainctl.migrate.events import (
     SourceCompacted,
     Streamed,
     Unfreeze,
+    Unfrozen,
     Verified,
     Verify,
     Watch,
@@ -53,6 +54,7 @@ class World:
         self.waiting: list[Action] = []
         self.watch: Watch | None = None
         self.finished: Finish | None = None
+        self.frozen = False
         self.start()
 
     def start(self) -> None:
@@ -64,7 +66,7 @@ class World:
         clean = now(self.target.is_empty())
         self.epoch += 1
         now(self.target.take_over(Checkpoint("run", self.epoch, record.encode())))
-        self.migration = Migration(record, now(self.target.leases()), self.goal, clean=clean)
+        self.migration = Migration(record, now(self.target.leases()), self.goal, clean=clean, hook="stop")
         self.waiting, self.watch, self.finished = [], None, None
         self._take(self.migration.begin())
 
@@ -78,7 +80,7 @@ class World:
                 self.watch = action
             elif isinstance(action, Finish):
                 self.finished = action
-            elif not isinstance(action, Unfreeze):
+            else:
                 self.waiting.append(action)
         writes = [action for action in self.waiting if isinstance(action, Write)]
         assert len(writes) <= 1, "two writes at a time"
@@ -120,8 +122,9 @@ class World:
                 return LeasesFetched(ids, tuple((i, self.source.leases[i], 1) for i in ids if i in self.source.leases))
             case ReconcileLeases():
                 return self.list_leases(final=True)
-            case Freeze():
-                return Frozen(self.source.revision)
+            case Freeze() | Unfreeze():
+                self.frozen = isinstance(action, Freeze)
+                return Frozen(self.source.revision) if self.frozen else Unfrozen(done=True)
             case Verify(revision):
                 differences = self.target.keys != self.source.live(revision)
                 return Verified(self.source.revision, int(differences))
@@ -191,6 +194,9 @@ class World:
         stored = self.target.stored
         assert stored is not None
         record = Record.decode(stored.state)
+        assert record.frozen or record.phase is Phase.COMMITTED or not self.frozen, "nobody knows that it is frozen"
+        if self.finished is not None:
+            assert not record.frozen, "it ended and left the source frozen"
         if record.phase not in STREAMING | {Phase.COMMITTED}:
             return
         assert record.watermark == self.target.revision
