@@ -10,7 +10,7 @@ Contexts are tables of the file `brainctl/config.toml` in $XDG_CONFIG_HOME (~/.c
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -134,7 +134,7 @@ def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
         return read_bool(texts[key], flags[key].spelled)
 
     return Settings(
-        endpoints=tuple(part.strip() for part in texts["endpoints"].split(",")),
+        endpoints=tuple(_endpoints(texts["endpoints"])),
         discovery_srv=texts["discovery_srv"],
         discovery_srv_name=texts["discovery_srv_name"],
         insecure_discovery=truth("insecure_discovery"),
@@ -206,6 +206,16 @@ def read_duration(text: str, flag: str) -> float:
         if unit not in _UNITS:
             raise BadValue(text, flag, f'time: unknown unit "{unit}" in duration "{text}"')
     return sign * sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _endpoints(text: str) -> Iterator[str]:
+    """Yield the endpoints of a list with commas, in which spaces and quotes are taken too, and empty ones left out."""
+    for item in text.split(","):
+        endpoint = item.strip().strip('"').strip()
+        if endpoint.lower().startswith(("unix:", "unixs:")):  # a path may have spaces
+            yield endpoint
+        else:
+            yield from endpoint.split()
 
 
 def _text(flag: Flag, given: Mapping[str, Given], environ: Mapping[str, str], context: Mapping[str, str]) -> str:

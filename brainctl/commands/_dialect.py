@@ -44,6 +44,8 @@ _WITH_OPPOSITE = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL
 _WITH_PREFIX = ("check", "make-mirror")
 """The commands whose --prefix has a value."""
 _VALUED = frozenset(name for flag in FLAGS if flag.kind is not Kind.BOOL for name in (f"--{flag.name}", flag.short))
+_LIST = "--endpoints"
+"""The flag that may be given several times."""
 _ATTACHED = re.compile(r"--([a-z][a-z0-9-]*)=(.*)", re.DOTALL)
 _SHORT_ATTACHED = re.compile(r"-([a-zA-Z])=(.*)", re.DOTALL)
 
@@ -51,6 +53,7 @@ _SHORT_ATTACHED = re.compile(r"-([a-zA-Z])=(.*)", re.DOTALL)
 def translate(argv: Sequence[str]) -> list[str]:
     """A command line in Typer's dialect: --flag=true, --flag=false and -w=json are Go's. Nothing behind -- changes."""
     out: list[str] = []
+    argv = _joined(argv)
     typed = _command(argv)
     booleans = BOOLEANS - {"prefix"} if typed and any(name.startswith(typed) for name in _WITH_PREFIX) else BOOLEANS
     for place, word in enumerate(argv):
@@ -65,6 +68,18 @@ def translate(argv: Sequence[str]) -> list[str]:
         else:
             out.append(word)
     return out
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Return the command line with the values of several --endpoints as one list, which is at the last of them."""
+    until = list(argv).index("--") if "--" in argv else len(argv)
+    places = [at for at in range(until) if argv[at].partition("=")[0] == _LIST and ("=" in argv[at] or at + 1 < until)]
+    if len(places) < 2:
+        return list(argv)
+    values = [argv[at].partition("=")[2] if "=" in argv[at] else argv[at + 1] for at in places]
+    dropped = set(places[:-1]) | {at + 1 for at in places if "=" not in argv[at]}
+    joined = f"{_LIST}={','.join(values)}"
+    return [joined if at == places[-1] else word for at, word in enumerate(argv) if at not in dropped]
 
 
 def _command(argv: Sequence[str]) -> str:

@@ -1,11 +1,14 @@
 """How much memory a server takes, from its metrics."""
 
+import os
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import BaseHandler, HTTPSHandler, ProxyHandler, build_opener
 
 from brainctl.commands._failure import CommandFailed
 from brainctl.commands._tls import context
 from brainctl.config import Settings
+from brainctl.stores.proxy import proxy_of
+from brainctl.stores.target import Tls, split_endpoint
 
 _NAME = "process_resident_memory_bytes"
 _TIMEOUT_SECONDS = 10.0
@@ -13,17 +16,19 @@ _TIMEOUT_SECONDS = 10.0
 
 def resident_bytes(endpoint: str, settings: Settings) -> float:
     """The resident memory of the server at `endpoint`; CommandFailed when its metrics do not say it."""
-    scheme, separator, _ = endpoint.partition("://")
-    is_tls = bool(settings.cert or settings.cacert) or not settings.insecure_transport
-    url = endpoint if separator else f"{'https' if is_tls else 'http'}://{endpoint}"
-    if separator and scheme not in ("http", "https"):
+    tls = Tls(settings.cert, settings.key, settings.cacert, required=not settings.insecure_transport)
+    address, secure = split_endpoint(endpoint, tls)
+    if address.startswith("unix:"):
         raise CommandFailed(f"there are no metrics at {endpoint}")
+    host, _, port = address.rpartition(":")
+    proxy = proxy_of(host.strip("[]"), port, os.environ, plain_http=not secure)
+    proxies = {} if proxy is None else {"http": proxy.geturl(), "https": proxy.geturl()}
+    handlers: list[BaseHandler] = [ProxyHandler(proxies)]
+    if secure:
+        handlers.append(HTTPSHandler(context=context(settings)))
+    url = f"{'https' if secure else 'http'}://{address}/metrics"
     try:
-        with urlopen(  # noqa: S310 - the scheme was looked at
-            f"{url.rstrip('/')}/metrics",
-            timeout=_TIMEOUT_SECONDS,
-            context=context(settings) if url.startswith("https://") else None,
-        ) as answer:
+        with build_opener(*handlers).open(url, timeout=_TIMEOUT_SECONDS) as answer:
             lines = answer.read().decode(errors="replace").splitlines()
     except (URLError, OSError) as error:
         raise CommandFailed(f"fetch error: {error}") from error

@@ -7,7 +7,9 @@ it can leave a write in doubt.
 import asyncio
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import SplitResult
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are told by ours; read when it is loaded
 
@@ -15,10 +17,13 @@ import grpc
 import grpc.aio
 
 from brainctl.errors import ConnectionFailed, InvalidInput
+from brainctl.stores.proxy import grpc_uri, proxy_of
 from brainctl.stores.target import EtcdTarget, Tls, split_endpoint
 from brainctl.stores.tunnel import Tunnel
 
 _USER_AGENT = "brainctl"
+HEAD_START = 0.1
+"""Seconds before the next endpoint is dialed as well: longer than a connection within a data centre takes."""
 
 
 class Connection:
@@ -28,26 +33,34 @@ class Connection:
         self.endpoint = endpoint
         self._target = target
         self._channel: grpc.aio.Channel | None = None
+        self._dialing: asyncio.Task[grpc.aio.Channel] | None = None
         self._tunnel: Tunnel | None = None
 
+    @property
+    def connected(self) -> grpc.aio.Channel | None:
+        """The channel, None when it is not connected."""
+        channel = self._channel
+        return channel if channel is not None and channel.get_state() is grpc.ChannelConnectivity.READY else None
+
     async def dial(self) -> grpc.aio.Channel:
-        """The connected channel. Raises ConnectionFailed, naming the endpoint and the reason, when there is nobody
-        or nobody answers within the dial timeout.
+        """Return the connected channel; those who call meanwhile wait for the same attempt.
+
+        Raises:
+            ConnectionFailed: Nobody is there, or nobody answers within the dial timeout; names endpoint and reason.
         """
-        channel = self._channel or await self._open()
-        self._channel = channel
-        try:
-            async with asyncio.timeout(self._target.dial_timeout):
-                await self._until_ready(channel)
-        except TimeoutError:
-            await self.drop()
-            raise ConnectionFailed(
-                f"cannot connect to {self.endpoint}: no answer within {self._target.dial_timeout:g} s"
-            ) from None
-        return channel
+        connected = self.connected
+        if connected is not None:
+            return connected
+        if self._dialing is None or self._dialing.done():
+            self._dialing = asyncio.ensure_future(self._dial())
+            self._dialing.add_done_callback(_forget)
+        return await asyncio.shield(self._dialing)
 
     async def drop(self) -> None:
         """Close the channel; the next dial starts afresh, without the backoff of this one."""
+        if self._dialing is not None and self._dialing is not asyncio.current_task():
+            self._dialing.cancel()
+            await asyncio.gather(self._dialing, return_exceptions=True)
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close(grace=None)
@@ -55,15 +68,32 @@ class Connection:
             await self._tunnel.close()
             self._tunnel = None
 
+    async def _dial(self) -> grpc.aio.Channel:
+        limit = self._target.dial_timeout
+        if limit <= 0:  # no limit of its own, as in etcdctl: that of the request is one
+            limit = self._target.command_timeout or 0
+        try:
+            async with asyncio.timeout(limit or None):
+                channel = self._channel or await self._open()
+                self._channel = channel
+                await self._until_ready(channel)
+        except TimeoutError:
+            await self.drop()
+            raise ConnectionFailed(f"cannot connect to {self.endpoint}: no answer within {limit:g} s") from None
+        return channel
+
     async def _open(self) -> grpc.aio.Channel:
         address, secure = split_endpoint(self.endpoint, self._target.tls)
+        options = self._options()
+        proxy = _proxy(address)
         if secure and self._target.tls.unverified:
-            self._tunnel = Tunnel(address, self._target.tls)
-            options = [*self._options(), ("grpc.default_authority", address)]
+            self._tunnel = Tunnel(address, self._target.tls, proxy)
+            options += [("grpc.default_authority", address), ("grpc.enable_http_proxy", 0)]
             return grpc.aio.insecure_channel(await self._tunnel.open(), options=options)
+        options += [("grpc.enable_http_proxy", 0)] if proxy is None else [("grpc.http_proxy", grpc_uri(proxy))]
         if secure:
-            return grpc.aio.secure_channel(address, _credentials(self._target.tls), options=self._options())
-        return grpc.aio.insecure_channel(address, options=self._options())
+            return grpc.aio.secure_channel(address, _credentials(self._target.tls), options=options)
+        return grpc.aio.insecure_channel(address, options=options)
 
     async def _until_ready(self, channel: grpc.aio.Channel) -> None:
         state = channel.get_state(try_to_connect=True)
@@ -84,9 +114,54 @@ class Connection:
             ("grpc.keepalive_timeout_ms", max(1, int(target.keepalive_timeout * 1000))),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_retries", 0),
-            ("grpc.enable_http_proxy", 1),
             ("grpc.primary_user_agent", _USER_AGENT),
         ]
+
+
+async def first_dialed(connections: Sequence[Connection]) -> tuple[int, grpc.aio.Channel]:
+    """Return the place and the channel of the first connection that answers.
+
+    The first one is dialed, and the next whenever the ones before have failed or take longer than HEAD_START: an
+    endpoint that is silent costs no dial timeout where another answers.
+
+    Raises:
+        ConnectionFailed: None of them can be reached; names each.
+    """
+    dials: dict[asyncio.Task[grpc.aio.Channel], int] = {}
+    failures: dict[int, str] = {}
+    try:
+        while len(failures) < len(connections):
+            if len(dials) + len(failures) < len(connections):
+                dial = asyncio.ensure_future(connections[len(dials) + len(failures)].dial())
+                dial.add_done_callback(_forget)
+                dials[dial] = len(dials) + len(failures)
+            is_last = len(dials) + len(failures) == len(connections)
+            limit = None if is_last else HEAD_START
+            done, _ = await asyncio.wait(dials, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            for dialed in sorted(done, key=dials.__getitem__):
+                place = dials.pop(dialed)
+                try:
+                    return place, dialed.result()
+                except ConnectionFailed as error:
+                    failures[place] = str(error)
+    finally:
+        for dial in dials:
+            dial.cancel()
+    raise ConnectionFailed("; ".join(failures[place] for place in sorted(failures)))
+
+
+def _forget(dialed: "asyncio.Task[grpc.aio.Channel]") -> None:
+    """Look at the outcome of a dial for which nobody waits any more, or asyncio would complain about it."""
+    if not dialed.cancelled():
+        dialed.exception()
+
+
+def _proxy(address: str) -> SplitResult | None:
+    """Return the proxy through which an address is reached; gRPC's own rules would use one for loopback too."""
+    if address.startswith("unix:"):
+        return None
+    host, _, port = address.rpartition(":")
+    return proxy_of(host.strip("[]"), port, os.environ)
 
 
 async def _reason(channel: grpc.aio.Channel) -> str:

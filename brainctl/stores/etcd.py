@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from brainctl.errors import ApiError, BrainctlError, Code, ConnectionFailed
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.channel import Connection
+from brainctl.stores.channel import Connection, first_dialed
 from brainctl.stores.outcome import WRITES, failure
 from brainctl.stores.target import EtcdTarget
 from brainctl.stores.unary import Reply, UnaryCalls
@@ -139,16 +139,14 @@ class EtcdStore(UnaryCalls):
         """A connected channel to the first endpoint that can be reached, starting with the last used, and what
         shows who we are. Nothing has been sent of a call when this raises ConnectionFailed.
         """
-        failures = []
-        for _ in self._connections:
-            try:
-                channel = await self._connections[self._turn].dial()
-            except ConnectionFailed as error:
-                failures.append(str(error))
-                self._turn = (self._turn + 1) % len(self._connections)
-            else:
-                return channel, await self._identity(channel)
-        raise ConnectionFailed("; ".join(failures))
+        connected = self._connections[self._turn].connected
+        if connected is not None:
+            return connected, await self._identity(connected)
+        count = len(self._connections)
+        order = [(self._turn + step) % count for step in range(count)]
+        place, channel = await first_dialed([self._connections[place] for place in order])
+        self._turn = order[place]
+        return channel, await self._identity(channel)
 
     async def _identity(self, channel: grpc.aio.Channel) -> _Metadata:
         if not self._token and self.target.user:

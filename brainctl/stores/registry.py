@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from brainctl.clock import Clock
-from brainctl.errors import InvalidInput, StoreInUse
+from brainctl.errors import ConnectionFailed, InvalidInput, StoreInUse
 from brainctl.stores.store import Store
 from brainctl.stores.target import EtcdTarget
 
@@ -26,9 +26,9 @@ async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None, *
     scheme, separator, rest = url.partition("://")
     if not url:
         return _etcd(target)
-    if scheme in ("etcd", "http", "https") and separator:
+    if scheme in ("etcd", "http", "https", "unix", "unixs") and separator:
         prefix = "" if scheme == "etcd" else f"{scheme}://"
-        return _etcd(replace(target, endpoints=tuple(prefix + part for part in rest.rstrip("/").split(","))))
+        return _etcd(replace(target, endpoints=tuple(prefix + part for part in rest.split(",") if part.strip("/ "))))
     if scheme == "file" and rest:
         return _directory(Path(unquote(rest)), target, clock, create=create)
     if scheme == "tikv" and rest:
@@ -41,6 +41,8 @@ async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None, *
 def _etcd(target: EtcdTarget) -> Store:
     from brainctl.stores.etcd import EtcdStore  # noqa: PLC0415 - loads gRPC
 
+    if not target.endpoints:
+        raise ConnectionFailed("etcdclient: no available endpoints")
     return EtcdStore(target)
 
 

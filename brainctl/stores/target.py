@@ -1,9 +1,12 @@
 """Which etcd to talk to, and how: endpoints, TLS, credentials, limits."""
 
+import re
 from dataclasses import dataclass
 
 from brainctl.errors import BadArguments
 
+PORT = 2379
+"""Of an endpoint that names none."""
 MAX_SEND_BYTES = 2 * 1024 * 1024
 MAX_RECEIVE_BYTES = 2**31 - 1
 
@@ -45,28 +48,71 @@ class EtcdTarget:
 
 
 def split_endpoint(endpoint: str, tls: Tls) -> tuple[str, bool]:
-    """The address in an endpoint as gRPC takes it, and whether to reach it through TLS.
+    """Return the address in an endpoint as gRPC takes it, HOST:PORT or unix:PATH, and whether TLS leads to it.
 
-    http:// and unix:// are plain, https:// and unixs:// are TLS; without a scheme it is TLS when there are
-    certificates. Raises BadArguments for any other scheme.
+    http:// is plain, https:// and unixs: are TLS; unix: and what has no scheme are TLS when there are certificates.
+    As in etcdctl a missing host is this machine, and user, path and query of a URL are passed over.
+
+    Raises:
+        BadArguments: It has another scheme, or is no address.
     """
+    kind = endpoint.partition(":")[0].lower()
+    if kind in ("unix", "unixs"):
+        path = endpoint.partition(":")[2].removeprefix("//")
+        if not path:
+            raise BadArguments(f"endpoint {endpoint!r} names no socket: unix:///PATH does")
+        return f"unix:{path}", kind == "unixs" or bool(tls)
     scheme, separator, rest = endpoint.partition("://")
     if not separator:
-        return _with_port(endpoint.removeprefix("etcd:")), bool(tls)
-    address = rest.rstrip("/")
-    if scheme == "etcd":
-        return _with_port(address), bool(tls)
-    if scheme in ("http", "https"):
-        return _with_port(address), scheme == "https"
-    if scheme in ("unix", "unixs"):
-        return f"unix:{address}", scheme == "unixs"
-    raise BadArguments(f"endpoint {endpoint!r} has the unknown scheme {scheme!r}")
+        kind, rest = "etcd", endpoint.removeprefix("etcd:")
+    elif kind in ("etcd", "http", "https"):
+        rest = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    else:
+        raise BadArguments(f"endpoint {endpoint!r} has the unknown scheme {scheme!r}")
+    host, port = split_address(rest, endpoint)
+    secure = kind == "https" or (kind == "etcd" and bool(tls))
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}", secure
 
 
-def _with_port(address: str) -> str:
-    if not address:
-        raise BadArguments("an endpoint is empty")
-    host, colon, _port = address.rpartition(":")
-    if colon and (host.endswith("]") or ":" not in host):
-        return address
-    return f"{address}:2379"
+def split_address(address: str, endpoint: str) -> tuple[str, int]:
+    """Return host, without brackets, and port of HOST[:PORT]; `endpoint` is what messages name.
+
+    Raises:
+        BadArguments: It has no such form.
+    """
+    bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", address)
+    if bracketed:
+        host, port = bracketed[1], bracketed[2]
+    elif address.count(":") > 1:
+        host, port = _bare(address, endpoint), None
+    else:
+        host, _, port = address.partition(":")
+    if not address or re.search(r"[\s/,\[\]]", host):
+        raise BadArguments(f"endpoint {endpoint!r} is no address: HOST:PORT, [IPv6]:PORT or a URL is")
+    return host or "localhost", _number(port, endpoint) if port else PORT
+
+
+def _number(port: str, endpoint: str) -> int:
+    """Return the port, which may be the name of a service."""
+    if port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16:
+        return int(port)
+    import socket  # noqa: PLC0415 - only for names
+
+    try:
+        return socket.getservbyname(port, "tcp")
+    except (OSError, UnicodeError, ValueError):
+        raise BadArguments(f"endpoint {endpoint!r} has {port!r} for a port: a number from 1 to 65535 is one") from None
+
+
+def _bare(address: str, endpoint: str) -> str:
+    """Return an IPv6 address that has neither brackets nor a port."""
+    from ipaddress import AddressValueError, IPv6Address  # noqa: PLC0415 - hardly ever
+
+    head, _, tail = address.rpartition(":")
+    try:
+        IPv6Address(address)
+    except AddressValueError:
+        raise BadArguments(f"endpoint {endpoint!r} is no address: HOST:PORT, [IPv6]:PORT or a URL is") from None
+    if tail.isdigit() and len(tail) == 4 and "::" in address:  # ::1:2379 reads both ways
+        raise BadArguments(f"endpoint {endpoint!r} may or may not have a port: write [{head}]:{tail} or [{address}]")
+    return address

@@ -4,11 +4,14 @@ The socket is in a directory that only this user may enter. What comes in there 
 """
 
 import asyncio
+import re
 import ssl
 import tempfile
 from pathlib import Path
 from typing import Final
+from urllib.parse import SplitResult
 
+from brainctl.stores.proxy import authority, credentials
 from brainctl.stores.target import Tls
 
 _PIECE_BYTES: Final = 1 << 16
@@ -17,8 +20,9 @@ _PIECE_BYTES: Final = 1 << 16
 class Tunnel:
     """The way to one address."""
 
-    def __init__(self, address: str, tls: Tls) -> None:
+    def __init__(self, address: str, tls: Tls, proxy: SplitResult | None = None) -> None:
         self._address = address
+        self._proxy = proxy
         self._tls = unverified(tls)
         self._directory = tempfile.TemporaryDirectory(prefix="brainctl-")
         self._path = str(Path(self._directory.name) / "tunnel")
@@ -48,12 +52,7 @@ class Tunnel:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if self._address.startswith("unix:"):
-                path = self._address.removeprefix("unix:")
-                there = await asyncio.open_unix_connection(path, ssl=self._tls, server_hostname="localhost")
-            else:
-                host, _, port = self._address.rpartition(":")
-                there = await asyncio.open_connection(host.strip("[]"), int(port), ssl=self._tls)
+            there = await self._connect()
         except (OSError, ValueError) as error:
             self.failure = str(error)
             writer.close()
@@ -61,6 +60,28 @@ class Tunnel:
         async with asyncio.TaskGroup() as both:
             both.create_task(_pump(reader, there[1]))
             both.create_task(_pump(there[0], writer))
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._address.startswith("unix:"):
+            path = self._address.removeprefix("unix:")
+            return await asyncio.open_unix_connection(path, ssl=self._tls, server_hostname="localhost")
+        host, _, port = self._address.rpartition(":")
+        if self._proxy is None:
+            return await asyncio.open_connection(host.strip("[]"), int(port), ssl=self._tls)
+        reader, writer = await asyncio.open_connection(*authority(self._proxy))
+        writer.write(
+            f"CONNECT {self._address} HTTP/1.1\r\nHost: {self._address}\r\n{credentials(self._proxy)}\r\n".encode()
+        )
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (EOFError, asyncio.LimitOverrunError):
+            head = b""
+        if not re.match(rb"HTTP/1\.\d 200\b", head):
+            writer.close()
+            said = head.partition(b"\r\n")[0].decode(errors="replace") or "nothing"
+            raise ConnectionError(f"the proxy {self._proxy.hostname} answers {said}")
+        await writer.start_tls(self._tls, server_hostname=host.strip("[]"))
+        return reader, writer
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
