@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,6 +21,9 @@ from brainctl.clock import Clock
 from brainctl.errors import ApiError, BadArguments, Code, Status
 from brainctl.mvcc.permission import Identity
 
+if TYPE_CHECKING:
+    from jwt.types import Options
+
 VERIFY_ONLY = Status(Code.UNKNOWN, "auth: token signing attempted with verify-only key")
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
@@ -32,6 +36,19 @@ _KEYS: dict[str, tuple[type[PrivateKey], type[PublicKey]]] = {
 }
 METHODS = frozenset({f"{family}{bits}" for family in ("RS", "PS", "ES", "HS") for bits in (256, 384, 512)} | {"EdDSA"})
 """Values of the option sign-method."""
+_SIGNATURE_ONLY: "Options" = {
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
+"""Times are checked against the clock of the node. Whom a token is for and who made it is not looked at, as in etcd:
+other issuers write these claims, and the key decides."""
+_PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*", re.DOTALL)
+"""What openssl ecparam writes before a key."""
 
 
 class JwtTokens:
@@ -57,14 +74,17 @@ class JwtTokens:
         """The user and the auth revision that a token names, when its signature and its time are good."""
         del revision
         try:
-            # The time is checked below, against the clock of the node.
-            claims = jwt.decode(token, self._verify, algorithms=[self._method], options={"verify_exp": False})
-        except jwt.InvalidTokenError:
+            claims = jwt.decode(token, self._verify, algorithms=[self._method], options=_SIGNATURE_ONLY)
+        except jwt.PyJWTError:
             return None
         user, made_at, expiry = claims.get("username"), _number(claims.get("revision")), claims.get("exp")
         if not isinstance(user, str) or made_at < 0:
             return None
-        if expiry is not None and _number(expiry) <= self._clock.wall():
+        now = self._clock.wall()
+        if expiry is not None and _number(expiry) <= now:
+            return None
+        start = claims.get("nbf")
+        if start is not None and not 0 <= _number(start) <= now:
             return None
         return Identity(user, int(made_at))
 
@@ -90,8 +110,15 @@ def jwt_tokens(options: Mapping[str, str], clock: Clock) -> JwtTokens:
     if method.startswith("HS"):
         if not private:
             raise BadArguments("--auth-token: HS needs priv-key, a file with the secret")
-        return JwtTokens(clock, method, private, private, ttl)
-    sign, verify = _key_pair(method, private, public)
+        sign: PrivateKey | bytes | None = private
+        verify: PublicKey | bytes = private
+    else:
+        sign, verify = _key_pair(method, private, public)
+    try:
+        if sign is not None:
+            jwt.encode({}, sign, algorithm=method)
+    except (jwt.PyJWTError, TypeError, ValueError) as error:
+        raise BadArguments(f"--auth-token: the key is not one for {method}: {error}") from error
     return JwtTokens(clock, method, sign, verify, ttl)
 
 
@@ -108,7 +135,7 @@ def _read(options: Mapping[str, str], name: str) -> bytes:
 def _key_pair(method: str, private_pem: bytes, public_pem: bytes) -> tuple[PrivateKey | None, PublicKey]:
     private_type, public_type = _KEYS[method[:2]]
     try:
-        sign = load_pem_private_key(private_pem, None) if private_pem else None
+        sign = load_pem_private_key(_PARAMETERS.sub(b"", private_pem), None) if private_pem else None
         verify = _public_key(method, public_pem) if public_pem else None
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BadArguments(f"--auth-token: a key is not PEM that can be read: {error}") from error

@@ -1,5 +1,6 @@
 """Tokens and the option that chooses them."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -129,12 +130,55 @@ def test_a_token_of_another_key_or_another_method_is_nobodys(tmp_path: Path) -> 
         {"username": "u", "revision": True},
         {"username": "u", "revision": -1},
         {"username": "u", "revision": 1, "exp": "never"},
+        {"username": "u", "revision": 1, "nbf": 10**12},
+        {"username": "u", "revision": 1, "nbf": "now"},
     ],
 )
 def test_claims_that_are_not_those_of_etcd_are_refused(tmp_path: Path, claims: dict[str, object]) -> None:
     tokens = jwt_tokens(tmp_path, "HS256", ManualClock())
     assert tokens.identify(jwt.encode({"username": "u", "revision": 1}, SECRET, algorithm="HS256"), 1)
     assert tokens.identify(jwt.encode(claims, SECRET, algorithm="HS256"), 1) is None
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": "etcd"},
+        {"aud": ["etcd", "others"], "iss": "https://issuer.example"},
+        {"sub": 5, "jti": 6, "iss": 7},
+        {"iat": 10**12},
+        {"nbf": 1, "exp": 10**12},
+    ],
+    ids=str,
+)
+def test_claims_that_other_issuers_add_do_not_matter(tmp_path: Path, claims: dict[str, object]) -> None:
+    tokens = jwt_tokens(tmp_path, "HS256", ManualClock(1000))
+    token = jwt.encode({"username": "u", "revision": 1}, SECRET, algorithm="HS256")
+    assert tokens.identify(token, 1)
+    # Of another issuer: PyJWT would not write some of these.
+    payload = {"username": "u", "revision": 1} | claims
+    token = jwt.PyJWS().encode(json.dumps(payload).encode(), SECRET, algorithm="HS256")
+    assert tokens.identify(token, 1) == Identity("u", 1)
+
+
+@pytest.mark.parametrize("form", ["PKCS#1", "SEC 1 after its parameters"])
+def test_keys_in_the_older_forms_of_openssl(tmp_path: Path, form: str) -> None:
+    method = "RS256" if form == "PKCS#1" else "ES256"
+    key = private_key(method)
+    private, public = tmp_path / "private", tmp_path / "public"
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    private.write_bytes(pem if form == "PKCS#1" else parameters + pem)
+    public_form = PublicFormat.PKCS1 if form == "PKCS#1" else PublicFormat.SubjectPublicKeyInfo
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, public_form))
+    tokens = tokens_of(f"jwt,sign-method={method},priv-key={private},pub-key={public}", ManualClock())
+    assert tokens.identify(tokens.assign("user", 3), 3) == Identity("user", 3)
+
+
+def test_a_key_that_can_never_sign_is_refused_at_the_start(tmp_path: Path) -> None:
+    private, _ = write_keys(tmp_path, "RS256")
+    with pytest.raises(BadArguments, match="the key is not one for HS256"):
+        tokens_of(f"jwt,sign-method=HS256,priv-key={private}", ManualClock())
 
 
 def test_with_a_public_key_alone_tokens_are_verified_and_not_made(tmp_path: Path) -> None:
