@@ -33,6 +33,7 @@ PROGRESS_LEAST_SECONDS = 0.1
 """etcd's least interval of progress notifications."""
 SWITCH_SECONDS = 0.0005
 """How long background work may keep the interpreter once the event loop wants it: a put asks for it several times."""
+_CLIENT_CERTIFICATES = ("trusted-ca-file", "client-crl-file", "allowed-cn", "client-cert-allowed-hostname")
 _URL = re.compile(r"https?://[^/]+:[0-9]+")
 
 
@@ -98,7 +99,7 @@ def _tls(settings: ServeSettings) -> "TlsOptions | None":
     if bool(text("cert-file")) != bool(text("key-file")):
         raise BadArguments("TLS needs both --cert-file and --key-file")
     if not text("cert-file"):
-        if client_cert_auth or any(map(text, ("trusted-ca-file", "client-crl-file", "allowed-cn"))):
+        if client_cert_auth or any(map(text, _CLIENT_CERTIFICATES)):
             raise BadArguments("client certificates need TLS: --cert-file and --key-file")
         return None
     from brainctl.server.tls import TlsOptions
@@ -110,6 +111,7 @@ def _tls(settings: ServeSettings) -> "TlsOptions | None":
         client_cert_auth,
         text("client-crl-file"),
         text("allowed-cn"),
+        settings.texts("client-cert-allowed-hostname"),
         settings.texts("cipher-suites"),
         text("tls-min-version"),
         text("tls-max-version"),

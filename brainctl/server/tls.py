@@ -1,37 +1,26 @@
 """TLS of the server: certificates from files, renewed without a restart, and which clients may come in.
 
 Names and defaults are those of etcd's flags (etcd client/pkg/transport/listener.go): TLS 1.2 is the oldest version,
-cipher suites have their IANA names, and those of TLS 1.3 cannot be chosen.
+cipher suites have their IANA names.
 """
 
 import logging
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
+from ipaddress import ip_address
 from typing import Final
 
-from cryptography.x509 import load_der_x509_crl, load_pem_x509_crl
-
 from brainctl.errors import BadArguments
+from brainctl.server.tls_files import load_authorities, load_chain, revoked_serials, stamp
+from brainctl.server.tls_suites import ciphers
 
 _log = logging.getLogger(__name__)
 
 HANDSHAKE_SECONDS: Final = 10
 """A client that has not finished its handshake by then is disconnected."""
 VERSIONS: Final = {"TLS1.2": ssl.TLSVersion.TLSv1_2, "TLS1.3": ssl.TLSVersion.TLSv1_3}
-_NO_CHOICE: Final = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
-CIPHER_SUITES: Final = {
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305": "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305": "ECDHE-RSA-CHACHA20-POLY1305",
-}
-"""The suites of TLS 1.2 that have forward secrecy and authenticated encryption, by IANA name, and two by the names that
-etcd had for them before (client/pkg/tlsutil)."""
+Certificate = dict[str, object]
+"""A verified certificate as `getpeercert` gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +30,17 @@ class TlsOptions:
     cert_file: str
     key_file: str
     trusted_ca_file: str = ""
+    """The authorities of client certificates: with them, clients must show one, as in etcd."""
     client_cert_auth: bool = False
-    """Clients must show a certificate that the trusted CA signed."""
+    """Clients must show a certificate of a trusted authority, of the system's ones without `trusted_ca_file`; its
+    common name is a user's."""
     crl_file: str = ""
     allowed_cn: str = ""
     """The common name that client certificates must have."""
+    allowed_hostnames: tuple[str, ...] = ()
+    """Host names or addresses; client certificates must be good for one of them."""
     cipher_suites: tuple[str, ...] = ()
-    min_version: str = "TLS1.2"
+    min_version: str = ""
     max_version: str = ""
 
 
@@ -55,108 +48,123 @@ class ServerTls:
     """The TLS side of a listening socket."""
 
     def __init__(self, options: TlsOptions) -> None:
-        """BadArguments for files that cannot be used and for rules that do not fit together."""
+        """Load the files.
+
+        Raises:
+            BadArguments: Files that cannot be used, or rules that do not fit together.
+        """
         self._options = options
-        self.context = _context(options)
-        self._revoked = _revoked(options.crl_file)
         self._stamp = self._files()
+        self._newest = _context(options)
+        self._revoked = revoked_serials(options.crl_file)
+        self.context = self._newest
+        """For listening; each handshake takes up what is in the files by then."""
+        self.context.sni_callback = self._begin_handshake
 
     def refresh(self) -> None:
-        """Take up a renewed certificate and a renewed list of revoked ones; new connections get them.
+        """Take up renewed certificates and a renewed list of revoked ones; new connections get them.
 
         What cannot be loaded leaves the old in use.
         """
-        stamp = self._files()
-        if stamp == self._stamp:
+        found = self._files()
+        if found == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp = found
         try:
-            self.context.load_cert_chain(self._options.cert_file, self._options.key_file)
-            self._revoked = _revoked(self._options.crl_file)
-        except (OSError, ssl.SSLError, BadArguments) as error:
+            self._newest, self._revoked = _context(self._options), revoked_serials(self._options.crl_file)
+        except BadArguments as error:
             _log.warning("the renewed certificate is not used: %s", error)
         else:
             _log.info("the certificate was renewed")
 
-    def permits(self, certificate: dict[str, object] | None) -> bool:
-        """Whether a client with this verified certificate, as `getpeercert` gives it, may come in.
+    def permits(self, certificate: Certificate | None) -> bool:
+        """Return whether a client with this verified certificate may come in.
 
         Like etcd, it looks up the serial number alone: an expired list still counts (client/pkg/transport).
         """
+        options = self._options
         if certificate and int(str(certificate["serialNumber"]), 16) in self._revoked:
             return False
-        return not self._options.allowed_cn or common_name(certificate) == self._options.allowed_cn
+        if options.allowed_cn and common_name(certificate) != options.allowed_cn:
+            return False
+        names = options.allowed_hostnames
+        return not names or any(_is_good_for(certificate or {}, name) for name in names)
 
-    def user(self, certificate: dict[str, object] | None) -> str | None:
-        """The user that a client is by its verified certificate, where every client has to show one."""
+    def user(self, certificate: Certificate | None) -> str | None:
+        """Return the user that a client is by its verified certificate, where certificates say who a client is."""
         return common_name(certificate) if self._options.client_cert_auth else None
 
-    def _files(self) -> tuple[int, ...]:
-        stamp = []
-        for path in (self._options.cert_file, self._options.key_file, self._options.crl_file):
-            try:
-                stamp.append(Path(path).stat().st_mtime_ns)
-            except OSError:
-                stamp.append(0)
-        return tuple(stamp)
+    def _begin_handshake(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        """Serve a new connection with what is in the files now; called with or without a name from the client."""
+        self.refresh()
+        if connection.context is not self._newest:
+            connection.context = self._newest
+
+    def _files(self) -> tuple[object, ...]:
+        options = self._options
+        return stamp((options.cert_file, options.key_file, options.trusted_ca_file), options.crl_file)
 
 
-def common_name(certificate: dict[str, object] | None) -> str | None:
-    """The common name in a verified certificate as `getpeercert` gives it, None without one."""
+def common_name(certificate: Certificate | None) -> str | None:
+    """Return the common name in a certificate, None without one."""
     subject = (certificate or {}).get("subject", ())
     assert isinstance(subject, tuple)
     names = [value for group in subject for key, value in group if key == "commonName"]
     return names[0] if names else None
 
 
+def _is_good_for(certificate: Certificate, name: str) -> bool:
+    """Return whether a certificate names a host or an address among its alternative names; "*." is one label."""
+    names = certificate.get("subjectAltName", ())
+    assert isinstance(names, tuple)
+    try:
+        wanted = ip_address(name.strip("[]"))
+    except ValueError:
+        lower = name.lower().rstrip(".")
+        _, _, parent = lower.partition(".")
+        known = {value.lower().rstrip(".") for kind, value in names if kind == "DNS"}
+        return bool(lower) and (lower in known or bool(parent and f"*.{parent}" in known))
+    return any(kind == "IP Address" and ip_address(value) == wanted for kind, value in names)
+
+
 def _context(options: TlsOptions) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _version(options.min_version)
-    if options.max_version:
-        context.maximum_version = _version(options.max_version)
-        if context.maximum_version < context.minimum_version:
-            raise BadArguments(
-                f"min version ({options.min_version}) is greater than max version ({options.max_version})"
-            )
-    if options.cipher_suites:
-        context.set_ciphers(_ciphers(options.cipher_suites))
+    _choose_versions(context, options)
     context.set_alpn_protocols(["h2", "http/1.1"])
-    if options.allowed_cn and not options.client_cert_auth:
-        raise BadArguments("--allowed-cn needs --client-cert-auth")
-    if options.client_cert_auth and not options.trusted_ca_file:
-        raise BadArguments("--client-cert-auth needs --trusted-ca-file")
-    try:
-        context.load_cert_chain(options.cert_file, options.key_file)
+    wants_certificates = options.client_cert_auth or bool(options.trusted_ca_file)
+    if not wants_certificates and (options.allowed_cn or options.allowed_hostnames):
+        flag = "--allowed-cn" if options.allowed_cn else "--client-cert-allowed-hostname"
+        raise BadArguments(f"{flag} needs --trusted-ca-file or --client-cert-auth: clients show no certificate")
+    load_chain(context, options.cert_file, options.key_file)
+    if wants_certificates:
         if options.trusted_ca_file:
-            context.load_verify_locations(options.trusted_ca_file)
-            context.verify_mode = ssl.CERT_REQUIRED if options.client_cert_auth else ssl.CERT_OPTIONAL
-    except (OSError, ssl.SSLError) as error:
-        raise BadArguments(f"cannot use the TLS files: {error.strerror or error}") from error
+            load_authorities(context, options.trusted_ca_file)
+        else:
+            context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an authority that is no root is trusted, as by Go
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
-def _revoked(crl_file: str) -> frozenset[int]:
-    """The serial numbers in a list of revoked certificates, DER as etcd wants it, or PEM; BadArguments."""
-    if not crl_file:
-        return frozenset()
-    try:
-        data = Path(crl_file).read_bytes()
-        load = load_pem_x509_crl if data.startswith(b"-----BEGIN") else load_der_x509_crl
-        return frozenset(certificate.serial_number for certificate in load(data))
-    except (OSError, ValueError) as error:
-        raise BadArguments(f"cannot use the TLS files: {crl_file}: {error}") from error
+def _choose_versions(context: ssl.SSLContext, options: TlsOptions) -> None:
+    least, most = options.min_version or "TLS1.2", options.max_version
+    context.minimum_version = _version(least)
+    if most:
+        context.maximum_version = _version(most)
+        if context.maximum_version < context.minimum_version:
+            raise BadArguments(f"min version ({least}) is greater than max version ({most})")
+    if not options.cipher_suites:
+        return
+    chosen = ciphers(options.cipher_suites)
+    if chosen:
+        context.set_ciphers(chosen)
+    elif most == "TLS1.2":
+        raise BadArguments("--cipher-suites: all of them belong to TLS 1.3, and --tls-max-version rules that out")
+    else:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
 
 
 def _version(name: str) -> ssl.TLSVersion:
     if name not in VERSIONS:
         raise BadArguments(f"unexpected TLS version {name!r} (must be one of: {', '.join(VERSIONS)})")
     return VERSIONS[name]
-
-
-def _ciphers(names: tuple[str, ...]) -> str:
-    for name in names:
-        if name in _NO_CHOICE:
-            raise BadArguments(f"{name} belongs to TLS 1.3, whose cipher suites cannot be chosen")
-        if name not in CIPHER_SUITES:
-            raise BadArguments(f"unexpected TLS cipher suite {name!r}: unknown, or too weak")
-    return ":".join(CIPHER_SUITES[name] for name in names)
