@@ -63,13 +63,13 @@ class Session:
         sys.stderr.buffer.flush()
 
     @asynccontextmanager
-    async def open(self, url: str = "", endpoint: str = "", *, create: bool = False) -> AsyncIterator["Store"]:
+    async def open(self, url: str = "", endpoint: str = "") -> AsyncIterator["Store"]:
         """The store at `url`, else the one that --store or --endpoints names, until the block ends; `endpoint` means
         that one member alone.
         """
         from brainctl.stores.registry import open_store  # noqa: PLC0415 - not for --help
 
-        store = await open_store(url or ("" if endpoint else self.settings.store), self.target(endpoint), create=create)
+        store = await open_store(url or ("" if endpoint else self.settings.store), self.target(endpoint))
         try:
             yield store
         finally:

@@ -50,6 +50,8 @@ def parse_probe(
     """
     if args is None or len(args) != 1:
         raise BadArguments("flash probe command needs one directory")
+    if not args[0]:
+        raise BadArguments("flash probe: the name of the directory is empty")
     if require not in ("", "etcd", "heavy"):
         raise BadArguments(f"--require: {require!r} is neither etcd nor heavy")
     time = read_duration(seconds + "s" if seconds.replace(".", "", 1).isdecimal() else seconds, "--seconds")

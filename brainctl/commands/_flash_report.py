@@ -119,15 +119,16 @@ def _ask(session: Session, endpoint: str) -> Found:
 
 
 def _read(url: str) -> Found:
-    from brainctl.engine import manifest
+    from brainctl.engine import place
     from brainctl.engine.info import read_info
     from brainctl.engine.wear import load
     from brainctl.node.wear import Space
 
     scheme, _, rest = url.partition("://")
     directory = Path(unquote(rest))
-    if scheme != "file" or not (directory / manifest.NAME).exists():
-        raise InvalidInput(f"there is no store in {directory}")
+    if scheme != "file":
+        raise InvalidInput(f"{url} has no files on this machine: only a directory, or its server, can be asked")
+    place.must_be_store(directory)
     segments = read_info(directory).segments
     live, history, dead = (sum(getattr(part, name) for part in segments) for name in ("live", "history", "dead"))
     used = sum(part.used for part in segments)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import typer
 
 from brainctl.commands._failure import CommandFailed
-from brainctl.errors import COMPACTED, ApiError, BadArguments, ExitCode, InvalidInput
+from brainctl.errors import COMPACTED, ApiError, BadArguments, ExitCode
 from brainctl.session import Session
 
 Pd = Annotated[
@@ -53,8 +53,10 @@ def place(session: Session, named: str, flag: str, pd: str, prefix: str) -> str:
 def must_exist(url: str) -> None:
     """InvalidInput when `url` is a directory without a store: one that is only read is not to be made."""
     scheme, _, directory = url.partition("://")
-    if scheme == "file" and not (Path(unquote(directory)) / "MANIFEST").exists():
-        raise InvalidInput(f"there is no store in {unquote(directory)}")
+    if scheme == "file":
+        from brainctl.engine.place import must_be_store
+
+        must_be_store(Path(unquote(directory)))
 
 
 @contextmanager

@@ -46,6 +46,8 @@ class ServeSettings:
         BadArguments when there are two, or none. What was given is stronger than the file.
         """
         data_dir = self._values["data-dir"]
+        if data_dir.is_given and not data_dir.text:
+            raise BadArguments(f"{data_dir.origin} is empty: which directory?")
         if data_dir.is_given and not store:
             return data_dir.text, ""
         if store and not data_dir.is_given:

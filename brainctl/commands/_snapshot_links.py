@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 async def save_links(session: Session, target: Path, base: Path | None) -> None:
     """Back a directory up, under its lock, or beside the server that has it."""
-    from brainctl.engine import lock
+    from brainctl.engine import lock, place
     from brainctl.engine.files import OsFileSystem
     from brainctl.stores.backup import save
 
@@ -25,7 +25,7 @@ async def save_links(session: Session, target: Path, base: Path | None) -> None:
     if not url.startswith("file://"):
         raise BadArguments("snapshot save --link needs --store file://DIR: only a directory of this machine has files")
     directory = Path(unquote(url.removeprefix("file://")))
-    _require(directory)
+    place.must_be_store(directory)
     try:
         held = lock.take(str(directory), OsFileSystem(), os.getpid())
     except StoreInUse:
@@ -76,11 +76,3 @@ def show_backup(session: Session, directory: Path) -> None:
         "based on": " ".join(str(path) for path, _ in links[1:]),
     }
     show(session, {name: value for name, value in fields.items() if value})
-
-
-def _require(directory: Path) -> None:
-    from brainctl.engine import manifest
-    from brainctl.errors import InvalidInput
-
-    if not (directory / manifest.NAME).exists():
-        raise InvalidInput(f"there is no store in {directory}")

@@ -30,8 +30,9 @@ def parse_check(args: StoreArgument = None) -> Path:
 def check(session: Session, directory: Path) -> None:
     """Check it while nobody else has it open; what is wrong goes to standard error, a line each."""
     from brainctl.engine.check import check as prove
+    from brainctl.engine.place import must_be_store
 
-    _require(directory)
+    must_be_store(directory)
     try:
         report = prove(directory)
     except StoreInUse as error:
@@ -80,11 +81,12 @@ def dump(session: Session, plan: Dump) -> None:
     """Print it."""
     from brainctl.engine import dump as engine_dump
     from brainctl.engine.files import OsFileSystem
+    from brainctl.engine.place import has_pieces, no_store
 
     if session.settings.write_out not in ("simple", "json"):
         raise Unsupported(f"{session.settings.write_out} not supported as output format")
-    if not plan.directory.is_dir():
-        raise InvalidInput(f"there is no store in {plan.directory}")
+    if not has_pieces(plan.directory):
+        raise no_store(plan.directory)
     line = _json_line if session.settings.write_out == "json" else text_line
     damaged = False
     for entry in engine_dump.dump(str(plan.directory), OsFileSystem(), plan.file):
@@ -162,12 +164,13 @@ def parse_repair(
 
 def repair(session: Session, plan: Repair) -> None:
     """Save it, and report on standard output."""
+    from brainctl.engine.place import has_pieces, no_store
     from brainctl.engine.repair import repair as save
 
     if session.settings.write_out not in ("simple", "json"):
         raise Unsupported(f"{session.settings.write_out} not supported as output format")
-    if not plan.directory.is_dir():
-        raise InvalidInput(f"there is no store in {plan.directory}")
+    if not has_pieces(plan.directory):
+        raise no_store(plan.directory)
     done = save(str(plan.directory), plan.into, plan.bump)
     session.write(_repaired_json(plan, done) if session.settings.write_out == "json" else _repaired_text(plan, done))
     if not done.complete:
@@ -250,11 +253,3 @@ def _directory(args: list[str] | None, name: str) -> Path:
     if not url.startswith("file://"):
         raise InvalidInput(f"cannot {name} {url}: only a directory has files to read")
     return Path(unquote(url.removeprefix("file://")))
-
-
-def _require(directory: Path) -> None:
-    """Opening would make a new store, which nobody asked for."""
-    from brainctl.engine import manifest
-
-    if not (directory / manifest.NAME).exists():
-        raise InvalidInput(f"there is no store in {directory}")

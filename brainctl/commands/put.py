@@ -54,7 +54,7 @@ async def run(session: Session, plan: Put) -> None:
         plan.request.value = sys.stdin.buffer.read()
         if not plan.request.value:
             raise BadArguments(WRONG)
-    async with session.open(create=True) as store:
+    async with session.open() as store:
         session.show(await store.put(plan.request))
 
 

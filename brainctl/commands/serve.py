@@ -220,16 +220,21 @@ async def _open(session: Session, plan: Plan) -> _Served:
     directory, url = plan.settings.place(session.settings.store)
     if url.startswith("tikv://"):
         return await _open_tikv(url, plan)
+    if url and not url.removeprefix("file://"):
+        raise InvalidInput(f"{url} names no directory: file://DIR does")
     if url and not url.startswith("file://"):
         raise InvalidInput(f"cannot serve {url}: file:// and tikv:// can be served")
-    return _open_local(unquote(url.removeprefix("file://")) or directory, plan)
+    return _open_local(session, unquote(url.removeprefix("file://")) or directory, plan)
 
 
-def _open_local(directory: str, plan: Plan) -> _Served:
+def _open_local(session: Session, directory: str, plan: Plan) -> _Served:
     from brainctl.engine.engine import Engine
+    from brainctl.engine.place import other_tenant
     from brainctl.node.local import open_local
 
     engine = Engine.open(directory)
+    if beside := other_tenant(os.listdir(directory)):  # noqa: PTH208 - paths are strings throughout the engine
+        session.warn(f"warning: {directory} is served as the store of brainctl that it is, but {beside}")
     medium = open_local(engine, asyncio.get_running_loop(), plan.settings.number("reclaim-rate", 0))
 
     def on_failure(action: Callable[[BrainctlError], None]) -> None:

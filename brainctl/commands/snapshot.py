@@ -52,6 +52,8 @@ def parse_save(
     """
     if args is None or len(args) != 1:
         raise BadArguments("snapshot save expects one argument <filename>")
+    if not Path(args[0]).name:
+        raise BadArguments(f"snapshot save: {args[0]!r} is no name of a file")
     if base and not link:
         raise BadArguments("--base needs --link: a database file of etcd is always whole")
     return Save(Path(args[0]), link, Path(base) if base else None)
@@ -152,7 +154,9 @@ class Restoration(NamedTuple):
 
 def parse_restore(
     args: FileArgument = None,
-    data_dir: Annotated[str, typer.Option("--data-dir", metavar="DIR", help="the new store's [NAME.etcd]")] = "",
+    data_dir: Annotated[
+        str | None, typer.Option("--data-dir", metavar="DIR", help="the new store's [NAME.brainctl]")
+    ] = None,
     name: Annotated[str, typer.Option("--name", metavar="string", help="for the directory alone [default]")] = "",
     skip_hash_check: Annotated[
         bool, typer.Option("--skip-hash-check", help="for a file of a data directory, which has no hash behind it")
@@ -169,8 +173,10 @@ def parse_restore(
 ) -> Restoration:
     """Make a store for `brainctl serve --data-dir DIR` of the snapshot FILE, with its revisions, leases and users.
 
-    FILE may also be a directory that `snapshot save --link` made. The new store is read and proved before it gets its
-    name. With --revision it is as it was then; when the history was compacted beyond it, that is refused (exit code 8).
+    Only brainctl serves it: an etcd that is started in that directory begins empty, beside it; for etcd,
+    `etcdutl snapshot restore` makes one. FILE may also be a directory that `snapshot save --link` made. The new store
+    is read and proved before it gets its name. With --revision it is as it was then; when the history was compacted
+    beyond it, that is refused (exit code 8).
     """
     if args is None or len(args) != 1:
         raise BadArguments("snapshot restore requires exactly one argument")
@@ -180,7 +186,9 @@ def parse_restore(
     at = read_int(revision, "--revision")
     if at < 0 or (at and bump):
         raise BadArguments("--revision: a revision of the past, without --bump-revision")
-    directory = Path(data_dir or f"{name or 'default'}.etcd")
+    if data_dir == "":
+        raise BadArguments("--data-dir is empty: which directory?")
+    directory = Path(data_dir or f"{name or 'default'}.brainctl")
     return Restoration(Path(args[0]), directory, not skip_hash_check, bump, at)
 
 

@@ -1,4 +1,4 @@
-"""brainctl store info, compact, defrag, verify; check, dump and repair are next door."""
+"""brainctl store create, info, compact, defrag, verify; check, dump and repair are next door."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,25 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.session import Session
 
 ALL_KEYS = b"\0"
+
+
+def parse_create(args: StoreArgument = None) -> str:
+    """Make a new, empty store at STORE: a directory that is missing or empty, or tikv://PD/PREFIX.
+
+    `serve --data-dir`, `migrate --to` and `snapshot restore` make theirs themselves; no other command makes one.
+    """
+    url = _one(args, "create")
+    if not url:
+        raise BadArguments("store create command needs a directory or a URL")
+    return url
+
+
+async def create(session: Session, url: str) -> None:
+    """Make it, unless there is one."""
+    from brainctl.stores.create import create_store
+
+    await create_store(url)
+    show(session, {"store": url, "created": "yes"})
 
 
 def parse_info(args: StoreArgument = None) -> str:
@@ -121,7 +140,8 @@ def _one(args: list[str] | None, name: str) -> str:
     return store_url(args[0]) if args else ""
 
 
-app = group("Look at a store, check it, give space back, save what is left of it.")
+app = group("Make a store, look at it, check it, give space back, save what is left of it.")
+app.command("create")(command(parse_create, create))
 app.command("info")(command(parse_info, info))
 app.command("check")(command(parse_check, check))
 app.command("scrub")(command(parse_scrub, scrub))

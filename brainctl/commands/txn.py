@@ -49,7 +49,7 @@ async def run(session: Session, interactive: bool) -> None:
     prompt("failure requests (get, put, del):")
     failure = await _requests(session)
     request = pb.TxnRequest(compare=compares, success=success, failure=failure)
-    async with session.open(create=True) as store:
+    async with session.open() as store:
         session.show(await store.txn(request))
 
 

@@ -40,8 +40,9 @@ class Engine(Upkeep):
     ) -> "Engine":
         """Open the store in `directory`, or make a new one where there is none.
 
-        StoreInUse when another process has it, StoreDamaged when it is not as it was written, StoreTooNew when a later
-        build wrote it, StoreFull when there is no room to make it, StoreFailed on any other I/O error.
+        InvalidInput when it belongs to something else, StoreInUse when another process has it, StoreDamaged when it is
+        not as it was written, StoreTooNew when a later build wrote it, StoreFull when there is no room to make it,
+        StoreFailed on any other I/O error.
         """
         return cls(options or EngineOptions(), open_store(os.fspath(directory), fs or OsFileSystem(), rng))
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from random import Random, SystemRandom
 from typing import NamedTuple
 
-from brainctl.engine import lock, manifest
+from brainctl.engine import lock, manifest, place
 from brainctl.engine.files import FileSystem, Lock
 from brainctl.engine.logspace import is_spare
 from brainctl.engine.manifest import Listing, Manifest
@@ -30,6 +30,7 @@ class Opened(NamedTuple):
 def open_store(directory: str, fs: FileSystem, rng: Random | None = None) -> Opened:
     """Take the store in `directory`, or make a new one where there is none; errors as of `Engine.open`."""
     try:
+        place.must_be_ours(directory, fs)
         fs.make_directory(directory)
         held = lock.take(directory, fs, os.getpid())
     except OSError as error:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
+from brainctl.engine import manifest
 from brainctl.engine.engine import Engine
+from brainctl.engine.place import BACKUP, is_occupied
 from brainctl.errors import NotEmpty
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
@@ -20,21 +22,40 @@ _BYTES = 4 << 20
 
 @contextmanager
 def fresh(directory: Path) -> Iterator[Path]:
-    """A directory beside `directory`, which takes that name, durably, when the block ends well, and goes otherwise.
+    """Yield an empty directory for the files of a store, which are durably at `directory` when the block ends well, all
+    of them or none; what was made is removed when it does not.
 
-    NotEmpty when there is something at `directory`; OSError.
+    A directory beside `directory` takes its name. Where that cannot be, since it is the root of a file system, one in
+    it is emptied into it: the names that make a store of files go last. NotEmpty when there is something at `directory`
+    (but for lost+found); OSError.
     """
-    if directory.exists() and any(directory.iterdir()):
+    if directory.exists() and (not directory.is_dir() or is_occupied(path.name for path in directory.iterdir())):
         raise NotEmpty(f'data-dir "{directory}" not empty or could not be read')
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    fixed = directory.is_dir() and (directory.is_mount() or any(directory.iterdir()))
+    home = directory if fixed else directory.parent
+    home.mkdir(parents=True, exist_ok=True)
+    part = Path(mkdtemp(prefix=f".{directory.name}.", dir=home))
     try:
         yield part
-        part.replace(directory)
+        if fixed:
+            _move_up(part)
+        else:
+            part.replace(directory)
     except BaseException:
         shutil.rmtree(part)
         raise
-    sync_directory(directory.parent)
+    sync_directory(home)
+
+
+def _move_up(part: Path) -> None:
+    """Move what is in a directory into the one above it. A crash on the way leaves files without a manifest there."""
+    marks = (manifest.NAME, BACKUP)
+    names = [path.name for path in part.iterdir()]
+    for name in sorted(names, key=lambda name: (marks.index(name) + 1 if name in marks else 0, name)):
+        if name in marks:
+            sync_directory(part.parent)
+        (part / name).replace(part.parent / name)
+    part.rmdir()
 
 
 def sync_directory(directory: Path) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from brainctl.engine import frame, manifest, rebuild, tear
+from brainctl.engine import frame, manifest, place, rebuild, tear
 from brainctl.engine.files import OsFileSystem
 from brainctl.engine.frame import BatchHeader
 from brainctl.engine.manifest import Listing, segment_name
@@ -23,7 +23,7 @@ from brainctl.engine.run import run_name
 from brainctl.engine.segment import DATA, is_recycled
 from brainctl.errors import InvalidInput, StoreDamaged, StoreFailed
 
-NAME = "BACKUP"
+NAME = place.BACKUP
 """The file that makes a directory a backup: one line of JSON, and one with its CRC-32C in hexadecimal."""
 FORMAT = 1
 _ATTEMPTS = 100
@@ -87,7 +87,7 @@ def _save(directory: Path, part: Path, durable: Callable[[], int] | None, known:
     for _ in range(_ATTEMPTS):
         listing = manifest.load(str(directory), OsFileSystem())
         if listing is None:
-            raise InvalidInput(f"there is no store in {directory}")
+            raise place.no_store(directory)
         try:
             return _gather(directory, part, listing, durable, known)
         except FileNotFoundError:

@@ -18,8 +18,8 @@ from brainctl.stores.target import EtcdTarget
 async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None, *, create: bool = False) -> Store:
     """The store at `url`; for "" the endpoints of `target`, which also says how to reach a server.
 
-    `clock` is the time of a store that is opened in this process: where it stands still, no lease runs out. A
-    directory without a store gets a new one only if `create` is set.
+    `clock` is the time of a store that is opened in this process: where it stands still, no lease runs out. Where there
+    is no store, a new one is made only if `create` is set: a mistyped name is to be noticed by reads and writes alike.
 
     Raises InvalidInput for a URL of no known form, and what opening the store raises.
     """
@@ -34,7 +34,7 @@ async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None, *
     if scheme == "tikv" and rest:
         from brainctl.stores.tikv import open_tikv  # noqa: PLC0415 - loads the TiKV client
 
-        return await open_tikv(url, clock=clock)
+        return await open_tikv(url, clock=clock, create=create)
     raise InvalidInput(f"{url!r} is no store: etcd://HOST:PORT, file://DIR and tikv://PD/PREFIX are known")
 
 
@@ -47,13 +47,13 @@ def _etcd(target: EtcdTarget) -> Store:
 
 
 def _directory(directory: Path, target: EtcdTarget, clock: Clock | None, *, create: bool) -> Store:
-    from brainctl.engine import manifest  # noqa: PLC0415 - the engine, only for those who open one
+    from brainctl.engine import place  # noqa: PLC0415 - the engine, only for those who open one
     from brainctl.engine.files import OsFileSystem  # noqa: PLC0415
     from brainctl.engine.lock import holder  # noqa: PLC0415
     from brainctl.stores.embedded import open_directory  # noqa: PLC0415
 
-    if not create and not (directory / manifest.NAME).exists():
-        raise InvalidInput(f"there is no store in {directory}")
+    if not create:
+        place.must_be_store(directory)
     try:
         return open_directory(directory, clock)
     except StoreInUse:

@@ -32,11 +32,18 @@ async def open_tikv_medium(url: str, role: Role = Role.LEADER) -> TikvMedium:
     return await open_medium(*parse_tikv_url(url), role)
 
 
-async def open_tikv(url: str, role: Role = Role.ON_DEMAND, clock: Clock | None = None) -> NodeStore:
-    """The store as commands use it: others may read and write it meanwhile. The first write takes the lead, which is
-    refused (StoreInUse) while another process holds it; errors as `open_tikv_medium`.
+async def open_tikv(
+    url: str, role: Role = Role.ON_DEMAND, clock: Clock | None = None, *, create: bool = True
+) -> NodeStore:
+    """Open the store as commands use it: others may read and write it meanwhile. The first write takes the lead, which
+    is refused (StoreInUse) while another process holds it; errors as `open_tikv_medium`. InvalidInput where nothing was
+    ever written under the prefix, unless `create` is set.
     """
-    return NodeStore(Node(await open_tikv_medium(url, role), clock or SystemClock()), url)
+    medium = await open_tikv_medium(url, role)
+    if medium.is_new and not create:
+        await medium.close()
+        raise InvalidInput(f"there is no store at {url}: nothing was ever written there")
+    return NodeStore(Node(medium, clock or SystemClock()), url)
 
 
 async def open_tikv_replica(url: str) -> TikvReplica:

@@ -90,6 +90,11 @@ class TikvMedium:
         return self.writer.header
 
     @property
+    def is_new(self) -> bool:
+        """Whether no process has ever taken the lead of this store, which every write needs."""
+        return self._shown.head.epoch == 0
+
+    @property
     def revision(self) -> int:
         """The newest durable revision that this process has shown."""
         return self._shown.head.revision

@@ -88,6 +88,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_damaged_store_is_refused_with_the_place(tmp_path: Path) -> None:
     data = tmp_path / "data"
+    assert brainctl("store", "create", str(data)).returncode == 0
     for value in ("1", "2", "3"):
         assert brainctl("--store", f"file://{data}", "put", "k", value).returncode == 0
     assert brainctl("store", "check", str(data)).returncode == 0

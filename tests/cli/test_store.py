@@ -14,6 +14,7 @@ def store(tmp_path: Path) -> Path:
     """Two keys, one of them overwritten."""
     directory = tmp_path / "store"
     url = f"file://{directory}"
+    assert brainctl("store", "create", url).returncode == 0
     for key, value in (("a", "one"), ("b", "two"), ("a", "three")):
         assert brainctl("put", key, value, "--store", url).returncode == 0
     return directory

@@ -137,6 +137,7 @@ def test_a_process_that_is_overtaken_ends(source: Etcd, tikv_url: str) -> None:
 
 def test_a_target_with_data_is_refused(source: Etcd, tmp_path: Path) -> None:
     target = f"file://{tmp_path / 'target'}"
+    assert brainctl("store", "create", target).returncode == 0
     assert brainctl("put", "--store", target, "mine", "v").returncode == 0
     arguments = ("--from", f"etcd://{source.endpoint}", "--to", target)
     refused = brainctl("migrate", *arguments)

@@ -154,9 +154,11 @@ def brainctl_argv() -> list[str]:
     return [sys.executable, "-m", "brainctl"]
 
 
-def brainctl(*args: str, stdin: str | None = None, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+def brainctl(
+    *args: str, stdin: str | None = None, seconds: float = 120, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command line under test to its end."""
-    return _run([*brainctl_argv(), *args], stdin, seconds)
+    return _run([*brainctl_argv(), *args], stdin, seconds, cwd)
 
 
 def etcdctl(endpoint: str, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -164,8 +166,10 @@ def etcdctl(endpoint: str, *args: str, stdin: str | None = None) -> subprocess.C
     return _run([str(require("etcdctl")), "--endpoints", endpoint, *args], stdin, 120)
 
 
-def _run(argv: Sequence[str], stdin: str | None, seconds: float) -> subprocess.CompletedProcess[str]:
+def _run(
+    argv: Sequence[str], stdin: str | None, seconds: float, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = clean_environment() | {"ETCDCTL_API": "3"}
     return subprocess.run(
-        argv, input=stdin or "", capture_output=True, text=True, timeout=seconds, env=environment, check=False
+        argv, input=stdin or "", capture_output=True, text=True, timeout=seconds, env=environment, check=False, cwd=cwd
     )

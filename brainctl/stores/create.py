@@ -1,0 +1,43 @@
+"""Makes a new, empty store."""
+
+from pathlib import Path
+from urllib.parse import unquote
+
+from brainctl.errors import InvalidInput, NotEmpty
+
+
+async def create_store(url: str) -> None:
+    """Make an empty store at `url`, durably: file://DIR or tikv://PD/PREFIX.
+
+    NotEmpty when there is one already; InvalidInput for a directory of something else and for other URLs; what opening
+    a store raises.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "file" and rest:
+        _create_directory(Path(unquote(rest)))
+    elif scheme == "tikv" and rest:
+        await _create_tikv(url)
+    else:
+        raise InvalidInput(f"{url!r} cannot be made: file://DIR and tikv://PD/PREFIX can")
+
+
+def _create_directory(directory: Path) -> None:
+    from brainctl.engine import manifest  # noqa: PLC0415 - the engine, only for those who open one
+    from brainctl.engine.engine import Engine  # noqa: PLC0415
+
+    if (directory / manifest.NAME).exists():
+        raise NotEmpty(f"there is a store in {directory} already")
+    Engine.open(directory).close()
+
+
+async def _create_tikv(url: str) -> None:
+    from brainctl.stores.tikv import open_tikv_medium  # noqa: PLC0415 - loads the TiKV client
+    from brainctl.tikv.medium import Role  # noqa: PLC0415
+
+    medium = await open_tikv_medium(url, Role.ON_DEMAND)
+    try:
+        if not medium.is_new:
+            raise NotEmpty(f"there is a store at {url} already")
+        await medium.writer.acquire(force=False)
+    finally:
+        await medium.close()
