@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
+from brainctl.stores.urls import canonical
 
 Given = str | bool
 
@@ -138,7 +139,7 @@ def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
         discovery_srv=texts["discovery_srv"],
         discovery_srv_name=texts["discovery_srv_name"],
         insecure_discovery=truth("insecure_discovery"),
-        store=texts["store"],
+        store=canonical(texts["store"]),
         write_out=texts["write_out"],
         hex=truth("hex"),
         debug=truth("debug"),

@@ -12,6 +12,7 @@ import typer
 from brainctl.commands._failure import CommandFailed
 from brainctl.errors import COMPACTED, ApiError, BadArguments, ExitCode
 from brainctl.session import Session
+from brainctl.stores.urls import canonical
 
 Pd = Annotated[
     str,
@@ -28,6 +29,7 @@ def place(session: Session, named: str, flag: str, pd: str, prefix: str) -> str:
 
     `etcd` is --endpoints; `tikv` is --pd and --tikv-prefix. BadArguments when the address is missing.
     """
+    named = canonical(named)
     scheme, separator, _ = named.partition("://")
     if separator:
         return named

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from brainctl.commands._serve_flags import CONFIG_FILE, FLAGS, ServeFlag
 from brainctl.config import Given, Kind, read_bool, read_duration, read_int
 from brainctl.errors import BadArguments, InvalidInput
+from brainctl.stores.urls import canonical
 
 if TYPE_CHECKING:
     from brainctl.node.retention import Retention
@@ -31,7 +32,7 @@ class ServeSettings:
     def __init__(self, given: Mapping[str, Given | None], environ: Mapping[str, str]) -> None:
         path = _given(CONFIG_FILE, given, environ)
         content = _read_file(path.text) if path is not None and path.text else {}
-        self._store = content.get(STORE, "")
+        self._store = canonical(content.get(STORE, ""))
         self._values: dict[str, Value] = {}
         for flag in FLAGS:
             value = _given(flag, given, environ)

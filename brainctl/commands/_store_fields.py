@@ -7,13 +7,15 @@ import typer
 from brainctl.errors import Unsupported
 from brainctl.output.gotext import size
 from brainctl.session import Session
+from brainctl.stores.urls import canonical, of_directory
 
 StoreArgument = Annotated[list[str] | None, typer.Argument(metavar="[STORE]", show_default=False)]
 
 
 def store_url(name: str) -> str:
-    """The URL of a store that is named by one, or by its directory."""
-    return name if not name or "://" in name else f"file://{name}"
+    """Return the URL of a store that is named by one, or by its directory."""
+    named = canonical(name)
+    return named if not named or "://" in named else of_directory(name)
 
 
 def show(session: Session, fields: dict[str, str]) -> None:

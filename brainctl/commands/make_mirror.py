@@ -16,6 +16,7 @@ from brainctl.errors import BadArguments
 from brainctl.session import Session
 from brainctl.stores.registry import open_store
 from brainctl.stores.target import EtcdTarget, Tls
+from brainctl.stores.urls import canonical
 
 PROGRESS_SECONDS = 30.0
 _GONE = "the history that the mirror needs is gone: start it again, or use `brainctl migrate`, which resumes"
@@ -93,7 +94,8 @@ def parse(
 async def run(session: Session, plan: Plan) -> None:
     """Copy, and show how much, until SIGINT."""
     destination = plan.destination
-    url = destination.store if "://" in destination.store else f"etcd://{destination.store}"
+    url = canonical(destination.store)
+    url = url if "://" in url else f"etcd://{url}"
     async with session.open() as source:
         target = await open_store(url, _target(session, destination), create=True)
         mirror = Mirror(source, target, plan.renaming, plan.max_ops)

@@ -14,6 +14,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.node.local import open_local
 from brainctl.node.node import Node
 from brainctl.stores.unary import Reply, UnaryCalls
+from brainctl.stores.urls import of_directory
 
 HELD_RESPONSES = 16
 """How many responses wait for the reader of a watch before its stream is paused."""
@@ -30,7 +31,7 @@ def open_node(directory: Path, clock: Clock | None = None) -> Node:
 
 def open_directory(directory: Path, clock: Clock | None = None) -> "NodeStore":
     """The local engine in a directory as a Store; raises as `open_node` does."""
-    return NodeStore(open_node(directory, clock), f"file://{directory}")
+    return NodeStore(open_node(directory, clock), of_directory(str(directory)))
 
 
 class NodeStore(UnaryCalls):

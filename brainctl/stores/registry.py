@@ -13,6 +13,7 @@ from brainctl.clock import Clock
 from brainctl.errors import ConnectionFailed, InvalidInput, StoreInUse
 from brainctl.stores.store import Store
 from brainctl.stores.target import EtcdTarget
+from brainctl.stores.urls import canonical
 
 
 async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None, *, create: bool = False) -> Store:
@@ -23,7 +24,7 @@ async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None, *
 
     Raises InvalidInput for a URL of no known form, and what opening the store raises.
     """
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = canonical(url).partition("://")
     if not url:
         return _etcd(target)
     if scheme in ("etcd", "http", "https", "unix", "unixs") and separator:

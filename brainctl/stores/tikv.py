@@ -1,10 +1,11 @@
 """tikv://PD[,PD...]/PREFIX: a store on a TiKV cluster, served by a node in this process."""
 
 from brainctl.clock import Clock, SystemClock
-from brainctl.errors import InvalidInput
+from brainctl.errors import BadArguments, InvalidInput
 from brainctl.node.node import Node
 from brainctl.stores.embedded import NodeStore
 from brainctl.stores.replica_tikv import TikvReplica
+from brainctl.stores.target import split_address
 from brainctl.tikv.client import Client
 from brainctl.tikv.keys import Layout
 from brainctl.tikv.medium import Role, TikvMedium, open_medium
@@ -12,7 +13,6 @@ from brainctl.tikv.replica import ReplicaWriter
 
 SCHEME = "tikv://"
 DEFAULT_PREFIX = "brainctl"
-DEFAULT_PORT = 2379
 
 
 def parse_tikv_url(url: str) -> tuple[list[str], str]:
@@ -61,5 +61,8 @@ async def open_tikv_replica(url: str) -> TikvReplica:
 
 
 def _with_port(endpoint: str) -> str:
-    _, colon, _ = endpoint.rpartition(":")
-    return endpoint if colon and not endpoint.endswith("]") else f"{endpoint}:{DEFAULT_PORT}"
+    try:
+        host, port = split_address(endpoint.strip(), endpoint)
+    except BadArguments as error:
+        raise InvalidInput(str(error)) from None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
