@@ -3,8 +3,9 @@
     new -> copying -> catching-up -> synced -> freezing -> draining -> verifying -> committed
 
 From everywhere before `committed` the way back to `new` is open: the source compacted what was still needed, so
-the copy starts over from a newer base. A cutover that is given up returns to `synced`; one whose source took one
-more write (a lease ran out, say) freezes again.
+the copy starts over from a newer base. A target that falls behind the source returns from `synced` to `catching-up`.
+A cutover that is given up returns to `synced`; one whose source took one more write (a lease ran out, say) freezes
+again.
 """
 
 from enum import StrEnum
@@ -20,7 +21,7 @@ class Phase(StrEnum):
     CATCHING_UP = "catching-up"
     """The base is complete; the target is the source as it was at the watermark."""
     SYNCED = "synced"
-    """The watermark has reached a revision of the source that was read after the copy."""
+    """The watermark has reached a revision of the source that was read after the copy, and keeps up with it."""
     FREEZING = "freezing"
     """The source is being asked to take no more writes."""
     DRAINING = "draining"
@@ -37,6 +38,7 @@ class Trigger(StrEnum):
     BASE_CHOSEN = "base chosen"
     COPIED = "copied"
     CAUGHT_UP = "caught up"
+    FELL_BEHIND = "fell behind"
     CUTOVER = "cutover"
     FROZEN = "frozen"
     DRAINED = "drained"
@@ -50,7 +52,11 @@ TRANSITIONS: dict[Phase, dict[Trigger, Phase]] = {
     Phase.NEW: {Trigger.BASE_CHOSEN: Phase.COPYING, Trigger.COMPACTED: Phase.NEW},
     Phase.COPYING: {Trigger.COPIED: Phase.CATCHING_UP, Trigger.COMPACTED: Phase.NEW},
     Phase.CATCHING_UP: {Trigger.CAUGHT_UP: Phase.SYNCED, Trigger.COMPACTED: Phase.NEW},
-    Phase.SYNCED: {Trigger.CUTOVER: Phase.FREEZING, Trigger.COMPACTED: Phase.NEW},
+    Phase.SYNCED: {
+        Trigger.CUTOVER: Phase.FREEZING,
+        Trigger.FELL_BEHIND: Phase.CATCHING_UP,
+        Trigger.COMPACTED: Phase.NEW,
+    },
     Phase.FREEZING: {
         Trigger.FROZEN: Phase.DRAINING,
         Trigger.GIVEN_UP: Phase.SYNCED,

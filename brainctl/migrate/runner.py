@@ -11,7 +11,6 @@ from typing import Protocol
 
 from brainctl.clock import Clock
 from brainctl.errors import BrainctlError, Fenced, StoreInUse, UnknownOutcome
-from brainctl.migrate.backlog import StreamBroken
 from brainctl.migrate.cutover import Freezer, HookFailed
 from brainctl.migrate.events import (
     Action,
@@ -25,7 +24,6 @@ from brainctl.migrate.events import (
     ReadPage,
     ReconcileLeases,
     SourceAt,
-    SourceCompacted,
     Stop,
     Unfreeze,
     Unfrozen,
@@ -35,21 +33,18 @@ from brainctl.migrate.events import (
     Write,
     Written,
 )
+from brainctl.migrate.following import Follower
 from brainctl.migrate.phase import STREAMING, Phase
 from brainctl.migrate.progress import Figures, Progress
 from brainctl.migrate.reader import SourceReader
 from brainctl.migrate.retry import Patience
 from brainctl.migrate.slot import Slot
 from brainctl.migrate.state import Migration
-from brainctl.migrate.tailer import tail
 from brainctl.stores.store import Store
 
 POLL_SECONDS = 0.25
 REPORT_SECONDS = 1.0
 LEASES_SECONDS = 2.0
-STALL_SECONDS = 10.0
-"""A stream that is silent for so long while the source has moved on is opened again."""
-MAX_STALLS = 3
 
 Compare = Callable[[int], Awaitable[int]]
 """Compares both sides at a revision, while the target is closed; the number of differences."""
@@ -98,10 +93,7 @@ class Runner:
         self._essential: set[asyncio.Task[None]] = set()
         self._tail: asyncio.Task[None] | None = None
         self._verifying: asyncio.Task[None] | None = None
-        self._watch: Watch | None = None
-        self._heard = clock.monotonic()
-        self._stalls = 0
-        self._room = asyncio.Event()
+        self._follower = Follower(source, migration, self._inbox, clock)
         self._finish: Finish | None = None
 
     def stop(self) -> None:
@@ -170,7 +162,7 @@ class Runner:
         if self.migration.phase is not phase:
             self._observer.progress(self.progress.figures())
         if not self.migration.full:
-            self._room.set()
+            self._follower.room()
 
     def _begin(self, actions: list[Action]) -> None:
         for action in actions:
@@ -181,7 +173,7 @@ class Runner:
                 case Finish():
                     self._finish = action
                 case Watch():
-                    self._watch = action
+                    self._follower.begin(action)
                     self._open_stream()
                 case Unfreeze():
                     self._spawn(self._unfreeze(), self._essential)
@@ -266,31 +258,7 @@ class Runner:
     def _open_stream(self) -> None:
         if self._tail is not None:
             self._tail.cancel()
-        self._heard = self._clock.monotonic()
-        self._tail = self._spawn(self._follow(), self._tasks)
-
-    async def _follow(self) -> None:
-        """Deliver the stream; one that breaks is opened again after the newest revision received."""
-        patience = self._patience()
-        while True:
-            assert self._watch is not None
-            attempt = self._watch.attempt
-            try:
-                async for event in tail(self._source, attempt, self.migration.received + 1, self._cluster):
-                    patience.succeeded()
-                    self._heard, self._stalls = self._clock.monotonic(), 0
-                    self._inbox.put_nowait(event)
-                    if isinstance(event, SourceCompacted):
-                        return
-                    await self._has_room()
-            except BrainctlError as error:
-                await patience.wait(error)
-
-    async def _has_room(self) -> None:
-        """Wait while the backlog is full: the source's server holds the rest."""
-        self._room.clear()
-        if self.migration.full or self._inbox.qsize() > 100:
-            await self._room.wait()
+        self._tail = self._spawn(self._follower.run(self._patience()), self._tasks)
 
     # What is looked at regularly.
 
@@ -309,23 +277,12 @@ class Runner:
             if streaming and now - listed >= LEASES_SECONDS:
                 listed = now
                 self._inbox.put_nowait(await patience.call(self._new_leases))
-            behind = streaming and self._watch is not None and revision > self.migration.received
-            if behind and now - self._heard > STALL_SECONDS:
-                self._revive(revision)
+            if self._follower.has_stalled(revision):
+                self._open_stream()
             await asyncio.sleep(POLL_SECONDS)
 
     async def _new_leases(self) -> Event:
         return await self._reader.leases(frozenset(self.migration.leases.held), final=False)
-
-    def _revive(self, revision: int) -> None:
-        """The source is at `revision`, but the stream is silent."""
-        self._stalls += 1
-        if self._stalls > MAX_STALLS:
-            raise StreamBroken(
-                f"the source is at revision {revision}, but its change stream ends at {self.migration.received}; "
-                "`--history none --overwrite` starts from the newest revision"
-            )
-        self._open_stream()
 
     def _patience(self) -> Patience:
         return Patience(self._clock, self._seconds, self._retrying)

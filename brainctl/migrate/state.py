@@ -11,6 +11,7 @@ Invariants, which tests/migrate/test_state_property.py holds under crashes at ev
 7. While the source may be frozen and the target is not committed, the target's record names the freeze hook.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -54,6 +55,8 @@ from brainctl.migrate.phase import CUTTING_OVER, STREAMING, Phase, Trigger, step
 
 MAX_RESYNCS = 10
 """After so many copies that the source's compaction overtook, the process ends with the compaction's error."""
+BEHIND_LOOKS = 8
+"""A target that lacks what the source had so many looks at it ago (two seconds) is not synced any more."""
 MAX_FREEZES = 5
 """How often a cutover looks for a source that holds still."""
 
@@ -93,6 +96,7 @@ class Migration:
         self._writing: Write | None = None
         self._fetching = False
         self._read_since_copy = 0
+        self._looks: deque[int] = deque(maxlen=BEHIND_LOOKS)
         self._reconciling = False
         self._reconciled = False
         self._last = 0
@@ -140,6 +144,7 @@ class Migration:
                 self.source = max(self.source, revision)
                 if self.phase in STREAMING:
                     self._read_since_copy = self.source
+                    self._look(revision)
             case LeasesFetched() | LeasesListed():
                 self._learn_leases(event)
             case Written():
@@ -161,6 +166,12 @@ class Migration:
                 self.leases.listed(event)
                 self._reconciling = self._reconciling and not event.final
                 self._reconciled = self._reconciled or event.final
+
+    def _look(self, revision: int) -> None:
+        """Note what the source has, to find a target that does not keep up."""
+        if self.phase is Phase.SYNCED and len(self._looks) == BEHIND_LOOKS and self._looks[0] > self.watermark:
+            self._step(Trigger.FELL_BEHIND)
+        self._looks.append(revision)
 
     # What was read from the source.
 
@@ -273,6 +284,7 @@ class Migration:
         """Move on as far as what is durable allows."""
         if self.phase is Phase.CATCHING_UP and 0 < self._read_since_copy <= self.watermark:
             self._step(Trigger.CAUGHT_UP)
+            self._looks.clear()
             self._reconciled = False
         if self.phase is Phase.SYNCED and not self._thawing and self._has_reconciled():
             if self._goal is Goal.SYNCED:

@@ -7,26 +7,24 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate.events import SourceCompacted, Streamed
 from brainctl.migrate.reader import check_cluster
 from brainctl.migrate.stream import Assembler
-from brainctl.stores.store import Store
 from brainctl.stores.watching import Watching
 
 
-async def tail(store: Store, attempt: int, start: int, cluster: int) -> AsyncIterator[Streamed | SourceCompacted]:
-    """Nothing once the stream is open, then whole revisions as they arrive; ends after SourceCompacted. Raises what
-    ends the stream otherwise.
+async def tail(watching: Watching, attempt: int, cluster: int) -> AsyncIterator[Streamed | SourceCompacted]:
+    """Yield nothing once the stream is open, then whole revisions as they arrive; end after SourceCompacted. Raises
+    what ends the stream otherwise.
     """
     assembler = Assembler()
-    async with Watching(store, start) as watching:
-        async for response in watching:
-            check_cluster(response.header.cluster_id, cluster)
-            if response.compact_revision:
-                yield SourceCompacted(attempt)
-                return
-            if response.canceled:
-                raise ApiError(Status(Code.UNAVAILABLE, _reason(response)))
-            revisions = assembler.feed(response)
-            if revisions or response.created:
-                yield Streamed(attempt, revisions)
+    async for response in watching:
+        check_cluster(response.header.cluster_id, cluster)
+        if response.compact_revision:
+            yield SourceCompacted(attempt)
+            return
+        if response.canceled:
+            raise ApiError(Status(Code.UNAVAILABLE, _reason(response)))
+        revisions = assembler.feed(response)
+        if revisions or response.created:
+            yield Streamed(attempt, revisions)
     raise ApiError(Status(Code.UNAVAILABLE, "the watch ended"))
 
 

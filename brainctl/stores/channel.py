@@ -17,6 +17,7 @@ import grpc
 import grpc.aio
 
 from brainctl.errors import ConnectionFailed, InvalidInput
+from brainctl.stores import arrivals
 from brainctl.stores.proxy import grpc_uri, proxy_of
 from brainctl.stores.target import EtcdTarget, Tls, split_endpoint
 from brainctl.stores.tunnel import Tunnel
@@ -34,6 +35,8 @@ class Connection:
         self._target = target
         self._channel: grpc.aio.Channel | None = None
         self._dialing: asyncio.Task[grpc.aio.Channel] | None = None
+        self._before: arrivals.Sockets = {}
+        self._opened: arrivals.Sockets = {}
         self._tunnel: Tunnel | None = None
 
     @property
@@ -56,12 +59,18 @@ class Connection:
             self._dialing.add_done_callback(_forget)
         return await asyncio.shield(self._dialing)
 
+    @property
+    def received(self) -> int | None:
+        """The bytes that have arrived so far; None when that is not known (see `EtcdTarget.counted`)."""
+        return arrivals.received(self._opened)
+
     async def drop(self) -> None:
         """Close the channel; the next dial starts afresh, without the backoff of this one."""
         if self._dialing is not None and self._dialing is not asyncio.current_task():
             self._dialing.cancel()
             await asyncio.gather(self._dialing, return_exceptions=True)
         channel, self._channel = self._channel, None
+        self._opened = {}
         if channel is not None:
             await channel.close(grace=None)
         if self._tunnel is not None:
@@ -74,12 +83,16 @@ class Connection:
             limit = self._target.command_timeout or 0
         try:
             async with asyncio.timeout(limit or None):
-                channel = self._channel or await self._open()
-                self._channel = channel
+                if self._channel is None:
+                    self._before = arrivals.sockets() if self._target.counted else {}
+                    self._channel = await self._open()
+                channel = self._channel
                 await self._until_ready(channel)
         except TimeoutError:
             await self.drop()
             raise ConnectionFailed(f"cannot connect to {self.endpoint}: no answer within {limit:g} s") from None
+        if self._target.counted:
+            self._opened = {inode: fd for inode, fd in arrivals.sockets().items() if inode not in self._before}
         return channel
 
     async def _open(self) -> grpc.aio.Channel:

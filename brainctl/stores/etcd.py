@@ -5,6 +5,7 @@ nobody knows whether it happened, and UnknownOutcome says so.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from dataclasses import replace
 
 import grpc
 import grpc.aio
@@ -81,6 +82,20 @@ class EtcdStore(UnaryCalls):
         method = "/etcdserverpb.KV/RangeStream"
         async for response in self._stream(method, request, pb.RangeStreamResponse.FromString):
             yield response.range_response
+
+    def beside(self, max_receive: int) -> "EtcdStore":
+        """Return a store of the same server over a connection of its own, on which a message has at most `max_receive`
+        bytes and the bytes that arrive are counted.
+        """
+        limit = min(max_receive, self.target.max_receive)
+        store = EtcdStore(replace(self.target, max_receive=limit, counted=True))
+        store._turn, store._token = self._turn, self._token
+        return store
+
+    @property
+    def received(self) -> int | None:
+        """The bytes that have arrived over the connection in use; None when that is not known."""
+        return self._connections[self._turn].received
 
     async def close(self) -> None:
         """See `Store`."""

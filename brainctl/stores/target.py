@@ -45,6 +45,8 @@ class EtcdTarget:
     keepalive_timeout: float = 6.0
     max_send: int = MAX_SEND_BYTES
     max_receive: int = MAX_RECEIVE_BYTES
+    counted: bool = False
+    """Whether the bytes that arrive are counted (stores/arrivals.py)."""
 
 
 def split_endpoint(endpoint: str, tls: Tls) -> tuple[str, bool]:

@@ -7,17 +7,21 @@ from typing import Self, cast
 
 from brainctl.errors import COMPACTED, ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.etcd import EtcdStore
 from brainctl.stores.store import Store
 
 
 class Watching:
     """One watch over all keys: `async with Watching(store, start) as watching: async for response in watching`.
 
-    Responses may be fragments of a revision. Leaving the block lets go of the stream.
+    With `fragment` a response may be a part of a revision. With `max_receive` a server is asked over a connection of
+    its own, on which no response has more bytes than that. Leaving the block ends the stream.
     """
 
-    def __init__(self, store: Store, start: int) -> None:
-        self._responses = cast("AsyncGenerator[pb.WatchResponse]", store.watch(_requests(start)))
+    def __init__(self, store: Store, start: int, *, fragment: bool = True, max_receive: int = 0) -> None:
+        self._own = store.beside(max_receive) if max_receive and isinstance(store, EtcdStore) else None
+        responses = (self._own or store).watch(_requests(start, fragment=fragment))
+        self._responses = cast("AsyncGenerator[pb.WatchResponse]", responses)
 
     async def __aenter__(self) -> Self:
         return self
@@ -26,14 +30,21 @@ class Watching:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._responses.aclose()
+        if self._own is not None:
+            await self._own.close()
 
     def __aiter__(self) -> AsyncIterator[pb.WatchResponse]:
         return self._responses
 
+    @property
+    def received(self) -> int | None:
+        """The bytes that have arrived, those of an incomplete response included; None when that is not known."""
+        return self._own.received if self._own is not None else None
 
-async def _requests(start: int) -> AsyncIterator[pb.WatchRequest]:
+
+async def _requests(start: int, *, fragment: bool) -> AsyncIterator[pb.WatchRequest]:
     """Create the watch, and keep the stream's sending side open."""
-    create = pb.WatchCreateRequest(key=b"\0", range_end=b"\0", start_revision=start, fragment=True)
+    create = pb.WatchCreateRequest(key=b"\0", range_end=b"\0", start_revision=start, fragment=fragment)
     yield pb.WatchRequest(create_request=create)
     await asyncio.Event().wait()
 
