@@ -18,6 +18,7 @@ import grpc.aio
 
 from brainctl.errors import ConnectionFailed, InvalidInput
 from brainctl.stores import arrivals
+from brainctl.stores.authorities import system_authorities
 from brainctl.stores.proxy import grpc_uri, proxy_of
 from brainctl.stores.target import EtcdTarget, Tls, split_endpoint
 from brainctl.stores.tunnel import Tunnel
@@ -196,7 +197,7 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     if bool(tls.cert) != bool(tls.key):
         raise InvalidInput("a client certificate needs both --cert and --key")
     return grpc.ssl_channel_credentials(
-        root_certificates=_pem(tls.cacert),
+        root_certificates=_pem(tls.cacert) or system_authorities(os.environ),
         private_key=_pem(tls.key),
         certificate_chain=_pem(tls.cert),
     )

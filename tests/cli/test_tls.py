@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NewBrainctl
-from tests.peers.servers import brainctl
+from tests.peers.servers import Brainctl, Etcd, brainctl
 from tests.server.test_tls import Authority
 
 
@@ -49,3 +49,30 @@ def test_plain_text_gets_nowhere(endpoint: str) -> None:
     done = brainctl("--endpoints", f"http://{endpoint}", "get", "tls")
     assert done.returncode == 2
     assert done.stderr.startswith(f"Error: cannot connect to http://{endpoint}: ")
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_without_cacert_the_authorities_of_the_system_are_asked(
+    tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every kind of command: requests, pages, migrations, and the comparison of two stores."""
+    authority = Authority(tmp_path, "authority")
+    directory = tmp_path / "certs"
+    directory.mkdir()
+    with (
+        Etcd(tmp_path / "etcd", authority=authority) as source,
+        Brainctl(tmp_path / "brainctl", authority=authority) as server,
+    ):
+        stores = ["--from", f"etcd://localhost:{source.port}", "--to", f"file://{tmp_path / 'target'}"]
+        commands = [
+            ["--endpoints", f"https://localhost:{source.port}", "put", "k", "v"],
+            ["--endpoints", f"https://localhost:{server.port}", "store", "scrub"],
+            ["--insecure-transport=false", "migrate", *stores],
+            ["--insecure-transport=false", "verify", *stores],
+        ]
+        assert brainctl(*commands[0]).returncode == 2, "control: nobody vouches for the server"
+        (directory / "authority").write_bytes(authority.file.read_bytes())
+        monkeypatch.setenv(variable, str(authority.file if variable == "SSL_CERT_FILE" else directory))
+        for argv in commands:
+            done = brainctl(*argv)
+            assert done.returncode == 0, (argv, done.stderr)
