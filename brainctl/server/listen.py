@@ -1,17 +1,21 @@
 """Where a server listens: ports and Unix sockets."""
 
 import asyncio
+import errno
 import re
 import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from brainctl.errors import InvalidInput, ListenFailed
 from brainctl.server.tls import HANDSHAKE_SECONDS, ServerTls
 
 _BACKLOG: Final = 1024
+_ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared only
+_NO_IPV6: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENOPROTOOPT)
+"""Errors of a kernel that was built, or told, to go without IPv6."""
 _ADDRESS: Final = re.compile(r"(?:https?://)?(?P<host>[^/:@\[\]]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?")
 _UNIX: Final = re.compile(r"(?P<scheme>unixs?://)(?P<path>.+)")
 
@@ -35,7 +39,11 @@ class Listener:
 async def listen(given: str, made: Callable[[], asyncio.Protocol], tls: ServerTls | None) -> Listener:
     """Listen at "HOST:PORT", at a URL of that, or at "unix://PATH"; `made` makes the protocol of each connection.
 
-    InvalidInput when the address cannot be read, ListenFailed when it cannot be had.
+    0.0.0.0 and [::] both take connections of IPv4 and of IPv6.
+
+    Raises:
+        InvalidInput: The address cannot be read.
+        ListenFailed: It cannot be had.
     """
     loop = asyncio.get_running_loop()
     context, seconds = (tls.context, HANDSHAKE_SECONDS) if tls else (None, None)
@@ -48,9 +56,9 @@ async def listen(given: str, made: Callable[[], asyncio.Protocol], tls: ServerTl
             )
             return Listener(server, given, path)
         host, port = parse_address(given)
-        server = await loop.create_server(
-            made, host, port, ssl=context, ssl_handshake_timeout=seconds, backlog=_BACKLOG
-        )
+        both = both_families(port) if host in _ANY else None
+        where: dict[str, Any] = {"sock": both} if both is not None else {"host": host, "port": port}
+        server = await loop.create_server(made, ssl=context, ssl_handshake_timeout=seconds, backlog=_BACKLOG, **where)
     except OSError as error:
         raise ListenFailed(f"cannot listen at {given}: {_reason(error)}") from error
     bound = server.sockets[0].getsockname()[1]
@@ -64,6 +72,30 @@ def parse_address(given: str) -> tuple[str, int]:
         raise InvalidInput(f"not an address to listen at: {given!r}; HOST:PORT or unix://PATH is wanted")
     host = match["host"].strip("[]") or "0.0.0.0"  # noqa: S104 - ":PORT" asks for every interface
     return host, int(match["port"])
+
+
+def both_families(port: int) -> socket.socket | None:
+    """Return a socket bound at every address of IPv4 and IPv6, as Go makes it for 0.0.0.0 and for [::] alike.
+
+    None on a system without IPv6.
+
+    Raises:
+        OSError: The port cannot be had.
+    """
+    try:
+        bound = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    except OSError:
+        return None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind(("::", port))
+    except OSError as error:
+        bound.close()
+        if error.errno in _NO_IPV6:
+            return None
+        raise
+    return bound
 
 
 def _free(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The server around its connections: addresses, pages over HTTP/1.1 and HTTP/2, signals."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import uvloop
 
 from brainctl.errors import ExitCode, InvalidInput, ListenFailed
 from brainctl.server.app import Server, serve
-from brainctl.server.listen import parse_address
+from brainctl.server.listen import both_families, parse_address
 from tests.server.echo import EchoNode
 from tests.server.running import Running, running
 
@@ -46,6 +47,49 @@ def test_a_port_in_use_is_one_sentence_with_its_own_exit_code():
         with pytest.raises(ListenFailed, match=f"cannot listen at {address}: .*in use") as raised:
             asyncio.run(Server(EchoNode()).start(address))
         assert raised.value.exit_code == ExitCode.LISTEN
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", ":0", "[::]:0", "http://[::]:0"])
+def test_every_address_is_that_of_both_families(listen: str):
+    """A page that only this machine may see shows that an address of IPv4 is known as such."""
+
+    async def run() -> list[bytes]:
+        server = Server(EchoNode())
+        port = int((await server.start(listen)).rpartition(":")[2])
+        answers = []
+        for address in ("127.0.0.1", "::1"):
+            reader, writer = await asyncio.open_connection(address, port)
+            writer.write(b"GET /debug/stages HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answers.append((await reader.readline()).split()[1])
+            writer.close()
+        await server.stop(0)
+        return answers
+
+    assert uvloop.run(run()) == [b"404", b"404"]
+
+
+class NoAddress(socket.socket):
+    """A socket of a kernel that was told to do without IPv6."""
+
+    def bind(self, _address: object) -> None:
+        raise OSError(errno.EADDRNOTAVAIL, "cannot assign requested address")
+
+
+def no_family(*_: int) -> socket.socket:
+    """A kernel that was built without IPv6."""
+    raise OSError(errno.EAFNOSUPPORT, "address family not supported by protocol")
+
+
+@pytest.mark.parametrize("made", [NoAddress, no_family])
+def test_without_ipv6_every_address_is_every_one_of_ipv4(
+    made: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", made)
+        assert both_families(0) is None
+    control = both_families(0)
+    assert control is not None
+    control.close()
 
 
 def on_edge(scenario: Callable[[Running], Awaitable[None]]) -> None:
