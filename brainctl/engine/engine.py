@@ -9,6 +9,7 @@ from itertools import repeat
 from random import Random
 
 from brainctl.engine import lock, record
+from brainctl.engine.entry import SHIFT
 from brainctl.engine.files import FileSystem, OsFileSystem
 from brainctl.engine.garbage import size_of
 from brainctl.engine.lock import Holder
@@ -104,13 +105,13 @@ class Engine(Upkeep):
         return sum(segment.record_bytes for segment in self._segments.values())
 
     def live_bytes(self, start: bytes, limit: int) -> tuple[int, bytes | None]:
-        """Bytes of the newest versions of the first `limit` live keys from `start` on, and where to go on; None at the
-        end. StoreDamaged.
+        """Bytes of the newest versions of the live keys from `start` on, among about `limit` keys, and where to go on;
+        None at the end. StoreDamaged.
         """
-        keys, addresses = self._index.live(start, None, limit)
+        _keys, entries, following = self._index.page(start, None, limit, live=True)
+        addresses = [entry >> SHIFT for entry in entries]
         segments = self._segments
-        total = sum([segments[at >> OFFSET_BITS].length_at(at & OFFSET_MASK) for at in addresses])
-        return total, keys[-1] + b"\0" if len(keys) >= limit else None
+        return sum([segments[at >> OFFSET_BITS].length_at(at & OFFSET_MASK) for at in addresses]), following
 
     @property
     def stats(self) -> Stats:

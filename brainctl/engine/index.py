@@ -158,6 +158,19 @@ class KeyIndex:
         """As `live`, with the deleted keys that are still known among them; entries instead of addresses."""
         return self._walk(start, end, limit, live=False)
 
+    def page(
+        self, start: bytes, end: bytes | None, limit: int, *, live: bool
+    ) -> tuple[list[bytes], list[int], bytes | None]:
+        """Return the first keys of a range in order, their entries, and where the rest begins (None: there is none).
+
+        About `limit` keys of each level are looked at, whatever comes of them: deleted keys are left out with `live`.
+        """
+        keys, entries, following = self._page(start, end, limit)
+        if live and any(map(DELETED.__and__, entries)):
+            keys = [key for key, entry in zip(keys, entries, strict=True) if not entry & DELETED]
+            entries = [entry for entry in entries if not entry & DELETED]
+        return keys, entries, following
+
     def _walk(self, start: bytes, end: bytes | None, limit: int, *, live: bool) -> tuple[list[bytes], list[int]]:
         keys: list[bytes] = []
         entries: list[int] = []

@@ -9,16 +9,20 @@ its bytes. One that changes often and is not listed is given up.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from operator import attrgetter
+from typing import NamedTuple
 
 from brainctl.mvcc.framed import framed
+from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS
 
-Read = Callable[[bytes, bytes | None, int], tuple[list[bytes], list[bytes]]]
-"""The first so many live keys of a range (0: all), and their marshalled KeyValues."""
+Read = Callable[[bytes, bytes | None, int], tuple[list[bytes], list[bytes], bytes | None]]
+"""At most so many of the first live keys of a range, their marshalled KeyValues, and the bound up to which these are
+all: the end of the range, or less.
+"""
 _KEYS = 128
 """A page is made of so many keys at most, and may grow to twice as many."""
 _BYTES = 64 << 10
 """The same of its KeyValues, one key apart."""
-_READ = 4096
+_READ = 512
 """Keys that are read at a time."""
 _FEW = 32
 """A list of fewer keys than this leaves no page behind."""
@@ -28,6 +32,24 @@ _OVERHEAD = 4096
 """What a page counts for beside its keys, so that there are never very many."""
 _ENTRY = 120
 """About what a key and its KeyValue take beside their bytes."""
+_BYTES_PER_KEY = STEP_BYTES // STEP_KEYS
+_WHOLE = 4
+"""What it costs, in keys, to take a page that is joined."""
+
+
+class Piece(NamedTuple):
+    """The beginning of a range, as far as one step reads it."""
+
+    keys: list[bytes]
+    """Left empty where parts are wanted."""
+    kvs: list[bytes]
+    """The KeyValues, or the parts that they are joined to (mvcc/framed.py)."""
+    live: int
+    """How many keys these are."""
+    following: bytes | None
+    """Where the rest begins; None when there is none."""
+    cost: int
+    """As in mvcc/steps.py."""
 
 
 class Page:
@@ -48,6 +70,11 @@ class Page:
         self.changes = 0
         """How many there were since then."""
         self._joined: bytes | None = None
+
+    @property
+    def cost(self) -> int:
+        """What it costs to take all of it."""
+        return _WHOLE if self._joined is not None else _WHOLE + max(len(self.keys), self.size // _BYTES_PER_KEY)
 
     def parts(self, room: int) -> list[bytes]:
         """Those of all its keys (mvcc/framed.py). It may grow by `room` bytes to keep them joined."""
@@ -97,11 +124,17 @@ class Pages:
         """How many pages there are."""
         return len(self._pages)
 
-    def select(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], int]:
-        """The parts (mvcc/framed.py) of the first `limit` (0: all) live keys of a range, and how many these are."""
+    def begin(self) -> int:
+        """The number of a new list."""
+        self._lists += 1
+        return self._lists
+
+    def parts(self, number: int, start: bytes, end: bytes | None, limit: int) -> Piece:
+        """The parts of the first live keys of a range, `limit` (0: no bound) of them at most, for a list."""
         parts: list[bytes] = []
-        count = 0
-        for page, first, last in self._pieces(start, end, limit):
+        count = cost = 0
+        for page, first, last in self._pieces(number, start, end, limit):
+            cost += page.cost
             if last - first == len(page.keys):
                 size = page.size
                 parts += page.parts(self._budget - self._size)
@@ -109,18 +142,24 @@ class Pages:
             else:
                 parts += framed(page.kvs[first:last])
             count += last - first
-            self._use(page)
-        return parts, count
+            self._use(page, number)
+            if cost >= STEP_KEYS:
+                return Piece([], parts, count, page.end if _before(page.end, end) else None, cost)
+        return Piece([], parts, count, None, cost)
 
-    def rows(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes]]:
-        """The first `limit` (0: all) live keys of a range, and their KeyValues."""
+    def rows(self, number: int, start: bytes, end: bytes | None, limit: int) -> Piece:
+        """The same, but keys and KeyValues."""
         keys: list[bytes] = []
         kvs: list[bytes] = []
-        for page, first, last in self._pieces(start, end, limit):
+        cost = 0
+        for page, first, last in self._pieces(number, start, end, limit):
+            cost += page.cost
             keys += page.keys[first:last]
             kvs += page.kvs[first:last]
-            self._use(page)
-        return keys, kvs
+            self._use(page, number)
+            if cost >= STEP_KEYS:
+                return Piece(keys, kvs, len(keys), page.end if _before(page.end, end) else None, cost)
+        return Piece(keys, kvs, len(keys), None, cost)
 
     def change(self, key: bytes, kv: bytes | None) -> None:
         """A key has changed: its KeyValue, or None when it was deleted."""
@@ -134,23 +173,22 @@ class Pages:
             self._size -= page.size
             del self._starts[number], self._pages[number]
 
-    def _use(self, page: Page) -> None:
-        page.used = self._lists
+    def _use(self, page: Page, number: int) -> None:
+        page.used = number
         page.changes = 0
 
-    def _pieces(self, start: bytes, end: bytes | None, limit: int) -> Iterator[tuple[Page, int, int]]:
+    def _pieces(self, number: int, start: bytes, end: bytes | None, limit: int) -> Iterator[tuple[Page, int, int]]:
         """Pages that have the first `limit` live keys of a range, in order, and which of their keys these are."""
-        self._lists += 1
         left = limit
         at: bytes | None = start
         while at is not None and _before(at, end):
-            number = bisect_right(self._starts, at)
-            page = self._pages[number - 1] if number else None
+            place = bisect_right(self._starts, at)
+            page = self._pages[place - 1] if place else None
             if page is not None and _before(at, page.end):
                 pages = [page]
             else:
-                following = self._starts[number] if number < len(self._starts) else None
-                pages = self._fill(at, _least(following, end), left)
+                following = self._starts[place] if place < len(self._starts) else None
+                pages = self._fill(number, at, _least(following, end), left)
             for page in pages:
                 first = bisect_left(page.keys, start) if start > page.start else 0
                 last = len(page.keys)
@@ -164,33 +202,33 @@ class Pages:
                     return
                 at = page.end
 
-    def _fill(self, start: bytes, end: bytes | None, limit: int) -> list[Page]:
-        """Pages for the beginning of a gap, `limit` keys of it at least if there are so many; they are kept."""
+    def _fill(self, number: int, start: bytes, end: bytes | None, limit: int) -> list[Page]:
+        """Pages for the beginning of a gap; they are kept."""
         wanted = min(limit or _READ, _READ)
-        keys, kvs = self._read(start, end, wanted)
-        upto = keys[-1] + b"\0" if len(keys) >= wanted else end
+        keys, kvs, upto = self._read(start, end, wanted)
         if wanted < _FEW:
             return [Page(start, upto, keys, kvs)]
         pages = _paged(start, upto, keys, kvs)
         size = sum(page.size for page in pages)
         if self._size + size > self._budget:
-            self._evict(size)
+            self._evict(size, number)
         if self._size + size <= self._budget:
-            number = bisect_left(self._starts, start)
-            self._pages[number:number] = pages
-            self._starts[number:number] = [page.start for page in pages]
+            at = bisect_left(self._starts, start)
+            self._pages[at:at] = pages
+            self._starts[at:at] = [page.start for page in pages]
             self._size += size
         return pages
 
-    def _evict(self, size: int) -> None:
-        """Make room, from what was not asked for longest; this list's own pages stay."""
+    def _evict(self, size: int, number: int) -> None:
+        """Make room, from what was not asked for longest; the pages of the list with this number stay."""
         room = self._budget * 7 // 8 - size
         dropped = set()
         for page in sorted(self._pages, key=attrgetter("used")):
-            if self._size <= room or page.used == self._lists:
+            if self._size <= room:
                 break
-            self._size -= page.size
-            dropped.add(page.start)
+            if page.used != number:
+                self._size -= page.size
+                dropped.add(page.start)
         self._pages = [page for page in self._pages if page.start not in dropped]
         self._starts = [page.start for page in self._pages]
 

@@ -3,6 +3,7 @@
 Each is an iterator of pieces of work, which the owner runs on any thread, between two of which it serves others.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from brainctl.engine.covered import Covered
@@ -45,6 +46,8 @@ class Upkeep(EngineView):
         self._new_bytes = 0
         self._confirmed = 0
         """The last batch that says nothing."""
+        self._holds: Counter[int] = Counter()
+        """Compacted revisions at which somebody still reads what has been compacted since."""
         self._background: Iterator[Work] | None = None
         self._index_background: Iterator[Work] | None = None
 
@@ -96,7 +99,7 @@ class Upkeep(EngineView):
         """
         write = self._much_is_new() or (everything and bool(self._new_records or self._new_bytes))
         yield from self._indexing.run(
-            self._cover, self._much_is_new, self._compacted, budget, write=write and bool(self._segments)
+            self._cover, self._much_is_new, self._compacted_now(), budget, write=write and bool(self._segments)
         )
 
     def index_step(self, budget: int, *, everything: bool = False) -> bool:
@@ -132,8 +135,21 @@ class Upkeep(EngineView):
     def _much_is_new(self) -> bool:
         return self._new_records >= self.options.run_records or self._new_bytes >= self.options.run_bytes
 
+    def hold(self) -> Callable[[], None]:
+        """Keep all that can be read now, whatever is compacted, until the function that is returned is called."""
+        held = self._compacted
+        self._holds[held] += 1
+
+        def release() -> None:
+            self._holds[held] -= 1
+            if not self._holds[held]:
+                del self._holds[held]
+
+        return release
+
     def _compacted_now(self) -> int:
-        return self._compacted
+        """Up to which revision what is dead may go."""
+        return min(self._holds, default=self._compacted)
 
     def _settled_now(self) -> int | None:
         return self._indexing.settled

@@ -1,7 +1,6 @@
 """The durable state of a store, read from its index and its segments: the View of the rules."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
 from mmap import mmap
 from struct import Struct
 
@@ -9,7 +8,7 @@ from crc32c import crc32c
 
 from brainctl.engine.entry import DELETED, SHIFT
 from brainctl.engine.index import KeyIndex
-from brainctl.engine.pages import Pages
+from brainctl.engine.pages import Pages, Piece
 from brainctl.engine.recent import RecentRecords
 from brainctl.engine.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, version_of
 from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
@@ -17,13 +16,16 @@ from brainctl.engine.undo import UndoLog
 from brainctl.errors import StoreDamaged
 from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS, Steps, finish, in_pieces
 from brainctl.mvcc.view import Revision, Selection
 
 _VERSION = Struct("<8xQQQq8xI")
 """What a KeyVersion has of HEADER."""
 _MOD_AND_KIND = Struct("<8xQ40xB")
-_PAGE = 512
-"""Keys that an iterator looks up at a time."""
+Back = tuple[dict[bytes, int], int]
+"""What UndoLog.since returns."""
+_FEW = 32
+"""Records that are read at a time."""
 
 
 class EngineView:
@@ -78,36 +80,84 @@ class EngineView:
 
     def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
         """As in View."""
+        return finish(self.select_steps(start, end, revision, limit))
+
+    def select_steps(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
+        """As in Ranges."""
         if end == start + b"\0":
             return self._select_one(start, revision)
-        if not 0 < revision < self._revision:
-            parts, found = self._pages.select(start, end, limit)
-            return Selection(parts, self._index.count(start, end) if 0 < limit <= found else found)
-        back = self._undo.since(revision, start, end)
-        if back is not None:
-            changed, gained = back
-            return Selection(framed(self._undone(start, end, limit, changed)), self._index.count(start, end) - gained)
-        addresses = list(islice(self._live_at(start, end, revision), limit or None))
-        total = len(addresses) if not limit or len(addresses) < limit else self.count(start, end, revision)
-        return Selection(framed(self._kvs(addresses)), total)
+        at = self._moment(revision)
+        back = self._undo.since(at, start, end)
+        total = -1 if back is None else self._index.count(start, end) - back[1]
+        parts: list[bytes] = []
+        found = 0
+        number = self._pages.begin()
+        place: bytes | None = start
+        while place is not None:
+            piece = self._piece(number, place, end, at, limit - found if limit else 0, back)
+            back = None
+            parts += piece.kvs
+            found += piece.live
+            place = piece.following
+            if limit and found >= limit:
+                break
+            if place is not None:
+                yield piece.cost
+        else:
+            total = found
+        if total < 0:
+            total = yield from self.count_steps(start, end, at)
+        return Selection(parts, total)
 
-    def _undone(self, start: bytes, end: bytes | None, limit: int, changed: dict[bytes, int]) -> list[bytes]:
-        """The KeyValues of the first live keys of a range, as before some keys changed."""
+    def _moment(self, revision: int) -> int:
+        """The revision that is meant, as it is now."""
+        return revision if 0 < revision < self._revision else self._revision
+
+    def _piece(self, number: int, start: bytes, end: bytes | None, at: int, limit: int, back: Back | None) -> Piece:
+        """The parts of the beginning of a range at a revision, `limit` (0: no bound) of its keys at most; `back` is the
+        way back for the whole range, when that is known.
+        """
+        if at >= self._revision:
+            return self._pages.parts(number, start, end, limit)
+        piece = self._undone(number, start, end, limit, at, back)
+        if piece is not None:
+            return piece
+        addresses, following = self._live_at(start, end, at)
+        kvs: list[bytes] = []
+        for some in self._few(addresses, self._kvs):
+            kvs += some
+            if len(kvs) < len(addresses) and (len(kvs) >= limit > 0 or sum(map(len, kvs)) > STEP_BYTES):
+                following = version_of(self._record(addresses[len(kvs) - 1])).key + b"\0"
+                break
+        kvs = kvs[: limit or None]
+        return Piece([], framed(kvs), len(kvs), following, STEP_KEYS)
+
+    def _undone(
+        self, number: int, start: bytes, end: bytes | None, limit: int, at: int, back: Back | None
+    ) -> Piece | None:
+        """The same, from what there is now and what has changed since; None when that is not known."""
         wanted = limit
         while True:
-            keys, kvs = self._pages.rows(start, end, wanted)
-            last = keys[-1] if 0 < wanted <= len(keys) else None
-            here = changed if last is None else {key: at for key, at in changed.items() if key <= last}
-            if here:
+            piece = self._pages.rows(number, start, end, wanted)
+            keys, kvs, bound = piece.keys, piece.kvs, piece.following
+            if bound is None and 0 < wanted <= len(keys):
+                bound = keys[-1] + b"\0"
+            back = back or self._undo.since(at, start, end if bound is None else bound)
+            if back is None:
+                return None
+            changed = back[0] if bound is None else {key: old for key, old in back[0].items() if key < bound}
+            if changed:
                 found = dict(zip(keys, kvs, strict=True))
-                live = [key for key, address in here.items() if address]
-                for key in here.keys() - live:
+                live = [key for key, address in changed.items() if address]
+                for key in changed.keys() - live:
                     found.pop(key, None)
-                found.update(zip(live, self._kvs([here[key] for key in live]), strict=True))
+                found.update(zip(live, self._kvs([changed[key] for key in live]), strict=True))
                 kvs = [found[key] for key in sorted(found)]
-            if last is None or len(kvs) >= limit:
-                return kvs[: limit or None]
+            if bound is None or len(kvs) >= limit or piece.following is not None:
+                kvs = kvs[: limit or None]
+                return Piece([], framed(kvs), len(kvs), bound, piece.cost + len(changed))
             wanted += wanted + limit  # too many of them are new
+            back = None
 
     def newest(self, key: bytes) -> bytes | None:
         """The marshalled KeyValue of a key as it is now; None when it is not live."""
@@ -124,40 +174,83 @@ class EngineView:
             kv = None if found is None else found.kv
         return Selection([], 0) if kv is None else Selection(framed([kv]), 1)
 
-    def _read_range(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes]]:
-        keys, addresses = self._index.live(start, end, limit)
-        return keys, self._kvs(addresses)
+    def _read_range(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes], bytes | None]:
+        keys, entries, following = self._index.page(start, end, limit, live=True)
+        upto = end if following is None else following
+        if len(keys) > limit:
+            del keys[limit:], entries[limit:]
+            upto = keys[-1] + b"\0"
+        kvs: list[bytes] = []
+        for some in self._few([entry >> SHIFT for entry in entries], self._kvs):
+            kvs += some
+            if len(kvs) < len(keys) and sum(map(len, kvs)) > STEP_BYTES:
+                del keys[len(kvs) :]
+                upto = keys[-1] + b"\0"
+                break
+        return keys, kvs, upto
+
+    @staticmethod
+    def _few(addresses: list[int], read: Callable[[list[int]], list[bytes]]) -> Iterator[list[bytes]]:
+        """Read some addresses at a time: values may be large."""
+        return map(read, in_pieces(addresses, _FEW))
 
     def count(self, start: bytes, end: bytes | None, revision: int) -> int:
-        """As in View.
+        """As in View."""
+        return finish(self.count_steps(start, end, revision))
+
+    def count_steps(self, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
+        """As in Ranges.
 
         At the newest revision it takes the time of two bisections. At an older one it takes that of reading the range,
         or of reading what has changed since, whichever promises to be less.
         """
         now = self._index.count(start, end)
-        if not 0 < revision < self._revision:
+        at = self._moment(revision)
+        if at == self._revision:
             return now
-        back = self._undo.since(revision, start, end)
+        back = self._undo.since(at, start, end)
         if back is not None:
             return now - back[1]
-        if self._revision - revision < now // 2:
-            return now - self._gained(start, end, revision)
-        return sum(1 for _address in self._live_at(start, end, revision))
+        if self._revision - at < now // 2:
+            return now - (yield from self._gained(start, end, at, self._revision))
+        total = 0
+        place: bytes | None = start
+        while place is not None:
+            addresses, place = self._live_at(place, end, at)
+            total += len(addresses)
+            yield STEP_KEYS
+        return total
 
-    def _gained(self, start: bytes, end: bytes | None, revision: int) -> int:
-        """How many more keys of a range are live now than were at `revision`."""
+    def _gained(self, start: bytes, end: bytes | None, since: int, until: int) -> Steps[int]:
+        """How many more keys of a range were live at `until` than at `since`."""
         gained = 0
-        for later in self.history(revision + 1, self._revision):
+        for later in self.history(since + 1, until):
             for change in later.changes:
                 if change.version <= 1 and start <= change.key and (end is None or change.key < end):
                     gained += 1 if change.version else -1
+            yield len(later.changes)
         return gained
 
     def versions(self, start: bytes, end: bytes | None, revision: int) -> Iterator[KeyVersion]:
         """As in View."""
-        at = revision if 0 < revision < self._revision else self._revision
-        for address in self._live_at(start, end, at):
-            yield version_of(self._record(address))
+        for stretch in self.stretches(start, end, revision):
+            yield from stretch
+
+    def stretches(self, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
+        """As in Ranges."""
+        at = self._moment(revision)
+        place: bytes | None = start
+        while place is not None:
+            addresses, place = self._live_at(place, end, at)
+            stretch: list[KeyVersion] = []
+            size = 0
+            for records in self._few(addresses, self._found):
+                stretch += map(version_of, records)
+                size += sum(map(len, records))
+                if size > STEP_BYTES:
+                    yield stretch
+                    stretch, size = [], 0
+            yield stretch
 
     def leased(self) -> Iterator[KeyVersion]:
         """As in KnowsLeased: found without reading other keys than those that ever had a lease."""
@@ -202,11 +295,15 @@ class EngineView:
         return segment.record(at)
 
     def _kvs(self, addresses: list[int]) -> list[bytes]:
-        """The KeyValues of live versions: those that are known, else from their records, checked."""
+        """The KeyValues of live versions."""
+        return [record[HEADER_SIZE:-4] for record in self._found(addresses)]
+
+    def _found(self, addresses: list[int]) -> list[bytes]:
+        """The records of live versions: those that are known, else from the log, checked."""
         known = list(map(self._recent.young.get, addresses))
         unknown = [address for address, record in zip(addresses, known, strict=True) if record is None]
         read = iter(self._records(unknown))
-        return [(record or next(read))[HEADER_SIZE:-4] for record in known]
+        return [record or next(read) for record in known]
 
     def _records(self, addresses: list[int]) -> list[bytes]:
         """The checked bytes of many records that must be there."""
@@ -242,21 +339,16 @@ class EngineView:
         segment = self._segments.get(address >> OFFSET_BITS)
         return segment is not None and segment.has(address & OFFSET_MASK)
 
-    def _live_at(self, start: bytes, end: bytes | None, revision: int) -> Iterator[int]:
-        """Addresses of the live versions of a range at `revision`, in key order."""
-        while True:
-            if revision >= self._revision:
-                keys, addresses = self._index.live(start, end, _PAGE)
-                yield from addresses
-            else:
-                keys, entries = self._index.all(start, end, _PAGE)
-                for entry in entries:
-                    found = self._at(entry >> SHIFT, revision, deleted=bool(entry & DELETED))
-                    if found:
-                        yield found
-            if len(keys) < _PAGE:
-                return
-            start = keys[-1] + b"\0"
+    def _live_at(self, start: bytes, end: bytes | None, at: int) -> tuple[list[int], bytes | None]:
+        """Addresses of the live versions at the beginning of a range, at a revision and in key order, and where the
+        rest begins.
+        """
+        if at >= self._revision:
+            _keys, entries, following = self._index.page(start, end, STEP_KEYS, live=True)
+            return [entry >> SHIFT for entry in entries], following
+        _keys, entries, following = self._index.page(start, end, STEP_KEYS, live=False)
+        found = [self._at(entry >> SHIFT, at, deleted=bool(entry & DELETED)) for entry in entries]
+        return list(filter(None, found)), following
 
     def _segments_from(self, revision: int) -> list[Segment]:
         """The segments in which `revision` and what came after it lie, oldest first."""

@@ -7,15 +7,20 @@ the commit is durable.
 
 from collections.abc import Callable, Iterable
 
+from google.protobuf.message import Message
+
 from brainctl.errors import COMPACTED, FUTURE_REVISION, KEY_NOT_FOUND, LEASE_NOT_FOUND, ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import ranges
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.framed import framed
 from brainctl.mvcc.header import Header, nested_header
 from brainctl.mvcc.keyversion import KeyVersion, put_version, tombstone
 from brainctl.mvcc.requests import check_delete, check_put
 from brainctl.mvcc.staged import Staged
+from brainctl.mvcc.steps import Steps, cost, finish, in_pieces
 from brainctl.mvcc.txn import Branch, take_branch
+from brainctl.mvcc.weight import is_long
 from brainctl.wire.varint import varint
 
 
@@ -31,6 +36,8 @@ class Batch:
         self.staged = staged
         self.header = header
         self.commit = Commit(staged.revision)
+        self.slices = False
+        """Whether an evaluation may be done in slices, so that `long_or_whole` may give its steps."""
         self._first = 0
         self._durable_meta = meta
         staged.begin(self.commit)
@@ -56,6 +63,15 @@ class Batch:
         self.commit.meta[name] = value
         self.staged.add_meta(name, value)
 
+    def long_or_whole(self, request: Message, steps: Steps[bytes]) -> bytes | Steps[bytes]:
+        """Return the steps of a request when it is long, and else what they come to."""
+        if self.slices and is_long(request, self._count):
+            return steps
+        return finish(steps)
+
+    def _count(self, start: bytes, end: bytes | None) -> int:
+        return self.staged.view.count(start, end, 0)
+
     def put(self, request: pb.PutRequest) -> bytes:
         """KV.Put: the marshalled PutResponse; ApiError."""
         check_put(request)
@@ -67,20 +83,31 @@ class Batch:
 
     def delete_range(self, request: pb.DeleteRangeRequest) -> bytes:
         """KV.DeleteRange: the marshalled DeleteRangeResponse; ApiError."""
+        return finish(self.delete_range_steps(request))
+
+    def delete_range_steps(self, request: pb.DeleteRangeRequest) -> Steps[bytes]:
+        """The same in steps. Once begun they must be done to the end before the next write is evaluated."""
         check_delete(request)
         revision = self._begin()
-        gone = self._delete(ranges.bounds(request.key, request.range_end), revision)
+        gone = yield from self._delete(ranges.bounds(request.key, request.range_end), revision)
         self._end(revision)
-        return _delete_response(self.header(self.revision), gone, prev_kv=request.prev_kv)
+        return (yield from _delete_response(self.header(self.revision), gone, prev_kv=request.prev_kv))
 
-    def delete_keys(self, keys: Iterable[bytes]) -> int:
-        """Delete the given keys, those that are live, in key order and in one revision; how many there were."""
-        live = [found for key in sorted(keys) if (found := self.staged.get(key)) is not None]
+    def delete_keys(self, keys: Iterable[bytes], keep: Callable[[KeyVersion], bool] | None = None) -> Steps[int]:
+        """Delete the given keys, those that are live and for which `keep` does not hold, in key order and in one
+        revision; how many there were. As for `delete_range_steps`.
+        """
+        names = sorted(keys)
         revision = self._begin()
-        for version in live:
-            self._stage(tombstone(version.key, revision, self._sub), version)
+        for piece in in_pieces(names):
+            for key in piece:
+                version = self.staged.get(key)
+                if version is not None and not (keep and keep(version)):
+                    self._stage(tombstone(key, revision, self._sub), version)
+            yield len(piece)
+        count = self._sub
         self._end(revision)
-        return len(live)
+        return count
 
     def compact(self, request: pb.CompactionRequest) -> bytes:
         """KV.Compact: the marshalled CompactionResponse; ApiError."""
@@ -92,15 +119,19 @@ class Batch:
         return self.header(self.revision)
 
     def txn(self, request: pb.TxnRequest) -> bytes:
-        """KV.Txn, which was checked (`check_txn`): the marshalled TxnResponse; ApiError.
+        """KV.Txn, which was checked (`check_txn`): the marshalled TxnResponse; ApiError."""
+        return finish(self.txn_steps(request))
+
+    def txn_steps(self, request: pb.TxnRequest) -> Steps[bytes]:
+        """The same in steps, as for `delete_range_steps`.
 
         Which branches run, here and in nested transactions, is decided from the state before the first operation, and
         everything that could be refused is checked before anything is staged.
         """
-        branch = take_branch(request, self._versions)
+        branch = yield from take_branch(request, self._stretches)
         self._check_branch(branch)
         revision = self._begin()
-        responses = self._run_branch(branch, revision)
+        responses = yield from self._run_branch(branch, revision)
         self._end(revision)
         return _txn_response(self.header(self.revision), responses, branch.succeeded)
 
@@ -144,24 +175,23 @@ class Batch:
         self._stage(put_version(key, value, lease, revision, self._sub, before), before)
         return before
 
-    def _delete(self, bounds: tuple[bytes, bytes | None], revision: int) -> list[KeyVersion]:
-        start, end = bounds
-        if end == start + b"\0":
-            found = self.staged.get(start)
-            live = [] if found is None else [found]
-        else:
-            live = list(self.staged.versions(start, end))
-        for version in live:
-            self._stage(tombstone(version.key, revision, self._sub), version)
-        return live
+    def _delete(self, bounds: tuple[bytes, bytes | None], revision: int) -> Steps[list[KeyVersion]]:
+        gone: list[KeyVersion] = []
+        for live in self._stretches(*bounds):
+            # A stretch ends before the next one is read, so what is staged here is not met again.
+            for version in live:
+                self._stage(tombstone(version.key, revision, self._sub), version)
+            gone += live
+            yield cost(live)
+        return gone
 
     # -- transactions -------------------------------------------------------------------------------------------
 
-    def _versions(self, start: bytes, end: bytes | None) -> Iterable[KeyVersion]:
+    def _stretches(self, start: bytes, end: bytes | None) -> Iterable[list[KeyVersion]]:
         if end == start + b"\0":
             found = self.staged.get(start)
-            return () if found is None else (found,)
-        return self.staged.versions(start, end)
+            return () if found is None else ([found],)
+        return self.staged.stretches(start, end)
 
     def _check_branch(self, branch: Branch) -> None:
         nested = iter(branch.nested)
@@ -184,14 +214,14 @@ class Batch:
         if revision < 0 and revision < oldest:
             raise ApiError(COMPACTED)
 
-    def _run_branch(self, branch: Branch, revision: int) -> list[bytes]:
+    def _run_branch(self, branch: Branch, revision: int) -> Steps[list[bytes]]:
         """The marshalled ResponseOps of a branch; its changes are staged at `revision`."""
         nested = iter(branch.nested)
         responses = []
         for operation in branch.operations:
             match operation.WhichOneof("request"):
                 case "request_range":
-                    body = self._read(operation.request_range, self._now(revision))
+                    body = yield from self._read(operation.request_range, self._now(revision))
                     responses.append(_response_op(b"\n", body))
                 case "request_put":
                     before = self._put(operation.request_put, revision)
@@ -199,13 +229,14 @@ class Batch:
                     responses.append(_response_op(b"\x12", _put_response(nested_header(revision), shown)))
                 case "request_delete_range":
                     deletion = operation.request_delete_range
-                    gone = self._delete(ranges.bounds(deletion.key, deletion.range_end), revision)
+                    gone = yield from self._delete(ranges.bounds(deletion.key, deletion.range_end), revision)
                     header = nested_header(self._now(revision))
-                    responses.append(_response_op(b"\x1a", _delete_response(header, gone, prev_kv=deletion.prev_kv)))
+                    body = yield from _delete_response(header, gone, prev_kv=deletion.prev_kv)
+                    responses.append(_response_op(b"\x1a", body))
                 case "request_txn":
                     inner = next(nested)
-                    body = _txn_response(nested_header(0), self._run_branch(inner, revision), inner.succeeded)
-                    responses.append(_response_op(b"\x22", body))
+                    answers = yield from self._run_branch(inner, revision)
+                    responses.append(_response_op(b"\x22", _txn_response(nested_header(0), answers, inner.succeeded)))
                 case _:
                     pass
         return responses
@@ -214,12 +245,13 @@ class Batch:
         """The revision that an operation of a transaction reports: the new one once something has changed."""
         return revision if self._sub else revision - 1
 
-    def _read(self, request: pb.RangeRequest, now: int) -> bytes:
-        start, end = ranges.bounds(request.key, request.range_end)
-        found = list(self.staged.versions(start, end, max(request.revision, 0)))
-        if request.count_only:
-            return ranges.response(nested_header(now), [], len(found), more=False)
-        return ranges.full_response(nested_header(now), request, found)
+    def _read(self, request: pb.RangeRequest, now: int) -> Steps[bytes]:
+        if not request.range_end and not request.revision and ranges.is_plain(request):
+            found = self.staged.get(request.key)
+            kvs = [] if found is None or request.count_only else [found.kv]
+            return ranges.response(nested_header(now), framed(kvs), int(found is not None), more=False)
+        revision = max(request.revision, 0)
+        return (yield from ranges.answer_steps(self.staged, request, nested_header(now), revision))
 
 
 def _put_response(header: bytes, before: KeyVersion | None) -> bytes:
@@ -228,12 +260,13 @@ def _put_response(header: bytes, before: KeyVersion | None) -> bytes:
     return b"%b\x12%b%b" % (header, varint(len(before.kv)), before.kv)
 
 
-def _delete_response(header: bytes, gone: list[KeyVersion], *, prev_kv: bool) -> bytes:
+def _delete_response(header: bytes, gone: list[KeyVersion], *, prev_kv: bool) -> Steps[bytes]:
     parts = [header]
     if gone:
         parts.append(b"\x10" + varint(len(gone)))
-        if prev_kv:
-            parts += [b"\x1a%b%b" % (varint(len(version.kv)), version.kv) for version in gone]
+        for piece in in_pieces(gone) if prev_kv else ():
+            parts += [b"\x1a%b%b" % (varint(len(version.kv)), version.kv) for version in piece]
+            yield len(piece)
     return b"".join(parts)
 
 

@@ -14,6 +14,7 @@ from brainctl.errors import LEASE_EXISTS, LEASE_NOT_FOUND, LEASE_TTL_TOO_LARGE, 
 from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import Steps
 
 LEASES = b"lease/"
 """The names of all lease records start with this."""
@@ -201,7 +202,7 @@ def grant(batch: Batch, lease: int, ttl: int) -> int:
     return granted
 
 
-def revoke(batch: Batch, lease: int, durable: Iterable[bytes]) -> None:
+def revoke(batch: Batch, lease: int, durable: Iterable[bytes]) -> Steps[None]:
     """Stage the end of a lease and of its keys, in one revision; ApiError when there is no such lease.
 
     `durable` names at least the keys that are attached in the durable state.
@@ -210,10 +211,5 @@ def revoke(batch: Batch, lease: int, durable: Iterable[bytes]) -> None:
     if batch.record(name) is None:
         raise ApiError(LEASE_NOT_FOUND)
     candidates = batch.staged.attached(lease).union(durable)
-    batch.delete_keys([key for key in candidates if _is_attached(batch, key, lease)])
+    yield from batch.delete_keys(candidates, keep=lambda version: version.lease != lease)
     batch.set_record(name, None)
-
-
-def _is_attached(batch: Batch, key: bytes, lease: int) -> bool:
-    version = batch.staged.get(key)
-    return version is not None and version.lease == lease

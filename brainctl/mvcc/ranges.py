@@ -6,17 +6,21 @@ sorts and cuts.
 """
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from brainctl.errors import COMPACTED, EMPTY_KEY, FUTURE_REVISION, INVALID_SORT_OPTION, ApiError
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion, marshal_kv
-from brainctl.mvcc.view import Selection, View
+from brainctl.mvcc.sorting import sort
+from brainctl.mvcc.steps import Steps, cost, finish, gather, in_pieces, release
+from brainctl.mvcc.view import Ranges, Selection, View
 from brainctl.wire.varint import varint
 
 _KEY, _VERSION, _CREATE, _MOD, _VALUE = 0, 1, 2, 3, 4
 _NONE, _ASCEND, _DESCEND = 0, 1, 2
+_NO_BOUND = 1 << 63
 
 
 def bounds(key: bytes, range_end: bytes) -> tuple[bytes, bytes | None]:
@@ -80,23 +84,40 @@ def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[Ke
     """The response to any request, from all versions of its range in key order."""
     found = list(versions)
     count = len(found)
-    if request.max_mod_revision:
-        found = [v for v in found if v.mod_revision <= request.max_mod_revision]
-    if request.min_mod_revision:
-        found = [v for v in found if v.mod_revision >= request.min_mod_revision]
-    if request.max_create_revision:
-        found = [v for v in found if v.create_revision <= request.max_create_revision]
-    if request.min_create_revision:
-        found = [v for v in found if v.create_revision >= request.min_create_revision]
-    if request.sort_order == _NONE and not has_filters(request) and request.limit > 0:
-        # etcd takes a sort without an order for none when it scans, and for an ascending one when it sorts.
+    if has_filters(request):
+        found = list(filter(_filter(request), found))
+    return finish(_arranged(header, request, found, count))
+
+
+def _filter(request: pb.RangeRequest) -> Callable[[KeyVersion], bool]:
+    """Return what tells whether a version passes the filters of a request."""
+    oldest, newest = request.min_mod_revision, request.max_mod_revision or _NO_BOUND
+    first, last = request.min_create_revision, request.max_create_revision or _NO_BOUND
+    return lambda v: oldest <= v.mod_revision <= newest and first <= v.create_revision <= last
+
+
+def _cuts_first(request: pb.RangeRequest) -> bool:
+    """Whether only the first `limit` keys of a range, and one more, are looked at.
+
+    etcd takes a sort without an order for none when it scans, and for an ascending one when it sorts.
+    """
+    return request.limit > 0 and not has_filters(request) and (request.sort_order == _NONE or is_unsorted(request))
+
+
+def _arranged(header: bytes, request: pb.RangeRequest, found: list[KeyVersion], count: int) -> Steps[bytes]:
+    """Sort and cut what a request has found, of `count` keys in its range, and make the response."""
+    if _cuts_first(request):
         found = found[: request.limit + 1]
     if request.sort_order == _DESCEND or request.sort_target != _KEY:
-        found.sort(key=_SORT_KEYS[request.sort_target], reverse=request.sort_order == _DESCEND)
+        found = yield from sort(found, _SORT_KEYS[request.sort_target], reverse=request.sort_order == _DESCEND)
     more = 0 < request.limit < len(found)
     if more:
         found = found[: request.limit]
-    return response(header, framed([shown(v, request) for v in found]), count, more=more)
+    parts: list[bytes] = []
+    for piece in in_pieces(found):
+        parts += framed([shown(version, request) for version in piece])
+        yield cost(piece)
+    return response(header, parts, count, more=more)
 
 
 def shown(version: KeyVersion, request: pb.RangeRequest) -> bytes:
@@ -119,21 +140,59 @@ def _key_only(version: KeyVersion, request: pb.RangeRequest) -> bytes:
 
 
 _SORT_KEYS: list[Callable[[KeyVersion], int | bytes]] = [
-    lambda v: v.key,
-    lambda v: v.version,
-    lambda v: v.create_revision,
-    lambda v: v.mod_revision,
+    attrgetter("key"),
+    attrgetter("version"),
+    attrgetter("create_revision"),
+    attrgetter("mod_revision"),
     value_of,
 ]
 
 
-def read_range(view: View, request: pb.RangeRequest, header: bytes) -> bytes:
-    """Answer a request, which was checked, from a view; ApiError for its revision."""
+def range_steps(view: View, request: pb.RangeRequest, header: bytes) -> Steps[bytes]:
+    """Answer a request, which was checked, from a view as it is now, however it changes between the steps; ApiError
+    for its revision.
+    """
     check_revision(request.revision, view.revision, view.compacted)
-    revision = max(request.revision, 0)
+    return (yield from answer_steps(view, request, header, request.revision if request.revision > 0 else view.revision))
+
+
+def answer_steps(source: Ranges, request: pb.RangeRequest, header: bytes, revision: int) -> Steps[bytes]:
+    """Answer a request, which was checked, at a revision that is there."""
     start, end = bounds(request.key, request.range_end)
     if request.count_only:
-        return response(header, [], view.count(start, end, revision), more=False)
+        return response(header, [], (yield from source.count_steps(start, end, revision)), more=False)
     if is_plain(request):
-        return plain_response(header, request, view.select(start, end, revision, max(request.limit, 0)))
-    return full_response(header, request, view.versions(start, end, revision))
+        selection = yield from source.select_steps(start, end, revision, max(request.limit, 0))
+        return plain_response(header, request, selection)
+    stretches = source.stretches(start, end, revision)
+    if _cuts_first(request):
+        found = yield from gather(stretches, request.limit + 1)
+        count = len(found)
+        if count > request.limit:
+            count = yield from source.count_steps(start, end, revision)
+    elif has_filters(request):
+        found, count = yield from _filtered(stretches, _filter(request))
+    else:
+        found = yield from gather(stretches)
+        count = len(found)
+    answer = yield from _arranged(header, request, found, count)
+    yield from release(found)
+    return answer
+
+
+def _filtered(
+    stretches: Iterable[list[KeyVersion]], keep: Callable[[KeyVersion], bool]
+) -> Steps[tuple[list[KeyVersion], int]]:
+    """Return the versions that pass a filter, and how many there were in all."""
+    found: list[KeyVersion] = []
+    count = 0
+    for stretch in stretches:
+        found += filter(keep, stretch)
+        count += len(stretch)
+        yield cost(stretch)
+    return found, count
+
+
+def read_range(view: View, request: pb.RangeRequest, header: bytes) -> bytes:
+    """Answer a request, which was checked, from a view; ApiError for its revision."""
+    return finish(range_steps(view, request, header))

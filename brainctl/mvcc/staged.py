@@ -1,10 +1,13 @@
 """Changes on their way to the disk: what writers see on top of the durable state, and readers do not."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
-from brainctl.mvcc.view import View
+from brainctl.mvcc.steps import Steps, gather, in_pieces
+from brainctl.mvcc.view import Selection, View
 
 
 class Staged:
@@ -73,15 +76,55 @@ class Staged:
 
     def versions(self, start: bytes, end: bytes | None, revision: int = 0) -> Iterator[KeyVersion]:
         """The live versions of a range, in key order, at `revision` or, when that is 0, the newest."""
+        for stretch in self.stretches(start, end, revision):
+            yield from stretch
+
+    def stretches(self, start: bytes, end: bytes | None, revision: int = 0) -> Iterator[list[KeyVersion]]:
+        """The same, as in Ranges."""
         overlay = self._overlay(start, end, revision)
-        durable = self.view.versions(start, end, revision if revision <= self.view.revision else 0)
+        durable = self.view.stretches(start, end, self._durable_at(revision))
         if not overlay:
             yield from durable
             return
-        merged = {version.key: version for version in durable} | overlay
-        for key in sorted(merged):
-            if merged[key].version:
-                yield merged[key]
+        keys = sorted(overlay)
+        at = 0
+        for stretch in durable:
+            upto = bisect_right(keys, stretch[-1].key, at) if stretch else at
+            if upto > at:
+                merged = {version.key: version for version in stretch} | {key: overlay[key] for key in keys[at:upto]}
+                yield [merged[key] for key in sorted(merged) if merged[key].version]
+            else:
+                yield stretch
+            at = upto
+        yield [overlay[key] for key in keys[at:] if overlay[key].version]
+
+    def select_steps(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
+        """As in Ranges; a revision of 0 is the newest."""
+        overlay = self._overlay(start, end, revision)
+        if not overlay:
+            return (yield from self.view.select_steps(start, end, self._durable_at(revision), limit))
+        found = yield from gather(self.stretches(start, end, revision), limit)
+        total = len(found)
+        if limit and total >= limit:
+            total = yield from self.count_steps(start, end, revision)
+        return Selection(framed([version.kv for version in found]), total)
+
+    def count_steps(self, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
+        """As in Ranges; a revision of 0 is the newest."""
+        at = self._durable_at(revision)
+        total = yield from self.view.count_steps(start, end, at)
+        durable = self.view.revision
+        for piece in in_pieces(list(self._overlay(start, end, revision).values())):
+            for version in piece:
+                if version.version and version.create_revision <= durable:
+                    continue  # it was live, and is
+                total += bool(version.version) - (self.view.get(version.key, at) is not None)
+            yield len(piece)
+        return total
+
+    def _durable_at(self, revision: int) -> int:
+        """The revision at which to read what is durable, for a read at `revision`; 0 for the newest."""
+        return revision if revision <= self.view.revision else 0
 
     def _overlay(self, start: bytes, end: bytes | None, revision: int) -> dict[bytes, KeyVersion]:
         if 0 < revision <= self.view.revision:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.ranges import bounds, value_of
+from brainctl.mvcc.steps import Steps, cost
 
-Versions = Callable[[bytes, bytes | None], Iterable[KeyVersion]]
-"""The live versions of a range, before the transaction."""
+Stretches = Callable[[bytes, bytes | None], Iterable[list[KeyVersion]]]
+"""The live versions of a range, before the transaction, in stretches."""
 
 _NO_VERSION = KeyVersion(b"", 0, 0, 0, 0, b"")
 _VERSION, _CREATE, _MOD, _VALUE, _LEASE = range(5)
@@ -24,28 +25,38 @@ class Branch(NamedTuple):
     """The branches of the nested transactions among them, in order."""
 
 
-def take_branch(request: pb.TxnRequest, versions: Versions) -> Branch:
+def take_branch(request: pb.TxnRequest, stretches: Stretches) -> Steps[Branch]:
     """Decide, from the state before the first operation, which branch runs here and in each nested transaction."""
-    succeeded = all(holds(guard, versions) for guard in request.compare)
+    succeeded = True
+    for guard in request.compare:
+        if not (yield from holds(guard, stretches)):
+            succeeded = False
+            break
     operations = request.success if succeeded else request.failure
-    nested = [
-        take_branch(operation.request_txn, versions)
-        for operation in operations
-        if operation.WhichOneof("request") == "request_txn"
-    ]
+    nested: list[Branch] = []
+    for operation in operations:
+        if operation.WhichOneof("request") == "request_txn":
+            branch = yield from take_branch(operation.request_txn, stretches)
+            nested.append(branch)
     return Branch(succeeded, operations, nested)
 
 
-def holds(compare: pb.Compare, versions: Versions) -> bool:
+def holds(compare: pb.Compare, stretches: Stretches) -> Steps[bool]:
     """Whether a guard holds for every live key of its range.
 
     A range without keys compares as one key with all numbers 0, but a comparison of its value is always false: an
     empty value and no value cannot be told apart on the wire.
     """
-    found = list(versions(*bounds(compare.key, compare.range_end)))
-    if not found and compare.target != _VALUE:
-        found = [_NO_VERSION]
-    return bool(found) and all(_related(compare.result, _order(compare, version)) for version in found)
+    empty = True
+    for stretch in stretches(*bounds(compare.key, compare.range_end)):
+        empty = empty and not stretch
+        if not all(_related(compare.result, _order(compare, version)) for version in stretch):
+            return False
+        if len(stretch) > 1:
+            yield cost(stretch)
+    if empty:
+        return compare.target != _VALUE and _related(compare.result, _order(compare, _NO_VERSION))
+    return True
 
 
 def _order(compare: pb.Compare, version: KeyVersion) -> int:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import Steps
 
 
 class Selection(NamedTuple):
@@ -28,7 +29,22 @@ class Revision(NamedTuple):
     changes: list[KeyVersion]
 
 
-class View(Protocol):
+class Ranges(Protocol):
+    """What is read of ranges, in steps: the answer is that of the revision, whatever is written in between."""
+
+    def stretches(self, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
+        """The live versions of a range at `revision`, in key order, cut into stretches that each cost about one step;
+        some may be empty.
+        """
+
+    def select_steps(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
+        """The live keys of a range at `revision`; at most `limit` of them when that is not 0."""
+
+    def count_steps(self, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
+        """How many keys of a range are live at `revision`."""
+
+
+class View(Ranges, Protocol):
     """The durable state of a store, read without waiting."""
 
     @property
@@ -53,6 +69,62 @@ class View(Protocol):
 
     def history(self, first: int, last: int) -> Iterator[Revision]:
         """The revisions `first <= revision <= last` that changed something, oldest first."""
+
+
+class Whole:
+    """The steps of a View that has everything in memory: one each."""
+
+    def stretches(self: View, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
+        """See Ranges."""
+        yield list(self.versions(start, end, revision))
+
+    def select_steps(self: View, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
+        """See Ranges."""
+        yield 1
+        return self.select(start, end, revision, limit)
+
+    def count_steps(self: View, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
+        """See Ranges."""
+        yield 1
+        return self.count(start, end, revision)
+
+
+class Pinned:
+    """A View at the revision that it had when this was made, whatever is written meanwhile."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.revision = view.revision
+        self.compacted = view.compacted
+        self.history = view.history
+
+    def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
+        """See View."""
+        return self._view.get(key, revision or self.revision)
+
+    def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
+        """See View."""
+        return self._view.select(start, end, revision or self.revision, limit)
+
+    def count(self, start: bytes, end: bytes | None, revision: int) -> int:
+        """See View."""
+        return self._view.count(start, end, revision or self.revision)
+
+    def versions(self, start: bytes, end: bytes | None, revision: int) -> Iterator[KeyVersion]:
+        """See View."""
+        return self._view.versions(start, end, revision or self.revision)
+
+    def stretches(self, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
+        """See Ranges."""
+        return self._view.stretches(start, end, revision or self.revision)
+
+    def select_steps(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
+        """See Ranges."""
+        return self._view.select_steps(start, end, revision or self.revision, limit)
+
+    def count_steps(self, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
+        """See Ranges."""
+        return self._view.count_steps(start, end, revision or self.revision)
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.requests import check_delete, check_put
+from brainctl.mvcc.steps import Steps
 from brainctl.node.kv import Handler, KvMedium, refusal
 from brainctl.node.medium import Evaluate, Medium, Reply
 from brainctl.node.quota import COSTS, Quota
@@ -60,7 +61,7 @@ class AlarmService:
         """Whether puts of at most `longest` bytes need no look at each: nothing is raised, and there is room."""
         return not self.raised and longest <= self._quota.short
 
-    def evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes:
+    def evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes | Steps[bytes]:
         """Evaluate a write of keys, unless an alarm forbids it; what is malformed is refused as that."""
         match request:
             case pb.PutRequest():

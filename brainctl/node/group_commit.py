@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import cast
 
@@ -22,8 +23,12 @@ from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.staged import Staged
+from brainctl.mvcc.steps import Steps
+from brainctl.node.answer import INTERNAL
 from brainctl.node.gather import Gather
+from brainctl.node.lane import Lane
 from brainctl.node.medium import Evaluate, EvaluateRun, Replies, Reply
+from brainctl.node.slices import Slices
 from brainctl.node.stages import Path, Stages
 
 _log = logging.getLogger(__name__)
@@ -45,6 +50,7 @@ class GroupCommit:
         self.on_closing: Callable[[], None] | None = None
         """Called when nothing is written any more, while the directory is still held."""
         self.stages = Stages(engine.options.clock)
+        self.slices = Slices(loop)
         self._now = engine.options.clock.monotonic
         self._loop = loop
         self._observers: list[Callable[[Commit], None]] = []
@@ -60,7 +66,8 @@ class GroupCommit:
         self._closed = False
         identity = engine.record(IDENTITY) or b"\0" * 16
         self.header = Header(int.from_bytes(identity[:8]), int.from_bytes(identity[8:]), RAFT_TERM)
-        self._batch = Batch(self._staged, engine.record, self.header)
+        self._lane = Lane(loop, self._rest)
+        self._batch = self._open_batch()
         self._path = Path()
         """Of the open batch."""
         self._work: SimpleQueue[tuple[Commit, Prepared, Path] | None] = SimpleQueue()
@@ -72,21 +79,75 @@ class GroupCommit:
         if self.failure is not None or self._closed:
             reply(ApiError(STOPPED))
             return
+        if self._lane.taken:
+            self._lane.wait(partial(self.submit, evaluate, request, reply))
+            return
         opens = self._opens()
+        answer = self._evaluate(evaluate, request)
+        if isinstance(answer, bytes | BrainctlError):
+            self._join(reply, answer, 1, opens=opens)
+        else:
+            self._lane.take(partial(self._begin_long, evaluate, request, reply))
+            if self._rests:
+                self._lane.go_on()
+
+    def _evaluate(self, evaluate: Evaluate, request: Message) -> bytes | Steps[bytes] | BrainctlError:
         try:
-            answer: bytes | BrainctlError = evaluate(self._batch, request)
+            return evaluate(self._batch, request)
         except BrainctlError as error:
-            answer = error
+            return error
         except Exception:
             self._break()
             raise
-        self._join(reply, answer, 1, opens=opens)
+
+    @property
+    def _rests(self) -> bool:
+        """Whether everything that was evaluated is durable."""
+        return self._in_flight is None and not self._answers
+
+    def _begin_long(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
+        """Evaluate a long write, by itself: everything before it is durable, and nothing else is evaluated before it
+        is. So what it reads does not change while it is prepared in slices.
+        """
+        if self.failure is not None:
+            reply(ApiError(STOPPED))
+            return
+        self._idle.clear()
+        self._opens()
+        try:
+            answer = self._evaluate(evaluate, request)
+        except Exception:  # noqa: BLE001 - the store has ended, and who waits for the answer must hear of it
+            _log.exception("a write could not be evaluated")
+            reply(ApiError(INTERNAL))
+            return
+        if isinstance(answer, bytes | BrainctlError):
+            self._join(reply, answer, 1, opens=True)
+        else:
+            self.slices.run(self._whole(answer), partial(self._end_long, reply))
+
+    def _whole(self, steps: Steps[bytes]) -> Steps[bytes]:
+        try:
+            return (yield from steps)
+        except BrainctlError:
+            raise
+        except Exception:
+            self._break()
+            raise
+
+    def _end_long(self, reply: Reply, answer: bytes | BrainctlError) -> None:
+        if self.failure is not None:
+            reply(UnknownOutcome(str(self.failure)))
+        else:
+            self._join(reply, answer, 1, opens=True)
 
     def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
         """As `submit`, for several writes."""
         if self.failure is not None or self._closed:
             for place in range(len(bodies)):
                 replies.one(place, ApiError(STOPPED))
+            return
+        if self._lane.taken:
+            self._lane.wait(partial(self.submit_run, evaluate, bodies, replies))
             return
         opens = self._opens()
         try:
@@ -95,6 +156,16 @@ class GroupCommit:
             self._break()
             raise
         self._join(_Run(replies, answers, failed), b"", len(bodies), opens=opens)
+
+    def _open_batch(self) -> Batch:
+        batch = Batch(self._staged, self.engine.record, self.header)
+        batch.slices = True
+        return batch
+
+    def _rest(self) -> None:
+        """Nobody waits for a long write any more."""
+        if self._rests:
+            self._idle.set()
 
     def _opens(self) -> bool:
         """Whether the write that comes is the first of its batch."""
@@ -149,7 +220,7 @@ class GroupCommit:
             self._durable(commit, None, path)
             return
         path.sealed = self._now()
-        self._batch = Batch(self._staged, self.engine.record, self.header)
+        self._batch = self._open_batch()
         self._path = Path()
         try:
             prepared = self.engine.encode(commit)
@@ -193,10 +264,13 @@ class GroupCommit:
         if prepared is not None and path.writes:  # else it is nobody's write: see `_confirm`
             first = commit.changes[0].mod_revision if commit.changes else commit.revision + 1
             self.stages.done(path, range(first, commit.revision + 1))
-        if not self._answers:
+        if self._answers:
+            if not self._sealing:
+                self._seal_gathered()
+        elif self._lane.taken:
+            self._lane.go_on()
+        else:
             self._idle.set()
-        elif not self._sealing:
-            self._seal_gathered()
         self._published(commit)
 
     def _fail(self, error: BrainctlError) -> None:
@@ -209,6 +283,7 @@ class GroupCommit:
         self._in_flight, self._answers = None, []
         for reply, _ in waiting:
             reply(UnknownOutcome(str(error)))
+        self._lane.empty()
         self._idle.set()
         if self.on_failure is not None:
             self.on_failure(error)

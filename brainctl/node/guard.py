@@ -15,6 +15,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.permission import STATE, Identity
 from brainctl.mvcc.requests import check_delete, check_put
+from brainctl.mvcc.steps import Steps
 from brainctl.node.alarm import AlarmedMedium, AlarmService
 from brainctl.node.auth import SERVICE, AuthService
 from brainctl.node.kv import Handler, KvService, refusal
@@ -231,7 +232,7 @@ class UserMedium:
         """Refuse to revoke a lease with keys that the sender may not delete; ApiError."""
         self._auth.check_in(batch, self._who).lease(self._attached(batch, lease))
 
-    def _evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes:
+    def _evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes | Steps[bytes]:
         # What is malformed is refused as that, whoever sends it; transactions were checked before.
         check = self._auth.check_in(batch, self._who)
         attached = partial(self._attached, batch)

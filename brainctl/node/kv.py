@@ -12,6 +12,7 @@ from brainctl.mvcc.point import point_key
 from brainctl.mvcc.put_run import put_run
 from brainctl.mvcc.ranges import check_range
 from brainctl.mvcc.requests import check_txn
+from brainctl.mvcc.steps import Steps
 from brainctl.node.medium import Evaluate, ReadsPoints, Reply
 from brainctl.node.options import NodeOptions
 
@@ -95,7 +96,7 @@ class KvService:
         except (DecodeError, ApiError) as error:
             reply(refusal(error))
             return
-        self._submit(Batch.delete_range, request, reply)
+        self._submit(_delete_range, request, reply)
 
     def txn(self, body: bytes, reply: Reply) -> None:
         """KV.Txn; one that only reads does not queue behind writes."""
@@ -109,7 +110,7 @@ class KvService:
         if is_readonly(request):
             self._medium.read(request, reply)
         else:
-            self._submit(Batch.txn, request, reply)
+            self._submit(_txn, request, reply)
 
     def compact(self, body: bytes, reply: Reply) -> None:
         """KV.Compact; space is given back in the background."""
@@ -136,6 +137,14 @@ def _put(batch: Batch, body: bytes) -> bytes:
     except DecodeError as error:
         raise ApiError(MALFORMED) from error
     return batch.put(request)
+
+
+def _delete_range(batch: Batch, request: pb.DeleteRangeRequest) -> bytes | Steps[bytes]:
+    return batch.long_or_whole(request, batch.delete_range_steps(request))
+
+
+def _txn(batch: Batch, request: pb.TxnRequest) -> bytes | Steps[bytes]:
+    return batch.long_or_whole(request, batch.txn_steps(request))
 
 
 def is_readonly(request: pb.TxnRequest) -> bool:

@@ -20,7 +20,9 @@ from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.lessor import LEASES, Lessor, grant, revoke
+from brainctl.mvcc.steps import Steps, finish
 from brainctl.mvcc.view import AsyncView, KnowsLeased, View
+from brainctl.mvcc.weight import LONG_KEYS
 from brainctl.node.kv import Handler, refusal
 from brainctl.node.medium import Medium, Reply
 from brainctl.wire.varint import varint
@@ -171,11 +173,12 @@ class LeaseService:
 
     def _evaluate_revoke(
         self, check: Callable[[Batch, int], None] | None, batch: Batch, request: pb.LeaseRevokeRequest
-    ) -> bytes:
+    ) -> bytes | Steps[bytes]:
         if check is not None:
             check(batch, request.ID)
-        revoke(batch, request.ID, self.lessor.attached(request.ID))
-        return batch.header(batch.revision)
+        keys = self.lessor.attached(request.ID)
+        steps = _revoke_steps(batch, request.ID, keys)
+        return steps if batch.slices and len(keys) > LONG_KEYS else finish(steps)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -240,6 +243,11 @@ class LeaseService:
         waiting, self._when_recovered = self._when_recovered, []
         for action in waiting:
             action()
+
+
+def _revoke_steps(batch: Batch, lease: int, keys: set[bytes]) -> Steps[bytes]:
+    yield from revoke(batch, lease, keys)
+    return batch.header(batch.revision)
 
 
 def _nothing(batch: Batch, request: pb.LeaseKeepAliveRequest) -> bytes:

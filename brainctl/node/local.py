@@ -11,8 +11,9 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.point import point_response
-from brainctl.mvcc.ranges import read_range
+from brainctl.mvcc.ranges import range_steps
 from brainctl.mvcc.staged import Staged
+from brainctl.mvcc.view import Pinned
 from brainctl.node.bucket import Bucket
 from brainctl.node.group_commit import IDENTITY, GroupCommit
 from brainctl.node.medium import Reply
@@ -93,21 +94,14 @@ class LocalMedium(GroupCommit):
         reply(answer)
 
     def range(self, request: pb.RangeRequest, reply: Reply) -> None:
-        """Answer at once."""
+        """Answer at once, or slice by slice."""
         engine = self.engine
-        try:
-            answer: bytes | BrainctlError = read_range(engine, request, self.header(engine.revision))
-        except BrainctlError as error:
-            answer = error
-        reply(answer)
+        self.slices.run(range_steps(engine, request, self.header(engine.revision)), reply, engine.hold)
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
-        """Answer at once."""
-        try:
-            answer: bytes | BrainctlError = Batch(Staged(self.engine), self.engine.record, self.header).txn(request)
-        except BrainctlError as error:
-            answer = error
-        reply(answer)
+        """Answer at once, or slice by slice."""
+        batch = Batch(Staged(Pinned(self.engine)), self.engine.record, self.header)
+        self.slices.run(batch.txn_steps(request), reply, self.engine.hold)
 
     # -- background ---------------------------------------------------------------------------------------------
 
@@ -211,6 +205,7 @@ class LocalMedium(GroupCommit):
         for timer in self._timers:
             timer.cancel()
         await self._idle.wait()
+        self.slices.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
+from brainctl.mvcc.steps import Steps
 from brainctl.mvcc.view import AsyncView, View
 
 Reply = Callable[[bytes | BrainctlError], None]
@@ -26,8 +27,11 @@ class Replies(Protocol):
         """The answers to all of them, in their order, none of which is an error."""
 
 
-Evaluate = Callable[[Batch, Any], bytes]
-"""Stages the changes of a request and returns its marshalled response; raises ApiError and stages nothing."""
+Evaluate = Callable[[Batch, Any], bytes | Steps[bytes]]
+"""Stages the changes of a request and returns its marshalled response; raises ApiError and stages nothing.
+
+It may return the steps of that instead, which have not begun, when the batch allows it (`Batch.slices`).
+"""
 EvaluateRun = Callable[[Batch, list[bytes]], tuple[list[bytes | BrainctlError], int]]
 """The same for several marshalled requests, in order: their answers, and how many of them are errors."""
 

@@ -11,6 +11,7 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.footprint import footprint
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.staged import Staged
+from brainctl.mvcc.steps import Steps, finished
 from brainctl.tikv.keys import MAX_KEY
 from brainctl.tikv.loaded import Loaded, Wanted
 from brainctl.tikv.view import StateView
@@ -33,7 +34,7 @@ Records = Callable[[bytes], bytes | None]
 class Write:
     """A write that waits for its turn."""
 
-    def __init__(self, evaluate: Callable[[Batch, Any], bytes], request: Message, reply: Reply) -> None:
+    def __init__(self, evaluate: Callable[[Batch, Any], bytes | Steps[bytes]], request: Message, reply: Reply) -> None:
         self.evaluate = evaluate
         self.request = request
         self.footprint: list[Wanted] = [(start, end, 0) for start, end in footprint(request)]
@@ -100,7 +101,7 @@ async def evaluate_group(group: list[Write], view: StateView, records: Records, 
 
 def _evaluate(write: Write, batch: Batch) -> Answer:
     try:
-        return write.evaluate(batch, write.request)
+        return finished(write.evaluate(batch, write.request))
     except BrainctlError as error:
         return error
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from brainctl.mvcc.footprint import Range
 from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
-from brainctl.mvcc.view import Revision, Selection
+from brainctl.mvcc.view import Revision, Selection, Whole
 from brainctl.tikv.stored import Stored
 from brainctl.tikv.view import StateView
 
@@ -19,7 +19,7 @@ Wanted = tuple[bytes, bytes | None, int]
 """A range and a revision, 0 being the newest."""
 
 
-class Loaded:
+class Loaded(Whole):
     """The newest versions of some ranges, and older states of some."""
 
     def __init__(self, source: StateView) -> None:

@@ -19,6 +19,7 @@ from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.ranges import bounds
+from brainctl.mvcc.steps import Steps
 from brainctl.tikv.answers import answer_range, answer_reads
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Client
@@ -168,7 +169,7 @@ class TikvMedium:
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
-    def submit(self, evaluate: Callable[[Batch, Any], bytes], request: Message, reply: Reply) -> None:
+    def submit(self, evaluate: Callable[[Batch, Any], bytes | Steps[bytes]], request: Message, reply: Reply) -> None:
         """Queue a write for the next group commit."""
         if self._role is Role.FOLLOWER:
             reply(Fenced("this process only reads the store on TiKV; writes go to the one that leads"))

@@ -1,5 +1,7 @@
 """Pages of answers: what they are joined to is what the keys say, whatever was listed and changed before."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,27 +27,45 @@ class Keys:
         self.keys = keys
         self.reads = 0
 
-    def read(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes]]:
+    def read(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes], bytes | None]:
         self.reads += 1
         keys = sorted(key for key in self.keys if start <= key and (end is None or key < end))[: limit or None]
-        return keys, [marshal_kv(key, 1, 2, 1, self.keys[key], 0) for key in keys]
+        upto = keys[-1] + b"\0" if keys and len(keys) == limit else end
+        return keys, [marshal_kv(key, 1, 2, 1, self.keys[key], 0) for key in keys], upto
 
     def kv(self, key: bytes) -> bytes | None:
         return marshal_kv(key, 1, 2, 1, self.keys[key], 0) if key in self.keys else None
 
 
 def check_list(found: Pages, store: Keys, start: bytes, end: bytes | None, limit: int) -> None:
-    parts, count = found.select(start, end, limit)
+    parts, count = whole(found.parts, found.begin(), start, end, limit)
     response = pb.RangeResponse.FromString(b"".join(parts))
-    keys, _ = Keys(store.keys).read(start, end, limit)
+    keys, *_ = Keys(store.keys).read(start, end, limit)
     assert [(kv.key, kv.value) for kv in response.kvs] == [(key, store.keys[key]) for key in keys]
     assert count == len(keys)
-    assert found.rows(start, end, limit) == (keys, [store.kv(key) for key in keys])
+    assert whole(found.rows, found.begin(), start, end, limit) == ([store.kv(key) for key in keys], count)
+
+
+def whole(
+    read: Callable[..., pages.Piece], number: int, start: bytes, end: bytes | None, limit: int
+) -> tuple[list[bytes], int]:
+    """All pieces of a range."""
+    kvs: list[bytes] = []
+    count = 0
+    place: bytes | None = start
+    while place is not None and not (limit and count >= limit):
+        piece = read(number, place, end, limit - count if limit else 0)
+        assert piece.cost <= 2 * pages.STEP_KEYS
+        kvs += piece.kvs
+        count += piece.live
+        place = piece.following
+    return kvs, count
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"_KEYS": 3, "_BYTES": 500, "_READ": 8, "_FEW": 2, "_OVERHEAD": 40, "_ENTRY": 10}.items():
+    sizes = {"_KEYS": 3, "_BYTES": 500, "_READ": 8, "_FEW": 2, "_OVERHEAD": 40, "_ENTRY": 10, "STEP_KEYS": 12}
+    for name, value in sizes.items():
         monkeypatch.setattr(pages, name, value)
 
 

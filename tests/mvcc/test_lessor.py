@@ -11,6 +11,7 @@ from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.lessor import LEASES, MAX_TTL, Lessor, decode_ttl, encode_ttl, grant, lease_id, revoke
 from brainctl.mvcc.staged import Staged
+from brainctl.mvcc.steps import finish
 from tests.support.memory import MemoryMedium
 
 
@@ -41,7 +42,7 @@ class World:
 
     def revoke(self, lease: int) -> None:
         batch = self.batch()
-        revoke(batch, lease, self.lessor.attached(lease))
+        finish(revoke(batch, lease, self.lessor.attached(lease)))
         self.publish(batch)
 
     def put(self, key: bytes, lease: int = 0) -> None:
@@ -127,7 +128,7 @@ def test_one_batch_sees_its_own_grants_and_puts(world: World) -> None:
     batch = world.batch()
     grant(batch, 1, 10)
     batch.put(pb.PutRequest(key=b"a", lease=1))
-    revoke(batch, 1, ())
+    finish(revoke(batch, 1, ()))
     with pytest.raises(ApiError):
         batch.put(pb.PutRequest(key=b"b", lease=1))
     world.publish(batch)
@@ -225,7 +226,7 @@ def test_attachments_are_what_the_versions_say(steps: list[tuple[str, int, int]]
                 if action == "grant":
                     grant(batch, lease, 10)
                 elif action == "revoke":
-                    revoke(batch, lease, world.lessor.attached(lease))
+                    finish(revoke(batch, lease, world.lessor.attached(lease)))
                 elif action == "put":
                     batch.put(pb.PutRequest(key=key, lease=lease))
                 else:

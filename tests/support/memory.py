@@ -12,10 +12,12 @@ from brainctl.mvcc.header import Header
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.ranges import read_range
 from brainctl.mvcc.staged import Staged
-from brainctl.mvcc.view import Revision, Selection
+from brainctl.mvcc.steps import finished
+from brainctl.mvcc.view import Revision, Selection, Whole
+from brainctl.node.medium import Evaluate
 
 
-class MemoryView:
+class MemoryView(Whole):
     """All versions, tombstones included, in the order in which they were written."""
 
     def __init__(self) -> None:
@@ -93,10 +95,10 @@ class MemoryMedium:
     def records(self, prefix: bytes) -> dict[bytes, bytes]:
         return {name: value for name, value in self.view.meta.items() if name.startswith(prefix)}
 
-    def submit(self, evaluate: Callable[[Batch, Any], bytes], request: Any, reply: Callable[[Any], None]) -> None:
+    def submit(self, evaluate: Evaluate, request: Any, reply: Callable[[Any], None]) -> None:
         batch = Batch(Staged(self.view), self.record, self.header)
         try:
-            answer: bytes | BrainctlError = evaluate(batch, request)
+            answer: bytes | BrainctlError = finished(evaluate(batch, request))
         except BrainctlError as error:
             answer = error
         if not batch.empty:

@@ -15,8 +15,8 @@ def compare() -> None:
     """A comparison with a range looks at its first key only."""
     holds = txn.holds
 
-    def first(request: Any, versions: Any) -> bool:
-        return holds(request, lambda *of: list(versions(*of))[:1])
+    def first(request: Any, stretches: Any) -> Any:
+        return holds(request, lambda *of: [[version for stretch in stretches(*of) for version in stretch][:1]])
 
     txn.holds = first
 

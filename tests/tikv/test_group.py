@@ -8,6 +8,7 @@ from brainctl.errors import REQUEST_TOO_LARGE, STOPPED, ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.steps import finish
 from brainctl.tikv import group
 from brainctl.tikv.keys import MAX_KEY
 from tests.tikv.calls import delete, history, put, read, send, state_of, value
@@ -90,7 +91,7 @@ def test_a_write_may_read_what_its_request_does_not_name(medium_of: OpenMedium) 
             await asyncio.gather(*(put(medium, b"k%02d" % number) for number in range(30)))
 
             def delete_some(batch: Batch, _: pb.TxnRequest) -> bytes:
-                return b"%d" % batch.delete_keys([b"k03", b"k11", b"k99"])
+                return b"%d" % finish(batch.delete_keys([b"k03", b"k11", b"k99"]))
 
             answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
             medium.submit(delete_some, pb.TxnRequest(), answer.set_result)

@@ -1,0 +1,66 @@
+"""Work that is done in steps, so that whoever runs it can serve others in between.
+
+Whatever grows with the data (a list, a count at an old revision, a delete of a range) is a generator that yields after
+each step what the step has cost, and returns its result. A step is bounded: it touches some hundred keys, and reads
+about STEP_BYTES of values. `brainctl.node.slices` is the one place that decides how many steps there are in a turn.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Final, TypeVar
+
+from brainctl.mvcc.keyversion import KeyVersion
+
+T = TypeVar("T")
+Steps = Generator[int, None, T]
+"""Yields the cost of each step, in keys that were read; returns the result."""
+
+STEP_KEYS: Final = 512
+STEP_BYTES: Final = 1 << 20
+_BYTES_PER_KEY: Final = STEP_BYTES // STEP_KEYS
+
+
+def finish(steps: Steps[T]) -> T:
+    """Do all of the work at once, and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def finished(answer: bytes | Steps[bytes]) -> bytes:
+    """Return an answer, or do all of the work that it takes."""
+    return answer if isinstance(answer, bytes) else finish(answer)
+
+
+def cost(versions: list[KeyVersion]) -> int:
+    """What it costs to have read some versions, as Steps yields it; 1 at least."""
+    return 1 + len(versions) + sum([len(version.kv) for version in versions]) // _BYTES_PER_KEY
+
+
+def gather(
+    stretches: Iterable[list[KeyVersion]], limit: int = 0, keep: Callable[[KeyVersion], bool] | None = None
+) -> Steps[list[KeyVersion]]:
+    """Return the first `limit` (0: all) versions of consecutive stretches, only those that `keep` holds for."""
+    found: list[KeyVersion] = []
+    for stretch in stretches:
+        found += stretch if keep is None else filter(keep, stretch)
+        if limit and len(found) >= limit:
+            del found[limit:]
+            break
+        yield cost(stretch)
+    return found
+
+
+def in_pieces(items: list[T], size: int = STEP_KEYS) -> Iterator[list[T]]:
+    """Cut a list into pieces of at most `size` items."""
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
+
+
+def release(items: list[T]) -> Steps[None]:
+    """Empty a list step by step: to free hundreds of thousands of objects takes as long as to make them."""
+    while items:
+        del items[-8 * STEP_KEYS :]
+        yield STEP_KEYS

@@ -1,0 +1,56 @@
+"""About how many keys it takes to evaluate a write: whether it is done at once, or in slices by itself."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Final
+
+from google.protobuf.message import Message
+
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.ranges import bounds, has_filters, is_plain
+
+LONG_KEYS: Final = 1024
+"""What touches more keys than this is long."""
+
+Count = Callable[[bytes, bytes | None], int]
+"""How many keys of a range are live, in about the time of a lookup."""
+
+
+def is_long(request: Message, count: Count) -> bool:
+    """Whether a DeleteRangeRequest or TxnRequest is long; of a transaction both branches count."""
+    left = LONG_KEYS
+    for keys in _weights(request, count):
+        left -= keys
+        if left < 0:
+            return True
+    return False
+
+
+def _weights(request: Message, count: Count) -> Iterator[int]:
+    match request:
+        case pb.DeleteRangeRequest():
+            yield _range(request, count)
+        case pb.RangeRequest() if request.count_only:
+            yield 1
+        case pb.RangeRequest():
+            live = _range(request, count)
+            plain = is_plain(request) or (request.keys_only and not has_filters(request) and not request.sort_target)
+            yield min(live, request.limit) if plain and request.limit > 0 else live
+        case pb.TxnRequest():
+            for compare in request.compare:
+                yield _range(compare, count)
+            for operation in _operations(request):
+                kind = operation.WhichOneof("request")
+                yield 1
+                if kind is not None and kind != "request_put":
+                    yield from _weights(getattr(operation, kind), count)
+        case _:
+            pass
+
+
+def _operations(request: pb.TxnRequest) -> Iterable[pb.RequestOp]:
+    return chain(request.success, request.failure)
+
+
+def _range(request: pb.DeleteRangeRequest | pb.RangeRequest | pb.Compare, count: Count) -> int:
+    return count(*bounds(request.key, request.range_end)) if request.range_end else 1

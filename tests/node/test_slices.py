@@ -1,0 +1,296 @@
+"""What asks for much is done in slices: each is small, and the answer is that of one moment, whatever is written
+meanwhile.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brainctl.clock import ManualClock
+from brainctl.engine.engine import Engine
+from brainctl.engine.options import EngineOptions
+from brainctl.errors import ApiError, BrainctlError
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc import lessor
+from brainctl.node import slices
+from brainctl.node.local import LocalMedium, open_local
+from brainctl.node.node import Node
+
+KEYS = 4000
+"""Several slices."""
+KV, LEASE = "/etcdserverpb.KV/", "/etcdserverpb.Lease/"
+RANGE = {"key": b"k", "range_end": b"l"}
+LARGEST = 2 * slices.SLICE_KEYS
+"""A slice ends with the first step that is beyond its bound."""
+
+
+class Store:
+    """A node in this process."""
+
+    def __init__(self, directory: Path) -> None:
+        engine = Engine.open(directory, options=EngineOptions(cache_bytes=1 << 16))
+        self.medium: LocalMedium = open_local(engine, asyncio.get_running_loop())
+        self.node = Node(self.medium, ManualClock())
+
+    def start(self, path: str, request: Any) -> asyncio.Future[Any]:
+        """Begin a call; its marshalled response, or its error."""
+        answer: asyncio.Future[bytes | BrainctlError] = asyncio.get_running_loop().create_future()
+        self.node.call(path, request.SerializeToString(), answer.set_result)
+        return answer
+
+    async def call(self, path: str, request: Any, kind: Any) -> Any:
+        """A call; its response."""
+        answer = await self.start(path, request)
+        assert isinstance(answer, bytes), answer
+        return kind.FromString(answer)
+
+    async def put(self, key: bytes, value: bytes = b"new", lease: int = 0) -> int:
+        """Put a key; the revision."""
+        response = await self.call(f"{KV}Put", pb.PutRequest(key=key, value=value, lease=lease), pb.PutResponse)
+        return int(response.header.revision)
+
+    async def fill(self, lease: int = 0, each: int = 1) -> None:
+        """Put KEYS keys, `each` in a transaction."""
+        puts = [pb.PutRequest(key=b"k%06d" % number, value=b"old", lease=lease) for number in range(KEYS)]
+        waiting = [
+            self.start(
+                f"{KV}Txn", pb.TxnRequest(success=[pb.RequestOp(request_put=put) for put in puts[at : at + each]])
+            )
+            for at in range(0, KEYS, each)
+        ]
+        for answer in waiting:
+            assert isinstance(await answer, bytes)
+
+
+def run(tmp_path: Path, test: Callable[[Store], Awaitable[None]]) -> None:
+    """Run a test on a store that was never written."""
+
+    async def main() -> None:
+        store = Store(tmp_path)
+        try:
+            await test(store)
+        finally:
+            await store.node.close()
+
+    asyncio.run(main())
+
+
+RANGES = {
+    "whole": {},
+    "limited": {"limit": 3000},
+    "keys only": {"keys_only": True},
+    "keys only, limited": {"keys_only": True, "limit": 3000},
+    "filtered": {"min_mod_revision": 100, "max_create_revision": KEYS - 50},
+    "by value": {"sort_target": pb.RangeRequest.VALUE, "sort_order": pb.RangeRequest.DESCEND, "limit": 2500},
+    "by version": {"sort_target": pb.RangeRequest.VERSION, "sort_order": pb.RangeRequest.ASCEND},
+    "backwards": {"sort_order": pb.RangeRequest.DESCEND},
+    "old": {"revision": KEYS - 500},
+    "old, limited": {"revision": KEYS - 500, "limit": 1500},
+    "old and filtered": {"revision": KEYS - 500, "min_create_revision": 2},
+}
+
+
+@pytest.mark.parametrize("undo", [True, False], ids=["undo", "no undo"])
+def test_a_long_list_is_that_of_one_moment(tmp_path: Path, undo: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices.Slices, "_schedule", lambda _: None)  # the test says when it is the next one's turn
+    if not undo:  # as for what lies too far back
+        monkeypatch.setattr("brainctl.engine.undo.UndoLog.since", lambda *_: None)
+
+    async def test(store: Store) -> None:
+        await store.fill()
+        view = store.medium.view
+        wanted = {}
+        for name, fields in RANGES.items():
+            request = pb.RangeRequest(**RANGE, **fields)
+            wanted[name] = request, whole(view.versions(b"k", b"l", request.revision), request)
+        as_transactions = {
+            name: store.start(f"{KV}Txn", pb.TxnRequest(success=[pb.RequestOp(request_range=request)]))
+            for name, (request, _) in wanted.items()
+        }
+        lists = {name: store.start(f"{KV}Range", request) for name, (request, _) in wanted.items()}
+        assert len(store.medium.slices) == 2 * len(RANGES)
+        writes = 0
+        while len(store.medium.slices):
+            store.medium.slices._turn()
+            await store.put(b"k%06d" % (writes * 37 % KEYS))
+            await store.put(b"k%06d+" % writes)
+            await store.call(
+                f"{KV}DeleteRange", pb.DeleteRangeRequest(key=b"k%06d" % (writes * 91 % KEYS)), pb.DeleteRangeResponse
+            )
+            if writes == 5:
+                compact = pb.CompactionRequest(revision=store.medium.revision, physical=True)
+                await store.call(f"{KV}Compact", compact, pb.CompactionResponse)
+                await store.medium.defragment()
+            writes += 1
+        assert writes > 20
+        for name, (_, keys) in wanted.items():
+            response = pb.RangeResponse.FromString(await lists[name])
+            assert [kv.key for kv in response.kvs] == keys, name
+            txn = pb.TxnResponse.FromString(await as_transactions[name])
+            assert txn.responses[0].response_range.kvs == response.kvs, name
+            assert txn.responses[0].response_range.count == response.count, name
+        assert store.medium.slices.largest <= LARGEST
+
+    run(tmp_path, test)
+
+
+def whole(versions: Any, request: pb.RangeRequest) -> list[bytes]:
+    """The keys of an answer, found by the simplest way."""
+    found = [version for version in versions if version.mod_revision >= request.min_mod_revision]
+    found = [v for v in found if v.create_revision >= request.min_create_revision]
+    found = [v for v in found if v.create_revision <= (request.max_create_revision or 1 << 62)]
+    if request.sort_target == pb.RangeRequest.KEY and request.sort_order == pb.RangeRequest.DESCEND:
+        found.reverse()
+    return [version.key for version in found][: request.limit or None]
+
+
+def test_a_count_at_an_old_revision_is_sliced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainctl.engine.undo.UndoLog.since", lambda *_: None)
+
+    async def test(store: Store) -> None:
+        await store.fill()
+        for revision in (3, KEYS - 1500):  # far: the range is walked; near: the log is
+            answer = store.start(f"{KV}Range", pb.RangeRequest(**RANGE, count_only=True, revision=revision))
+            assert not answer.done()
+            await store.put(b"k%06d+" % revision)
+            assert pb.RangeResponse.FromString(await answer).count == revision - 1
+        assert store.medium.slices.largest <= LARGEST
+
+    run(tmp_path, test)
+
+
+def test_ranges_of_a_transaction_read_no_more_than_they_show(tmp_path: Path) -> None:
+    async def test(store: Store) -> None:
+        await store.fill()
+        limited = pb.RequestOp(request_range=pb.RangeRequest(**RANGE, limit=1))
+        counted = pb.RequestOp(request_range=pb.RangeRequest(**RANGE, count_only=True))
+        put = pb.RequestOp(request_put=pb.PutRequest(key=b"k000000+"))
+        for success in ([limited] * 64 + [counted] * 64, [limited] * 63 + [put] + [counted] * 64):
+            txn = await store.call(f"{KV}Txn", pb.TxnRequest(success=success), pb.TxnResponse)
+            found = [op.response_range for op in txn.responses if op.HasField("response_range")]
+            assert [len(one.kvs) for one in found] == [1] * (len(found) - 64) + [0] * 64
+            assert {one.count for one in found} <= {KEYS, KEYS + 1}
+            assert found[-1].count == KEYS + (put in success)
+        assert store.medium.slices.largest < 1000
+
+    run(tmp_path, test)
+
+
+def test_a_sliced_delete_is_one_revision_and_writes_wait_for_it(tmp_path: Path) -> None:
+    async def test(store: Store) -> None:
+        await store.fill()
+        before = store.medium.revision
+        early = store.start(f"{KV}Put", pb.PutRequest(key=b"k000001", value=b"early"))
+        deletion = store.start(f"{KV}DeleteRange", pb.DeleteRangeRequest(**RANGE, prev_kv=True))
+        puts = [store.start(f"{KV}Put", pb.PutRequest(key=b"k%06d+" % number)) for number in range(50)]
+        second = store.start(f"{KV}DeleteRange", pb.DeleteRangeRequest(**RANGE))
+        late = store.start(f"{KV}Put", pb.PutRequest(key=b"k", value=b"late"))
+        seen = set()
+        while not late.done():
+            count = pb.RangeResponse.FromString(
+                await store.start(f"{KV}Range", pb.RangeRequest(**RANGE, count_only=True))
+            )
+            seen.add((count.header.revision, count.count))
+            await asyncio.sleep(0)
+        response = pb.DeleteRangeResponse.FromString(await deletion)
+        assert response.deleted == KEYS
+        assert [kv.key for kv in response.prev_kvs] == [b"k%06d" % number for number in range(KEYS)]
+        assert response.prev_kvs[1].value == b"early"
+        assert response.header.revision == before + 2
+        assert pb.PutResponse.FromString(await early).header.revision == before + 1
+        revisions = [pb.PutResponse.FromString(await put).header.revision for put in puts]
+        assert revisions == [before + 3 + number for number in range(50)]
+        assert pb.DeleteRangeResponse.FromString(await second).deleted == 50
+        assert {count for revision, count in seen if revision <= before + 1} <= {KEYS}
+        assert {count for revision, count in seen if revision == before + 2} <= {0}
+        (kv,) = pb.RangeResponse.FromString(await store.start(f"{KV}Range", pb.RangeRequest(**RANGE))).kvs
+        assert (kv.key, kv.value) == (b"k", b"late")
+        events = list(store.medium.view.history(before + 2, before + 2))
+        assert [len(one.changes) for one in events] == [KEYS]
+        assert store.medium.slices.largest <= LARGEST
+
+    run(tmp_path, test)
+
+
+def test_a_long_write_that_is_refused_lets_the_others_go_on(tmp_path: Path) -> None:
+    async def test(store: Store) -> None:
+        await store.fill()
+        impossible = [
+            pb.RequestOp(request_range=pb.RangeRequest(**RANGE)),
+            pb.RequestOp(request_put=pb.PutRequest(key=b"k", lease=77)),
+        ]
+        for _ in range(2):
+            refused = store.start(f"{KV}Txn", pb.TxnRequest(success=impossible))
+            put = store.start(f"{KV}Put", pb.PutRequest(key=b"a"))
+            assert isinstance(await refused, ApiError)
+            assert isinstance(await put, bytes)
+
+    run(tmp_path, test)
+
+
+def test_a_lease_with_many_keys_is_revoked_in_slices(tmp_path: Path) -> None:
+    async def test(store: Store) -> None:
+        granted = await store.call(
+            f"{LEASE}LeaseGrant", pb.LeaseGrantRequest(ID=7, TTL=lessor.MIN_TTL), pb.LeaseGrantResponse
+        )
+        assert granted.ID == 7
+        await store.fill(lease=7, each=100)
+        before = store.medium.revision
+        revoked = store.start(f"{LEASE}LeaseRevoke", pb.LeaseRevokeRequest(ID=7))
+        moved = store.start(f"{KV}Put", pb.PutRequest(key=b"k000003"))
+        assert pb.LeaseRevokeResponse.FromString(await revoked).header.revision == before + 1
+        assert isinstance(await moved, bytes)
+        kvs = pb.RangeResponse.FromString(await store.start(f"{KV}Range", pb.RangeRequest(**RANGE))).kvs
+        assert [kv.key for kv in kvs] == [b"k000003"]
+        assert store.medium.slices.largest <= LARGEST
+
+    run(tmp_path, test)
+
+
+def test_many_that_ask_for_much_share_a_turn(tmp_path: Path) -> None:
+    async def test(store: Store) -> None:
+        await store.fill()
+        requests = [pb.RangeRequest(**RANGE, keys_only=True, sort_order=pb.RangeRequest.DESCEND)] * 40
+        waiting = [store.start(f"{KV}Range", request) for request in requests]
+        turns = 0
+        while not all(answer.done() for answer in waiting):
+            done = sum(answer.done() for answer in waiting)
+            await asyncio.sleep(0)
+            assert sum(answer.done() for answer in waiting) <= done + 1
+            turns += 1
+        assert turns > len(waiting)
+
+    run(tmp_path, test)
+
+
+def test_work_that_breaks_is_answered_and_holds_nothing_back(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        work = slices.Slices(asyncio.get_running_loop())
+        held: list[str] = []
+
+        def hold() -> Callable[[], None]:
+            held.append("held")
+            return lambda: held.append("let go")
+
+        def broken() -> Any:
+            yield slices.SLICE_KEYS
+            raise ZeroDivisionError
+
+        def sound() -> Any:
+            yield slices.SLICE_KEYS
+            return b"answer"
+
+        answers: list[Any] = []
+        work.run(broken(), answers.append, hold)
+        work.run(sound(), answers.append, hold)
+        for _ in range(4):
+            await asyncio.sleep(0)
+        assert isinstance(answers[0], ApiError)
+        assert answers[1:] == [b"answer"]
+        assert sorted(held) == ["held", "held", "let go", "let go"]
+        assert "ZeroDivisionError" in caplog.text
+
+    asyncio.run(main())
