@@ -153,8 +153,12 @@ def run(session: Session, plan: Plan) -> None:
     """Serve until a signal or a failure of the store ends it."""
     import uvloop
 
+    from brainctl.engine.spare import SPARE
     from brainctl.server.malloc import keep_freed_memory
+    from brainctl.server.room import SPARE_DESCRIPTORS, raise_descriptor_limit
 
+    raise_descriptor_limit()
+    SPARE.keep(SPARE_DESCRIPTORS)
     keep_freed_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -17,6 +17,8 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from brainctl.engine.spare import SPARE
+
 SECTOR = 512
 """The unit that a crash keeps or loses whole."""
 BLOCK = 4096
@@ -151,7 +153,7 @@ class OsFile:
 
     def _open_direct(self) -> None:
         try:
-            self._direct = os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
+            self._direct = _open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_DIRECT)
             self._buffer = mmap.mmap(-1, _PIECE)
         except OSError:
             self._direct = -2
@@ -165,7 +167,7 @@ class OsFile:
         first = offset // BLOCK * BLOCK
         buffer = mmap.mmap(-1, block_bytes(offset, length))
         try:
-            direct = os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+            direct = _open(f"/proc/self/fd/{self._descriptor}", os.O_RDONLY | os.O_DIRECT)
         except OSError:
             return self.read(length, offset)
         try:
@@ -211,7 +213,8 @@ class OsFile:
 
     def map(self) -> mmap.mmap:
         """As in File."""
-        return mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ)
+        # A map has a descriptor of its own.
+        return SPARE.opened(lambda: mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ))
 
     def close(self) -> None:
         """As in File."""
@@ -251,11 +254,11 @@ class OsFileSystem:
 
     def create(self, path: str) -> OsFile:
         """As in FileSystem."""
-        return OsFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        return OsFile(_open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
 
     def open(self, path: str, *, write: bool = True) -> OsFile:
         """As in FileSystem."""
-        return OsFile(os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC))
+        return OsFile(_open(path, os.O_RDWR if write else os.O_RDONLY))
 
     def rename(self, old: str, new: str) -> None:
         """As in FileSystem."""
@@ -271,7 +274,7 @@ class OsFileSystem:
 
     def sync_directory(self, path: str) -> None:
         """As in FileSystem."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = _open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:
@@ -279,13 +282,18 @@ class OsFileSystem:
 
     def lock(self, path: str) -> OsLock | None:
         """As in FileSystem."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return None
         return OsLock(descriptor)
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file, if need be with a descriptor that was kept back; OSError."""
+    return SPARE.opened(lambda: os.open(path, flags | os.O_CLOEXEC, 0o600))
 
 
 def create_anew(fs: FileSystem, path: str) -> File:

@@ -43,6 +43,7 @@ class Server:
     def __init__(self, node: Node, limits: Limits | None = None, access: GatewayAccess | None = None) -> None:
         self.node = node
         self.pages = Pages(node, access)
+        self.room = self.pages.calls.room
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
         self.tls: ServerTls | None = None
@@ -64,6 +65,7 @@ class Server:
         except BrainctlError:
             self._close_listeners()
             raise
+        self.room.measure(0)
         self._timer = asyncio.get_running_loop().call_later(1, self._tick)
         return ",".join(listener.address for listener in self._listeners)
 
@@ -101,6 +103,7 @@ class Server:
     def _tick(self) -> None:
         for connection in tuple(self.connections):
             connection.tick()
+        self.room.tick(len(self.connections))
         if self.tls is not None:
             self.tls.refresh()
         self._timer = asyncio.get_running_loop().call_later(1, self._tick)
@@ -118,6 +121,9 @@ class FirstBytes(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first bytes."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        if not self._server.room.admits(len(self._server.connections)):
+            self.abort()
+            return
         self._server.connections.add(self)
         sock = transport.get_extra_info("socket")
         if sock is not None:  # a watcher may be silent for hours, and its machine may be gone

@@ -5,6 +5,7 @@ from typing import Final
 
 from brainctl.errors import Code
 from brainctl.server.gateway_routes import ROUTES
+from brainctl.server.room import Room
 
 _RANGE_STREAM: Final = "/etcdserverpb.KV/RangeStream"
 _KINDS: Final = {
@@ -50,6 +51,8 @@ class Calls:
         self.methods = {path: Method(path, kind) for path, kind in _KINDS.items()}
         """By path."""
         self._unknown = Method("/unknown/unknown", "unary")
+        self.room = Room()
+        """For their connections."""
         self.received_bytes = 0
         self.sent_bytes = 0
 

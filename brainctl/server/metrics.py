@@ -114,6 +114,9 @@ def _calls(calls: Calls) -> Iterator[Metric]:
     yield handled
     pending = sum(calls.of(path).pending for path in _WRITES)
     yield _gauge("etcd_server_proposals_pending", "Writes that are not answered yet.", pending)
+    yield _gauge("brainctl_connections_limit", "How many connections there may be.", calls.room.limit)
+    refused = calls.room.refused
+    yield _counter("brainctl_connections_refused", "Connections closed at once: there were too many.", refused)
     yield _counter("etcd_network_client_grpc_received_bytes", "Read from connections of HTTP/2.", calls.received_bytes)
     yield _counter("etcd_network_client_grpc_sent_bytes", "Written to connections of HTTP/2.", calls.sent_bytes)
 

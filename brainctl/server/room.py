@@ -1,0 +1,82 @@
+"""How many connections there may be: the store's files, and memory, must not run out because of clients.
+
+A connection that is too many is closed at once, so its client can go elsewhere or try again; those that are open stay,
+and the store goes on. The soft limit of descriptors is raised to the hard one first.
+"""
+
+import logging
+import os
+import resource
+from pathlib import Path
+from typing import Final
+
+_log = logging.getLogger(__name__)
+
+KEPT_DESCRIPTORS: Final = 64
+"""What connections do not take: the store opens new files as it grows, and files for a while as it works."""
+SPARE_DESCRIPTORS: Final = 16
+"""Of these, what is held open, so that the store gets them even when all others are gone."""
+LEAST: Final = 16
+"""So many connections may always be."""
+CONNECTION_BYTES: Final = 64 << 10
+"""About what an idle connection costs, its buffers in the kernel included."""
+_CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+_OWN: Final = Path("/proc/self/fd")
+
+
+class Room:
+    """The room that one server has for connections."""
+
+    def __init__(self) -> None:
+        self.limit = 1 << 30
+        self.refused = 0
+        """Connections that were closed because there were too many."""
+        self._full = False
+
+    def measure(self, connections: int) -> None:
+        """Find out how many there may be, of which there are so many now."""
+        descriptors, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        others = sum(1 for _ in _OWN.iterdir()) - connections if _OWN.exists() else KEPT_DESCRIPTORS
+        by_descriptors = descriptors - others - KEPT_DESCRIPTORS
+        self.limit = max(LEAST, min(by_descriptors, memory_bytes() // 2 // CONNECTION_BYTES))
+
+    def tick(self, connections: int) -> None:
+        """A second has passed: what else is open may have changed."""
+        if connections * 2 > self.limit:
+            self.measure(connections)
+        if self._full and connections < self.limit:
+            self._full = False
+            _log.warning("connections are taken again: %d of at most %d are open", connections, self.limit)
+
+    def admits(self, connections: int) -> bool:
+        """Whether one more may be than so many; said once in the log when it may not."""
+        if connections < self.limit:
+            return True
+        self.refused += 1
+        if not self._full:
+            self._full = True
+            _log.warning(
+                "%d connections are open and no more are taken: descriptors (see 'ulimit -n') and memory are kept back"
+                " for the store; find the client that opens so many, or raise the limit of descriptors",
+                connections,
+            )
+        return False
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many descriptors as it is allowed to ask for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:  # it stays as it is
+            _log.warning("the limit of descriptors stays at %d: %s", soft, error)
+
+
+def memory_bytes() -> int:
+    """The memory of this machine, or what this process may have of it."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(machine, int(_CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # there is no such group, or no limit ("max")
+        return machine
