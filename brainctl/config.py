@@ -1,20 +1,16 @@
 """What a command is told: flag, then BRAINCTL_ variable, then ETCDCTL_ variable, then context, then default.
 
-Contexts are tables of the file `brainctl/config.toml` in $XDG_CONFIG_HOME (~/.config), or of $BRAINCTL_CONFIG:
-
-    current-context = "production"
-
-    [contexts.production]
-    endpoints = ["10.0.0.1:2379", "10.0.0.2:2379"]
-    cacert = "/etc/etcd/ca.crt"
+A context that --context names comes behind the flags, and one that BRAINCTL_CONTEXT names behind the BRAINCTL_
+variables; what is weaker then adds nothing to where it leads and to whom it shows itself. See `contexts` for the file.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
+from typing import NamedTuple
 
+from brainctl.contexts import config_path, context
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
 from brainctl.stores.urls import canonical
 
@@ -85,16 +81,42 @@ FLAGS = (
     Flag("auth-jwt-token", Kind.TEXT, "", "a JSON web token, instead of --user and --password"),
 )
 
+FORMATS = ("fields", "json", "protobuf", "simple", "table")
+TARGET = frozenset(
+    (
+        *("endpoints", "discovery-srv", "discovery-srv-name", "insecure-discovery", "store"),
+        *("insecure-transport", "insecure-skip-tls-verify", "cert", "key", "cacert"),
+        *("user", "password", "auth-jwt-token"),
+    )
+)
+"""The flags that say what is connected to, and as whom."""
+_PLACES = ("endpoints", "store", "discovery-srv")
+_BEATEN = {"store": ("endpoints", "discovery-srv")}
+"""What counts for nothing where a stronger source has one of those."""
+_BEATEN_IN_CONTEXTS = {
+    "discovery-srv": ("endpoints", "store"),
+    "password": ("user",),
+    "auth-jwt-token": ("user", "password"),
+    "key": ("cert",),
+}
+"""The same for contexts: a password is that of its user, and a key that of its certificate."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All of it, resolved. Times are in seconds."""
 
-    endpoints: tuple[str, ...]
+    named_endpoints: tuple[str, ...]
+    named_store: str
+    store_given: bool
+    """On the command line or by a variable, as opposed to by a context."""
+    problem: str
+    """Why the context, which may say where the store is, cannot be read; "" where it can, or is not needed."""
+    warning: str
+    """The same where endpoints or a store are given without it."""
     discovery_srv: str
     discovery_srv_name: str
     insecure_discovery: bool
-    store: str
     write_out: str
     hex: bool
     debug: bool
@@ -115,11 +137,29 @@ class Settings:
     password: str
     auth_jwt_token: str
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The endpoints; InvalidInput when they would be those of a context that cannot be read."""
+        self._require_context()
+        return self.named_endpoints
+
+    @property
+    def store(self) -> str:
+        """The URL of --store, "" for the endpoints; InvalidInput as above."""
+        self._require_context()
+        return self.named_store
+
+    def _require_context(self) -> None:
+        if self.problem:
+            raise InvalidInput(self.problem)
+
 
 def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
     """The settings in force, where `given` has the flags of the command line by their keys."""
-    context = _context(given, environ)
-    texts = {flag.key: _text(flag, given, environ, context) for flag in FLAGS}
+    sources, problem = _sources(given, environ)
+    merged = _merged(sources)
+    texts = {flag.key: merged.get(flag.name, flag.default) for flag in FLAGS}
+    is_named = any(name in source.texts for source in sources if not source.is_context for name in _PLACES)
     flags = {flag.key: flag for flag in FLAGS}
     for name in ("cert", "key", "cacert"):
         if given.get(name) == "":
@@ -135,11 +175,14 @@ def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
         return read_bool(texts[key], flags[key].spelled)
 
     return Settings(
-        endpoints=tuple(_endpoints(texts["endpoints"])),
+        named_endpoints=tuple(_endpoints(texts["endpoints"])),
+        named_store=canonical(texts["store"]),
+        store_given=any("store" in source.texts for source in sources if not source.is_context),
+        problem="" if is_named else problem,
+        warning=problem if is_named else "",
         discovery_srv=texts["discovery_srv"],
         discovery_srv_name=texts["discovery_srv_name"],
         insecure_discovery=truth("insecure_discovery"),
-        store=canonical(texts["store"]),
         write_out=texts["write_out"],
         hex=truth("hex"),
         debug=truth("debug"),
@@ -219,52 +262,82 @@ def _endpoints(text: str) -> Iterator[str]:
             yield from endpoint.split()
 
 
-def _text(flag: Flag, given: Mapping[str, Given], environ: Mapping[str, str], context: Mapping[str, str]) -> str:
-    value = given.get(flag.key)
-    if value is not None:
-        return str(value).lower() if isinstance(value, bool) else value
-    for variable in flag.variables():
-        if environ.get(variable):
-            return environ[variable]
-    return context.get(flag.name, flag.default)
+class _Source(NamedTuple):
+    """Values by the names of flags, and whether they are a context's."""
+
+    texts: Mapping[str, str]
+    is_context: bool = False
+    is_hidden: bool = False
+    """Behind a context that was chosen, which alone says what is connected to."""
 
 
-def _context(given: Mapping[str, Given], environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The flags that the context in force sets, as texts."""
-    name = str(given.get("context") or environ.get("BRAINCTL_CONTEXT", ""))
-    path = config_path(environ)
-    if not path.is_file():
-        if name:
-            raise InvalidInput(f"there is no context {name!r}: {path} does not exist")
-        return {}
-    import tomllib  # noqa: PLC0415 - only where there is a file
+def _sources(given: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[list[_Source], str]:
+    """Return where settings come from, the strongest first, and what is wrong with a context that was not typed.
 
+    A context is as strong as what chose it: --context, $BRAINCTL_CONTEXT, or the file.
+
+    Raises:
+        InvalidInput: The context that the command line asks for cannot be used.
+    """
+    typed = _Source({flag.name: _typed(given[flag.key]) for flag in FLAGS if flag.key in given})
+    ours, theirs = (
+        _Source({flag.name: environ[name] for flag in FLAGS if environ.get(name := flag.variables()[place])})
+        for place in (0, 1)
+    )
+    asked, chosen = typed.texts.get("context", ""), ours.texts.get("context", "")
+    table, problem = _Source({}, is_context=True), ""
     try:
-        content = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"cannot read {path}: {error}") from error
-    name = name or str(content.get("current-context", ""))
-    if not name:
-        return {}
-    table = content.get("contexts", {}).get(name)
-    if not isinstance(table, dict):
-        raise InvalidInput(f"{path} has no context {name!r}")
-    known = {flag.name for flag in FLAGS} - {"context"}
-    for key in table:
-        if key not in known:
+        table = table._replace(texts=_context(asked or chosen, environ))
+    except InvalidInput as error:
+        if asked:
+            raise
+        problem = str(error)
+    if asked:
+        return [typed, table, ours._replace(is_hidden=True), theirs._replace(is_hidden=True)], problem
+    if chosen:
+        return [typed, ours, table, theirs._replace(is_hidden=True)], problem
+    return [typed, ours, theirs, table], problem
+
+
+def _context(name: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what a context sets, by flag; InvalidInput when it cannot be used."""
+    path = config_path(environ)
+    name, table = context(name, path, must_exist=bool(environ.get("BRAINCTL_CONFIG")))
+    flags = {flag.name: flag for flag in FLAGS if flag.name != "context"}
+    for key, text in table.items():
+        if key not in flags:
             raise InvalidInput(f"{path}: context {name!r} sets the unknown flag {key!r}")
-    return {key: _plain(value) for key, value in table.items()}
+        try:
+            _check(flags[key], text)
+        except BadValue as error:
+            raise InvalidInput(f"{path}: context {name!r}: {error}") from None
+    return table
 
 
-def config_path(environ: Mapping[str, str]) -> Path:
-    """Where the configuration file is, whether or not it exists."""
-    if environ.get("BRAINCTL_CONFIG"):
-        return Path(environ["BRAINCTL_CONFIG"])
-    home = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config"
-    return Path(home) / "brainctl" / "config.toml"
+def _check(flag: Flag, text: str) -> None:
+    """Raise BadValue for a text that the flag cannot have."""
+    if flag.kind is Kind.BOOL:
+        read_bool(text, flag.spelled)
+    elif flag.kind is Kind.DURATION:
+        read_duration(text, flag.spelled)
+    elif flag.kind is Kind.INT:
+        read_int(text, flag.spelled)
+    elif flag.name == "write-out" and text not in FORMATS:
+        raise BadValue(text, flag.spelled, f"it is none of {', '.join(FORMATS)}")
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, list):
-        return ",".join(str(item) for item in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _merged(sources: Sequence[_Source]) -> dict[str, str]:
+    """Return the texts of the flags by name: that of the strongest source which has one and may be asked."""
+    found: dict[str, str] = {}
+    for source in sources:
+        beaten = {name for name, by in _BEATEN.items() if not found.keys().isdisjoint(by)}
+        if source.is_context:
+            beaten |= {name for name, by in _BEATEN_IN_CONTEXTS.items() if not found.keys().isdisjoint(by)}
+        if source.is_hidden:
+            beaten |= TARGET
+        found |= {name: text for name, text in source.texts.items() if name not in found and name not in beaten}
+    return found
+
+
+def _typed(value: Given) -> str:
+    return str(value).lower() if isinstance(value, bool) else value

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
-from brainctl.config import Settings
+from brainctl.config import FORMATS, Settings
 from brainctl.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from brainctl.stores.target import EtcdTarget
 
 SECRETS = frozenset(("password", "auth_jwt_token", "user"))
-FORMATS = ("fields", "json", "protobuf", "simple", "table")
 
 
 class _Format(Protocol):
@@ -31,6 +30,7 @@ class Session:
     settings: Settings
     argv: tuple[str, ...]
     """The whole command line, as it was given."""
+    _warned: set[str] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         """Unsupported when there is no such output format. With --debug the settings are shown."""
@@ -38,7 +38,7 @@ class Session:
             raise Unsupported("unsupported output format")
         if self.settings.debug:
             for name, value in asdict(self.settings).items():
-                self.warn(f"{name}={'***' if name in SECRETS and value else value}")
+                self.warn(f"{name.removeprefix('named_')}={'***' if name in SECRETS and value else value}")
 
     def show(self, answer: "Answer", *, value_only: bool = False) -> None:
         """Write an answer to standard output in the format that was asked for, and flush it."""
@@ -69,20 +69,25 @@ class Session:
         """
         from brainctl.stores.registry import open_store  # noqa: PLC0415 - not for --help
 
-        store = await open_store(url or ("" if endpoint else self.settings.store), self.target(endpoint))
+        url = url or ("" if endpoint else self.settings.store)
+        store = await open_store(url, self.target(endpoint, elsewhere=bool(url)))
         try:
             yield store
         finally:
             await store.close()
 
-    def target(self, endpoint: str = "") -> "EtcdTarget":
-        """How to reach the endpoints, or just `endpoint`."""
+    def target(self, endpoint: str = "", *, elsewhere: bool = False) -> "EtcdTarget":
+        """Return how to reach the endpoints, or just `endpoint`, or with `elsewhere` those that a URL will name."""
         from brainctl.stores.target import MAX_RECEIVE_BYTES, MAX_SEND_BYTES, EtcdTarget, Tls  # noqa: PLC0415
 
         settings = self.settings
+        unread = settings.warning or settings.problem
+        if unread and unread not in self._warned:
+            self._warned.add(unread)
+            self.warn(f"warning: going on without the context: {unread}")
         user, password = self._credentials()
         return EtcdTarget(
-            endpoints=(endpoint,) if endpoint else settings.endpoints,
+            endpoints=(endpoint,) if endpoint else settings.named_endpoints if elsewhere else settings.endpoints,
             tls=Tls(
                 settings.cert,
                 settings.key,

@@ -20,8 +20,8 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from brainctl.commands._discovery import discovered
 from brainctl.commands._group import Group
-from brainctl.config import FLAGS, Flag, Given, Kind, resolve
-from brainctl.session import FORMATS, Session
+from brainctl.config import FLAGS, FORMATS, Flag, Given, Kind, resolve
+from brainctl.session import Session
 
 Plan = TypeVar("Plan")
 Run = Callable[[Session, Plan], Coroutine[None, None, None] | None]

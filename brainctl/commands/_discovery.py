@@ -21,4 +21,4 @@ def discovered(settings: Settings) -> Settings:
             sys.stderr.write(f'ignoring discovered insecure endpoint "{endpoint}"\n')
         else:
             taken.append(endpoint)
-    return replace(settings, endpoints=tuple(taken)) if taken else settings
+    return replace(settings, named_endpoints=tuple(taken)) if taken else settings

@@ -41,6 +41,11 @@ class ServeSettings:
                 value = Value(content[flag.name], f"--{flag.name} in {path.text}")
             self._values[flag.name] = value or Value(flag.default, f"--{flag.name}")
 
+    @property
+    def has_place(self) -> bool:
+        """Whether the flags, the variables or the file of the server say what it serves."""
+        return bool(self._values["data-dir"].text or self._store)
+
     def place(self, store: str) -> tuple[str, str]:
         """A directory or the URL of a store, the other being empty; `store` is the URL that was given, if one was.
 

@@ -220,8 +220,13 @@ class _Served(NamedTuple):
     on_failure: Callable[[Callable[[BrainctlError], None]], None]
 
 
+def _store(session: Session, plan: Plan) -> str:
+    """Return the URL of --store; that of a context, which is for clients, only where nothing else is named."""
+    return session.settings.store if session.settings.store_given or not plan.settings.has_place else ""
+
+
 async def _open(session: Session, plan: Plan) -> _Served:
-    directory, url = plan.settings.place(session.settings.store)
+    directory, url = plan.settings.place(_store(session, plan))
     if url.startswith("tikv://"):
         return await _open_tikv(url, plan)
     if url and not url.removeprefix("file://"):
