@@ -9,7 +9,7 @@ SEED ?= 0
 MINUTES ?= 60
 SOURCES := brainctl tests scripts bench
 
-.PHONY: demo test check lint format peers suites differential slow-watchers bench bench-full bench-medium soak generate pins clean
+.PHONY: demo test check docs lint format peers suites differential slow-watchers bench bench-full bench-medium soak generate pins clean
 
 demo: .venv/runtime  ## migrate a server under live writes into a second store, verify it, show the report
 	$(BIN)/brainctl demo
@@ -17,16 +17,20 @@ demo: .venv/runtime  ## migrate a server under live writes into a second store, 
 test: .venv/develop check peers  ## everything, with real peers, in parallel
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
-check: .venv/develop lint  ## layers and generated files
+check: .venv/develop lint  ## layers, generated files, documentation
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python scripts/gen_proto.py --check
 	$(BIN)/python scripts/gen_man.py --check
 	$(BIN)/python scripts/gen_completions.py --check
+	$(BIN)/python scripts/build_docs.py --check
 
 lint: .venv/develop  ## style and types
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
+
+docs: .venv/develop  ## the documentation site, into site/
+	$(BIN)/python scripts/build_docs.py site
 
 format: .venv/develop  ## mend style
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -99,7 +103,7 @@ device-errors: .venv/develop  ## a failing device under brainctl and under etcd;
 	$(BIN)/python -m tests.power.beside --runs $(or $(RUNS),5) --write
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist site
 	find brainctl tests scripts bench -name __pycache__ -type d -exec rm -rf {} +
 
 .venv/bin/python:

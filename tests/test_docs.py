@@ -1,6 +1,10 @@
 """Every command says what it does, wherever a user may look."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +68,29 @@ def test_the_index_lists_every_page() -> None:
     pages = sorted(str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md"))
     index = (ROOT / "docs" / "README.md").read_text()
     assert [page for page in pages if page != "README.md" and f"({page})" not in index] == []
+
+
+def build_site(tmp_path: Path, *pages: str) -> subprocess.CompletedProcess[str]:
+    """Build the site of a copy of the pages, with further text at the end of each of `pages`."""
+    for name in ("docs", "scripts", "brainctl", "mkdocs.yml", *(page for page in DOCUMENTS if "/" not in page)):
+        source, target = ROOT / name, tmp_path / name
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, target, ignore=ignored) if source.is_dir() else shutil.copyfile(source, target)
+    for page in pages:
+        with (tmp_path / page).open("a") as file:
+            file.write("\n[nowhere](missing.md)\n")
+    argv = [sys.executable, str(tmp_path / "scripts" / "build_docs.py"), str(tmp_path / "site")]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_site_has_a_page_for_each_command(tmp_path: Path) -> None:
+    done = build_site(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [name for name in COMMANDS if not (tmp_path / "site" / "commands" / name / "index.html").is_file()] == []
+
+
+def test_control_a_link_to_nowhere_fails_the_site(tmp_path: Path) -> None:
+    done = build_site(tmp_path, "docs/serve.md")
+    assert done.returncode == 1
+    assert "missing.md" in done.stderr
