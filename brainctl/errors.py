@@ -209,6 +209,12 @@ class Fenced(BrainctlError):
     exit_code = ExitCode.FENCED
 
 
+class StoreWentBack(Fenced):
+    """The store has lost commits that it had acknowledged; this process must stop."""
+
+    exit_code = ExitCode.DAMAGED
+
+
 class NotEmpty(BrainctlError):
     """The target holds data already."""
 

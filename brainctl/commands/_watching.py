@@ -143,7 +143,7 @@ async def _run(command: tuple[str, ...], revision: int, event: kv_pb2.Event) -> 
     sys.stdout.flush()
     if shutil.which(command[0]) is None:
         raise _failed(command, f"exec: {quote(os.fsencode(command[0]))}: executable file not found in $PATH")
-    process = await asyncio.create_subprocess_exec(*command, env=environment)
+    process = await asyncio.create_subprocess_exec(*command, stderr=sys.stderr, env=environment)
     code = await process.wait()
     if code:
         raise _failed(command, f"exit status {code}" if code > 0 else f"signal: {-code}")

@@ -120,7 +120,9 @@ async def _run_command(command: tuple[str, ...], turn: Turn, revision: int, leas
         raise CommandFailed(_not_found(command[0]))
     environment = {**os.environ, "ETCD_LOCK_KEY": os.fsdecode(turn.key), "ETCD_LOCK_REV": str(revision)}
     sys.stdout.flush()
-    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, env=environment)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stderr=sys.stderr, env=environment
+    )
     code = await until(process.wait(), lease.lost)
     if code is not None:
         return code

@@ -31,7 +31,12 @@ async def run_hook(command: str, seconds: float, **variables: str) -> None:
     """
     environment = os.environ | {f"BRAINCTL_{name.upper()}": value for name, value in variables.items()}
     process = await asyncio.create_subprocess_shell(
-        command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+        command,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=sys.stderr,
+        stderr=sys.stderr,
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(seconds):

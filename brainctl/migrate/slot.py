@@ -84,7 +84,7 @@ class Slot:
     def _own(self, stored: Checkpoint | None) -> Checkpoint:
         """Return a checkpoint if this process wrote it, in whatever epoch; else Fenced."""
         if stored is None or stored.run != self._run:
-            raise Fenced("another migration has taken over the target")
+            raise Fenced("another migration has taken over the target: run one into a store at a time")
         return stored
 
 
@@ -93,7 +93,7 @@ def _check_untouched(revision: int, record: Record) -> None:
     if record.phase in STREAMING and revision != record.watermark:
         raise Fenced(
             f"the target is at revision {revision}, but this migration left it at {record.watermark}: another process "
-            "has written to it"
+            "has written to it; stop that one, and start over with --overwrite"
         )
 
 

@@ -14,10 +14,11 @@ from brainctl.errors import (
     StoreFailed,
     StoreFull,
     StoreInUse,
+    StoreWentBack,
     UnknownOutcome,
 )
 
-_CODES: Final[dict[type[BrainctlError], Code]] = {
+_CODES: Final[dict[type, Code]] = {
     ConnectionFailed: Code.UNAVAILABLE,
     Fenced: Code.UNAVAILABLE,
     InvalidInput: Code.INVALID_ARGUMENT,
@@ -25,6 +26,7 @@ _CODES: Final[dict[type[BrainctlError], Code]] = {
     StoreFailed: Code.UNAVAILABLE,
     StoreFull: Code.RESOURCE_EXHAUSTED,
     StoreInUse: Code.UNAVAILABLE,
+    StoreWentBack: Code.DATA_LOSS,
     UnknownOutcome: Code.UNAVAILABLE,
 }
 
@@ -46,7 +48,8 @@ def status_of(error: BrainctlError) -> Status:
     """
     if isinstance(error, ApiError):
         return error.status
-    return Status(_CODES.get(type(error), Code.UNKNOWN), str(error))
+    code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), Code.UNKNOWN)
+    return Status(code, str(error))
 
 
 def unknown_path(path: str) -> Status | None:

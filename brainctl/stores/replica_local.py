@@ -52,7 +52,7 @@ class LocalReplica:
         """See `ReplicaTarget`."""
         stored = await self.checkpoint()
         if stored is not None and checkpoint.epoch <= stored.epoch:
-            raise Fenced(f"epoch {stored.epoch} of the migration has taken over this directory")
+            raise self._taken()
         await self._write(Commit(self.revision), checkpoint)
 
     async def import_base(self, kvs: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
@@ -120,7 +120,13 @@ class LocalReplica:
     async def _check(self, checkpoint: Checkpoint) -> None:
         stored = await self.checkpoint()
         if stored is None or stored.epoch != checkpoint.epoch or stored.run != checkpoint.run:
-            raise Fenced("another migration has taken over this directory")
+            raise self._taken()
+
+    def _taken(self) -> Fenced:
+        return Fenced(
+            f"another process has taken over the migration into {self._directory}, so this one writes no more: let "
+            "that one go on, or stop it and run this command again"
+        )
 
     async def _write(self, commit: Commit, checkpoint: Checkpoint) -> None:
         commit.meta[CHECKPOINT] = encode_checkpoint(checkpoint)

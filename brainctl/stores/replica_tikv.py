@@ -96,13 +96,19 @@ class TikvReplica:
     async def _check_newest(self, checkpoint: Checkpoint) -> None:
         stored = await self.checkpoint()
         if stored is not None and checkpoint.epoch <= stored.epoch and stored != self._tried:
-            raise Fenced(f"epoch {stored.epoch} of the migration has taken over this store")
+            raise self._taken()
 
     def _check(self, checkpoint: Checkpoint) -> None:
         """That another process took over is found by each commit; this finds a caller that did not take over."""
         held = self._held
         if held is None or (held.run, held.epoch) != (checkpoint.run, checkpoint.epoch):
-            raise Fenced("another migration has taken over this store")
+            raise self._taken()
+
+    def _taken(self) -> Fenced:
+        return Fenced(
+            f"another process has taken over the migration into {self._writer.place}, so this one writes no more: let "
+            "that one go on, or stop it and run this command again"
+        )
 
 
 def _meta(checkpoint: Checkpoint) -> dict[bytes, bytes | None]:

@@ -15,7 +15,8 @@ from typing import Any, Protocol, TypeVar
 
 from tikv_client.asynchronous import TransactionClient
 
-from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, TikvUnavailable, translate
+from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, TikvUnavailable, not_connected, translate
+from brainctl.tikv.panics import divert_panics
 
 Result = TypeVar("Result")
 Pair = tuple[bytes, bytes]
@@ -83,9 +84,10 @@ class Weight:
 class _Reads:
     """`Reader` over a snapshot or transaction of the package, which have the same methods."""
 
-    def __init__(self, inner: Any, weight: Weight) -> None:  # noqa: ANN401 - the package has no types
+    def __init__(self, inner: Any, weight: Weight, where: str) -> None:  # noqa: ANN401 - the package has no types
         self._inner = inner
         self._weight = weight
+        self._where = where
 
     async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """See `Reader`."""
@@ -116,7 +118,7 @@ class _Reads:
                 async with asyncio.timeout(LOCK_SECONDS if method == "get_for_update" else ANSWER_SECONDS):
                     return await getattr(self._inner, method)(*args)
             except Exception as error:
-                failed = translate(error)
+                failed = translate(error, self._where)
                 lasting = failed.failure in (Failure.REPLY_TOO_LARGE, Failure.TOO_LARGE)
                 if lasting or asyncio.get_running_loop().time() > deadline:
                     raise failed from error
@@ -184,7 +186,7 @@ class Snapshot(_Reads):
     """Reads at one timestamp, over one connection or, where that is lost, the next."""
 
     def __init__(self, client: "Client", connection: Any, timestamp: int, weight: Weight) -> None:  # noqa: ANN401
-        super().__init__(connection.snapshot(timestamp, False), weight)
+        super().__init__(connection.snapshot(timestamp, False), weight, client.where)
         self._client = client
         self._connection = connection
         self._timestamp = timestamp
@@ -204,7 +206,7 @@ class Transaction(_Reads):
     """
 
     def __init__(self, client: "Client", connection: object, begun: Any, weight: Weight) -> None:  # noqa: ANN401
-        super().__init__(begun, weight)
+        super().__init__(begun, weight, client.where)
         self._client = client
         self._connection = connection
 
@@ -225,7 +227,7 @@ class Transaction(_Reads):
         Once begun it runs to its end, also when the caller is cancelled.
         """
         inner, self._inner = self._inner, None
-        task = asyncio.ensure_future(_commit(inner, list(writes.items())))
+        task = asyncio.ensure_future(_commit(inner, list(writes.items()), self._where))
         _commits.add(task)
         task.add_done_callback(_commits.discard)
         try:
@@ -246,7 +248,11 @@ class Transaction(_Reads):
             await _rollback(inner)
 
 
-async def _commit(inner: Any, writes: list[tuple[bytes, bytes | None]]) -> None:  # noqa: ANN401 - as the package
+async def _commit(
+    inner: Any,  # noqa: ANN401 - as the package
+    writes: list[tuple[bytes, bytes | None]],
+    where: str,
+) -> None:
     # The package's own put is a coroutine, which begins when its turn comes; that of the object in it begins at once.
     put, delete = inner.inner.put, inner.inner.delete
     try:
@@ -255,11 +261,11 @@ async def _commit(inner: Any, writes: list[tuple[bytes, bytes | None]]) -> None:
             await asyncio.gather(*(delete(key) if value is None else put(key, value) for key, value in part))
     except Exception as error:
         await _rollback(inner)
-        raise translate(error) from error
+        raise translate(error, where) from error
     try:
         await inner.commit()
     except Exception as error:
-        failed = translate(error)
+        failed = translate(error, where)
         if failed.failure in NOT_WRITTEN:
             await _rollback(inner)
         # When the outcome is unknown the transaction is dropped here, and with it what keeps its locks alive.
@@ -279,6 +285,7 @@ class Client:
     def __init__(self, endpoints: Sequence[str]) -> None:
         """Of the Placement Driver: "host:port" each. Connects with the first use."""
         self._endpoints = list(endpoints)
+        self.where = ",".join(endpoints)
         self._inner: Any = None
         self._connecting = asyncio.Lock()
         self._weight = Weight()
@@ -316,10 +323,11 @@ class Client:
         async with self._connecting:
             if self._inner is None:
                 try:
+                    divert_panics()
                     async with asyncio.timeout(ANSWER_SECONDS):
                         self._inner = await TransactionClient.connect(self._endpoints)
                 except Exception as error:
-                    raise translate(error) from error
+                    raise not_connected(error, self.where) from error
             return self._inner
 
     async def _connected(self, call: Callable[[Any], Awaitable[Result]]) -> Result:
@@ -334,7 +342,7 @@ class Client:
             except TikvFailed as error:
                 failed = error
             except Exception as error:  # noqa: BLE001 - the package raises nothing more exact
-                failed = translate(error)
+                failed = translate(error, self.where)
                 self.drop(inner)
             if asyncio.get_running_loop().time() > deadline:
                 raise failed

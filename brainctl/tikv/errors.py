@@ -1,39 +1,70 @@
-"""What the TiKV client's exceptions mean. It raises one class for everything; its texts are Rust debug output."""
+"""What the TiKV client's exceptions mean. It raises one class for everything; its texts are Rust debug output, of which
+an operator sees none: BRAINCTL_DEBUG=1 logs them.
+"""
 
+import logging
+import os
 import re
 from enum import Enum
+from typing import NamedTuple
 
-from brainctl.errors import BrainctlError, ConnectionFailed
+from brainctl.errors import TIMEOUT, ApiError, BrainctlError, ConnectionFailed, ExitCode
+
+_log = logging.getLogger(__name__)
 
 
 class Failure(Enum):
-    """What a failed call of the client says about the transaction."""
+    """What a failed call of the client says about the transaction, and what an operator can do."""
 
-    CONFLICT = "another transaction wrote one of the keys first; nothing was written"
-    EXISTS = "a key that was to be inserted exists; nothing was written"
-    LOCKED = "the locks of another transaction stand in the way; nothing was written"
-    TOO_LARGE = "a key or value is larger than TiKV takes; nothing was written"
-    REPLY_TOO_LARGE = "the answer is larger than the client takes"
-    UNAVAILABLE = "TiKV cannot be reached; nothing is known about a commit"
-    UNDETERMINED = "anything else; nothing is known about a commit"
+    CONFLICT = "try again"
+    """Another transaction wrote one of the keys first; nothing was written."""
+    EXISTS = "choose another key"
+    """A key that was to be inserted exists; nothing was written."""
+    LOCKED = "they run out within seconds: try again then"
+    """The locks of another transaction stand in the way; nothing was written."""
+    TOO_LARGE = "make it smaller, or raise raftstore.raft-entry-max-size of TiKV"
+    """Nothing was written."""
+    REPLY_TOO_LARGE = "ask for less at a time"
+    UNAVAILABLE = "check that its servers run and can be reached from here"
+    """TiKV cannot be reached. Nothing is known about a commit."""
+    DISK_FULL = "give it space"
+    """Nothing is known about a commit."""
+    UNDETERMINED = "try again, with BRAINCTL_DEBUG=1 for all that the client says"
+    """Anything else. Nothing is known about a commit."""
 
 
-_TEXTS = (
-    ("conflict: Some(", Failure.CONFLICT),
-    ("already_exist: Some(", Failure.EXISTS),
-    ("Duplicate key insertion", Failure.EXISTS),
-    ("raft_entry_too_large: Some(", Failure.TOO_LARGE),
-    ("KeyTooLarge", Failure.TOO_LARGE),
-    ("Failed to resolve lock", Failure.LOCKED),
-    ("ResolveLockError", Failure.LOCKED),
-    ("locked: Some(", Failure.LOCKED),
-    ("message length too large", Failure.REPLY_TOO_LARGE),
-    ("PD cluster failed to respond", Failure.UNAVAILABLE),
-    ("TimestampRequest channel is closed", Failure.UNAVAILABLE),
-    ("Leader of region", Failure.UNAVAILABLE),
-    ("status: Unavailable", Failure.UNAVAILABLE),
-    ("transport error", Failure.UNAVAILABLE),
-    ("error trying to connect", Failure.UNAVAILABLE),
+class Cause(NamedTuple):
+    """A text of the client, and what it means."""
+
+    part: str
+    """Occurs in the text."""
+    failure: Failure
+    sentence: str
+
+
+_PD_SILENT = "its Placement Driver does not answer"
+_NO_LEADER = "no server leads the keys that are asked for: it is starting, or too few of its servers run"
+_NO_SERVER = "one of its servers cannot be reached"
+_CAUSES = (
+    Cause("conflict: Some(", Failure.CONFLICT, "another transaction wrote one of the keys first"),
+    Cause("already_exist: Some(", Failure.EXISTS, "a key that was to be new exists"),
+    Cause("Duplicate key insertion", Failure.EXISTS, "a key that was to be new exists"),
+    Cause("raft_entry_too_large: Some(", Failure.TOO_LARGE, "the value is larger than it takes"),
+    Cause("KeyTooLarge", Failure.TOO_LARGE, "the key is longer than it takes"),
+    Cause("disk_full: Some(", Failure.DISK_FULL, "one of its servers has no space left on its disk"),
+    Cause("Failed to resolve lock", Failure.LOCKED, "the locks of another process stand in the way"),
+    Cause("ResolveLockError", Failure.LOCKED, "the locks of another process stand in the way"),
+    Cause("locked: Some(", Failure.LOCKED, "the locks of another process stand in the way"),
+    Cause("message length too large", Failure.REPLY_TOO_LARGE, "an answer is larger than the 4 MiB that can be read"),
+    Cause("PD cluster failed to respond", Failure.UNAVAILABLE, _PD_SILENT),
+    Cause("TimestampRequest channel is closed", Failure.UNAVAILABLE, "the connection to its Placement Driver was lost"),
+    Cause("rust future panicked", Failure.UNDETERMINED, "its client library failed"),
+    Cause("server_is_busy: Some(", Failure.UNAVAILABLE, "one of its servers is too busy to answer"),
+    Cause("Leader of region", Failure.UNAVAILABLE, _NO_LEADER),
+    Cause("not_leader: Some(", Failure.UNAVAILABLE, _NO_LEADER),
+    Cause("status: Unavailable", Failure.UNAVAILABLE, _NO_SERVER),
+    Cause("transport error", Failure.UNAVAILABLE, _NO_SERVER),
+    Cause("error trying to connect", Failure.UNAVAILABLE, _NO_SERVER),
 )
 """In order: the first text that occurs decides."""
 
@@ -43,38 +74,84 @@ commit that did happen would remove those of its writes that are still marked by
 
 _LIMIT = 4 << 20
 _FOUND = re.compile(r"length too large: found (\d+) bytes")
+_MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.){1,200})')
+
+
+def cause(text: str) -> tuple[Failure, str]:
+    """Return what an exception of the client with this text means, and a sentence about it without any Rust."""
+    for known in _CAUSES:
+        if known.part in text:
+            return known.failure, known.sentence
+    message = _MESSAGE.search(text)
+    said = f": {message[1]}" if message and "/" not in message[1] else ""
+    return Failure.UNDETERMINED, f"the request failed in a way that brainctl does not know{said}"
 
 
 def classify(text: str) -> Failure:
-    """What an exception with this text means."""
-    return next((failure for part, failure in _TEXTS if part in text), Failure.UNDETERMINED)
+    """Return what an exception with this text means."""
+    return cause(text)[0]
 
 
 class TikvFailed(BrainctlError):
     """A call of the TiKV client failed; `failure` says what that means."""
 
-    def __init__(self, failure: Failure, text: str) -> None:
-        super().__init__(f"TiKV: {failure.value} ({text[:300]})")
+    def __init__(self, failure: Failure, sentence: str, where: str = "", raw: str = "", outcome: str = "") -> None:
+        """Describe a failure of the cluster `where` (the addresses of its Placement Driver) in words: the sentence, the
+        `outcome` of a write, and the advice of `failure`. `raw` is the client's own text.
+        """
+        place = f"TiKV at {where}" if where else "TiKV"
+        super().__init__(f"{place}: {sentence}{outcome and '; '}{outcome}; {failure.value}")
         self.failure = failure
-        size = _FOUND.search(text)
-        self._found = int(size[1]) if size else 0
+        self.sentence = sentence
+        self.where = where
+        self.raw = raw
+        self.exit_code = _EXITS.get(failure, type(self).exit_code)
 
     def fitting(self, asked: int) -> int:
         """How many items to ask for, less than `asked`, where a reply was too large for so many.
 
         An eighth of what fits if all are alike: they are not, and it takes the package two seconds to fail again.
         """
-        return max(1, asked * (_LIMIT // 8) // max(self._found, _LIMIT))
+        size = _FOUND.search(self.raw)
+        return max(1, asked * (_LIMIT // 8) // max(int(size[1]) if size else 0, _LIMIT))
+
+
+_EXITS = {Failure.UNAVAILABLE: ExitCode.CONNECTION, Failure.DISK_FULL: ExitCode.NO_SPACE}
 
 
 class TikvUnavailable(TikvFailed, ConnectionFailed):
     """TiKV, or its Placement Driver, cannot be reached."""
 
 
-def translate(error: Exception) -> TikvFailed:
-    """The error of this project for one of the client's, or for its silence."""
-    if isinstance(error, TimeoutError):
-        return TikvUnavailable(Failure.UNAVAILABLE, "no answer in time")
+class RequestFailed(ApiError):
+    """A request that TiKV did not answer; nothing was changed by it. For clients of the API it is etcd's time-out, for
+    a command that has the store open the cause in words.
+    """
+
+    def __init__(self, failed: TikvFailed) -> None:
+        """Take text and exit code of what failed."""
+        super().__init__(TIMEOUT)
+        self.args = (str(failed),)
+        self.exit_code = failed.exit_code
+
+
+def translate(error: Exception, where: str = "") -> TikvFailed:
+    """Return the error of this project for one of the client's, or for its silence. `where` is the cluster."""
+    if isinstance(error, TikvFailed):
+        return error
     text = str(error)
-    failure = classify(text)
-    return (TikvUnavailable if failure is Failure.UNAVAILABLE else TikvFailed)(failure, text)
+    if os.environ.get("BRAINCTL_DEBUG") and text:
+        _log.warning("the TiKV client says: %s", text)
+    failure, sentence = (Failure.UNAVAILABLE, "no answer in time") if isinstance(error, TimeoutError) else cause(text)
+    kind = TikvUnavailable if failure is Failure.UNAVAILABLE else TikvFailed
+    return kind(failure, sentence, where, text)
+
+
+def not_connected(error: Exception, where: str) -> TikvFailed:
+    """Return the error for a connection that was not made. The client panics when the Placement Driver that it reaches
+    has no leader.
+    """
+    failed = translate(error, where)
+    if failed.failure is Failure.UNAVAILABLE:
+        return failed
+    return TikvUnavailable(Failure.UNAVAILABLE, "its Placement Driver is not ready", where, failed.raw)

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from brainctl.errors import Fenced, StoreInUse
+from brainctl.errors import Fenced, StoreInUse, StoreWentBack
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import PATIENCE, PAUSE, Client, Transaction
 from brainctl.tikv.errors import Failure, TikvFailed
@@ -36,6 +36,11 @@ KEPT_EPOCHS = 64
 class NotWritten(TikvFailed):
     """A commit wrote nothing, for certain."""
 
+    @classmethod
+    def of(cls, failed: TikvFailed) -> "NotWritten":
+        """Return what failed, with its outcome."""
+        return cls(failed.failure, failed.sentence, failed.where, failed.raw, "nothing was written")
+
 
 class Lead:
     """A writer of a store. One commit at a time."""
@@ -56,7 +61,9 @@ class Lead:
                 old = Head.unpack(await transaction.get_locked(self.layout.head))
                 now = await self._now()
                 if old.expires > now and not force:
-                    raise StoreInUse(f"another process writes to the store {self.layout.prefix!r} on TiKV")
+                    raise StoreInUse(
+                        f"another process writes to {self.place}: stop it, or reach the store through it (--endpoints)"
+                    )
                 head = old._replace(epoch=old.epoch + 1, sequence=old.sequence + 1, expires=now + LEASE_MS)
                 await transaction.commit(self._take_over(old, head))
             except TikvFailed as error:
@@ -90,7 +97,7 @@ class Lead:
             raise
         if head != self.head:
             await transaction.rollback()
-            raise Fenced(f"another process has taken over the store {self.layout.prefix!r} on TiKV")
+            raise self._lost(head, self.head)
         return StateView(self.layout, transaction, head, self.blocks)
 
     async def check_lane(self, number: int) -> Transaction:
@@ -106,9 +113,10 @@ class Lead:
         except BaseException:
             await transaction.rollback()
             raise
-        if values.get(lane) != self.head.epoch.to_bytes(8):
+        epoch = int.from_bytes(values.get(lane) or b"")
+        if epoch != self.head.epoch:
             await transaction.rollback()
-            raise Fenced(f"another process has taken over the store {self.layout.prefix!r} on TiKV")
+            raise self._lost(self.head._replace(epoch=epoch), self.head)
         return transaction
 
     async def next_head(self, **changes: int) -> Head:
@@ -130,12 +138,13 @@ class Lead:
             commit.add_done_callback(_ignore)
             transaction.abandon()
             if not await self._seal(head):
-                raise NotWritten(Failure.UNAVAILABLE, "no answer in time")
+                silent = TikvFailed(Failure.UNAVAILABLE, "no answer in time", self.client.where)
+                raise NotWritten.of(silent)
         elif error := commit.exception():
             if not isinstance(error, TikvFailed):
                 raise error
             if not await self._happened(head):
-                raise NotWritten(error.failure, str(error)) from error
+                raise NotWritten.of(error) from error
         self.head = head
 
     async def release(self) -> None:
@@ -157,11 +166,13 @@ class Lead:
                 await asyncio.sleep(PAUSE)
                 continue
             head = Head.unpack(values.get(layout.head))
+            if head.epoch < tried.epoch or (head.epoch == tried.epoch and head.sequence < self.head.sequence):
+                raise self._lost(head, self.head)
             if head.epoch == tried.epoch:
                 return head.sequence == tried.sequence
             if int.from_bytes(values.get(heir, b"")) == tried.sequence:
                 return True
-            raise Fenced(f"another process has taken over the store {layout.prefix!r} on TiKV")
+            raise self._lost(head, tried)
 
     async def _seal(self, tried: Head) -> bool:
         """Whether a commit happened that is still under way. If not it never will: the head is rewritten, so that it
@@ -187,6 +198,30 @@ class Lead:
                 self.head = head
                 return False
             return await self._happened(tried)
+
+    @property
+    def place(self) -> str:
+        """Return where the store is, for messages."""
+        return f"the store {self.layout.prefix!r} on TiKV at {self.client.where}"
+
+    def _lost(self, found: Head, expected: Head) -> Fenced:
+        """Return why this writer must stop, where the head in TiKV is not the `expected` one that it left."""
+        if found.epoch > expected.epoch:
+            return Fenced(
+                f"another process has taken over {self.place}, so this one writes no more: run one server or one "
+                "migration of a store at a time"
+            )
+        if found.epoch == expected.epoch and found.sequence > expected.sequence:
+            return Fenced(
+                f"a write that TiKV had reported as failed has happened after all: {self.place} is at commit "
+                f"{found.sequence}, after commit {expected.sequence}. This process writes no more: start it again"
+            )
+        return StoreWentBack(
+            f"{self.place} has lost writes that TiKV had acknowledged: it is at commit {found.sequence} of epoch "
+            f"{found.epoch}, after commit {expected.sequence} of epoch {expected.epoch}. Was it restored, or has it "
+            "lost a disk? This process writes no more: check the cluster, and compare the store with its source or a "
+            "backup before it is used again"
+        )
 
     async def _now(self) -> int:
         """Milliseconds on the cluster's clock."""

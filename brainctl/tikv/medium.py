@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from brainctl.errors import STOPPED, TIMEOUT, ApiError, BrainctlError, Fenced
+from brainctl.errors import STOPPED, ApiError, BrainctlError, Fenced
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
@@ -24,7 +24,7 @@ from brainctl.tikv.answers import answer_range, answer_reads
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Client
 from brainctl.tikv.encode import Writes
-from brainctl.tikv.errors import TikvFailed
+from brainctl.tikv.errors import RequestFailed, TikvFailed
 from brainctl.tikv.group import Reply, Write
 from brainctl.tikv.keys import Layout
 from brainctl.tikv.lead import HEARTBEAT_SECONDS, Lead
@@ -172,7 +172,7 @@ class TikvMedium:
     def submit(self, evaluate: Callable[[Batch, Any], bytes | Steps[bytes]], request: Message, reply: Reply) -> None:
         """Queue a write for the next group commit."""
         if self._role is Role.FOLLOWER:
-            reply(Fenced("this process only reads the store on TiKV; writes go to the one that leads"))
+            reply(Fenced("this process only reads the store on TiKV: send writes to the one that leads"))
         else:
             self.writer.submit(Write(evaluate, request, reply))
 
@@ -274,7 +274,7 @@ async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
         answer: bytes | BrainctlError = await work
     except TikvFailed as error:
         _log.warning("%s", error)
-        answer = ApiError(TIMEOUT)
+        answer = RequestFailed(error)
     except BrainctlError as error:
         answer = error
     reply(answer)

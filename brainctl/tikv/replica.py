@@ -44,6 +44,11 @@ class ReplicaWriter:
         self._committing = asyncio.Lock()
         self._beating: asyncio.Task[None] | None = None
 
+    @property
+    def place(self) -> str:
+        """Return where the store is, for messages."""
+        return self._lead.place
+
     async def state(self) -> StateView:
         """The newest state; TikvFailed."""
         state = await self._reads.state()

@@ -19,9 +19,9 @@ from brainctl.errors import (
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.tikv.encode import encode_commit
-from brainctl.tikv.errors import Failure, TikvFailed
+from brainctl.tikv.errors import Failure, RequestFailed, TikvFailed
 from brainctl.tikv.group import Evaluated, Write, evaluate_group, take_group
-from brainctl.tikv.lead import Lead, NotWritten, transaction_of, until_written
+from brainctl.tikv.lead import LEASE_MS, Lead, NotWritten, transaction_of, until_written
 from brainctl.tikv.loaded import Loaded
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.reclaim import Edit
@@ -116,7 +116,7 @@ class Writer:
             try:
                 await self._lead.release()
             except BrainctlError as error:
-                _log.warning("the lead was not given back: %s", error)
+                _log.warning("the store is free for the next writer only in %d s: %s", LEASE_MS // 1000, error)
 
     def step_down(self, error: Fenced) -> None:
         """Never write again: another process does."""
@@ -203,7 +203,11 @@ class Writer:
         """Answer a group whose commit TiKV does not tell about, and refuse further writes until it does."""
         self._unsettled = True
         for write in writes:
-            write.answer(UnknownOutcome("TiKV did not say in time whether the write happened"))
+            write.answer(
+                UnknownOutcome(
+                    f"TiKV did not say within {self.settle_seconds:g} s whether the write happened: read the key to see"
+                )
+            )
         self._refuse_queue(ApiError(TIMEOUT))
 
     def _refuse_queue(self, error: BrainctlError) -> None:
@@ -219,7 +223,7 @@ class Writer:
             answer = error
         elif isinstance(error, TikvFailed):
             _log.warning("%s", error)
-            answer = ApiError(REQUEST_TOO_LARGE if error.failure is Failure.TOO_LARGE else TIMEOUT)
+            answer = ApiError(REQUEST_TOO_LARGE) if error.failure is Failure.TOO_LARGE else RequestFailed(error)
         elif isinstance(error, BrainctlError):
             answer = error
         else:

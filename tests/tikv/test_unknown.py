@@ -8,6 +8,7 @@ import pytest
 
 from brainctl.errors import TIMEOUT, ApiError, UnknownOutcome
 from brainctl.mvcc.commit import Commit
+from brainctl.tikv.errors import NOT_WRITTEN, TikvFailed
 from brainctl.tikv.medium import Role, TikvMedium, open_medium
 from tests.peers.servers import Playground
 from tests.tikv.calls import put, read, value
@@ -166,7 +167,8 @@ def test_the_control_a_client_without_settling_does_not_know(tikv: Playground, p
             behind.store.hold(second_phase(prefix), forward=True)
             pending = asyncio.ensure_future(transaction.commit({prefix.encode() + b"/x": VALUE}))
             await interrupt(behind.store)
-            with pytest.raises(Exception, match="nothing is known about a commit"):
+            with pytest.raises(TikvFailed) as unknown:
                 await asyncio.wait_for(pending, 120)
+            assert unknown.value.failure not in NOT_WRITTEN
 
     asyncio.run(run())

@@ -1,0 +1,51 @@
+"""What the TiKV client's Rust runtime writes to the terminal when one of its tasks panics, kept from it.
+
+Rust writes a panic straight to file descriptor 2, with paths of the machine that built it, and a backtrace where
+RUST_BACKTRACE is set. The call that failed raises an exception as well, which is told in words. So the descriptor is
+given to a thread that passes on what is not such a report; Python's own standard error gets a descriptor of its own.
+"""
+
+import logging
+import os
+import re
+import sys
+import threading
+from typing import BinaryIO
+
+from brainctl.clock import SystemClock
+
+_PANIC = re.compile(rb"thread '.*' panicked at ")
+BURST_SECONDS = 0.5
+"""A line that follows a line of a report within this time is taken for a part of it."""
+
+
+def divert_panics() -> None:
+    """Keep reports of panics from the terminal, from now on. Does nothing where that was done, where standard error is
+    not that of the process (in tests, which capture it), and under BRAINCTL_DEBUG.
+    """
+    old = sys.stderr
+    if os.environ.get("BRAINCTL_DEBUG") or old is not sys.__stderr__ or old is None or old.fileno() != 2:
+        return
+    old.flush()
+    terminal = os.dup(2)
+    end, start = os.pipe()
+    os.dup2(start, 2)
+    os.close(start)
+    new = os.fdopen(terminal, "w", 1, encoding=old.encoding, errors=old.errors)
+    for handler in logging.root.handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is old:
+            handler.setStream(new)
+    sys.stderr = new
+    reader = os.fdopen(end, "rb")
+    threading.Thread(target=_pass_on, args=(reader, terminal), name="panics", daemon=True).start()
+
+
+def _pass_on(lines: BinaryIO, terminal: int) -> None:
+    """Copy lines until the other end is closed, without reports of panics."""
+    clock, last = SystemClock(), float("-inf")
+    for line in lines:
+        now = clock.monotonic()
+        if _PANIC.search(line) or now - last < BURST_SECONDS:
+            last = now
+        else:
+            os.write(terminal, line)
