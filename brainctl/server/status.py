@@ -32,6 +32,8 @@ _CODES: Final[dict[type, Code]] = {
 
 INTERNAL: Final = Status(Code.INTERNAL, "internal error; the server's log has more")
 DEADLINE_EXCEEDED: Final = Status(Code.DEADLINE_EXCEEDED, "context deadline exceeded")
+SOONEST_SECONDS: Final = 1e-6
+"""A call with less time than this is over before it is begun, and so is not begun."""
 
 _SERVICES: Final = frozenset(
     {

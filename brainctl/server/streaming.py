@@ -12,7 +12,7 @@ from brainctl.server.node import Node
 from brainctl.server.open_streams import OpenStreams
 from brainctl.server.outgoing import Outgoing
 from brainctl.server.pages import Pages
-from brainctl.server.status import INTERNAL, status_of
+from brainctl.server.status import DEADLINE_EXCEEDED, INTERNAL, SOONEST_SECONDS, status_of
 from brainctl.server.streams import STREAMS
 from brainctl.wire.head import Head
 from brainctl.wire.server import ServerConnection
@@ -47,6 +47,10 @@ class StreamingCalls(OpenStreams):
         """A streaming call begins."""
         method = self._calls.of(head.path)
         method.started += 1
+        if head.timeout is not None and head.timeout < SOONEST_SECONDS:
+            method.ended(DEADLINE_EXCEEDED.code)
+            self._connection.fail(stream_id, DEADLINE_EXCEEDED)
+            return
         stream = STREAMS[head.path](self._node, _Outlet(self, stream_id), head.token, self._common_name)
         self.add(stream_id, stream, method)
         if head.timeout is not None:

@@ -13,7 +13,7 @@ from brainctl.errors import BrainctlError, Status
 from brainctl.server.calls import Calls, Method
 from brainctl.server.node import PUT, Node
 from brainctl.server.outgoing import Outgoing
-from brainctl.server.status import INTERNAL, status_of, unknown_path
+from brainctl.server.status import DEADLINE_EXCEEDED, INTERNAL, SOONEST_SECONDS, status_of, unknown_path
 from brainctl.wire.events import Requests
 from brainctl.wire.head import Head
 from brainctl.wire.server import ServerConnection
@@ -51,6 +51,12 @@ class UnaryCalls:
         if isinstance(method, Status):
             for stream_id in stream_ids:
                 self._connection.fail(stream_id, method)
+            return None
+        if head.timeout is not None and head.timeout < SOONEST_SECONDS:
+            method.started += len(stream_ids)
+            for stream_id in stream_ids:
+                method.ended(DEADLINE_EXCEEDED.code)
+                self._connection.fail(stream_id, DEADLINE_EXCEEDED)
             return None
         if head.path == PUT:
             served = self._serve_puts(head, stream_ids, bodies, method)

@@ -80,7 +80,7 @@ class MessageReader:
         while len(buffer) - at >= PREFIX_BYTES:
             length = int.from_bytes(buffer[at + 1 : at + PREFIX_BYTES])
             if length > self._limit:
-                raise _too_large(length, self._limit)
+                raise too_large(length, self._limit)
             end = at + PREFIX_BYTES + length
             if end > len(buffer):
                 break
@@ -117,5 +117,6 @@ class MessageReader:
         return plain
 
 
-def _too_large(length: int, limit: int) -> ApiError:
+def too_large(length: int, limit: int) -> ApiError:
+    """Return the error for a message of `length` bytes where `limit` are allowed."""
     return ApiError(Status(Code.RESOURCE_EXHAUSTED, f"grpc: received message larger than max ({length} vs. {limit})"))

@@ -16,6 +16,8 @@ _HOP_BY_HOP: Final = frozenset((b"connection", b"proxy-connection", b"keep-alive
 
 
 _KNOWN_HEADS: Final = 256
+_KNOWN_HEAD_BYTES: Final = 8 * 1024
+"""Larger ones are not remembered, so that a connection cannot fill the memory with them."""
 
 
 class Head:
@@ -121,7 +123,8 @@ class HeadReader:
             head = self._read(fields)
             if len(self._known) >= _KNOWN_HEADS:
                 self._known.clear()
-            self._known[key] = head
+            if list_bytes(key) <= _KNOWN_HEAD_BYTES:
+                self._known[key] = head
         return head.with_timeout(timeout)
 
     def _read(self, fields: list[Field]) -> Head:

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-HEAD_BYTES_MAX: Final = 16 * 1024
+HEAD_BYTES_MAX: Final = 256 * 1024
+_FIELDS_MAX: Final = 4096
+"""Header fields of one request: reading them all takes the event loop a few milliseconds."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -61,6 +63,8 @@ class Http1Reader:
     def __init__(self, body_bytes: int) -> None:
         self._body_bytes = body_bytes
         self._buffer = bytearray()
+        self._searched = 0
+        """Bytes of it in which no head ends."""
         self._head: _Head | None = None
         """Of the request whose body is not whole."""
         self._body = bytearray()
@@ -94,12 +98,16 @@ class Http1Reader:
         return Http1Request(head.method, head.target, head.fields, body, head.keep_alive, chunks=head.is_1_1)
 
     def _take_head(self) -> _Head | None:
-        end = self._buffer.find(b"\r\n\r\n", 0, HEAD_BYTES_MAX + 4)
+        end = self._buffer.find(b"\r\n\r\n", self._searched, HEAD_BYTES_MAX + 4)
         if end < 0 and len(self._buffer) > HEAD_BYTES_MAX:
             raise Http1Fault(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if end < 0:
+            self._searched = max(0, len(self._buffer) - 3)
             return None
-        lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        self._searched = 0
+        lines = self._buffer[:end].decode("latin-1").split("\r\n", _FIELDS_MAX + 1)
+        if len(lines) > _FIELDS_MAX + 1:
+            raise Http1Fault(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         first = _REQUEST_LINE.fullmatch(lines[0])
         if first is None:
             raise Http1Fault(HTTPStatus.BAD_REQUEST if " HTTP/" in lines[0] else None)

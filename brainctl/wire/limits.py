@@ -10,8 +10,9 @@ class Limits(NamedTuple):
     """The largest gRPC message: etcd's 1.5 MiB of request and 512 KiB around it."""
     page_bytes: int = 4 * 1024 * 1024
     """The largest body of a request that is not gRPC: such a message in base64 and JSON."""
-    header_list_bytes: int = 64 * 1024
-    """The largest header list, decoded; also the largest header block as it is sent, over all its frames."""
+    header_list_bytes: int = 256 * 1024
+    """The largest header list, decoded; also the largest header block as it is sent, over all its frames. Metadata of
+    100 kB is in use; what is larger costs the event loop tens of milliseconds to decode."""
     streams: int = 4096
     """Requests at once, counting those that the peer has given up but whose answer is still being made."""
     window_bytes: int = 16 * 1024 * 1024

@@ -48,6 +48,14 @@ def test_large_messages_both_ways():
     on_edge(scenario)
 
 
+def test_large_metadata():
+    async def scenario(edge: Running) -> None:
+        for metadata in ([("large", "x" * 100_000)], [(f"many-{number}", "x") for number in range(2000)]):
+            assert await edge.unary(echo.PUT, b"body", metadata=metadata, timeout=60) == b"body"
+
+    on_edge(scenario)
+
+
 def test_gzip_requests():
     async def scenario(edge: Running) -> None:
         assert await edge.unary(echo.PUT, bytes(100_000), compression=grpc.Compression.Gzip) == bytes(100_000)

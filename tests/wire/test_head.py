@@ -86,4 +86,7 @@ def test_heads_that_differ_by_their_deadline_are_remembered_once_and_stay_apart(
     assert [head.timeout for head in heads] == [pytest.approx(number / 1000) for number in range(10)]
     assert all(head.plain and head.path == "/s/m" for head in heads)
     assert len(reader._known) == 1
+    large = HeadReader(frozenset(), 100_000)
+    assert large([*GRPC, (b"grpc-timeout", b"1S"), (b"x", b"x" * 50_000)]).fault is None
+    assert not large._known, "a connection could hold much memory that way"
     assert reader([*GRPC, tail]).timeout is None

@@ -75,11 +75,25 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
         (CHUNKED + b"1\r\nabc", 400),
         (CHUNKED + b"0\r\nTrailer: 1\r\n\r\n", 400),
         (HEAD + b"X: " + b"x" * HEAD_BYTES_MAX, 431),
+        (HEAD + b"X: \r\n" * 5000 + b"\r\n", 431),
         (b"hello\r\n\r\n", None),
     ],
 )
 def test_what_is_refused(data: bytes, status: int | None):
     assert fault(data) == status
+
+
+@pytest.mark.parametrize("step", [1, 7, 4096])
+def test_a_head_of_a_hundred_kilobytes_in_pieces(step: int):
+    size = 2000 if step == 1 else 100_000
+    data = (HEAD + b"X: " + b"x" * size + b"\r\n\r\n") * 2
+    reader = Http1Reader(LIMIT)
+    requests = []
+    for at in range(0, len(data), step):
+        reader.feed(data[at : at + step])
+        while (request := reader.next_request()) is not None:
+            requests.append(len(request.fields["x"]))
+    assert requests == [size, size]
 
 
 def test_a_client_that_waits_is_told_to_go_on_once():
