@@ -72,7 +72,7 @@ FLAGS = (
     _text("cipher-suites", "NAME[,NAME]", "cipher suites of TLS 1.2, by IANA name"),
     _text("tls-min-version", "VERSION", "TLS1.2 or TLS1.3", "TLS1.2"),
     _text("tls-max-version", "VERSION", "TLS1.2 or TLS1.3"),
-    _text("host-whitelist", "NAME[,NAME]", "names that requests of the JSON gateway may be addressed to (*: any)"),
+    _text("host-whitelist", "NAME[,NAME]", "names that the JSON gateway may be called by (*: any)"),
     _text("cors", "ORIGIN[,ORIGIN]", "sites whose pages may use the JSON gateway (*: any)"),
     _text("auth-token", "KIND", "simple, or jwt,sign-method=METHOD,priv-key=FILE,pub-key=FILE,ttl=TIME", "simple"),
     _number("auth-token-ttl", "SECONDS", "how long an unused simple token is good", 300),

@@ -42,9 +42,9 @@ class Server:
 
     def __init__(self, node: Node, limits: Limits | None = None, access: GatewayAccess | None = None) -> None:
         self.node = node
-        self.pages = Pages(node, access)
-        self.room = self.pages.calls.room
         self.limits = limits or Limits()
+        self.pages = Pages(node, access, self.limits.message_bytes)
+        self.room = self.pages.calls.room
         self.connections: set[Connection] = set()
         self.tls: ServerTls | None = None
         self._listeners: list[Listener] = []

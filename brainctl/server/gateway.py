@@ -7,8 +7,6 @@ the gateway only a token says who somebody is (CVE-2018-16886).
 import asyncio
 from typing import Final
 
-from google.protobuf.message import Message
-
 from brainctl.errors import ApiError, BrainctlError, Code, Status
 from brainctl.server.calls import Calls, Method
 from brainctl.server.exchange import Call, Exchange, HttpRequest, Page
@@ -19,6 +17,7 @@ from brainctl.server.node import Node
 from brainctl.server.outlet import Stream
 from brainctl.server.status import status_of
 from brainctl.server.streams import STREAMS
+from brainctl.wire.grpc import too_large
 
 PREFIX: Final = "/v3/"
 _OLD_PREFIX: Final = "/v3beta/"
@@ -32,6 +31,8 @@ _CORS: Final = (
     ("Access-Control-Allow-Headers", "accept, content-type, authorization"),
     ("Vary", "Origin"),
 )
+_TOKENS: Final = ("grpc-metadata-token", "grpc-metadata-authorization", "authorization")
+"""Fields that may carry a token; those that begin with grpc-metadata- become metadata of gRPC without it."""
 _Fields = tuple[tuple[str, str], ...]
 
 
@@ -43,10 +44,12 @@ def is_gateway(target: str) -> bool:
 class Gateway:
     """The gateway to one node."""
 
-    def __init__(self, node: Node, calls: Calls, access: GatewayAccess | None = None) -> None:
+    def __init__(self, node: Node, calls: Calls, access: GatewayAccess | None, message_bytes: int) -> None:
+        """`message_bytes` is the largest request, as a gRPC message."""
         self._node = node
         self._calls = calls
         self._access = access or GatewayAccess()
+        self._message_bytes = message_bytes
 
     def serve(self, request: HttpRequest, exchange: Exchange) -> Call | None:
         """Answer a request, now or later; what goes on meanwhile when there is something to stop."""
@@ -72,25 +75,34 @@ class Gateway:
 
     def _call(self, route: Route, request: HttpRequest, exchange: Exchange, cors: _Fields) -> Call | None:
         try:
-            messages = decode(route.request, request.body, many=route.many_requests)
+            bodies = self._bodies(route, request.body)
         except ApiError as error:
             exchange.respond(_error_page(error, cors))
             return None
-        token = request.fields.get("grpc-metadata-token") or request.fields.get("authorization")
+        token = next(filter(None, map(request.fields.get, _TOKENS)), None)
         method = self._calls.of(route.method)
         method.started += 1
         answering = _Answering(exchange, route, method, cors)
         if route.method in STREAMS:
-            return self._stream(answering, messages, token)
-        self._node.call(route.method, messages[0].SerializeToString(), answering.reply, token, None)
+            return self._stream(answering, bodies, token)
+        self._node.call(route.method, bodies[0], answering.reply, token, None)
         return None
 
-    def _stream(self, answering: "_Answering", messages: list[Message], token: str | None) -> Call:
+    def _bodies(self, route: Route, body: bytes) -> list[bytes]:
+        """Return the requests in a body as gRPC has them; ApiError when one cannot be read or is too large."""
+        messages = decode(route.request, body, many=route.many_requests)
+        bodies = [message.SerializeToString() for message in messages]
+        largest = max(map(len, bodies), default=0)
+        if largest > self._message_bytes:
+            raise too_large(largest, self._message_bytes)
+        return bodies
+
+    def _stream(self, answering: "_Answering", bodies: list[bytes], token: str | None) -> Call:
         outlet = (_ManyOutlet if answering.route.many_responses else _OneOutlet)(answering)
         stream = STREAMS[answering.route.method](self._node, outlet, token, None)
         try:
-            for message in messages:
-                stream.message(message.SerializeToString())
+            for body in bodies:
+                stream.message(body)
             stream.half_close()
         except BrainctlError as error:
             outlet.fail(status_of(error))

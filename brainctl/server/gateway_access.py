@@ -2,7 +2,8 @@
 
 A page of some other site can make its visitor's browser send requests to this machine. Two things give it away. Its
 requests carry the site's origin (CVE-2018-1098). Or, where the site had its own name resolve to this machine, so that
-the browser takes both for one site, they carry that name as Host (CVE-2018-1099).
+the browser takes both for one site, they carry that name as Host (CVE-2018-1099). Either way they carry at least one
+field that browsers add to every POST and that no page can take away; a request without any of them is a program's.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,8 +14,7 @@ from urllib.parse import urlsplit
 
 ANY: Final = "*"
 _LOCAL: Final = frozenset({"localhost", ""})
-_CONTENT_TYPES: Final = frozenset({"", "application/json", "application/x-www-form-urlencoded"})
-"""The last is what curl says of any data; a browser cannot say it without an origin."""
+_BROWSER: Final = ("origin", "referer", "sec-fetch-site")
 _SAME_SITE: Final = frozenset({"", "same-origin", "none"})
 
 MISDIRECTED: Final = (
@@ -25,22 +25,21 @@ MISDIRECTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class GatewayAccess:
-    """What is allowed besides programs that call this machine by address or as localhost."""
+    """What is allowed besides programs, and pages of this server that were fetched by address or as localhost."""
 
     host_whitelist: Collection[str] = ()
-    """Host names by which the server may be called without TLS; "*" for any. Over TLS the certificate proves it."""
+    """Host names by which the server may be called without TLS, "*" for any; over TLS the certificate proves it.
+    Without any, programs may use every name, and browsers none."""
     cors: Collection[str] = ()
     """Origins ("https://console.example") whose pages may use the gateway; "*" for any."""
 
     def refusal(self, fields: Mapping[str, str], *, secure: bool) -> tuple[int, str] | None:
-        """Why a request is refused, as HTTP status and text; None when it is not."""
-        if not secure and not self._is_known(fields.get("host", "")):
+        """Return why a request is refused, as HTTP status and text; None when it is not."""
+        is_program = not any(fields.get(name) for name in _BROWSER)
+        if not secure and not (is_program and not self.host_whitelist) and not self._is_known(fields.get("host", "")):
             return MISDIRECTED
         if self.allowed_origin(fields) is None and self._is_foreign(fields, secure=secure):
             return 403, "requests of other sites are not served; allow their origin with --cors"
-        kind = fields.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in _CONTENT_TYPES:
-            return 415, "the body of a request is JSON"
         return None
 
     def allowed_origin(self, fields: Mapping[str, str]) -> str | None:

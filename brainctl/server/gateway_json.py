@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from typing import Final, TypeVar, cast
 
 import orjson
@@ -16,7 +17,24 @@ _Request = TypeVar("_Request", bound=Message)
 _DEPTH: Final = 64
 """How deep objects may be nested; transactions in transactions are what is deep."""
 _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}")
-_DECODER: Final = json.JSONDecoder()
+
+
+class _Object(dict[str, object]):
+    """A JSON object, with the names that it has more than once."""
+
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        self.repeated: frozenset[str] = frozenset()
+        if len(self) != len(pairs):
+            self.repeated = frozenset(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+
+
+def _no_constant(name: str) -> object:
+    """NaN and the infinities are Python's, not JSON's."""
+    raise ValueError(f"{name} is no value of JSON")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_no_constant)
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 HTTP_STATUS: Final[dict[Code, int]] = {
@@ -74,21 +92,44 @@ def _skip(text: str, at: int) -> int:
 
 
 def _check(document: object, kind: Descriptor, depth: int) -> None:
-    """Refuse what protobuf's reader would bend into shape: characters that are not base64 are dropped by it."""
-    if not isinstance(document, dict):
+    """Refuse what protobuf's reader for Python takes and that for Go does not, and drop what only the latter passes
+    over: characters that are not base64, fields given twice, enums by the text of a number.
+    """
+    if not isinstance(document, _Object):
         raise TypeError(f"an object is wanted for {kind.name}")
     if not depth:
         raise ValueError("objects are nested too deeply")
+    seen: set[str] = set()
     for name, value in document.items():
         field = kind.fields_by_camelcase_name.get(name) or kind.fields_by_name.get(name)
-        if field is None or value is None:
+        if field is None:
             continue
-        items = value if field.is_repeated and isinstance(value, list) else [value]
-        for item in items:
-            if field.type == FieldDescriptor.TYPE_BYTES:
-                _check_base64(name, item)
-            elif field.message_type is not None:
-                _check(item, field.message_type, depth - 1)
+        if field.name in seen or name in document.repeated:
+            raise ValueError(f"{name} is there twice")
+        seen.add(field.name)
+        if field.type == FieldDescriptor.TYPE_ENUM:
+            document[name] = _known_enums(value, field)
+        elif value is not None:
+            _check_value(name, value, field, depth)
+
+
+def _check_value(name: str, value: object, field: FieldDescriptor, depth: int) -> None:
+    items = value if field.is_repeated and isinstance(value, list) else [value]
+    for item in items:
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            _check_base64(name, item)
+        elif field.message_type is not None:
+            _check(item, field.message_type, depth - 1)
+
+
+def _known_enums(value: object, field: FieldDescriptor) -> object:
+    """Return the value of an enum, or several, without names that the enum does not have; None, which is unset, for
+    such a name alone.
+    """
+    if isinstance(value, list):
+        return [item for item in value if _known_enums(item, field) is not None]
+    assert field.enum_type is not None
+    return None if isinstance(value, str) and value not in field.enum_type.values_by_name else value
 
 
 def _check_base64(name: str, value: object) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from html import escape
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -15,6 +16,8 @@ from brainctl.server.gateway import Gateway, is_gateway
 from brainctl.server.gateway_access import GatewayAccess
 from brainctl.server.metrics import Metrics
 from brainctl.server.node import Node
+from brainctl.server.paths import clean_path
+from brainctl.wire.limits import Limits
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
@@ -23,6 +26,7 @@ _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _DEBUG: Final = "/debug/"
 SCRUB: Final = f"{_DEBUG}scrub"
 """How the scrubbing of the store stands; POST begins a pass."""
+_MESSAGE_BYTES: Final = Limits().message_bytes
 _STATUS: Final = "/etcdserverpb.Maintenance/Status"
 _ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
 _RANGE: Final = "/etcdserverpb.KV/Range"
@@ -37,11 +41,11 @@ Check = Callable[[Callable[[str], None]], None]
 class Pages:
     """The pages of one node. Every answer comes through a callback, because a node may take its time."""
 
-    def __init__(self, node: Node, access: GatewayAccess | None = None) -> None:
+    def __init__(self, node: Node, access: GatewayAccess | None = None, message_bytes: int = _MESSAGE_BYTES) -> None:
         self._node = node
         self.calls = Calls()
         """Of all connections."""
-        self._gateway = Gateway(node, self.calls, access)
+        self._gateway = Gateway(node, self.calls, access, message_bytes)
         self._measured = Metrics(node, self.calls)
         self._token = node.process_token
         self._pages: dict[str, Callable[[Query, Answer], None]] = {
@@ -66,9 +70,13 @@ class Pages:
 
     def serve(self, request: HttpRequest, exchange: Exchange) -> Call | None:
         """Answer a request, now or later; what goes on meanwhile when there is something to stop."""
-        if is_gateway(request.target):
+        path, separator, query = request.target.partition("?")
+        clean = clean_path(path)
+        if clean != path:
+            exchange.respond(_redirect(f"{clean}{separator}{query}", request.method))
+            return None
+        if is_gateway(path):
             return self._gateway.serve(request, exchange)
-        path, _, query = request.target.partition("?")
         page = self._pages.get(path)
         if page is None:
             exchange.respond(Page(404, _TEXT, b"404 page not found\n"))
@@ -201,6 +209,12 @@ class Pages:
         if self._node.scrubber is not None:
             self._node.scrubber.start()
         self._scrub({}, answer)
+
+
+def _redirect(location: str, method: str) -> Page:
+    """Return the answer that sends a client, with the method and body that it has, to another path, as etcd's does."""
+    body = f'<a href="{escape(location)}">Temporary Redirect</a>.\n\n' if method in {"GET", "HEAD"} else ""
+    return Page(307, "text/html; charset=utf-8", body.encode(), (("Location", location),))
 
 
 def _health_page(reason: str) -> Page:

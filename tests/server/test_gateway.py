@@ -1,6 +1,7 @@
 """The JSON gateway against a real etcd: the same requests to both, and the same answers."""
 
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from typing import NamedTuple
 
 import pytest
@@ -76,6 +77,12 @@ BAD = {
     "key is a number": {"key": 5},
     "limit is text": {**KEY, "limit": "many"},
     "limit is too large": {**KEY, "limit": "9223372036854775808"},
+    "a field twice": '{"key": "AA==", "key": "AQ=="}',
+    "a field by both its names": '{"key": "AA==", "range_end": "AQ==", "rangeEnd": "AQ=="}',
+    "a nested field twice": '{"key": "AA==", "limit": 1, "limit": 1}',
+    "NaN in an unknown field": '{"key": "AA==", "x": NaN}',
+    "infinity in an unknown field": '{"key": "AA==", "x": -Infinity}',
+    "an enum that has no such number": {**KEY, "sort_order": 7},
     "an array": [],
     "a number": 7,
     "the future": {**KEY, "revision": "1000000"},
@@ -86,6 +93,8 @@ GOOD: dict[str, object] = {
     "enum by name": {"key": b64("gateway"), "range_end": b64("gatewaz"), "sort_order": "DESCEND"},
     "unknown enum": {**KEY, "sort_order": "SIDEWAYS"},
     "enum by number": {"key": b64("gateway"), "range_end": b64("gatewaz"), "sort_order": 2, "sort_target": "KEY"},
+    "enum by the text of a number": {"key": b64("gateway"), "range_end": b64("gatewaz"), "sort_order": "2"},
+    "an unknown field twice": '{"key": "AA==", "x": {"a": 1, "a": 2}, "x": 3}',
     "number for text": {**KEY, "limit": 5},
     "number as float": {**KEY, "limit": 5.0},
     "null is unset": {**KEY, "limit": None},
@@ -108,6 +117,52 @@ def test_what_is_refused(pair: Pair, name: str) -> None:
 def test_what_is_read(pair: Pair, name: str) -> None:
     pair.same("/v3/kv/put", {**KEY, "value": b64("\xff1")})
     assert pair.same("/v3/kv/range", GOOD[name]).status == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain;charset=UTF-8", "application/octet-stream", "multipart/form-data", "x"])
+def test_a_body_of_any_type_is_json(pair: Pair, kind: str) -> None:
+    assert pair.same("/v3/kv/range", KEY, **{"Content-Type": kind}).status == 200
+
+
+@pytest.mark.parametrize("host", ["etcd.default.svc.cluster.local", "upstream_of_nginx", "localhost"])
+def test_a_host_of_any_name_is_served(pair: Pair, host: str) -> None:
+    assert pair.same("/v3/kv/range", KEY, Host=host).status == 200
+
+
+@pytest.mark.parametrize(("size", "status"), [(1_000_000, 200), (1_700_000, 400), (2_800_000, 429)])
+def test_a_request_that_is_too_large(pair: Pair, size: int, status: int) -> None:
+    answer = pair.same("/v3/kv/put", {**KEY, "value": b64("x" * size)})
+    assert answer.status == status
+
+
+PATHS = {
+    "//v3/kv/range?a=b": "/v3/kv/range?a=b",
+    "/v3//kv/./range": "/v3/kv/range",
+    "/v3/kv/../kv/range/": "/v3/kv/range/",
+    "/../../v3/kv/range": "/v3/kv/range",
+    "//nothing.example/x": "/nothing.example/x",
+    "//health": "/health",
+    "//": "/",
+    "/.": "/",
+    "/v3": "/v3/",
+    "/v3/kv/range/..a": None,
+    "/debug": None,
+}
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "HEAD"])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_that_is_not_clean_is_sent_to_the_one_that_is(pair: Pair, path: str, method: str) -> None:
+    found = []
+    for endpoint in pair:
+        connection = HTTPConnection(endpoint, timeout=60)
+        connection.request(method, path, "{}")
+        answer = connection.getresponse()
+        location = answer.getheader("Location")
+        found.append((answer.status, location, answer.read() if location else b""))
+        connection.close()
+    assert found[0] == found[1]
+    assert found[1][1] == PATHS[path]
 
 
 def test_an_empty_body_is_an_empty_request(pair: Pair) -> None:
@@ -226,7 +281,7 @@ def test_authentication(pair: Pair) -> None:
         tokens[endpoint] = answer.documents[0]["token"]
     assert pair.same("/v3/kv/range", KEY).status == 400
     assert pair.same("/v3/kv/range", KEY, authorization="made up").status == 401
-    for name in ("authorization", "grpc_metadata_token"):
+    for name in ("authorization", "grpc_metadata_token", "grpc_metadata_authorization"):
         found = [post(endpoint, "/v3/auth/user/list", **{name: tokens[endpoint]}) for endpoint in pair]
         assert settled(found[0].documents) == settled(found[1].documents)
         assert found[1].status == 200

@@ -18,6 +18,11 @@ HOST = {"host": "127.0.0.1:2379"}
 STRICT = GatewayAccess()
 
 
+def page_of(host: str) -> dict[str, str]:
+    """What a browser sends for a page that it has from a host."""
+    return {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -28,6 +33,11 @@ STRICT = GatewayAccess()
         {},
         {**HOST, "content-type": "application/json; charset=utf-8"},
         {**HOST, "content-type": "application/x-www-form-urlencoded"},
+        {**HOST, "content-type": "text/plain;charset=UTF-8"},
+        {**HOST, "content-type": "application/octet-stream"},
+        {**HOST, "content-type": "multipart/form-data; boundary=x"},
+        {"host": "etcd.default.svc.cluster.local:2379"},
+        {"host": "upstream_of_nginx"},
         {**HOST, "origin": "http://127.0.0.1:2379"},
         {**HOST, "sec-fetch-site": "same-origin"},
     ],
@@ -39,17 +49,19 @@ def test_programs_and_own_pages_come_in(fields: dict[str, str]):
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
-        ({"host": "rebound.example:2379"}, 421),
-        ({"host": "localhost.rebound.example"}, 421),
-        ({"host": "127.0.0.1.rebound.example"}, 421),
+        ({"host": "rebound.example:2379", "origin": "http://rebound.example:2379"}, 421),
+        ({"host": "rebound.example:2379", "sec-fetch-site": "same-origin"}, 421),
+        ({"host": "rebound.example:2379", "referer": "http://rebound.example:2379/"}, 421),
+        ({"host": "localhost.rebound.example", "origin": "http://localhost.rebound.example"}, 421),
+        ({"host": "127.0.0.1.rebound.example", "origin": "http://127.0.0.1.rebound.example"}, 421),
         ({**HOST, "origin": "https://evil.example"}, 403),
         ({**HOST, "origin": "http://127.0.0.1:8080"}, 403),
         ({**HOST, "origin": "null"}, 403),
         ({**HOST, "referer": "https://evil.example/page"}, 403),
         ({**HOST, "sec-fetch-site": "cross-site"}, 403),
         ({**HOST, "sec-fetch-site": "same-site"}, 403),
-        ({**HOST, "content-type": "text/plain"}, 415),
-        ({**HOST, "content-type": "multipart/form-data; boundary=x"}, 415),
+        ({**HOST, "content-type": "text/plain", "origin": "https://evil.example"}, 403),
+        ({**HOST, "content-type": "text/plain", "origin": "null"}, 403),
     ],
 )
 def test_cve_2018_1098_and_1099(fields: dict[str, str], status: int):
@@ -61,8 +73,8 @@ def test_cve_2018_1098_and_1099(fields: dict[str, str], status: int):
 @pytest.mark.parametrize(
     ("access", "fields"),
     [
-        (GatewayAccess(host_whitelist=("etcd.example",)), {"host": "etcd.example:2379"}),
-        (GatewayAccess(host_whitelist=("*",)), {"host": "any.example"}),
+        (GatewayAccess(host_whitelist=("etcd.example",)), page_of("etcd.example:2379")),
+        (GatewayAccess(host_whitelist=("*",)), page_of("any.example")),
         (GatewayAccess(cors=("https://console.example",)), {**HOST, "origin": "https://console.example"}),
         (GatewayAccess(cors=("*",)), {**HOST, "origin": "https://any.example", "sec-fetch-site": "cross-site"}),
     ],
@@ -72,8 +84,16 @@ def test_what_was_allowed(access: GatewayAccess, fields: dict[str, str]):
     assert access.refusal(fields, secure=False) is None
 
 
+def test_a_list_of_hosts_holds_for_programs_too():
+    access = GatewayAccess(host_whitelist=("etcd.example",))
+    hosts = ("etcd.example", "127.0.0.1", "localhost:2379", "other.example")
+    refused = [access.refusal({"host": host}, secure=False) is not None for host in hosts]
+    assert refused == [False, False, False, True]
+
+
 def test_over_tls_the_certificate_proves_the_host():
-    assert STRICT.refusal({"host": "etcd.example"}, secure=True) is None
+    own = {**page_of("etcd.example"), "origin": "https://etcd.example"}
+    assert STRICT.refusal(own, secure=True) is None
 
 
 def test_cve_2018_16886_the_name_in_a_certificate_is_no_user_of_the_gateway(tmp_path: Path):

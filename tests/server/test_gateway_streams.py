@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from brainctl.wire import frames
-from tests.server.echo import EchoNode
+from tests.server.echo import PUT, RANGE, EchoNode
 from tests.server.running import Running, running
 
 ASK = b'{"progress_request": {}}'
@@ -121,9 +121,10 @@ class Http2:
         self._stream = -1
         writer.write(frames.PREFACE + frames.frame(frames.SETTINGS, 0, 0))
 
-    def post(self, path: str, body: bytes, authority: str = "localhost") -> int:
+    def post(self, path: str, body: bytes, authority: str = "localhost", **more: str) -> int:
         self._stream += 2
         fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority)]
+        fields += [(name.replace("_", "-"), value) for name, value in more.items()]
         block = hpack.Encoder().encode(fields)
         self._writer.write(frames.frame(frames.HEADERS, frames.END_HEADERS, self._stream, block))
         self._writer.write(frames.frame(frames.DATA, frames.END_STREAM, self._stream, body))
@@ -162,8 +163,30 @@ def test_calls_and_streams_over_http2():
         assert await client.data() == (False, b'{"result":{}}\n')
         client.reset(watch)
         await until(lambda: closed(edge.node))
-        client.post("/v3/kv/range", b"{}", authority="rebound.example")
+        client.post("/v3/kv/range", b"{}", authority="etcd.example")
+        assert (await client.head())[":status"] == "200"
+        client.post("/v3/kv/range", b"{}", authority="rebound.example", origin="http://rebound.example")
         assert (await client.head())[":status"] == "421"
+        writer.close()
+
+    on_edge(scenario)
+
+
+GRPC = {"content_type": "application/grpc", "te": "trailers"}
+
+
+@pytest.mark.parametrize("timeout", ["0n", "999n", "0S"])
+@pytest.mark.parametrize("path", [RANGE, PUT, "/etcdserverpb.Watch/Watch"])
+def test_a_call_whose_time_is_over_at_its_beginning_is_not_begun(path: str, timeout: str):
+    async def scenario(edge: Running) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        client = Http2(reader, writer)
+        client.post(path, bytes(5), grpc_timeout=timeout, **GRPC)
+        assert (await client.head())["grpc-status"] == "4"
+        assert not edge.node.credentials, "the node has seen it"
+        assert not edge.node.sessions, "the node has a stream of it"
+        client.post(RANGE, bytes(5), grpc_timeout="1H", **GRPC)
+        assert "grpc-status" not in await client.head(), "control"
         writer.close()
 
     on_edge(scenario)
