@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import orjson
 
 from brainctl.migrate.progress import Figures
+from brainctl.stores.auth import Auth
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Report:
     bytes: int
     events: int
     leases: int
+    authentication: str
+    """on or off in the target, or "left behind"."""
+    users: int
+    roles: int
     resyncs: int
     retries: int
     seconds: float
@@ -30,8 +35,11 @@ class Report:
     """Why the process ended before its goal; empty when it did not."""
 
     @classmethod
-    def of(cls, figures: Figures, source: str, target: str, reason: str, *, resumed: bool) -> "Report":
-        """From the last figures."""
+    def of(
+        cls, figures: Figures, source: str, target: str, reason: str, *, resumed: bool, auth: Auth | None
+    ) -> "Report":
+        """Make it from the last figures, and the users and roles in the target; None when these were left behind."""
+        switch = "on" if auth is not None and auth.state.enabled else "off"
         return cls(
             phase=figures.phase,
             source=source,
@@ -43,6 +51,9 @@ class Report:
             bytes=figures.bytes,
             events=figures.events,
             leases=figures.leases,
+            authentication="left behind" if auth is None else switch,
+            users=len(auth.users) if auth is not None else 0,
+            roles=len(auth.roles) if auth is not None else 0,
             resyncs=figures.resyncs,
             retries=figures.retries,
             seconds=figures.elapsed_seconds,
@@ -65,9 +76,14 @@ def as_text(report: Report) -> bytes:
         ("copied", f"{report.keys} keys, {report.bytes / 1e6:.1f} MB"),
         ("applied", f"{report.events} events"),
         ("leases", str(report.leases)),
+        ("auth", report.authentication + ("" if report.authentication == "left behind" else _accounts(report))),
         ("resyncs", f"{report.resyncs} (and {report.retries} repeated requests)"),
         ("time", f"{report.seconds:.1f} s{', resumed' if report.resumed else ''}"),
     ]
     head = f"{report.phase} at revision {report.revision}"
     lines = [f"{head}: {report.reason}" if report.reason else head, *(f"  {name:<9}{value}" for name, value in rows)]
     return "\n".join(lines).encode() + b"\n"
+
+
+def _accounts(report: Report) -> str:
+    return f" ({report.users} users, {report.roles} roles)"

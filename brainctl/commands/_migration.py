@@ -15,6 +15,7 @@ from brainctl.migrate.runner import Runner
 from brainctl.migrate.slot import Slot
 from brainctl.migrate.state import Migration
 from brainctl.session import Session
+from brainctl.stores.auth import Auth, AuthReader
 from brainctl.stores.registry import open_store
 from brainctl.stores.replicas import open_replica
 from brainctl.stores.store import ReplicaTarget, Store
@@ -63,22 +64,36 @@ class Migrator:
                 try:
                     if hook := frozen_by(await target.checkpoint()):
                         shown.warn(f"an earlier cutover was cut short: the source may be frozen, by the hook {hook!r}")
+                    auth = await self._auth_of(source, shown)
                     plan = await prepare(
                         source, target, self._order.history, self._random, overwrite=self._order.overwrite
                     )
                 except BaseException:
                     await target.close()
                     raise
-                return await self._migrate(source, target, plan, shown)
+                return await self._migrate(source, target, plan, shown, auth)
             finally:
                 await source.close()
 
-    async def _migrate(self, source: Store, target: ReplicaTarget, plan: Plan, shown: Display) -> Report:
+    async def _auth_of(self, source: Store, shown: Display) -> AuthReader | None:
+        """Return what reads the source's users and roles, if they can be copied; None when they are left behind."""
+        if not self._order.auth:
+            shown.warn("users, roles and the switch of authentication of the source are left behind (--no-auth)")
+            return None
+        auth = AuthReader(source)
+        await auth.read()
+        return auth
+
+    async def _migrate(
+        self, source: Store, target: ReplicaTarget, plan: Plan, shown: Display, auth: AuthReader | None
+    ) -> Report:
         slot = Slot(target, lambda: open_replica(self._target), plan.run, plan.epoch)
         order = self._order
         try:
             hook = order.freeze_hook.encode(errors="replace").decode()[:LONGEST_HOOK]
-            migration = Migration(plan.record, await target.leases(), order.goal, clean=plan.clean, hook=hook)
+            held = await target.auth() if auth is not None else None
+            leases = await target.leases()
+            migration = Migration(plan.record, leases, order.goal, clean=plan.clean, hook=hook, auth=held)
             reader = SourceReader(source, plan.record.cluster)
             freezer = Freezer(
                 reader.revision, self._clock, order.freeze_hook, order.unfreeze_hook, order.freeze_timeout
@@ -87,12 +102,13 @@ class Migrator:
             async def compare(_revision: int) -> int:
                 return await self._compare(source)
 
-            self._runner = Runner(migration, source, slot, freezer, compare, shown, self._clock, order.retry_for)
+            self._runner = Runner(migration, source, slot, freezer, compare, shown, self._clock, order.retry_for, auth)
             if self._stopped:
                 self._runner.stop()
             reason = await self._runner.run()
             figures = self._runner.progress.figures()
-            return Report.of(figures, self._source, self._target, reason, resumed=plan.resumed)
+            copied = Auth.of(migration.auth.held) if auth is not None else None
+            return Report.of(figures, self._source, self._target, reason, resumed=plan.resumed, auth=copied)
         finally:
             await slot.close()
 
@@ -102,7 +118,7 @@ class Migrator:
         """
         target = await self._open(self._target)
         try:
-            report = await Comparison(source, target, self._clock).run()
+            report = await Comparison(source, target, self._clock, auth=self._order.auth).run()
         finally:
             await target.close()
         counted = [entry for entry in report.differences if not isinstance(entry, ExtraLease | MissingRevisions)]

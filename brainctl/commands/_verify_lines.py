@@ -4,6 +4,9 @@ from base64 import b64encode
 from typing import assert_never
 
 from brainctl.verify.difference import (
+    Account,
+    AccountDifference,
+    AuthSwitch,
     Difference,
     ExtraKey,
     ExtraLease,
@@ -35,6 +38,8 @@ def line(entry: Difference) -> str:
             text = f"extra lease   {_id(lease)}"
         case LeaseMismatch(lease, expected, found):
             text = f"different lease {_id(lease)}: granted for {found} s instead of {expected} s"
+        case Account() | AuthSwitch():
+            text = _account(entry)
         case _:
             assert_never(entry)
     return text
@@ -60,9 +65,29 @@ def shape(entry: Difference) -> dict[str, object]:
             shown = {"kind": "extra-lease", "lease": str(lease)}
         case LeaseMismatch(lease, expected, found):
             shown = {"kind": "different-lease", "lease": str(lease), "expected_ttl": expected, "found_ttl": found}
+        case Account() | AuthSwitch():
+            shown = _account_shape(entry)
         case _:
             assert_never(entry)
     return shown
+
+
+def _account(entry: AccountDifference) -> str:
+    if isinstance(entry, AuthSwitch):
+        return f"authentication is {_on(entry.found)} instead of {_on(entry.expected)}"
+    fields = f": {', '.join(entry.fields)}" if entry.fields else ""
+    return f"{f'{entry.problem} {entry.kind}':<13} {entry.name}{fields}"
+
+
+def _account_shape(entry: AccountDifference) -> dict[str, object]:
+    if isinstance(entry, AuthSwitch):
+        return {"kind": "authentication", "expected": entry.expected, "found": entry.found}
+    shown: dict[str, object] = {"kind": f"{entry.problem}-{entry.kind}", "name": entry.name}
+    return shown | ({"fields": list(entry.fields)} if entry.fields else {})
+
+
+def _on(enabled: bool) -> str:
+    return "on" if enabled else "off"
 
 
 def _text(key: bytes) -> str:

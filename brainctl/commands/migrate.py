@@ -37,6 +37,7 @@ class Order(NamedTuple):
     unfreeze_hook: str
     freeze_timeout: float
     retry_for: float
+    auth: bool
 
 
 def parse(
@@ -70,6 +71,9 @@ def parse(
     retry_for: Annotated[
         str, typer.Option("--retry-for", metavar="duration", help="how long the source may be away")
     ] = "5m",
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="leave users, roles and the switch of authentication behind")
+    ] = False,
 ) -> Order:
     """Copy a store into another one while it is in use, with revisions, versions and leases.
 
@@ -102,6 +106,7 @@ def parse(
         unfreeze_hook,
         read_duration(freeze_timeout, "--freeze-timeout"),
         read_duration(retry_for, "--retry-for"),
+        not no_auth,
     )
 
 

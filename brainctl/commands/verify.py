@@ -28,6 +28,7 @@ class Order(NamedTuple):
     live: bool
     leases: bool
     max_lag: int = 0
+    auth: bool = True
 
 
 def parse(
@@ -39,22 +40,24 @@ def parse(
         bool, typer.Option("--live", help="both change meanwhile: only what stays different counts")
     ] = False,
     no_leases: Annotated[bool, typer.Option("--no-leases", help="do not compare leases")] = False,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="do not compare users and roles")] = False,
     max_lag: Annotated[
         str, typer.Option("--max-lag", metavar="uint", help="how many revisions one side may be behind [0]")
     ] = "0",
 ) -> Order:
-    """Compare two stores: every key, value, create and mod revision, version and lease.
+    """Compare two stores: every key, value, create and mod revision, version and lease, and the users and roles.
 
-    Keys are compared at the newest revision that both have. A side that has not reached the other's newest revision
-    is different by what it lacks, unless --max-lag allows it, or --live while both move and the distance does not
-    grow. Exit code 0 says equal, 7 says different.
+    Users and roles are shown to users with the role root only; --no-auth leaves them out. Keys are compared at the
+    newest revision that both have. A side that has not reached the other's newest revision is different by what it
+    lacks, unless --max-lag allows it, or --live while both move and the distance does not grow. Exit code 0 says
+    equal, 7 says different.
     """
     if not source or not target:
         raise BadArguments("verify needs --from STORE and --to STORE")
     lag = read_int(max_lag, "--max-lag")
     if lag < 0:
         raise BadArguments("--max-lag must be 0 at least")
-    return Order(source, target, pd, tikv_prefix, live, not no_leases, lag)
+    return Order(source, target, pd, tikv_prefix, live, not no_leases, lag, not no_auth)
 
 
 async def run(session: Session, order: Order) -> None:
@@ -74,7 +77,13 @@ async def run(session: Session, order: Order) -> None:
         found = await open_store(target, session.target(), still)
         try:
             comparison = Comparison(
-                expected, found, SystemClock(), live=order.live, leases=order.leases, max_lag=order.max_lag
+                expected,
+                found,
+                SystemClock(),
+                live=order.live,
+                leases=order.leases,
+                auth=order.auth,
+                max_lag=order.max_lag,
             )
             with compacted(lambda: f"no revision can be read on both sides: {_newest(comparison.newest)}"):
                 report = await comparison.run()

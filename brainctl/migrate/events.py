@@ -90,6 +90,14 @@ class LeasesListed(NamedTuple):
     """Whether this answers ReconcileLeases."""
 
 
+class AuthRead(NamedTuple):
+    """The source's users, roles and switch of authentication, as the small records that a store keeps; also the answer
+    to ReadAuth.
+    """
+
+    records: dict[bytes, bytes]
+
+
 class Written(NamedTuple):
     """The last write action is durable in the target."""
 
@@ -132,6 +140,7 @@ Event = (
     | SourceAt
     | LeasesFetched
     | LeasesListed
+    | AuthRead
     | Written
     | Frozen
     | Verified
@@ -179,6 +188,10 @@ class ReconcileLeases(NamedTuple):
     """Read all leases with their TTLs; answered by a final LeasesListed."""
 
 
+class ReadAuth(NamedTuple):
+    """Read users, roles and the switch of authentication; answered by AuthRead."""
+
+
 # Actions: writes to the target, one at a time, each answered by Written.
 
 
@@ -216,7 +229,14 @@ class DropLeases(NamedTuple):
     record: Record
 
 
-Write = Reset | ImportBase | Apply | GrantLeases | DropLeases
+class SetAuth(NamedTuple):
+    """Put users, roles and the switch of authentication into the place of those that are there."""
+
+    records: dict[bytes, bytes]
+    record: Record
+
+
+Write = Reset | ImportBase | Apply | GrantLeases | DropLeases | SetAuth
 
 
 # Actions: the cutover, and the end.
@@ -246,4 +266,16 @@ class Finish(NamedTuple):
     """Why it ends early; empty when it reached its goal."""
 
 
-Action = ChooseBase | ReadPage | Watch | FetchLeases | ReconcileLeases | Write | Freeze | Verify | Unfreeze | Finish
+Action = (
+    ChooseBase
+    | ReadPage
+    | Watch
+    | FetchLeases
+    | ReconcileLeases
+    | ReadAuth
+    | Write
+    | Freeze
+    | Verify
+    | Unfreeze
+    | Finish
+)

@@ -14,6 +14,7 @@ from brainctl.errors import BrainctlError, Fenced, StoreInUse, UnknownOutcome
 from brainctl.migrate.cutover import Freezer, HookFailed
 from brainctl.migrate.events import (
     Action,
+    AuthRead,
     ChooseBase,
     Event,
     FetchLeases,
@@ -21,6 +22,7 @@ from brainctl.migrate.events import (
     Freeze,
     GiveUp,
     GrantLeases,
+    ReadAuth,
     ReadPage,
     ReconcileLeases,
     SourceAt,
@@ -40,11 +42,14 @@ from brainctl.migrate.reader import SourceReader
 from brainctl.migrate.retry import Patience
 from brainctl.migrate.slot import Slot
 from brainctl.migrate.state import Migration
+from brainctl.stores.auth import AuthReader
 from brainctl.stores.store import Store
 
 POLL_SECONDS = 0.25
 REPORT_SECONDS = 1.0
 LEASES_SECONDS = 2.0
+AUTH_SECONDS = 10.0
+"""How often it is asked whether users or roles have changed: each time an etcd writes the question to its log."""
 
 Compare = Callable[[int], Awaitable[int]]
 """Compares both sides at a revision, while the target is closed; the number of differences."""
@@ -76,12 +81,15 @@ class Runner:
         observer: Observer,
         clock: Clock,
         patience: float,
+        auth: AuthReader | None = None,
     ) -> None:
+        """Carry out `migration`; `auth` reads the source's users and roles, None leaves them out."""
         self.migration = migration
         self.progress = Progress(migration, clock)
         self._source = source
         self._cluster = migration.record.cluster
         self._reader = SourceReader(source, self._cluster)
+        self._auth = auth
         self._slot = slot
         self._freezer = freezer
         self._compare = compare
@@ -215,6 +223,9 @@ class Runner:
                 return await self._reader.fetch(ids)
             case ReconcileLeases():
                 return await self._reader.leases(frozenset(self.migration.leases.held), final=True)
+            case ReadAuth():
+                assert self._auth is not None
+                return AuthRead((await self._auth.read()).records())
             case _:
                 raise AssertionError(action)
 
@@ -263,7 +274,7 @@ class Runner:
     # What is looked at regularly.
 
     async def _poll(self) -> None:
-        reported = listed = self._clock.monotonic()
+        reported = listed = looked = self._clock.monotonic()
         patience = self._patience()
         while True:
             revision = await patience.call(self._reader.revision)
@@ -277,6 +288,10 @@ class Runner:
             if streaming and now - listed >= LEASES_SECONDS:
                 listed = now
                 self._inbox.put_nowait(await patience.call(self._new_leases))
+            if streaming and self._auth is not None and now - looked >= AUTH_SECONDS:
+                looked = now
+                if (changed := await patience.call(self._auth.changed)) is not None:
+                    self._inbox.put_nowait(AuthRead(changed.records()))
             if self._follower.has_stalled(revision):
                 self._open_stream()
             await asyncio.sleep(POLL_SECONDS)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from brainctl.errors import Fenced
 from brainctl.migrate.checkpoint import Record
-from brainctl.migrate.events import Apply, DropLeases, GrantLeases, ImportBase, Reset, Write
+from brainctl.migrate.events import Apply, DropLeases, GrantLeases, ImportBase, Reset, SetAuth, Write
 from brainctl.migrate.phase import STREAMING
 from brainctl.stores.store import Checkpoint, ReplicaTarget
 
@@ -109,3 +109,5 @@ async def _write(target: ReplicaTarget, action: Write, checkpoint: Checkpoint) -
             await target.import_leases(leases, checkpoint)
         case DropLeases(ids, _):
             await target.drop_leases(ids, checkpoint)
+        case SetAuth(records, _):
+            await target.import_auth(records, checkpoint)

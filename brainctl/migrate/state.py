@@ -12,16 +12,18 @@ Invariants, which tests/migrate/test_state_property.py holds under crashes at ev
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from brainctl.errors import COMPACTED, ApiError
+from brainctl.migrate.auth import AuthBook
 from brainctl.migrate.backlog import Backlog
 from brainctl.migrate.base import BaseCopy, spans_of
 from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.events import (
     Action,
     Apply,
+    AuthRead,
     BaseChosen,
     ChooseBase,
     DropLeases,
@@ -36,8 +38,10 @@ from brainctl.migrate.events import (
     LeasesFetched,
     LeasesListed,
     PageRead,
+    ReadAuth,
     ReconcileLeases,
     Reset,
+    SetAuth,
     SourceAt,
     SourceCompacted,
     Stop,
@@ -72,8 +76,20 @@ class Goal(StrEnum):
 class Migration:
     """One process's part of a migration, from where the target's record says it stands."""
 
-    def __init__(self, record: Record, held: Iterable[int], goal: Goal, *, clean: bool, hook: str = "") -> None:
-        """Begin at `record`, with the leases `held` by the target; `hook` is the freeze hook of a cutover, or ""."""
+    def __init__(
+        self,
+        record: Record,
+        held: Iterable[int],
+        goal: Goal,
+        *,
+        clean: bool,
+        hook: str = "",
+        auth: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Begin at `record`, with the leases `held` by the target; `hook` is the freeze hook of a cutover, or "".
+
+        `auth` is the target's records of users and roles; None leaves these out of the migration.
+        """
         self.record = record
         """What the target holds once the writes asked for are durable."""
         self.watermark = record.watermark
@@ -81,6 +97,7 @@ class Migration:
         self.source = 0
         """The newest revision of the source that was seen."""
         self.leases = LeaseBook(held)
+        self.auth = AuthBook(auth)
         self.frozen = bool(record.frozen)
         """The source may be frozen, and the target is not known to be committed."""
         self._goal = goal
@@ -145,8 +162,8 @@ class Migration:
                 if self.phase in STREAMING:
                     self._read_since_copy = self.source
                     self._look(revision)
-            case LeasesFetched() | LeasesListed():
-                self._learn_leases(event)
+            case LeasesFetched() | LeasesListed() | AuthRead():
+                self._learn(event)
             case Written():
                 self._written()
             case Stop():
@@ -157,8 +174,10 @@ class Migration:
                 self._unfrozen(done=done)
         return self._flush()
 
-    def _learn_leases(self, event: LeasesFetched | LeasesListed) -> None:
+    def _learn(self, event: LeasesFetched | LeasesListed | AuthRead) -> None:
         match event:
+            case AuthRead(records):
+                self.auth.read(records)
             case LeasesFetched():
                 self._fetching = False
                 self.leases.fetched(event)
@@ -222,6 +241,7 @@ class Migration:
         match write:
             case Reset():
                 self.leases.forget()
+                self.auth.forget()
             case ImportBase(_, record) if record.phase is Phase.CATCHING_UP:
                 self.watermark = record.base
                 if self.phase is Phase.CATCHING_UP:
@@ -239,12 +259,18 @@ class Migration:
         if self._dirty:
             self._dirty = False
             return Reset(self.record._replace(phase=Phase.NEW, spans=()))
-        if grants := self.leases.take_grants():
-            return GrantLeases(grants, self.record)
+        if (small := self._next_small()) is not None:
+            return small
         if self.phase is Phase.COPYING:
             return self._next_import()
-        if self.phase in STREAMING:
-            return self._next_apply()
+        return self._next_apply() if self.phase in STREAMING else None
+
+    def _next_small(self) -> Write | None:
+        """The users or leases that are due."""
+        if (users := self.auth.take()) is not None:
+            return SetAuth(users, self.record)
+        if grants := self.leases.take_grants():
+            return GrantLeases(grants, self.record)
         return None
 
     def _next_import(self) -> Write | None:
@@ -286,6 +312,7 @@ class Migration:
             self._step(Trigger.CAUGHT_UP)
             self._looks.clear()
             self._reconciled = False
+            self.auth.compare()
         if self.phase is Phase.SYNCED and not self._thawing and self._has_reconciled():
             if self._goal is Goal.SYNCED:
                 self._stopping = True
@@ -310,11 +337,13 @@ class Migration:
             self._start(GrantLeases((), self.record))
 
     def _has_reconciled(self) -> bool:
-        """Whether the leases are those of the source; if they were not compared yet, that is asked for."""
+        """Whether leases, users and roles are those of the source; if they were not compared yet, that is asked for."""
         if not self._reconciled and not self._reconciling:
             self._reconciling = True
             self._out.append(ReconcileLeases())
-        return self._reconciled and self.leases.settled and self._writing is None
+        if self.auth.ask():
+            self._out.append(ReadAuth())
+        return self._reconciled and self.leases.settled and self.auth.settled and self._writing is None
 
     def _cut(self, event: Frozen | Verified | GiveUp) -> None:
         """The answers during a cutover; one that comes after it was given up is of no use any more."""
@@ -323,6 +352,7 @@ class Migration:
                 self._step(Trigger.FROZEN)
                 self._last = revision
                 self._reconciled = False
+                self.auth.compare()
             case Verified(revision, _) if self.phase is Phase.VERIFYING and revision != self._last:
                 self._freezes += 1
                 if self._freezes >= MAX_FREEZES:

@@ -22,6 +22,8 @@ Records = Callable[[bytes], bytes | None]
 Attached = Callable[[int], Iterable[bytes]]
 """The keys that hang on a lease: at least those."""
 
+AUTH = b"auth/"
+"""Names of all records of authentication start with this."""
 STATE = b"auth/state"
 """The record that says whether authentication is on (a byte) and the auth revision (8 bytes, big endian)."""
 USERS = b"auth/user/"

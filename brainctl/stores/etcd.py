@@ -11,14 +11,13 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from brainctl.errors import ApiError, BrainctlError, Code, ConnectionFailed
+from brainctl.errors import AUTH_OLD_REVISION, INVALID_AUTH_TOKEN, ApiError, BrainctlError, Code, ConnectionFailed
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.channel import Connection, first_dialed
 from brainctl.stores.outcome import WRITES, failure
 from brainctl.stores.target import EtcdTarget
 from brainctl.stores.unary import Reply, UnaryCalls
 
-_BAD_TOKEN = "etcdserver: invalid auth token"  # noqa: S105 - the text of an error
 _Metadata = tuple[tuple[str, str], ...]
 
 
@@ -41,9 +40,9 @@ class EtcdStore(UnaryCalls):
         try:
             return await self._attempt(method, request, reply)
         except ApiError as error:
-            if error.status.message != _BAD_TOKEN or not self.target.user:
+            if error.status not in (INVALID_AUTH_TOKEN, AUTH_OLD_REVISION) or not self.target.user:
                 raise
-            self._token = ""  # a restarted server has forgotten it, and has refused the call unseen
+            self._token = ""  # a restart or a change of users has ended it, and the call was refused unseen
             return await self._attempt(method, request, reply)
 
     async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:

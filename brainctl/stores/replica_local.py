@@ -5,7 +5,7 @@ written and synced on another thread before the call returns.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from brainctl.engine.engine import Engine
@@ -15,6 +15,7 @@ from brainctl.mvcc.batch import lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion, tombstone
 from brainctl.mvcc.lessor import LEASES, encode_ttl, lease_id
+from brainctl.mvcc.permission import AUTH
 from brainctl.stores.checkpoint import CHECKPOINT, decode_checkpoint, encode_checkpoint
 from brainctl.stores.store import Checkpoint
 
@@ -79,6 +80,16 @@ class LocalReplica:
         await self._check(checkpoint)
         meta: dict[bytes, bytes | None] = {lease_record(lease): None for lease in leases}
         await self._write(Commit(self.revision, meta=meta), checkpoint)
+
+    async def auth(self) -> Mapping[bytes, bytes]:
+        """See `ReplicaTarget`."""
+        return self._engine.meta(AUTH)
+
+    async def import_auth(self, records: Mapping[bytes, bytes], checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        await self._check(checkpoint)
+        gone: dict[bytes, bytes | None] = dict.fromkeys(self._engine.meta(AUTH))
+        await self._write(Commit(self.revision, meta=gone | dict(records)), checkpoint)
 
     async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
         """See `ReplicaTarget`."""

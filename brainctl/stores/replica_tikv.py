@@ -9,13 +9,14 @@ which the last one moves the checkpoint; a process killed in between leaves a st
 whose events are skipped when the batch comes again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from brainctl.errors import Fenced
 from brainctl.etcdpb import kv_pb2
 from brainctl.mvcc.batch import lease_record
 from brainctl.mvcc.keyversion import KeyVersion, tombstone
 from brainctl.mvcc.lessor import LEASES, encode_ttl, lease_id
+from brainctl.mvcc.permission import AUTH
 from brainctl.stores.checkpoint import CHECKPOINT, decode_checkpoint, encode_checkpoint
 from brainctl.stores.store import Checkpoint
 from brainctl.tikv.replica import ReplicaWriter
@@ -78,6 +79,16 @@ class TikvReplica:
         self._check(checkpoint)
         gone: dict[bytes, bytes | None] = {lease_record(lease): None for lease in leases}
         await self._writer.write(gone | _meta(checkpoint))
+
+    async def auth(self) -> Mapping[bytes, bytes]:
+        """See `ReplicaTarget`."""
+        return {name: record for name, record in (await self._writer.records()).items() if name.startswith(AUTH)}
+
+    async def import_auth(self, records: Mapping[bytes, bytes], checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget`."""
+        self._check(checkpoint)
+        gone: dict[bytes, bytes | None] = dict.fromkeys(await self.auth())
+        await self._writer.write(gone | dict(records) | _meta(checkpoint))
 
     async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
         """See `ReplicaTarget`."""

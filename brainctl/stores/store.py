@@ -4,7 +4,7 @@ The vocabulary is etcd's own: its protobuf messages go in and come out, its erro
 A write that returned is durable. A write whose fate is not known raises UnknownOutcome, never ApiError.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -112,6 +112,12 @@ class ReplicaTarget(Protocol):
 
     async def drop_leases(self, leases: Sequence[int], checkpoint: Checkpoint) -> None:
         """Forget leases that the source no longer has. Keys are not touched: the stream deletes them."""
+
+    async def auth(self) -> Mapping[bytes, bytes]:
+        """Return the small records of users, roles and the switch of authentication."""
+
+    async def import_auth(self, records: Mapping[bytes, bytes], checkpoint: Checkpoint) -> None:
+        """Put `records` into the place of all records of users, roles and the switch of authentication."""
 
     async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
         """Append whole revisions of the change stream (marshalled mvccpb.Event, in order, without prev_kv), the

@@ -14,6 +14,7 @@ from brainctl.clock import Clock
 from brainctl.errors import COMPACTED, ApiError
 from brainctl.stores.gather import gather
 from brainctl.stores.store import Store
+from brainctl.verify.accounts import Accounts
 from brainctl.verify.diff import Merge
 from brainctl.verify.difference import (
     Difference,
@@ -73,14 +74,18 @@ class Comparison:
         *,
         live: bool = False,
         leases: bool = True,
+        auth: bool = True,
         max_lag: int = 0,
     ) -> None:
-        """Compare two open stores. `max_lag` is how many revisions one may be behind the other."""
+        """Compare two open stores. `max_lag` is how many revisions one may be behind the other; `leases` and `auth` say
+        whether leases, and users and roles, are compared.
+        """
         self._expected = StoreReader(expected)
         self._found = StoreReader(found)
         self._clock = clock
         self._live = live
         self._with_leases = leases
+        self._accounts = Accounts(expected, found) if auth else None
         self._max_lag = max_lag
         self.newest = Newest(0, 0)
         """The newest revision of each store, as last read."""
@@ -91,6 +96,10 @@ class Comparison:
         stand = await standing(self._newest, self._max_lag, FIRST_PAUSE, live=self._live)
         report = Report(min(stand.newest), stand.newest)
         _count(report, [stand.difference] if stand.difference else [])
+        if self._accounts is not None:
+            accounts, gone = await self._accounts.differences(FIRST_PAUSE, live=self._live)
+            report.rechecked += gone
+            _count(report, accounts)
         await self._keys(report)
         if self._with_leases:
             await self._leases(report)

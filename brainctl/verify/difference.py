@@ -1,5 +1,6 @@
 """How two stores can differ."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
 from brainctl.etcdpb import kv_pb2 as kvpb
@@ -61,10 +62,37 @@ class LeaseMismatch(NamedTuple):
     found_ttl: int
 
 
+class Problem(StrEnum):
+    """What is wrong with a user or a role of the second store."""
+
+    MISSING = "missing"
+    EXTRA = "extra"
+    DIFFERENT = "different"
+
+
+class Account(NamedTuple):
+    """A user or a role that only one store has, or that both have, but not alike."""
+
+    kind: str
+    """user or role."""
+    name: str
+    problem: Problem
+    fields: tuple[str, ...] = ()
+    """What differs, of one that both have."""
+
+
+class AuthSwitch(NamedTuple):
+    """Authentication is on in one store only."""
+
+    expected: bool
+    found: bool
+
+
 KeyDifference = MissingKey | ExtraKey | Mismatch
 LeaseDifference = MissingLease | ExtraLease | LeaseMismatch
 LagDifference = MissingRevisions | ExtraRevisions
-Difference = LagDifference | KeyDifference | LeaseDifference
+AccountDifference = Account | AuthSwitch
+Difference = LagDifference | KeyDifference | LeaseDifference | AccountDifference
 
 
 def difference(key: bytes, expected: bytes | None, found: bytes | None) -> KeyDifference | None:

@@ -1,6 +1,6 @@
 """A source and a target of migrations in memory: the models that the real ones are held against."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from brainctl.errors import COMPACTED, ApiError, Fenced
@@ -34,6 +34,7 @@ class SourceModel:
         self.states: list[dict[bytes, KeyVersion]] = [{}, {}]
         self.changes: list[list[KeyVersion]] = [[], []]
         self.leases: dict[int, int] = {}
+        self.accounts: dict[bytes, bytes] = {}
         self.compacted = -1
 
     @property
@@ -83,6 +84,7 @@ class TargetModel:
         self.keys: dict[bytes, bytes] = {}
         self.history: list[bytes] = []
         self.granted: dict[int, tuple[int, int]] = {}
+        self.accounts: dict[bytes, bytes] = {}
 
     async def is_empty(self) -> bool:
         return self.revision == 1 and not self.keys and not self.granted
@@ -119,6 +121,13 @@ class TargetModel:
         for lease in leases:
             self.granted.pop(lease, None)
 
+    async def auth(self) -> Mapping[bytes, bytes]:
+        return self.accounts
+
+    async def import_auth(self, records: Mapping[bytes, bytes], checkpoint: Checkpoint) -> None:
+        self._move(checkpoint)
+        self.accounts = dict(records)
+
     async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
         self._move(checkpoint)
         for encoded in events:
@@ -144,6 +153,7 @@ class TargetModel:
         self.keys.clear()
         self.history.clear()
         self.granted.clear()
+        self.accounts = {}
         self.revision, self.base = 1, 0
 
     async def close(self) -> None:

@@ -5,12 +5,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from brainctl.migrate.checkpoint import History
+from brainctl.migrate.events import AuthRead
 from brainctl.migrate.phase import Phase
 from brainctl.migrate.state import Goal
 from tests.migrate.world import World
 
 KEYS = st.sampled_from([b"/a", b"/b", b"/c", b"/d", b"/e", b"/f", b"\xff\xff"])
 LEASES = st.integers(0, 4)
+ACCOUNTS = st.sampled_from([b"auth/user/a", b"auth/role/b"])
 
 
 class MigrationMachine(RuleBasedStateMachine):
@@ -67,6 +69,18 @@ class MigrationMachine(RuleBasedStateMachine):
     def list_leases(self) -> None:
         self.world.tell(self.world.list_leases())
 
+    @rule(
+        name=st.sampled_from([b"auth/user/a", b"auth/role/b"]),
+        record=st.none() | st.binary(max_size=2),
+        told=st.booleans(),
+    )
+    def change_accounts(self, name: bytes, record: bytes | None, told: bool) -> None:
+        self.world.source.accounts.pop(name, None)
+        if record is not None:
+            self.world.source.accounts[name] = record
+        if told:
+            self.world.tell(AuthRead(dict(self.world.source.accounts)))
+
     @rule(written=st.booleans())
     def crash(self, written: bool) -> None:
         self.world.crash(written=written)
@@ -88,6 +102,7 @@ class MigrationMachine(RuleBasedStateMachine):
         world.run()
         world.check()
         assert world.target.revision == world.source.revision
+        assert world.target.accounts == world.source.accounts
         assert {lease: ttl for lease, (ttl, _) in world.target.granted.items()} == world.source.leases
         if world.goal is Goal.CUTOVER:
             assert world.migration.phase is Phase.COMMITTED

@@ -6,6 +6,7 @@ from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.events import (
     Action,
     Apply,
+    AuthRead,
     BaseChosen,
     ChooseBase,
     DropLeases,
@@ -19,10 +20,12 @@ from brainctl.migrate.events import (
     LeasesFetched,
     LeasesListed,
     PageRead,
+    ReadAuth,
     ReadPage,
     ReconcileLeases,
     Reset,
     RevisionRead,
+    SetAuth,
     SourceAt,
     SourceCompacted,
     Streamed,
@@ -66,7 +69,9 @@ class World:
         clean = now(self.target.is_empty())
         self.epoch += 1
         now(self.target.take_over(Checkpoint("run", self.epoch, record.encode())))
-        self.migration = Migration(record, now(self.target.leases()), self.goal, clean=clean, hook="stop")
+        self.migration = Migration(
+            record, now(self.target.leases()), self.goal, clean=clean, auth=self.target.accounts, hook="stop"
+        )
         self.waiting, self.watch, self.finished = [], None, None
         self._take(self.migration.begin())
 
@@ -93,6 +98,8 @@ class World:
         if isinstance(action, Write):
             self.write(action)
             self.tell(Written())
+        elif isinstance(action, ReadAuth):
+            self.tell(AuthRead(dict(self.source.accounts)))
         else:
             self.tell(self.read(action))
 
@@ -109,6 +116,8 @@ class World:
                 now(self.target.import_leases(leases, checkpoint))
             case DropLeases(ids, _):
                 now(self.target.drop_leases(ids, checkpoint))
+            case SetAuth(records, _):
+                now(self.target.import_auth(records, checkpoint))
 
     def read(self, action: Action) -> Event:
         match action:
