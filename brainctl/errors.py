@@ -119,6 +119,8 @@ class BrainctlError(Exception):
     """A failure that brainctl can name; its text is one sentence for the user."""
 
     exit_code = ExitCode.ERROR
+    passing = False
+    """Whether the request may succeed later, as it is."""
 
 
 class ApiError(BrainctlError):
@@ -127,6 +129,7 @@ class ApiError(BrainctlError):
     def __init__(self, status: Status) -> None:
         super().__init__(status.message)
         self.status = status
+        self.passing = status.code in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.ABORTED)
         if status == AUTH_FAILED:  # nobody was reached as the one who asks: etcdctl's code for having no client
             self.exit_code = ExitCode.CONNECTION
 
@@ -135,6 +138,7 @@ class ConnectionFailed(BrainctlError):
     """No endpoint could be reached."""
 
     exit_code = ExitCode.CONNECTION
+    passing = True
 
 
 class InvalidInput(BrainctlError):
@@ -165,6 +169,7 @@ class TimedOut(BrainctlError):
     """No answer came in time; nothing was changed by the request."""
 
     exit_code = ExitCode.TIMEOUT
+    passing = True
 
 
 class StoreInUse(BrainctlError):
@@ -201,6 +206,7 @@ class UnknownOutcome(BrainctlError):
     """The change may or may not have happened, and could not be settled."""
 
     exit_code = ExitCode.UNKNOWN_OUTCOME
+    passing = True
 
 
 class Fenced(BrainctlError):

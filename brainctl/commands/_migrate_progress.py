@@ -6,9 +6,9 @@ from typing import Protocol, Self
 
 import orjson
 
-from brainctl.errors import BrainctlError
 from brainctl.migrate.phase import Phase
 from brainctl.migrate.progress import Figures
+from brainctl.migrate.retry import Waiting
 
 REVISIONS = ("base_revision", "watermark", "source_revision")
 
@@ -27,7 +27,7 @@ class Display(Protocol):
     def progress(self, figures: Figures) -> None:
         """See `Observer`."""
 
-    def retrying(self, error: BrainctlError) -> None:
+    def waiting(self, what: Waiting) -> None:
         """See `Observer`."""
 
     def warn(self, text: str) -> None:
@@ -41,8 +41,8 @@ def display() -> Display:
 
 class JsonLines:
     """An object a second: {"kind":"progress", ...} with the names of `Figures`; revisions are strings, as everywhere
-    in the JSON of brainctl. A request that is repeated is {"kind":"retry","error":"..."}, and what the user has to know
-    is {"kind":"warning","text":"..."}.
+    in the JSON of brainctl. A store that is waited for is {"kind":"retry", ...} with the names of `Waiting`, and what
+    the user has to know is {"kind":"warning","text":"..."}.
     """
 
     def __enter__(self) -> Self:
@@ -58,9 +58,9 @@ class JsonLines:
         fields = figures._asdict()
         self._write({"kind": "progress", **fields, **{name: str(fields[name]) for name in REVISIONS}})
 
-    def retrying(self, error: BrainctlError) -> None:
+    def waiting(self, what: Waiting) -> None:
         """One object."""
-        self._write({"kind": "retry", "error": str(error)})
+        self._write({"kind": "retry", **what._asdict()})
 
     def warn(self, text: str) -> None:
         """One object."""
@@ -107,9 +107,9 @@ class TerminalLine:
             text=_copied(figures) if copying else _streamed(figures),
         )
 
-    def retrying(self, error: BrainctlError) -> None:
+    def waiting(self, what: Waiting) -> None:
         """Say it above the line."""
-        self._progress.console.print(f"retrying: {error}", markup=False, highlight=False)
+        self._progress.console.print(str(what), markup=False, highlight=False)
 
     def warn(self, text: str) -> None:
         """Say it above the line."""

@@ -7,10 +7,13 @@ from brainctl.clock import Clock
 from brainctl.commands._migrate_progress import Display, display
 from brainctl.commands._migrate_report import Report
 from brainctl.commands._verify_lines import line
-from brainctl.errors import ExitCode
+from brainctl.errors import BrainctlError, ExitCode, StoreInUse
+from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate.cutover import Freezer
+from brainctl.migrate.patient import PatientTarget
 from brainctl.migrate.plan import Plan, frozen_by, prepare
 from brainctl.migrate.reader import SourceReader
+from brainctl.migrate.retry import Side, Sides
 from brainctl.migrate.runner import Runner
 from brainctl.migrate.slot import Slot
 from brainctl.migrate.state import Migration
@@ -47,6 +50,7 @@ class Migrator:
         self._still = still
         self._random = random
         self._runner: Runner | None = None
+        self._sides: Sides | None = None
         self._stopped = False
 
     def stop(self) -> None:
@@ -54,40 +58,56 @@ class Migrator:
         self._stopped = True
         if self._runner is not None:
             self._runner.stop()
+        elif self._sides is not None:
+            self._sides.hurry()
 
     async def run(self) -> Report:
         """Open, prepare, migrate, close."""
+        if "tikv" in (self._source.partition(":")[0], self._target.partition(":")[0]):
+            from brainctl.tikv.panics import divert_panics
+
+            divert_panics()  # before Rich takes standard error
         with display() as shown:
-            source = await self._open(self._source)
+            sides = Sides.of(self._source, self._target, self._clock, self._order.retry_for, shown.waiting)
+            self._sides = sides
+            source = await sides.source.call(lambda: self._open(self._source))
             try:
-                target = await open_replica(self._target)
+                target = await self._open_target(sides.target)
                 try:
                     if hook := frozen_by(await target.checkpoint()):
                         shown.warn(f"an earlier cutover was cut short: the source may be frozen, by the hook {hook!r}")
-                    auth = await self._auth_of(source, shown)
-                    plan = await prepare(
-                        source, target, self._order.history, self._random, overwrite=self._order.overwrite
-                    )
+                    auth = await self._auth_of(source, shown, sides.source)
+                    plan = await self._prepare(source, target, sides.source)
                 except BaseException:
                     await target.close()
                     raise
-                return await self._migrate(source, target, plan, shown, auth)
+                return await self._migrate(source, target, plan, shown, sides, auth)
             finally:
                 await source.close()
 
-    async def _auth_of(self, source: Store, shown: Display) -> AuthReader | None:
+    async def _auth_of(self, source: Store, shown: Display, side: Side) -> AuthReader | None:
         """Return what reads the source's users and roles, if they can be copied; None when they are left behind."""
         if not self._order.auth:
             shown.warn("users, roles and the switch of authentication of the source are left behind (--no-auth)")
             return None
         auth = AuthReader(source)
-        await auth.read()
+        await side.call(auth.read, long=True)
         return auth
 
+    async def _open_target(self, side: Side, *also: type[BrainctlError]) -> ReplicaTarget:
+        """Open the target once it answers; all calls of it wait for it as well."""
+        return PatientTarget(await side.call(lambda: open_replica(self._target), *also), side)
+
+    async def _prepare(self, source: Store, target: ReplicaTarget, side: Side) -> Plan:
+        """Take the target over, once the source answers."""
+        await side.call(lambda: source.range(pb.RangeRequest(key=b"\0", count_only=True)))
+        return await prepare(source, target, self._order.history, self._random, overwrite=self._order.overwrite)
+
     async def _migrate(
-        self, source: Store, target: ReplicaTarget, plan: Plan, shown: Display, auth: AuthReader | None
+        self, source: Store, target: ReplicaTarget, plan: Plan, shown: Display, sides: Sides, auth: AuthReader | None
     ) -> Report:
-        slot = Slot(target, lambda: open_replica(self._target), plan.run, plan.epoch)
+        # After a comparison, whoever looks at the directory for a moment is waited for.
+        slot = Slot(target, lambda: self._open_target(sides.target, StoreInUse), plan.run, plan.epoch)
         order = self._order
         try:
             hook = order.freeze_hook.encode(errors="replace").decode()[:LONGEST_HOOK]
@@ -95,18 +115,19 @@ class Migrator:
             leases = await target.leases()
             migration = Migration(plan.record, leases, order.goal, clean=plan.clean, hook=hook, auth=held)
             reader = SourceReader(source, plan.record.cluster)
-            freezer = Freezer(
-                reader.revision, self._clock, order.freeze_hook, order.unfreeze_hook, order.freeze_timeout
-            )
+
+            async def revision() -> int:
+                return await sides.source.call(reader.revision)
 
             async def compare(_revision: int) -> int:
                 return await self._compare(source)
 
-            self._runner = Runner(migration, source, slot, freezer, compare, shown, self._clock, order.retry_for, auth)
+            freezer = Freezer(revision, self._clock, order.freeze_hook, order.unfreeze_hook, order.freeze_timeout)
+            self._runner = Runner(migration, source, slot, freezer, compare, shown, self._clock, sides, auth)
             if self._stopped:
                 self._runner.stop()
             reason = await self._runner.run()
-            figures = self._runner.progress.figures()
+            figures = self._runner.figures()
             copied = Auth.of(migration.auth.held) if auth is not None else None
             return Report.of(figures, self._source, self._target, reason, resumed=plan.resumed, auth=copied)
         finally:

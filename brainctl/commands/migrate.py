@@ -14,7 +14,7 @@ from brainctl.commands._command import single
 from brainctl.commands._failure import CommandFailed
 from brainctl.commands._places import Pd, TikvPrefix, compacted, must_exist, place
 from brainctl.config import read_duration
-from brainctl.errors import BadArguments, ExitCode, Unsupported
+from brainctl.errors import BadArguments, BrainctlError, ExitCode, Unsupported
 from brainctl.migrate.checkpoint import History
 from brainctl.migrate.state import Goal
 from brainctl.session import Session
@@ -69,7 +69,7 @@ def parse(
         typer.Option("--freeze-timeout", metavar="duration", help="how long a hook, and the writers to stop, may take"),
     ] = "30s",
     retry_for: Annotated[
-        str, typer.Option("--retry-for", metavar="duration", help="how long the source may be away")
+        str, typer.Option("--retry-for", metavar="duration", help="how long the source and the target may be away")
     ] = "5m",
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="leave users, roles and the switch of authentication behind")
@@ -124,14 +124,19 @@ async def run(session: Session, order: Order) -> None:
         raise BadArguments("--from and --to are the same store")
     must_exist(source)
     migrator = Migrator(session, order, source, target, SystemClock(), ManualClock(), SystemRandom())
+    signals: list[int] = []
     try:
-        with _stopping(migrator) as signals, compacted(lambda: "the source compacts faster than it can be copied"):
+        with _stopping(migrator, signals), compacted(lambda: "the source compacts faster than it can be copied"):
             report = await migrator.run()
     except CutOver as done:
         if order.goal is not Goal.CUTOVER:
             raise
         session.warn(str(done))
         return
+    except BrainctlError as error:
+        if signals and error.passing:
+            raise CommandFailed(f"stopped while it waited: {error}", ExitCode(128 + signals[0])) from error
+        raise
     session.write(as_json(report) if session.settings.write_out == "json" else as_text(report))
     if report.reason:
         raise CommandFailed(f"the cutover was given up: {report.reason}", migrator.exit_code)
@@ -142,9 +147,8 @@ async def run(session: Session, order: Order) -> None:
 
 
 @contextmanager
-def _stopping(migrator: "Migrator") -> Iterator[list[int]]:
-    """While it runs, SIGINT and SIGTERM end it in order; the signals that came."""
-    came: list[int] = []
+def _stopping(migrator: "Migrator", came: list[int]) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM end it in order, and are added to `came`."""
     loop = asyncio.get_running_loop()
 
     def stop(number: int) -> None:
@@ -154,7 +158,7 @@ def _stopping(migrator: "Migrator") -> Iterator[list[int]]:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
     try:
-        yield came
+        yield
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

@@ -1,33 +1,157 @@
-"""Requests to a source that is away for a while are repeated; nothing that writes is."""
+"""Patience with a store that is away: requests are repeated for as long as the user allows, and that is said."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
 
 from brainctl.clock import Clock
-from brainctl.errors import ApiError, BrainctlError, Code, ConnectionFailed, UnknownOutcome
+from brainctl.errors import BrainctlError, ConnectionFailed
 
 Answer = TypeVar("Answer")
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 5.0
-_PASSING = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.ABORTED})
+SAY_SECONDS = 1.0
+"""What is waited for is said at most this often."""
+SILENT_SECONDS = 3.0
+"""A request without an answer is said after this long, and then every so many seconds."""
+HURRIED_SECONDS = 10.0
+"""How long a request may still go without an answer when the process is about to end."""
 
 
-def passes(error: BrainctlError) -> bool:
-    """Whether the same read may succeed later."""
-    if isinstance(error, ApiError):
-        return error.status.code in _PASSING
-    return isinstance(error, ConnectionFailed | UnknownOutcome)
+class Waiting(NamedTuple):
+    """What a migration waits for. The names are those of the JSON output."""
+
+    side: str
+    """"source" or "target", or both."""
+    store: str
+    """Its URL."""
+    away_seconds: float
+    """How long it has not answered."""
+    left_seconds: float
+    """How long it will be waited for still."""
+    error: str
+
+    def __str__(self) -> str:
+        """Return the sentence for a user."""
+        return (
+            f"waiting for the {self.side} {self.store}, which has been away for {self.away_seconds:.0f} s; "
+            f"{self.left_seconds:.0f} s left (--retry-for): {self.error}"
+        )
+
+
+class Away(ConnectionFailed):
+    """A store was waited for in vain."""
+
+    passing = False
+
+
+class Side:
+    """One of the two stores of a migration, as it is waited for: `seconds` without a success."""
+
+    def __init__(self, name: str, store: str, clock: Clock, seconds: float, say: Callable[[Waiting], None]) -> None:
+        self.retries = 0
+        self._name = name
+        self._store = store
+        self._clock = clock
+        self._seconds = seconds
+        self._say = say
+        self._said = float("-inf")
+        self._hurried = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Wait no longer: the process is about to end."""
+        self._hurried.set()
+
+    def patience(self) -> "Patience":
+        """Return the patience with one kind of request."""
+        return Patience(self)
+
+    async def call(
+        self, ask: Callable[[], Awaitable[Answer]], *also: type[BrainctlError], long: bool = False
+    ) -> Answer:
+        """Return the answer, after as many tries as it takes; errors of the types `also` are waited out as well.
+
+        Raises:
+            Away: patience is over. A request that goes without an answer counts as well, unless it may take `long`.
+        """
+        return await self.patience().call(ask, *also, long=long)
+
+    @property
+    def now(self) -> float:
+        """Seconds on the clock of this migration."""
+        return self._clock.monotonic()
+
+    def failed(self, error: str, since: float) -> float:
+        """Say that the store has been away `since` then; return how long it will be waited for still, 0 for no more."""
+        away = self.now - since
+        left = 0.0 if self._hurried.is_set() else max(0.0, self._seconds - away)
+        if left and self.now - self._said >= SAY_SECONDS:
+            self._said = self.now
+            self._say(Waiting(self._name, self._store, round(away, 1), round(left, 1), error))
+        return left
+
+    def away(self, error: BrainctlError, since: float) -> BrainctlError:
+        """Return the error for a store that is not waited for any longer."""
+        if self._seconds <= 0 or self._hurried.is_set():
+            return error
+        return Away(f"the {self._name} {self._store} has been away for {self.now - since:.0f} s (--retry-for): {error}")
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, unless the process is about to end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
+
+    async def outlast(self, request: Awaitable[Answer]) -> Answer:
+        """Return the answer of a request that has no limit of its own, and say while there is none; Away."""
+        task, began = asyncio.ensure_future(request), self.now
+        limit = began + max(self._seconds, HURRIED_SECONDS)
+        try:
+            while not (await asyncio.wait({task}, timeout=SILENT_SECONDS))[0]:
+                self.failed("it gives no answer", began)
+                if self._hurried.is_set():
+                    limit = min(limit, self.now + HURRIED_SECONDS)
+                if self.now >= limit:
+                    raise self.away(ConnectionFailed(f"the {self._name} gives no answer"), began)
+            return await task
+        finally:
+            task.cancel()
+
+
+class Sides(NamedTuple):
+    """The patience with both stores, and with what needs both at once."""
+
+    source: Side
+    target: Side
+    both: Side
+
+    @classmethod
+    def of(cls, source: str, target: str, clock: Clock, seconds: float, say: Callable[[Waiting], None]) -> "Sides":
+        """Return the patience with the stores at these URLs."""
+        return cls(
+            Side("source", source, clock, seconds, say),
+            Side("target", target, clock, seconds, say),
+            Side("source or the target", f"{source}, {target}", clock, seconds, say),
+        )
+
+    @property
+    def retries(self) -> int:
+        """How many requests were repeated."""
+        return sum(side.retries for side in self)
+
+    def hurry(self) -> None:
+        """Wait no longer: the process is about to end."""
+        for side in self:
+            side.hurry()
 
 
 class Patience:
-    """How long one kind of request has been failing; it may for `seconds` without a success."""
+    """How long one kind of request to one side has been failing."""
 
-    def __init__(self, clock: Clock, seconds: float, failed: Callable[[BrainctlError], None]) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._failed = failed
+    def __init__(self, side: Side) -> None:
+        self._side = side
         self._since: float | None = None
         self._pause = FIRST_PAUSE
 
@@ -36,23 +160,34 @@ class Patience:
         self._since = None
         self._pause = FIRST_PAUSE
 
-    async def wait(self, error: BrainctlError) -> None:
-        """Pause before the next try; raises `error` when it does not pass, or when patience is over."""
-        now = self._clock.monotonic()
-        self._since = now if self._since is None else self._since
-        if not passes(error) or now - self._since > self._seconds:
+    async def wait(self, error: BrainctlError, *also: type[BrainctlError], began: float | None = None) -> None:
+        """Pause before the next try of a request that `began` then.
+
+        Raises:
+            BrainctlError: `error` itself, when it does not pass.
+            Away: patience is over.
+        """
+        if not error.passing and not isinstance(error, also):
             raise error
-        self._failed(error)
-        await asyncio.sleep(self._pause)
+        if self._since is None:
+            self._since = self._side.now if began is None else began
+        left = self._side.failed(str(error), self._since)
+        if left <= 0:
+            raise self._side.away(error, self._since) from error
+        self._side.retries += 1
+        await self._side.pause(min(self._pause, left))
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
-    async def call(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer, after as many tries as it takes."""
+    async def call(
+        self, ask: Callable[[], Awaitable[Answer]], *also: type[BrainctlError], long: bool = False
+    ) -> Answer:
+        """Return the answer, after as many tries as it takes; see `Side.call`."""
         while True:
+            began = self._side.now
             try:
-                answer = await ask()
+                answer = await (ask() if long else self._side.outlast(ask()))
             except BrainctlError as error:
-                await self.wait(error)
+                await self.wait(error, *also, began=None if long else began)
             else:
                 self.succeeded()
                 return answer

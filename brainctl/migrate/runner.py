@@ -1,7 +1,7 @@
 """Carries out what the state machine asks for: each action is a task, each answer an event.
 
-A read of the source that fails is repeated; a failure of the target ends the process, and the next one goes on from
-the checkpoint. A write is never cancelled: its outcome would be unknown.
+What fails because a store is away is repeated for as long as patience lasts (`retry`). After any other failure the next
+process goes on from the checkpoint. A write is not cancelled while the target answers: its outcome would be unknown.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from brainctl.migrate.following import Follower
 from brainctl.migrate.phase import STREAMING, Phase
 from brainctl.migrate.progress import Figures, Progress
 from brainctl.migrate.reader import SourceReader
-from brainctl.migrate.retry import Patience
+from brainctl.migrate.retry import Sides, Waiting
 from brainctl.migrate.slot import Slot
 from brainctl.migrate.state import Migration
 from brainctl.stores.auth import AuthReader
@@ -61,8 +61,8 @@ class Observer(Protocol):
     def progress(self, figures: Figures) -> None:
         """About once a second, when the phase changes, and at the end."""
 
-    def retrying(self, error: BrainctlError) -> None:
-        """The source did not answer; the request is repeated."""
+    def waiting(self, what: Waiting) -> None:
+        """A store is away, and is waited for: at most once a second."""
 
     def warn(self, text: str) -> None:
         """Something that the user has to know."""
@@ -80,7 +80,7 @@ class Runner:
         compare: Compare,
         observer: Observer,
         clock: Clock,
-        patience: float,
+        sides: Sides,
         auth: AuthReader | None = None,
     ) -> None:
         """Carry out `migration`; `auth` reads the source's users and roles, None leaves them out."""
@@ -95,7 +95,7 @@ class Runner:
         self._compare = compare
         self._observer = observer
         self._clock = clock
-        self._seconds = patience
+        self._sides = sides
         self._inbox: asyncio.Queue[Event | Exception] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._essential: set[asyncio.Task[None]] = set()
@@ -105,7 +105,8 @@ class Runner:
         self._finish: Finish | None = None
 
     def stop(self) -> None:
-        """End in order as soon as the write under way is durable."""
+        """End in order as soon as the write under way is durable; a target that is away is not waited for."""
+        self._sides.target.hurry()
         self._inbox.put_nowait(Stop())
 
     async def run(self) -> str:
@@ -116,6 +117,7 @@ class Runner:
             while self._finish is None:
                 await self._take()
         except BaseException as error:
+            self._sides.hurry()
             await self._end_tasks()
             if not self.migration.frozen or not await self._free_source(error):
                 raise
@@ -125,7 +127,7 @@ class Runner:
             late = self._inbox.get_nowait()
             if isinstance(late, Exception):
                 raise late
-        self._observer.progress(self.progress.figures())
+        self._observer.progress(self.figures())
         return self._finish.reason
 
     async def _end_tasks(self) -> None:
@@ -168,7 +170,7 @@ class Runner:
         phase = self.migration.phase
         self._begin(self.migration.handle(event))
         if self.migration.phase is not phase:
-            self._observer.progress(self.progress.figures())
+            self._observer.progress(self.figures())
         if not self.migration.full:
             self._follower.room()
 
@@ -211,7 +213,7 @@ class Runner:
         self._inbox.put_nowait(Written())
 
     async def _answer(self, action: Action) -> None:
-        self._inbox.put_nowait(await self._patience().call(lambda: self._ask(action)))
+        self._inbox.put_nowait(await self._sides.source.call(lambda: self._ask(action), long=True))
 
     async def _ask(self, action: Action) -> Event:
         match action:
@@ -259,38 +261,40 @@ class Runner:
         differences, failed = 0, ""
         async with self._slot.lent():
             try:
-                differences = await self._compare(revision)
+                differences = await self._sides.both.call(lambda: self._compare(revision), long=True)
             except BrainctlError as error:
                 failed = f"the comparison failed: {error}"
-        self._inbox.put_nowait(GiveUp(failed) if failed else Verified(await self._reader.revision(), differences))
+        self._inbox.put_nowait(GiveUp(failed) if failed else Verified(await self._revision(), differences))
+
+    async def _revision(self) -> int:
+        return await self._sides.source.call(self._reader.revision)
 
     # The change stream.
 
     def _open_stream(self) -> None:
         if self._tail is not None:
             self._tail.cancel()
-        self._tail = self._spawn(self._follower.run(self._patience()), self._tasks)
+        self._tail = self._spawn(self._follower.run(self._sides.source.patience()), self._tasks)
 
     # What is looked at regularly.
 
     async def _poll(self) -> None:
         reported = listed = looked = self._clock.monotonic()
-        patience = self._patience()
         while True:
-            revision = await patience.call(self._reader.revision)
+            revision = await self._revision()
             self.progress.source_at(revision)
             self._inbox.put_nowait(SourceAt(revision))
             now = self._clock.monotonic()
             streaming = self.migration.phase in STREAMING
             if now - reported >= REPORT_SECONDS:
                 reported = now
-                self._observer.progress(self.progress.figures())
+                self._observer.progress(self.figures())
             if streaming and now - listed >= LEASES_SECONDS:
                 listed = now
-                self._inbox.put_nowait(await patience.call(self._new_leases))
+                self._inbox.put_nowait(await self._sides.source.call(self._new_leases, long=True))
             if streaming and self._auth is not None and now - looked >= AUTH_SECONDS:
                 looked = now
-                if (changed := await patience.call(self._auth.changed)) is not None:
+                if (changed := await self._sides.source.call(self._auth.changed, long=True)) is not None:
                     self._inbox.put_nowait(AuthRead(changed.records()))
             if self._follower.has_stalled(revision):
                 self._open_stream()
@@ -299,9 +303,7 @@ class Runner:
     async def _new_leases(self) -> Event:
         return await self._reader.leases(frozenset(self.migration.leases.held), final=False)
 
-    def _patience(self) -> Patience:
-        return Patience(self._clock, self._seconds, self._retrying)
-
-    def _retrying(self, error: BrainctlError) -> None:
-        self.progress.retries += 1
-        self._observer.retrying(error)
+    def figures(self) -> Figures:
+        """Return the figures of this moment."""
+        self.progress.retries = self._sides.retries
+        return self.progress.figures()

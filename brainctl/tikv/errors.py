@@ -106,6 +106,7 @@ class TikvFailed(BrainctlError):
         self.where = where
         self.raw = raw
         self.exit_code = _EXITS.get(failure, type(self).exit_code)
+        self.passing = failure not in (Failure.TOO_LARGE, Failure.REPLY_TOO_LARGE, Failure.DISK_FULL)
 
     def fitting(self, asked: int) -> int:
         """How many items to ask for, less than `asked`, where a reply was too large for so many.

@@ -156,7 +156,7 @@ def test_a_target_with_data_is_refused(source: Etcd, tmp_path: Path) -> None:
         (("--from", "etcd", "--to", "redis"), 128, "is no store"),
         (("--from", "etcd", "--to", "etcd://127.0.0.1:1"), 4, "would not keep revisions"),
         (("--from", "file:///nowhere", "--to", "file://{tmp}/t"), 3, "there is no store in /nowhere"),
-        (("--from", "etcd://127.0.0.1:1", "--to", "file://{tmp}/t"), 2, "cannot connect"),
+        (("--from", "etcd://127.0.0.1:1", "--to", "file://{tmp}/t", "--retry-for", "0"), 2, "cannot connect"),
         (("--from", "etcd", "--to", "file://{tmp}/t", "--follow", "--cutover"), 128, "exclude each other"),
         (("--from", "etcd", "--to", "file://{tmp}/t", "--history", "some"), 128, "all or none"),
         (("--from", "etcd", "--to", "file://{tmp}/t", "--cutover"), 128, "--cutover needs --freeze-hook COMMAND"),

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from brainctl.clock import SystemClock
-from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate.checkpoint import History
 from brainctl.migrate.cutover import Freezer
 from brainctl.migrate.plan import prepare
 from brainctl.migrate.progress import Figures
 from brainctl.migrate.reader import SourceReader
+from brainctl.migrate.retry import Sides, Waiting
 from brainctl.migrate.runner import Runner
 from brainctl.migrate.slot import Slot
 from brainctl.migrate.state import Goal, Migration
@@ -26,7 +26,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.figures: list[Figures] = []
-        self.retries = 0
+        self.waits: list[Waiting] = []
         self.warnings: list[str] = []
         self._changed = asyncio.Event()
 
@@ -34,8 +34,8 @@ class Watched:
         self.figures.append(figures)
         self._changed.set()
 
-    def retrying(self, _error: BrainctlError) -> None:
-        self.retries += 1
+    def waiting(self, what: Waiting) -> None:
+        self.waits.append(what)
         self._changed.set()
 
     def warn(self, text: str) -> None:
@@ -68,16 +68,17 @@ async def start(
 ) -> tuple[Runner, Watched]:
     """What the command does, up to the point where it runs."""
     clock, watched = SystemClock(), Watched()
-    plan = await prepare(source, target, history, Random(1), overwrite=overwrite)
+    plan = await prepare(source, target, history, Random(), overwrite=overwrite)
     migration = Migration(plan.record, await target.leases(), goal, clean=plan.clean, hook=hooks[0])
     reader = SourceReader(source, plan.record.cluster)
-    freezer = Freezer(reader.revision, clock, *hooks, 5.0)
+    sides = Sides.of("source", "target", clock, 30.0, watched.waiting)
+    freezer = Freezer(lambda: sides.source.call(reader.revision), clock, *hooks, 5.0)
 
     async def reopen() -> TargetModel:
         return target
 
     slot = Slot(target, reopen, plan.run, plan.epoch)
-    return Runner(migration, source, slot, freezer, compare, watched, clock, 30.0), watched
+    return Runner(migration, source, slot, freezer, compare, watched, clock, sides), watched
 
 
 async def fill(store: Store, count: int, prefix: bytes = b"/k/") -> None:

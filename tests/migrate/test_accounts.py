@@ -15,6 +15,7 @@ from brainctl.migrate.checkpoint import History
 from brainctl.migrate.cutover import Freezer
 from brainctl.migrate.plan import prepare
 from brainctl.migrate.reader import SourceReader
+from brainctl.migrate.retry import Sides
 from brainctl.migrate.slot import Slot
 from brainctl.migrate.state import Goal, Migration
 from brainctl.mvcc.permission import ROLES, STATE, USERS, AuthState
@@ -43,7 +44,8 @@ async def start(source: EtcdStore, target: TargetModel) -> tuple[runner.Runner, 
         return target
 
     slot = Slot(target, reopen, plan.run, plan.epoch)
-    return runner.Runner(migration, source, slot, freezer, no_comparison, watched, clock, 30.0, accounts), watched
+    sides = Sides.of("source", "target", clock, 30.0, watched.waiting)
+    return runner.Runner(migration, source, slot, freezer, no_comparison, watched, clock, sides, accounts), watched
 
 
 def test_changes_of_users_are_followed(new_etcd: NewEtcd, monkeypatch: pytest.MonkeyPatch) -> None:

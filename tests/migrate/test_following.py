@@ -59,7 +59,7 @@ def test_a_revision_of_many_events_comes_whole(new_etcd: NewEtcd) -> None:
         assert target.keys == {}
         assert len(target.history) == 40_000
         assert source.fragments == [False]
-        assert watched.retries == 0
+        assert watched.waits == []
         await source.close()
 
     run(story(new_etcd()))

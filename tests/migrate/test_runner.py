@@ -124,7 +124,7 @@ def test_an_outage_of_the_source_is_waited_out(new_etcd: NewEtcd) -> None:
         running = asyncio.create_task(runner.run())
         await watched.until(lambda: any(figures.phase is Phase.SYNCED for figures in watched.figures))
         await asyncio.to_thread(server.kill)
-        await watched.until(lambda: watched.retries > 0)
+        await watched.until(lambda: bool(watched.waits))
         await asyncio.to_thread(server.start)
         revision = await put(source, b"/after", b"")
         await watched.until(lambda: watched.figures[-1].watermark >= revision)
