@@ -19,6 +19,7 @@ from pathlib import Path
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from brainctl.cli import COMMANDS, load, root
+from brainctl.commands._examples import examples_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md")
@@ -66,6 +67,11 @@ def command_page(name: str, command: TyperCommand | TyperGroup) -> Iterator[str]
             yield from _usage(f"{name} {below}", sub)
     else:
         yield from _usage(name, command)
+    if examples := examples_of(name):
+        yield from ("## Examples", "", "```console")
+        for example in examples:
+            yield from (f"# {example.purpose}", f"$ {example.line}")
+        yield from ("```", "")
     yield from ("The [global flags](index.md#global-flags) apply too.", "")
 
 

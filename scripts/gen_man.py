@@ -7,6 +7,7 @@ from pathlib import Path
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from brainctl.cli import COMMANDS, load, root
+from brainctl.commands._examples import examples_of
 from brainctl.errors import ExitCode
 
 MEANINGS = {
@@ -78,6 +79,10 @@ def _page(name: str, command: TyperCommand | TyperGroup) -> Iterator[str]:
         if next(_options(command), None):
             yield ".SH FLAGS"
             yield from _options(command)
+    if examples := examples_of(name):
+        yield ".SH EXAMPLES"
+        for example in examples:
+            yield from (".TP", rf"\fB{_escape(example.line)}\fR", _escape(example.purpose))
     yield from (".SH SEE ALSO", r"\fBbrainctl\fR(1) for the global flags, the variables and the exit status.")
 
 

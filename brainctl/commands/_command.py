@@ -143,7 +143,7 @@ def group(
     def invoke(typer_context: typer.Context, **given: object) -> None:
         collect(typer_context.obj, given)
         if typer_context.invoked_subcommand is None:
-            typer.echo(typer_context.get_help())
+            typer.echo(help_of(typer_context))
 
     signature = [_CONTEXT, *global_parameters(hidden=hidden)]
     invoke.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
@@ -170,9 +170,20 @@ def global_parameters(*, hidden: bool) -> list[inspect.Parameter]:
     return [*(_parameter(flag, hidden and COMPLETE not in os.environ) for flag in FLAGS), _HELP]
 
 
+def help_of(context: typer.Context) -> str:
+    """Return what --help shows of the command of `context`: its help, and its examples at the end."""
+    from brainctl.commands._examples import examples_of
+
+    shown = context.get_help()
+    if examples := examples_of(context.command_path.partition(" ")[2]):
+        lines = (f"  # {example.purpose}\n  {example.line}" for example in examples)
+        shown += "\n\nExamples:\n" + "\n".join(lines)
+    return shown
+
+
 def _show_help(ctx: typer.Context, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        typer.echo(ctx.get_help())
+        typer.echo(help_of(ctx))
         raise typer.Exit
 
 
