@@ -1,5 +1,5 @@
 """`python -m brainctl`."""
 
-from brainctl.cli import main
+from brainctl.entry import main
 
 main()

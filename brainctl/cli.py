@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import NoReturn, Protocol
 
@@ -13,11 +13,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from brainctl.commands._command import BROKEN_PIPE, COMPLETE, Invocation, group, prepare
+from brainctl import streams
+from brainctl.commands._command import COMPLETE, Invocation, group, prepare
 from brainctl.commands._dialect import etcdctl_text, suggestions, translate
 from brainctl.commands._group import match
 from brainctl.errors import BrainctlError, ExitCode
+from brainctl.streams import complain, io_code, reason
 
+BROKEN_PIPE = 141
+"""The exit code of a program that dies of a closed pipe."""
 COMMANDS = {
     "get": ("get", "Get a key or a range of keys"),
     "put": ("put", "Put a key"),
@@ -120,11 +124,13 @@ def run(argv: Sequence[str]) -> int:
             raise
         complain(f"Error: {error}")
         return int(error.exit_code)
+    except (BrokenPipeError, SystemExit):  # Typer makes a SystemExit of it
+        return BROKEN_PIPE
     except OSError as error:
         if debug:
             raise
-        complain(f"Error: {(error.strerror or str(error)).lower()}" + (f": {error.filename}" if error.filename else ""))
-        return int(ExitCode.IO)
+        complain(f"Error: {reason(error)}" + (f": {error.filename}" if error.filename else ""))
+        return int(io_code(error))
     except TyperException as error:
         place = getattr(getattr(error, "ctx", None), "command_path", "brainctl")
         text = etcdctl_text(error.format_message(), getattr(error, "option_name", ""), argv, place)
@@ -137,15 +143,9 @@ def run(argv: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def complain(line: str) -> None:
-    """Write a line to standard error, if there still is one."""
-    with suppress(BrokenPipeError):
-        sys.stderr.buffer.write(line.encode(errors="surrogateescape") + b"\n")
-        sys.stderr.buffer.flush()
-
-
 def main() -> NoReturn:
     """The process."""
+    streams.complete()
     gc.disable()  # until a command has run for a while: see brainctl.commands._command
     if not __debug__:
         complain("Error: brainctl does not run under python -O: its checks are assertions")
@@ -162,6 +162,7 @@ def leave(code: int) -> NoReturn:
     except BrokenPipeError:
         code = code or BROKEN_PIPE
     except OSError as error:
-        complain(f"Error: {(error.strerror or str(error)).lower()}")
-        code = code or int(ExitCode.IO)
+        if not code:
+            complain(f"Error: cannot write to standard output: {reason(error)}")
+        code = code or int(io_code(error))
     os._exit(code)

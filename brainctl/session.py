@@ -1,12 +1,12 @@
 """What a running command works with: its settings, the store it opens, the output it shows."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from brainctl import interrupt, streams
 from brainctl.config import FORMATS, Settings
 from brainctl.errors import Unsupported
 
@@ -49,8 +49,7 @@ class Session:
 
     def write(self, data: bytes) -> None:
         """Write bytes to standard output at once."""
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        streams.write(data)
 
     def say(self, line: str) -> None:
         """Write a line to standard output, whatever the format."""
@@ -58,9 +57,7 @@ class Session:
 
     def warn(self, line: str) -> None:
         """Write a line to standard error."""
-        sys.stdout.buffer.flush()
-        sys.stderr.buffer.write(line.encode(errors="surrogateescape") + b"\n")
-        sys.stderr.buffer.flush()
+        streams.complain(line)
 
     @asynccontextmanager
     async def open(self, url: str = "", endpoint: str = "") -> AsyncIterator["Store"]:
@@ -115,6 +112,11 @@ class Session:
         user, colon, password = settings.user.partition(":")
         if colon:
             return user, password
+        return user, self.ask("Password: ")
+
+    def ask(self, question: str) -> str:
+        """Return what a person answers at the terminal, which does not show it."""
         from getpass import getpass  # noqa: PLC0415 - hardly ever
 
-        return user, getpass("Password: ")
+        with interrupt.asking():
+            return getpass(question)

@@ -23,14 +23,14 @@ MEANINGS = {
     ExitCode.FENCED: "another writer has taken over",
     ExitCode.IN_USE: "another process holds the store",
     ExitCode.DAMAGED: "the store is damaged",
-    ExitCode.NO_SPACE: "the file system is full",
+    ExitCode.NO_SPACE: "a file system is full; where it is that of standard output, what was asked for has happened",
     ExitCode.NOT_EMPTY: "the target holds data already",
     ExitCode.UNKNOWN_OUTCOME: "a change may or may not have happened",
     ExitCode.LISTEN: "the address to listen at cannot be had",
     ExitCode.TOO_SLOW: "a medium does not reach what was required of it",
     ExitCode.TIMEOUT: "no answer came in time",
     ExitCode.BAD_ARGS: "arguments are missing, too many, or exclude each other",
-    ExitCode.SIGINT: "interrupted (Ctrl-C)",
+    ExitCode.SIGINT: "interrupted (Ctrl-C); a write that was under way may have happened",
     ExitCode.SIGTERM: "terminated",
 }
 

@@ -8,9 +8,7 @@ read them: the messages are then etcdctl's, and Typer does not load its converte
 import gc
 import inspect
 import os
-import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 
@@ -18,6 +16,7 @@ import typer
 from typer._click.shell_completion import CompletionItem
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from brainctl import interrupt, streams
 from brainctl.commands._discovery import discovered
 from brainctl.commands._group import Group
 from brainctl.config import FLAGS, FORMATS, Flag, Given, Kind, resolve
@@ -31,8 +30,6 @@ GC_SECONDS = 0.3
 """A command that is done before this never collects cyclic garbage: loading its modules would have it look at all of
 their objects again and again.
 """
-BROKEN_PIPE = 141
-"""The exit code of a program that dies of a closed pipe."""
 
 
 @dataclass(slots=True)
@@ -75,33 +72,17 @@ def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
         collect(invocation, {name: value for name, value in given.items() if name not in own})
         plan = parse(**{name: value for name, value in given.items() if name in own})
         session = Session(discovered(resolve(invocation.flags, os.environ)), invocation.argv)
-        try:
-            if not inspect.iscoroutinefunction(run):
-                _collect_garbage()
-            outcome = run(session, plan)
-            if outcome is not None:
-                import asyncio
-
-                _end_by_sigint()
-                asyncio.run(_lasting(outcome))
-            sys.stdout.flush()
-        except BrokenPipeError:
-            with suppress(OSError):  # what is still buffered has no reader
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(BROKEN_PIPE) from None
+        if inspect.iscoroutinefunction(run):
+            interrupt.run(lambda: _lasting(run(session, plan)))
+        else:
+            _collect_garbage()
+            with interrupt.raised():
+                run(session, plan)
 
     common = [parameter for parameter in global_parameters(hidden=True) if parameter.name not in own]
     invoke.__signature__ = inspect.Signature([_CONTEXT, *own.values(), *common])  # type: ignore[attr-defined]
     invoke.__doc__ = parse.__doc__
     return invoke
-
-
-def _end_by_sigint() -> None:
-    """Make SIGINT end the command also where a script started it in the background, with SIGINT ignored from birth."""
-    import signal
-
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def _lasting(outcome: Coroutine[None, None, None]) -> None:
@@ -143,7 +124,7 @@ def group(
     def invoke(typer_context: typer.Context, **given: object) -> None:
         collect(typer_context.obj, given)
         if typer_context.invoked_subcommand is None:
-            typer.echo(help_of(typer_context))
+            _write_help(typer_context)
 
     signature = [_CONTEXT, *global_parameters(hidden=hidden)]
     invoke.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
@@ -181,9 +162,13 @@ def help_of(context: typer.Context) -> str:
     return shown
 
 
+def _write_help(ctx: typer.Context) -> None:
+    streams.write(f"{help_of(ctx)}\n".encode(errors="surrogateescape"))
+
+
 def _show_help(ctx: typer.Context, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        typer.echo(help_of(ctx))
+        _write_help(ctx)
         raise typer.Exit
 
 

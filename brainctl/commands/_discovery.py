@@ -1,9 +1,9 @@
 """--discovery-srv: endpoints that DNS names, instead of those of --endpoints."""
 
-import sys
 from dataclasses import replace
 
 from brainctl.config import Settings
+from brainctl.streams import complain
 
 
 def discovered(settings: Settings) -> Settings:
@@ -18,7 +18,7 @@ def discovered(settings: Settings) -> Settings:
     taken = []
     for endpoint in endpoints(settings.discovery_srv, settings.discovery_srv_name):
         if endpoint.startswith("http://") and not settings.insecure_discovery:
-            sys.stderr.write(f'ignoring discovered insecure endpoint "{endpoint}"\n')
+            complain(f'ignoring discovered insecure endpoint "{endpoint}"')
         else:
             taken.append(endpoint)
     return replace(settings, named_endpoints=tuple(taken)) if taken else settings

@@ -9,6 +9,7 @@ import orjson
 from brainctl.migrate.phase import Phase
 from brainctl.migrate.progress import Figures
 from brainctl.migrate.retry import Waiting
+from brainctl.streams import complain
 
 REVISIONS = ("base_revision", "watermark", "source_revision")
 
@@ -67,8 +68,7 @@ class JsonLines:
         self._write({"kind": "warning", "text": text})
 
     def _write(self, line: dict[str, object]) -> None:
-        sys.stderr.buffer.write(orjson.dumps(line) + b"\n")
-        sys.stderr.buffer.flush()
+        complain(orjson.dumps(line).decode())
 
 
 class TerminalLine:

@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Callable
-from getpass import getpass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
 from brainctl.errors import BadArguments, InvalidInput
+from brainctl.interrupt import asking
 from brainctl.session import Session
 
 PasswordFile = Annotated[
@@ -32,8 +32,8 @@ def new_password(session: Session, name: str, source: PasswordSource) -> str:
     if source.file and source.file != "-":
         return _line(Path(source.file).read_bytes())
     if source.file or not source.interactive:
-        return _line(sys.stdin.buffer.readline())
-    ask = getpass if sys.stdin.isatty() else _asker(session)
+        return _line(_typed())
+    ask = session.ask if sys.stdin.isatty() else _asker(session)
     password = ask(f"Password of {name}: ")
     if not password:
         raise BadArguments("empty password")
@@ -47,11 +47,16 @@ def _asker(session: Session) -> Callable[[str], str]:
 
     def ask(question: str) -> str:
         session.write(question.encode())
-        answer = _line(sys.stdin.buffer.readline())
+        answer = _line(_typed())
         session.write(b"\n")
         return answer
 
     return ask
+
+
+def _typed() -> bytes:
+    with asking():
+        return sys.stdin.buffer.readline()
 
 
 def _line(data: bytes) -> str:

@@ -14,6 +14,7 @@ async def told_to_stop() -> AsyncIterator[asyncio.Event]:
     """An event that is set by the first SIGINT or SIGTERM; while the block runs they do nothing else."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
@@ -21,6 +22,7 @@ async def told_to_stop() -> AsyncIterator[asyncio.Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
 
 
 async def until(work: Coroutine[None, None, Result], *ends: asyncio.Event) -> Result | None:

@@ -18,6 +18,7 @@ from brainctl.commands._command import prepare
 from brainctl.commands._dialect import translate
 from brainctl.errors import BadArguments, InvalidInput
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.interrupt import asking
 from brainctl.output.gotext import quote, unquote
 
 _WORD = re.compile(r"""\"(?:[^"\\]|\\.)*"|'[^']*'|[^'"\s]\S*[^'"\s]?""")
@@ -44,7 +45,8 @@ class Request:
 def lines(stream: BinaryIO) -> Iterator[str]:
     """The lines of one part of the input, trimmed, without the empty one that ends it; InvalidInput at its end."""
     while True:
-        line = stream.readline()
+        with asking():
+            line = stream.readline()
         if not line.endswith(b"\n"):
             raise InvalidInput("EOF")
         text = line.decode(errors="surrogateescape").strip()

@@ -86,8 +86,9 @@ def parse_perf(
 async def perf(session: Session, plan: Perf) -> None:
     """Write, clean up, judge."""
     clock = SystemClock()
-    async with session.open() as store, told_to_stop() as stop:
+    async with session.open() as store:
         await _must_be_empty(store, plan.prefix, "'brainctl del --prefix {}'")
+    async with session.open() as store, told_to_stop() as stop:
         rate = Rate(plan.per_second, plan.seconds, clock)
         load = Load(store, plan.prefix, 256, 1024, SystemRandom())
         figures = await load.run(plan.clients, lambda: None if stop.is_set() else rate(), clock)
@@ -156,8 +157,9 @@ def parse_datascale(
 async def datascale(session: Session, plan: Datascale) -> None:
     """Write, measure, clean up."""
     server = (await endpoints(session, cluster=False))[0]
-    async with session.open() as store, told_to_stop() as stop:
+    async with session.open() as store:
         await _must_be_empty(store, plan.prefix, "brainctl del --prefix {}")
+    async with session.open() as store, told_to_stop() as stop:
         before = _resident(session, server, "before")
         session.say(
             f"Start data scale check for work load [{plan.keys} key-value pairs, 1024 bytes per key-value, "

@@ -1,7 +1,6 @@
 """brainctl del."""
 
 import asyncio
-import sys
 from typing import Annotated, NamedTuple
 
 import typer
@@ -62,7 +61,6 @@ async def hesitate(session: Session, deletion: Deletion) -> None:
     """Give the user time to interrupt a deletion that may be a mistake: two words where a range is rarely meant."""
     if deletion.warning:
         session.warn(deletion.warning)
-        sys.stderr.flush()
         await asyncio.sleep(GRACE_SECONDS)
 
 

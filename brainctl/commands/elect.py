@@ -50,11 +50,12 @@ def parse(
 
 async def run(session: Session, plan: Plan) -> None:
     """Listen, or run for it."""
-    async with session.open() as store, told_to_stop() as stop:
+    async with session.open() as store:
         if plan.proposal is None:
-            await until(_observe(session, store, plan.name + b"/"), stop)
+            async with told_to_stop() as stop:
+                await until(_observe(session, store, plan.name + b"/"), stop)
             return
-        async with lease_session(store, TTL, SystemClock()) as lease:
+        async with lease_session(store, TTL, SystemClock()) as lease, told_to_stop() as stop:
             place = await queue_up(store, plan.name, lease.lease, plan.proposal)
             elected = asyncio.Event()
             try:

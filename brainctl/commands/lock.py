@@ -61,8 +61,8 @@ async def run(session: Session, plan: Plan) -> None:
     """Queue up, wait, hold, leave."""
     async with (
         session.open() as store,
-        told_to_stop() as stop,
         lease_session(store, plan.ttl, SystemClock()) as lease,
+        told_to_stop() as stop,
     ):
         place = await queue_up(store, plan.name, lease.lease, b"")
         try:

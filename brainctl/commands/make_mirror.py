@@ -115,9 +115,7 @@ def _target(session: Session, destination: Destination) -> EtcdTarget:
     if user and not password:
         user, colon, password = user.partition(":")
         if not colon:
-            from getpass import getpass
-
-            password = getpass("Destination Password: ")
+            password = session.ask("Destination Password: ")
     return replace(session.target(), tls=destination.tls, user=user, password=password, token="")
 
 

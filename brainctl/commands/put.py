@@ -1,10 +1,10 @@
 """brainctl put."""
 
-import sys
 from typing import Annotated, NamedTuple
 
 import typer
 
+from brainctl import interrupt, streams
 from brainctl.commands._command import single
 from brainctl.commands._options import PrevKv, lease_id, raw
 from brainctl.errors import BadArguments
@@ -51,7 +51,8 @@ def parse(
 async def run(session: Session, plan: Put) -> None:
     """Put it."""
     if plan.from_stdin:
-        plan.request.value = sys.stdin.buffer.read()
+        with interrupt.asking():
+            plan.request.value = streams.read()
         if not plan.request.value:
             raise BadArguments(WRONG)
     async with session.open() as store:
