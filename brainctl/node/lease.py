@@ -14,7 +14,7 @@ from typing import cast
 from google.protobuf.message import DecodeError
 
 from brainctl.clock import Clock
-from brainctl.errors import LEASE_NOT_FOUND, ApiError, BrainctlError
+from brainctl.errors import LEASE_NOT_FOUND, STOPPED, TIMEOUT, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.commit import Commit
@@ -269,5 +269,7 @@ def _check_unchanged(batch: Batch, lease: int) -> None:
 
 
 def _expired(lease: int, answer: bytes | BrainctlError) -> None:
-    if isinstance(answer, BrainctlError):  # tried again after a while; whether that is trouble, the medium says
-        _log.debug("lease %016x has expired and could not be revoked: %s", lease, answer)
+    if isinstance(answer, BrainctlError):  # tried again after a while
+        refused = isinstance(answer, ApiError) and answer.status not in (LEASE_NOT_FOUND, TIMEOUT, STOPPED)
+        level = logging.WARNING if refused else logging.DEBUG  # of a store in trouble the medium tells
+        _log.log(level, "lease %016x has expired and could not be revoked: %s", lease, answer)

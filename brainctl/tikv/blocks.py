@@ -38,8 +38,11 @@ class Blocks:
         self._known.clear()
         self._bytes = 0
 
-    async def load(self, reader: Reader, places: Iterable[bytes]) -> dict[bytes, list[Stored]]:
-        """Those of the blocks that exist, by position; StoreDamaged."""
+    async def load(self, reader: Reader, places: Iterable[bytes], upto: int) -> dict[bytes, list[Stored]]:
+        """Return those of the blocks that exist, by position; blocks beyond the revision `upto` may be replaced by
+        others and are not remembered. StoreDamaged.
+        """
+        beyond = upto.to_bytes(8)
         found: dict[bytes, list[Stored]] = {}
         missing = []
         for place in dict.fromkeys(places):
@@ -54,5 +57,5 @@ class Blocks:
             for place in missing:
                 value = values.get(self._layout.block(place))
                 if value is not None:
-                    found[place] = self.add(place, value)
+                    found[place] = unpack_block(value) if place[:8] > beyond else self.add(place, value)
         return found

@@ -18,42 +18,62 @@ Writes = dict[bytes, bytes | None]
 class Encoded(NamedTuple):
     """What a commit writes, the head excepted."""
 
-    writes: Writes
-    newest: dict[bytes, Stored]
-    """The newest version of each changed key, live or a tombstone."""
     blocks: dict[bytes, bytes]
-    """The blocks of the log among the writes, by position."""
+    """The blocks of the log, by position."""
+    keys: dict[bytes, Writes]
+    """By changed key what belongs together: sections k and d, and the version kept in section b."""
+    records: Writes
+    """The small records."""
+
+    def writes(self, layout: Layout) -> Writes:
+        """All of it, for one transaction."""
+        writes: Writes = {layout.block(place): value for place, value in self.blocks.items()}
+        for index in self.keys.values():
+            writes.update(index)
+        writes.update(self.records)
+        return writes
 
 
 def encode_commit(layout: Layout, commit: Commit, known: Mapping[bytes, Stored], compacted: int) -> Encoded:
-    """What makes a commit durable.
+    """Return what makes a commit durable, as `encode_steps` does, in one go."""
+    encoded = Encoded({}, {}, {})
+    for _ in encode_steps(encoded, layout, commit, known, compacted):
+        pass
+    return encoded
+
+
+def encode_steps(
+    encoded: Encoded, layout: Layout, commit: Commit, known: Mapping[bytes, Stored], compacted: int
+) -> Iterator[None]:
+    """Fill `encoded`, which is empty, with what makes a commit durable, one block of the log in each step.
 
     `known` holds the newest stored version, live or a tombstone, of every changed key that has one. `compacted` is the
     compacted revision before this commit: a version not younger than that leaves the index here and may be gone from
     the log, so it is kept in section b.
     """
-    writes: Writes = {}
+    keys = encoded.keys
     newest: dict[bytes, Stored] = {}
-    blocks: dict[bytes, bytes] = {}
     for place, changes in _blocks(commit.changes):
         versions = []
         for change in changes:
-            before = newest.get(change.key) or known.get(change.key)
+            key = change.key
+            before = newest.get(key) or known.get(key)
+            base: Stored | None = None
             if before is not None and before.mod <= compacted:
-                if before.live:
-                    writes[layout.base(change.key)] = before.pack()
-                else:
-                    before = None
+                base = before = before if before.live else None
             stored = _stored(change, place, before)
             versions.append(stored)
-            newest[change.key] = stored
-        blocks[place] = pack_block(versions)
-        writes[layout.block(place)] = blocks[place]
-    for key, stored in newest.items():
-        writes.update(_index(layout, key, stored, known.get(key)))
+            newest[key] = stored
+            index = _index(layout, key, stored, known.get(key))
+            if base is not None:
+                index[layout.base(key)] = base.pack()
+            elif key in keys and (kept := keys[key].get(layout.base(key))) is not None:
+                index[layout.base(key)] = kept
+            keys[key] = index
+        encoded.blocks[place] = pack_block(versions)
+        yield
     for name, value in commit.meta.items():
-        writes[layout.record(name)] = value
-    return Encoded(writes, newest, blocks)
+        encoded.records[layout.record(name)] = value
 
 
 def _stored(change: KeyVersion, place: bytes, before: Stored | None) -> Stored:

@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from brainctl.errors import REQUEST_TOO_LARGE, ApiError, BrainctlError
+from brainctl.errors import BrainctlError
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.footprint import footprint
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.steps import Steps, finished
+from brainctl.tikv.ahead import is_large
 from brainctl.tikv.keys import MAX_KEY
 from brainctl.tikv.loaded import Loaded, Wanted
 from brainctl.tikv.view import StateView
@@ -21,10 +22,6 @@ MAX_GROUP_BYTES = 1 << 20
 """A group takes no further request once it has this many bytes of them."""
 MAX_REQUEST_BYTES = 3 << 20
 """The client cannot read a value above 4 MiB."""
-MAX_CHANGES = 20_000
-MAX_CHANGE_BYTES = 32 << 20
-"""Bounds of what one transaction writes; a single request beyond them is refused."""
-
 Reply = Callable[[bytes | BrainctlError], None]
 Answer = bytes | BrainctlError
 Records = Callable[[bytes], bytes | None]
@@ -81,8 +78,8 @@ def take_group(queue: list[Write]) -> list[Write]:
 
 
 async def evaluate_group(group: list[Write], view: StateView, records: Records, header: Header) -> Evaluated:
-    """Evaluate writes in order; TikvFailed. Of a group that is too large for one commit a first part is taken:
-    `writes` of the result says which.
+    """Evaluate writes in order; TikvFailed. Of a group that is too large for one transaction a first part is taken:
+    `writes` of the result says which. A single write may be as large as it is.
     """
     loaded = Loaded(view)
     await loaded.load({wanted for write in group for wanted in write.footprint})
@@ -91,12 +88,10 @@ async def evaluate_group(group: list[Write], view: StateView, records: Records, 
         answers = [_evaluate(write, batch) for write in group]
         if loaded.missing:
             await loaded.load_missing()
-        elif not _too_large(batch.commit):
-            return Evaluated(group, answers, batch.commit, loaded)
-        elif len(group) > 1:
+        elif len(group) > 1 and is_large(batch.commit):
             group = group[: len(group) // 2]
         else:
-            return Evaluated(group, [ApiError(REQUEST_TOO_LARGE)], Commit(view.revision), loaded)
+            return Evaluated(group, answers, batch.commit, loaded)
 
 
 def _evaluate(write: Write, batch: Batch) -> Answer:
@@ -104,8 +99,3 @@ def _evaluate(write: Write, batch: Batch) -> Answer:
         return finished(write.evaluate(batch, write.request))
     except BrainctlError as error:
         return error
-
-
-def _too_large(commit: Commit) -> bool:
-    changes = commit.changes
-    return len(changes) > MAX_CHANGES or sum(len(change.kv) for change in changes) > MAX_CHANGE_BYTES

@@ -18,7 +18,11 @@ CHUNK_BYTES = 1 << 20
 
 async def write_bulk(lead: Lead, writes: Iterable[tuple[bytes, bytes | None]]) -> None:
     """Write or delete (None) keys; when this returns all is durable. Fenced; TikvFailed: some of it may be."""
-    chunks = chunked(writes)
+    await write_chunks(lead, chunked(writes))
+
+
+async def write_chunks(lead: Lead, chunks: Generator[Writes, None, None]) -> None:
+    """Write pieces of the size of one transaction; errors as `write_bulk`."""
     ends = await asyncio.gather(*(_lane(lead, number, chunks) for number in range(LANES)), return_exceptions=True)
     for end in ends:
         if end is not None:
@@ -26,12 +30,17 @@ async def write_bulk(lead: Lead, writes: Iterable[tuple[bytes, bytes | None]]) -
 
 
 def chunked(writes: Iterable[tuple[bytes, bytes | None]]) -> Generator[Writes, None, None]:
-    """Writes in pieces of the size of one transaction."""
+    """Yield writes in pieces of the size of one transaction."""
+    return chunked_groups({key: value} for key, value in writes)
+
+
+def chunked_groups(groups: Iterable[Writes]) -> Generator[Writes, None, None]:
+    """Yield groups of writes, none of which is divided, in pieces of the size of one transaction."""
     chunk: Writes = {}
     size = 0
-    for key, value in writes:
-        chunk[key] = value
-        size += len(key) + len(value or b"")
+    for group in groups:
+        chunk.update(group)
+        size += sum(len(key) + len(value or b"") for key, value in group.items())
         if len(chunk) >= CHUNK_KEYS or size >= CHUNK_BYTES:
             yield chunk
             chunk, size = {}, 0
@@ -53,6 +62,6 @@ async def _lane(lead: Lead, number: int, chunks: Generator[Writes, None, None]) 
 async def _write_chunk(lead: Lead, number: int, chunk: Writes) -> None:
     transaction = await lead.check_lane(number)
     try:
-        await transaction.commit({**chunk, lead.layout.lane(number): lead.head.epoch.to_bytes(8)})
+        await lead.commit_lane(number, transaction, chunk)
     finally:
         await transaction.rollback()

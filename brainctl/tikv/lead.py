@@ -5,6 +5,10 @@ same transaction; so of two writers at most one can commit, and the other learns
 raises the epoch in the head. A commit whose outcome the client cannot tell is settled by reading the head back: it
 carries the number of the last commit. Where a later writer has already taken over, the record of its take-over says
 which commit of the epoch before was the last.
+
+The package may answer that a transaction was committed of which it sent nothing, while the Placement Driver knows a
+region and not its leader. So no commit counts before it was read back: each ends with the beginning of the next
+transaction, which reads the head (a lane reads its own key), and only what is found there was written.
 """
 
 import asyncio
@@ -31,6 +35,9 @@ COMMIT_SECONDS = 10.0
 """How long to wait for the answer to a commit before its outcome is settled over another connection."""
 KEPT_EPOCHS = 64
 """Take-overs of which the record is kept."""
+FRESH_SECONDS = 1.0
+"""How old a transaction may be that was begun beforehand: TiKV counts the life of its locks from its beginning."""
+UNSENT = "a write was reported as made and is not there: no server leads some of its keys"
 
 
 class NotWritten(TikvFailed):
@@ -51,6 +58,9 @@ class Lead:
         self.blocks = blocks
         self.head = Head()
         self._renewed = float("-inf")
+        self._begun: tuple[float, StateView] | None = None
+        """A transaction that was begun to read a commit back, and when: the next commit uses it."""
+        self._chunks = 0
 
     async def acquire(self, *, force: bool) -> None:
         """Take the lead; its last holder is fenced. Without `force`: StoreInUse while a living writer holds it."""
@@ -72,10 +82,23 @@ class Lead:
                 # Whatever became of it, a take-over can be repeated: it only has to be the last one.
                 await asyncio.sleep(PAUSE)
             else:
-                self.head = head
-                return
+                if await self._taken(head):
+                    self.head = head
+                    return
             finally:
                 await transaction.rollback()
+
+    async def _taken(self, head: Head) -> bool:
+        """Return whether a take-over that was answered as committed happened, be it that another came after it."""
+        try:
+            found = await self._read_head()
+        except TikvFailed:
+            return False
+        return found.epoch > head.epoch or found == head
+
+    async def _read_head(self) -> Head:
+        snapshot = await self.client.snapshot(await self.client.timestamp())
+        return Head.unpack((await snapshot.get([self.layout.head])).get(self.layout.head))
 
     def _take_over(self, old: Head, head: Head) -> dict[bytes, bytes | None]:
         layout = self.layout
@@ -88,6 +111,14 @@ class Lead:
 
     async def begin(self) -> StateView:
         """The state to base a commit on; its reader is the transaction to write it with. Fenced; TikvFailed."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            if asyncio.get_running_loop().time() - begun[0] < FRESH_SECONDS and begun[1].head == self.head:
+                return begun[1]
+            await transaction_of(begun[1]).rollback()
+        return await self._begin(self.head)
+
+    async def _begin(self, expected: Head) -> StateView:
         transaction = await self.client.begin()
         try:
             values = await transaction.get([self.layout.head])
@@ -95,9 +126,9 @@ class Lead:
         except BaseException:
             await transaction.rollback()
             raise
-        if head != self.head:
+        if head != expected:
             await transaction.rollback()
-            raise self._lost(head, self.head)
+            raise self._lost(head, expected)
         return StateView(self.layout, transaction, head, self.blocks)
 
     async def check_lane(self, number: int) -> Transaction:
@@ -113,19 +144,32 @@ class Lead:
         except BaseException:
             await transaction.rollback()
             raise
-        epoch = int.from_bytes(values.get(lane) or b"")
+        epoch = int.from_bytes(values.get(lane, b"")[:8])
         if epoch != self.head.epoch:
             await transaction.rollback()
             raise self._lost(self.head._replace(epoch=epoch), self.head)
         return transaction
 
+    async def commit_lane(self, number: int, transaction: Transaction, writes: Mapping[bytes, bytes | None]) -> None:
+        """Commit what was begun by `check_lane`, and read it back; TikvFailed: it may have happened or may yet."""
+        self._chunks += 1
+        lane, mark = self.layout.lane(number), self.head.epoch.to_bytes(8) + self._chunks.to_bytes(8)
+        await transaction.commit({**writes, lane: mark})
+        snapshot = await self.client.snapshot(await self.client.timestamp())
+        if (await snapshot.get([lane])).get(lane) != mark:
+            raise TikvFailed(Failure.UNAVAILABLE, UNSENT, self.client.where)
+
+    @property
+    def renewal_is_due(self) -> bool:
+        """Whether the lead has to be prolonged by a commit."""
+        return asyncio.get_running_loop().time() > self._renewed + RENEW_SECONDS
+
     async def next_head(self, **changes: int) -> Head:
         """The head that the next commit is to leave; it prolongs the lead when that is due."""
-        now = asyncio.get_running_loop().time()
         expires = self.head.expires
-        if now > self._renewed + RENEW_SECONDS:
+        if self.renewal_is_due:
+            self._renewed = asyncio.get_running_loop().time()
             expires = await self._now() + LEASE_MS
-            self._renewed = now
         return self.head._replace(sequence=self.head.sequence + 1, expires=expires, **changes)
 
     async def commit(self, transaction: Transaction, writes: Mapping[bytes, bytes | None], head: Head) -> None:
@@ -145,13 +189,43 @@ class Lead:
                 raise error
             if not await self._happened(head):
                 raise NotWritten.of(error) from error
+        elif not await self._read_back(head):
+            raise NotWritten(Failure.UNAVAILABLE, UNSENT, self.client.where)
         self.head = head
+
+    async def _read_back(self, head: Head) -> bool:
+        """Return whether a commit that was answered as done is there; Fenced as in `_happened`. The transaction that
+        finds it is kept for the next commit.
+        """
+        try:
+            view = await self._begin(head)
+        except (Fenced, TikvFailed):
+            return await self._happened(head)
+        self._begun = asyncio.get_running_loop().time(), view
+        return True
 
     async def release(self) -> None:
         """Let others take the lead without waiting; Fenced, TikvFailed."""
+        try:
+            await self._try_release()
+        except NotWritten:
+            await self._try_release()
+        finally:
+            await self.close()
+
+    async def _try_release(self) -> None:
         view = await self.begin()
-        head = self.head._replace(sequence=self.head.sequence + 1, expires=0)
-        await self.commit(transaction_of(view), {}, head)
+        try:
+            head = self.head._replace(sequence=self.head.sequence + 1, expires=0)
+            await self.commit(transaction_of(view), {}, head)
+        finally:
+            await transaction_of(view).rollback()
+
+    async def close(self) -> None:
+        """Roll back what was begun beforehand."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            await transaction_of(begun[1]).rollback()
 
     async def _happened(self, tried: Head) -> bool:
         """Whether the commit that was to leave this head did; Fenced when it did not and another writer leads."""
@@ -187,6 +261,8 @@ class Lead:
                         # A number of its own, whether or not this attempt is the first that is made durable.
                         sealed = head._replace(sequence=tried.sequence + 1)
                         await transaction.commit({self.layout.head: sealed.pack()})
+                        if await self._read_head() != sealed:
+                            continue
                         self.head = sealed
                         return False
                 finally:

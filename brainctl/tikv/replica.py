@@ -8,9 +8,10 @@ from functools import partial
 from brainctl.errors import Fenced
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.tikv import ahead
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Client
-from brainctl.tikv.encode import Writes, encode_commit
+from brainctl.tikv.encode import Writes
 from brainctl.tikv.errors import TikvFailed
 from brainctl.tikv.keys import Layout, after
 from brainctl.tikv.lanes import write_bulk
@@ -118,6 +119,7 @@ class ReplicaWriter:
             if self._lead.head.epoch and (await self.state()).head == self._lead.head:
                 await self._lead.release()
         finally:
+            await self._lead.close()
             await self._client.close()
 
     # -- commits --------------------------------------------------------------------------------------------------
@@ -128,14 +130,15 @@ class ReplicaWriter:
             await until_written(partial(self._try_commit, commit, more or {}, head))
 
     async def _try_commit(self, commit: Commit, more: Writes, changes: Mapping[str, int]) -> None:
-        view = await self._lead.begin()
+        view = await ahead.begin(self._lead)
         try:
             known = await view.newest([change.key for change in commit.changes])
-            writes = encode_commit(self._layout, commit, known, view.compacted).writes | more
+            prepared = await ahead.prepare(self._lead, view, commit, known)
+            view = prepared.view
             records = view.head.sequence + 1 if commit.meta else view.head.records
             revision = max(commit.revision, view.revision)
-            head = await self._lead.next_head(**{"revision": revision, "records": records, **changes})
-            await self._lead.commit(transaction_of(view), writes, head)
+            head = await self._lead.next_head(**{"revision": revision, "records": records, "ahead": 0, **changes})
+            await self._lead.commit(transaction_of(view), prepared.writes | more, head)
         finally:
             await transaction_of(view).rollback()
         self.head = head

@@ -108,19 +108,26 @@ class Head(NamedTuple):
     """Until when the writer keeps the lead without a new commit: milliseconds of TiKV's timestamp oracle."""
     records: int = 0
     """The sequence number of the last commit that changed a small record."""
+    ahead: int = 0
+    """The revision up to which a large commit under way writes beyond `revision`, 0 when none is."""
 
     def pack(self) -> bytes:
-        """As a TiKV value."""
-        return _HEAD.pack(*self)
+        """As a TiKV value. `ahead` takes part only when it is set, so that a program that does not know of it refuses
+        to read a store with a large commit under way, and reads all others.
+        """
+        return _HEAD.pack(*self) if self.ahead else _SETTLED.pack(*self[:-1])
 
     @classmethod
     def unpack(cls, value: bytes | None) -> Self:
         """From a TiKV value, None being a store that was never written; StoreDamaged."""
         if value is None:
             return cls()
+        if len(value) == _SETTLED.size:
+            return cls(*_SETTLED.unpack(value))
         if len(value) != _HEAD.size:
             raise StoreDamaged(f"the head of the store in TiKV has {len(value)} bytes instead of {_HEAD.size}")
         return cls(*_HEAD.unpack(value))
 
 
-_HEAD = struct.Struct(">7Q")
+_SETTLED = struct.Struct(">7Q")
+_HEAD = struct.Struct(">8Q")

@@ -17,14 +17,16 @@ async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes
         changes = [stored for stored in block if known.revision < stored.mod <= view.revision]
         if not changes:
             continue
-        if pending is not None:
+        if pending is not None and pending.revision != changes[0].mod:
             yield pending
-        before = await view.before(changes)
-        pending = Commit(
-            changes[-1].mod,
-            [stored.version() for stored in changes],
-            [stored.version() if stored is not None and stored.live else None for stored in before],
-        )
+            pending = None
+        # The revision of a large transaction is in several blocks, and is shown as one.
+        pending = pending or Commit(0)
+        pending.revision = changes[-1].mod
+        pending.changes += [stored.version() for stored in changes]
+        pending.before += [
+            stored.version() if stored is not None and stored.live else None for stored in await view.before(changes)
+        ]
     last = pending or Commit(view.revision)
     last.revision = view.revision
     if view.head.records != known.records:

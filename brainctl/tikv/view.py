@@ -3,6 +3,9 @@
 The newest state is section k alone. A read at an older revision takes the candidates of its range from sections k
 and d, and steps from each that is too new to the version before, until one is old enough: through the blocks of the
 log, or, where that version is not younger than the last compaction, through section b.
+
+While a large commit is written ahead of the head (`ahead`), the sections hold versions beyond the head: the newest
+state is then read as an older one is.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -13,7 +16,7 @@ from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.view import Revision, Selection
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Reader
-from brainctl.tikv.keys import Layout, after, position
+from brainctl.tikv.keys import Layout, position
 from brainctl.tikv.stored import Head, Stored
 
 BLOCK_PAGE = 16
@@ -61,6 +64,19 @@ class StateView:
             value = values.get(layout.live(key)) or values.get(layout.dead(key))
             if value is not None:
                 found[key] = Stored.unpack(value)
+        return await self._settled(found)
+
+    async def _settled(self, found: dict[bytes, Stored]) -> dict[bytes, Stored]:
+        """Replace versions beyond the head by those before them."""
+        todo = [(key, stored) for key, stored in found.items() if stored.mod > self.revision]
+        while todo:
+            steps = await self.before([stored for _, stored in todo])
+            for (key, _), before in zip(todo, steps, strict=True):
+                if before is None:
+                    del found[key]
+                else:
+                    found[key] = before
+            todo = [(key, found[key]) for key, _ in todo if key in found and found[key].mod > self.revision]
         return found
 
     async def newest_in(self, start: bytes, end: bytes | None) -> dict[bytes, Stored]:
@@ -69,7 +85,7 @@ class StateView:
         for section in (self.layout.lives, self.layout.deads):
             async for page in self._section(section, start, end):
                 found.update(page)
-        return found
+        return await self._settled(found)
 
     async def _section(
         self, section: bytes, start: bytes, end: bytes | None, limit: int = 0
@@ -78,16 +94,22 @@ class StateView:
         async for page in self.reader.scan(*self.layout.bounds(section, start, end), limit):
             yield [(key[skip:], Stored.unpack(value)) for key, value in page]
 
+    def _past(self, revision: int) -> int:
+        """Return the revision to step back to, 0 where the index as it is has the answer."""
+        if 0 < revision < self.revision:
+            return revision
+        return self.revision if self.head.ahead else 0
+
     # -- AsyncView ------------------------------------------------------------------------------------------------
 
     async def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
         """See `View`."""
         place = self.layout.live(key)
-        if not 0 < revision < self.revision:
+        if not self._past(revision):
             value = self._loaded[place] if place in self._loaded else (await self.reader.get([place])).get(place)
             return None if value is None else Stored.unpack(value).version()
         found = await self.newest([key])
-        old = await self._at(found, revision)
+        old = await self._at(found, self._past(revision))
         return old[key].version() if key in old else None
 
     async def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
@@ -106,9 +128,10 @@ class StateView:
         """See `View`."""
         if end == start + b"\0":
             return int(await self.get(start, revision) is not None)
-        if not 0 < revision < self.revision:
+        past = self._past(revision)
+        if not past:
             return await self.reader.count(*self.layout.bounds(self.layout.lives, start, end))
-        if self.revision - revision > REWINDABLE:
+        if self.head.ahead or self.revision - revision > REWINDABLE:
             return sum([len(page) async for page in self._pages(start, end, revision)])
         now = await self.reader.count(*self.layout.bounds(self.layout.lives, start, end))
         return now + await self._count_since(start, end, revision)
@@ -145,7 +168,9 @@ class StateView:
     async def blocks(self, first: int) -> AsyncIterator[tuple[bytes, list[Stored]]]:
         """The blocks of the log that hold revision `first` and later ones, with their positions."""
         log = self.layout.log
-        async for page in self.reader.scan(log + position(first, 0), after(log), largest=BLOCK_PAGE):
+        # What is beyond the head may be replaced by something else, and must not be remembered.
+        ends = log + position(self.revision + 1, 0)
+        async for page in self.reader.scan(log + position(first, 0), ends, largest=BLOCK_PAGE):
             for key, value in page:
                 place = key[len(log) :]
                 yield place, self._blocks.add(place, value)
@@ -164,7 +189,7 @@ class StateView:
             if value is not None and (stored := Stored.unpack(value)).mod == mod:
                 found[mod, key] = stored
         rest = [step for step in steps if step is not None and (step[0], step[2]) not in found]
-        blocks = await self._blocks.load(self.reader, (place for _, place, _ in rest))
+        blocks = await self._blocks.load(self.reader, (place for _, place, _ in rest), self.revision)
         mods = {mod for mod, _, _ in rest}
         for block in blocks.values():
             found |= {(stored.mod, stored.version().key): stored for stored in block if stored.mod in mods}
@@ -177,7 +202,8 @@ class StateView:
     ) -> AsyncIterator[list[tuple[bytes, Stored]]]:
         """The live versions of a range, in key order; `limit` is a hint that more will not be used."""
         lives = self.layout.lives
-        if not 0 < revision < self.revision:
+        revision = self._past(revision)
+        if not revision:
             async for page in self._section(lives, start, end, limit):
                 yield page
             return

@@ -18,7 +18,7 @@ from brainctl.errors import (
 )
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
-from brainctl.tikv.encode import encode_commit
+from brainctl.tikv import ahead
 from brainctl.tikv.errors import Failure, RequestFailed, TikvFailed
 from brainctl.tikv.group import Evaluated, Write, evaluate_group, take_group
 from brainctl.tikv.lead import LEASE_MS, Lead, NotWritten, transaction_of, until_written
@@ -111,6 +111,7 @@ class Writer:
         """Let others take the lead at once."""
         async with self.busy:
             if not self.leads:
+                await self._lead.close()
                 return
             self.leads = False
             try:
@@ -136,7 +137,7 @@ class Writer:
         async with self.busy:
             if not self.leads:
                 return
-            view = await self._lead.begin()
+            view = await ahead.begin(self._lead)
             try:
                 writes = await edit(view)
                 head = await self._lead.next_head(reclaimed=reclaimed or view.head.reclaimed)
@@ -146,7 +147,7 @@ class Writer:
             self._shown.head = head
 
     async def _commit_records(self, records: dict[bytes, bytes]) -> None:
-        view = await self._lead.begin()
+        view = await ahead.begin(self._lead)
         try:
             evaluated = Evaluated([], [], Commit(view.revision, meta=dict(records)), Loaded(view))
             await self._commit(view, evaluated)
@@ -163,7 +164,7 @@ class Writer:
 
     async def _try_write(self, group: list[Write]) -> Evaluated:
         """Evaluate and commit a group, or its first part; Fenced, TikvFailed when nothing was written."""
-        view = await self._lead.begin()
+        view = await ahead.begin(self._lead)
         try:
             evaluated = await evaluate_group(group, view, self._shown.records.get, self.header)
             await self._commit(view, evaluated)
@@ -181,21 +182,26 @@ class Writer:
         commit = evaluated.commit
         if not (commit.changes or commit.meta or commit.compact):
             return
-        encoded = encode_commit(view.layout, commit, evaluated.loaded.newest, view.compacted)
-        head = await self._lead.next_head(
-            revision=commit.revision,
-            compacted=max(commit.compact, view.compacted),
-            records=view.head.sequence + 1 if commit.meta else view.head.records,
-        )
-        task = asyncio.ensure_future(self._lead.commit(transaction_of(view), encoded.writes, head))
-        done, _ = await asyncio.wait({task}, timeout=self.settle_seconds)
-        if not done:
-            self._give_up_waiting(evaluated.writes)
+        prepared = await ahead.prepare(self._lead, view, commit, evaluated.loaded.newest)
+        based = prepared.view
         try:
-            await task
+            head = await self._lead.next_head(
+                revision=commit.revision,
+                compacted=max(commit.compact, based.compacted),
+                records=based.head.sequence + 1 if commit.meta else based.head.records,
+                ahead=0,
+            )
+            task = asyncio.ensure_future(self._lead.commit(transaction_of(based), prepared.writes, head))
+            done, _ = await asyncio.wait({task}, timeout=self.settle_seconds)
+            if not done:
+                self._give_up_waiting(evaluated.writes)
+            try:
+                await task
+            finally:
+                self._unsettled = False
         finally:
-            self._unsettled = False
-        for place, value in encoded.blocks.items():
+            await transaction_of(based).rollback()
+        for place, value in prepared.blocks.items():
             self._lead.blocks.add(place, value)
         self._shown.show(commit, head)
 

@@ -6,12 +6,12 @@ import pytest
 from google.protobuf.message import Message
 
 from brainctl.clock import ManualClock
-from brainctl.errors import ApiError, Code, Fenced
+from brainctl.errors import LEASE_NOT_FOUND, NO_SPACE, ApiError, Code, Fenced
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.node import lease as lease_module
-from brainctl.node.lease import LeaseService
+from brainctl.node.lease import LeaseService, _expired
 from brainctl.node.medium import Reply
 from tests.support.memory import MemoryMedium
 
@@ -204,3 +204,12 @@ def test_a_request_that_is_none_is_refused(world: World, name: str) -> None:
     (answer,) = answers
     assert isinstance(answer, ApiError)
     assert answer.status.code is Code.INTERNAL
+
+
+def test_an_expiry_that_is_refused_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """It is tried again for ever: somebody has to hear of it. A lease that is gone meanwhile is no news."""
+    _expired(7, ApiError(LEASE_NOT_FOUND))
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    _expired(7, ApiError(NO_SPACE))
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "lease 0000000000000007 has expired and could not be revoked: " in record.getMessage()

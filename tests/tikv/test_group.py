@@ -11,7 +11,7 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.steps import finish
 from brainctl.tikv import group
 from brainctl.tikv.keys import MAX_KEY
-from tests.tikv.calls import delete, history, put, read, send, state_of, value
+from tests.tikv.calls import history, put, read, send, state_of, value
 from tests.tikv.conftest import OpenMedium
 
 
@@ -32,11 +32,13 @@ def test_writes_that_arrive_together_are_one_commit_and_shown_before_they_are_an
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("bound", ["MAX_CHANGES", "MAX_CHANGE_BYTES", "MAX_REQUESTS", "MAX_GROUP_BYTES"])
+@pytest.mark.parametrize(
+    "bound", ["ahead.LARGE_CHANGES", "ahead.LARGE_BYTES", "group.MAX_REQUESTS", "group.MAX_GROUP_BYTES"]
+)
 def test_a_large_group_is_cut_and_nothing_is_lost(
     medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    monkeypatch.setattr(group, bound, 7 if bound in ("MAX_CHANGES", "MAX_REQUESTS") else 700)
+    monkeypatch.setattr(f"brainctl.tikv.{bound}", 700 if "BYTES" in bound else 7)
 
     async def run() -> None:
         async with medium_of() as medium:
@@ -48,24 +50,6 @@ def test_a_large_group_is_cut_and_nothing_is_lost(
             assert max(len(commit.changes) for commit in commits) <= 8
             assert [commit.revision for commit in commits] == sorted({commit.revision for commit in commits})
             assert [main for main, _ in await history(await state_of(medium), 1, 61)] == revisions
-
-    asyncio.run(run())
-
-
-def test_a_request_beyond_a_transaction_is_refused_and_changes_nothing(
-    medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def run() -> None:
-        async with medium_of() as medium:
-            await asyncio.gather(*(put(medium, b"k%d" % number) for number in range(20)))
-            monkeypatch.setattr(group, "MAX_CHANGES", 10)
-            before = send(medium, pb.PutRequest(key=b"a"))
-            with pytest.raises(ApiError) as refused:
-                await delete(medium, b"k", b"l")
-            assert refused.value.status == REQUEST_TOO_LARGE
-            assert pb.PutResponse.FromString(await before).header.revision == 22
-            assert (await read(medium, b"k", b"l", count_only=True)).count == 20
-            assert medium.revision == 22
 
     asyncio.run(run())
 

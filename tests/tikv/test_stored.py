@@ -40,7 +40,7 @@ def test_a_block_survives_and_a_cut_one_is_refused(parts: list[tuple[KeyVersion,
     assert pack_block(found) == block[:cut]
 
 
-@given(st.builds(Head, *[st.integers(0, 2**63 - 1)] * 7))
+@given(st.builds(Head, *[st.integers(0, 2**63 - 1)] * 8))
 def test_a_head_survives(head: Head) -> None:
     assert Head.unpack(head.pack()) == head
 

@@ -1,0 +1,139 @@
+"""Commits of more changes than one transaction takes: written ahead of the head, which then moves over all of it.
+
+1. The head is marked: `ahead` names the revision that is being written. From here on every reader steps back from
+   versions beyond the head (`view`).
+2. The blocks of the log are written, then the index, in lanes. Whatever a lane changes in the index is in the log.
+3. One small transaction moves the head, sets the small records and takes the mark away.
+
+A process that dies, or fails, before 3 leaves the mark. Whoever writes next undoes what it finds beyond the head: each
+changed key gets back the version before, and then the blocks are removed. It begins by rewriting the lanes, so that no
+transaction of the failed commit can happen later, and can be repeated from its start.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+from brainctl.mvcc.commit import Commit
+from brainctl.tikv.blocks import Blocks
+from brainctl.tikv.encode import Encoded, Writes, encode_steps
+from brainctl.tikv.keys import LANES, after, position
+from brainctl.tikv.lanes import chunked_groups, write_bulk, write_chunks
+from brainctl.tikv.lead import Lead, transaction_of, until_written
+from brainctl.tikv.stored import Stored, unpack_block
+from brainctl.tikv.view import BLOCK_PAGE, StateView
+
+LARGE_CHANGES = 5_000
+LARGE_BYTES = 16 << 20
+"""A commit of more changes, or of more bytes of them, is written ahead."""
+PORTION = 20_000
+"""Changed keys or blocks written between two looks at whether the lead has to be prolonged."""
+
+
+class Prepared(NamedTuple):
+    """What is left to do for a commit: one transaction, which moves the head."""
+
+    view: StateView
+    """The state that the transaction is based on; it is not the one that the commit was evaluated on if that was large.
+    """
+    writes: Writes
+    blocks: dict[bytes, bytes]
+    """The blocks of the log among the writes, by position."""
+
+
+def is_large(commit: Commit) -> bool:
+    """Return whether a commit is too large for one transaction."""
+    changes = commit.changes
+    return len(changes) > LARGE_CHANGES or sum([len(change.kv) for change in changes]) > LARGE_BYTES
+
+
+async def begin(lead: Lead) -> StateView:
+    """Return the state to base a commit on, as `Lead.begin`, with nothing beyond its head; Fenced, TikvFailed."""
+    if lead.head.ahead:
+        await _undo(lead)
+    return await lead.begin()
+
+
+async def prepare(lead: Lead, view: StateView, commit: Commit, known: Mapping[bytes, Stored]) -> Prepared:
+    """Encode a commit that is based on `view`, and write ahead what is too large for one transaction.
+
+    `known` is as in `encode_steps`. Fenced; TikvFailed: nothing of it can be seen, and `begin` undoes it.
+    """
+    encoded = Encoded({}, {}, {})
+    large = is_large(commit)
+    for _ in encode_steps(encoded, lead.layout, commit, known, view.compacted):
+        if large:
+            await asyncio.sleep(0)
+    if not large:
+        return Prepared(view, encoded.writes(lead.layout), encoded.blocks)
+    # Its locks would count as those of a dead process by the time at which it commits.
+    await transaction_of(view).rollback()
+    await _write_ahead(lead, encoded, commit.revision)
+    return Prepared(await lead.begin(), encoded.records, {})
+
+
+async def _write_ahead(lead: Lead, encoded: Encoded, revision: int) -> None:
+    """Write blocks and index of a commit that reaches to `revision`, and leave its records and the head."""
+    await _edit(lead, {}, ahead=revision)
+    layout = lead.layout
+    await _write_portions(lead, ({layout.block(place): value} for place, value in encoded.blocks.items()))
+    await _write_portions(lead, iter(encoded.keys.values()))
+
+
+async def _write_portions(lead: Lead, groups: Iterator[Writes]) -> None:
+    while portion := list(islice(groups, PORTION)):
+        await write_chunks(lead, chunked_groups(portion))
+        if lead.renewal_is_due:
+            await _edit(lead, {})
+
+
+async def _undo(lead: Lead) -> None:
+    """Give every key that was changed beyond the head its version before; Fenced, TikvFailed."""
+    layout = lead.layout
+    epoch = lead.head.epoch.to_bytes(8)
+    await _edit(lead, {layout.lane(number): epoch for number in range(LANES)})
+    # Blocks beyond the head are not kept in memory: others will come in their places.
+    snapshot = await lead.client.snapshot(await lead.client.timestamp())
+    view = StateView(layout, snapshot, lead.head, Blocks(layout))
+    beyond = layout.log + position(lead.head.revision + 1, 0)
+    async for page in snapshot.scan(beyond, after(layout.log), largest=BLOCK_PAGE):
+        for _, block in page:
+            keys = list(dict.fromkeys(change.version().key for change in unpack_block(block)))
+            await write_chunks(lead, chunked_groups(await _restored(view, keys)))
+        if lead.renewal_is_due:
+            await _edit(lead, {})
+    while places := await snapshot.keys(beyond, after(layout.log), PORTION):
+        await write_bulk(lead, [(place, None) for place in places])
+        beyond = places[-1] + b"\0"
+    await _edit(lead, {}, ahead=0)
+
+
+async def _restored(view: StateView, keys: list[bytes]) -> list[Writes]:
+    """Return for each key the writes that make its version of the revision of `view` the newest one."""
+    layout = view.layout
+    found = await view.newest(keys)
+    groups: list[Writes] = []
+    for key in keys:
+        before = found.get(key)
+        group: Writes = {layout.live(key): None, layout.dead(key): None}
+        if before is not None:
+            group[layout.live(key) if before.live else layout.dead(key)] = before.pack()
+            if before.mod <= view.compacted:
+                # Kept there when it was replaced, which is undone.
+                group[layout.base(key)] = None
+        groups.append(group)
+    return groups
+
+
+async def _edit(lead: Lead, writes: Writes, **changes: int) -> None:
+    await until_written(partial(_try_edit, lead, writes, changes))
+
+
+async def _try_edit(lead: Lead, writes: Writes, changes: Mapping[str, int]) -> None:
+    view = await lead.begin()
+    try:
+        await lead.commit(transaction_of(view), writes, await lead.next_head(**changes))
+    finally:
+        await transaction_of(view).rollback()
