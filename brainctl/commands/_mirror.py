@@ -11,10 +11,9 @@ from brainctl.errors import ConnectionFailed, TimedOut, UnknownOutcome
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.prefix import prefix_end
+from brainctl.stores.pages import Pager
 from brainctl.stores.store import Store
 
-_PAGE = 1000
-"""Keys that are read at once."""
 _TXN_BYTES = 1 << 20
 """Keys and values of one transaction, roughly; etcd takes 1.5 MiB."""
 _PAUSE = 0.5
@@ -52,15 +51,18 @@ class Mirror:
         before all of them are read.
         """
         key, end = self._renaming.range()
-        request = pb.RangeRequest(key=key, range_end=end, limit=_PAGE)
-        while True:
-            page = await self._source.range(request)
-            request.revision = request.revision or page.header.revision
-            for ops in _batches((self._put(kv) for kv in page.kvs), self._max_ops):
-                await self._write(ops)
-            if not page.more:
-                return request.revision
-            request.key = page.kvs[-1].key + b"\0"
+        pager, revision = Pager(self._source), 0
+        try:
+            while True:
+                page = await pager.page(key, end, revision)
+                revision = revision or page.header.revision
+                for ops in _batches((self._put(kv) for kv in page.kvs), self._max_ops):
+                    await self._write(ops)
+                if not page.more:
+                    return revision
+                key = page.kvs[-1].key + b"\0"
+        finally:
+            await pager.close()
 
     async def follow(self, revision: int) -> None:
         """Copy the changes from `revision` on, each revision in one transaction if it has no more than `max_ops`

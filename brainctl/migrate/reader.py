@@ -2,19 +2,15 @@
 
 from collections.abc import Iterable
 
-from brainctl.errors import COMPACTED, ApiError, Code, InvalidInput
+from brainctl.errors import COMPACTED, ApiError, InvalidInput
 from brainctl.etcdpb import kv_pb2 as kvpb
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate.events import BaseChosen, LeasesFetched, LeasesListed, PageRead, ReadPage, SourceCompacted
 from brainctl.migrate.split import Splitter
 from brainctl.stores.leases import lease_ttls
+from brainctl.stores.pages import Pager
 from brainctl.stores.store import Store
 from brainctl.stores.watching import oldest_revision
-
-PAGE_BYTES = 1 << 20
-"""A page is asked for with as many keys as are likely to fill this."""
-MAX_PAGE_KEYS = 4_000
-FIRST_PAGE_KEYS = 500
 
 
 class SourceReader:
@@ -23,7 +19,7 @@ class SourceReader:
     def __init__(self, store: Store, cluster: int) -> None:
         self._store = store
         self._cluster = cluster
-        self._page_keys = FIRST_PAGE_KEYS
+        self._pager = Pager(store)
 
     async def revision(self) -> int:
         """The source's newest revision (a linearizable read)."""
@@ -45,29 +41,21 @@ class SourceReader:
         return BaseChosen(attempt, base, splits, total)
 
     async def page(self, action: ReadPage) -> PageRead | SourceCompacted:
-        """The next keys of a span. Pages that a server finds too large are asked for again with fewer keys."""
-        while True:
-            limit = self._page_keys
-            request = pb.RangeRequest(
-                key=action.start, range_end=action.end or b"\0", revision=action.revision, limit=limit
-            )
-            try:
-                return self._page(action, await self._range(request))
-            except ApiError as error:
-                if error.status == COMPACTED:
-                    return SourceCompacted(action.attempt)
-                if error.status.code is not Code.RESOURCE_EXHAUSTED or limit == 1:
-                    raise
-                self._page_keys = max(1, limit // 4)
-
-    def _page(self, action: ReadPage, response: pb.RangeResponse) -> PageRead:
+        """The next keys of a span."""
+        try:
+            response = await self._pager.page(action.start, action.end, action.revision)
+        except ApiError as error:
+            if error.status != COMPACTED:
+                raise
+            return SourceCompacted(action.attempt)
+        check_cluster(response.header.cluster_id, self._cluster)
         kvs = [kv.SerializeToString() for kv in response.kvs]
-        size = sum(map(len, kvs))
-        if kvs:
-            likely = len(kvs) * PAGE_BYTES // size
-            self._page_keys = max(1, min(likely, 2 * self._page_keys, MAX_PAGE_KEYS))
         following = response.kvs[-1].key + b"\0" if response.more else b""
-        return PageRead(action.attempt, action.span, kvs, size, _leases_of(response.kvs), following)
+        return PageRead(action.attempt, action.span, kvs, sum(map(len, kvs)), _leases_of(response.kvs), following)
+
+    async def close(self) -> None:
+        """Close what was opened for pages; the store stays open."""
+        await self._pager.close()
 
     async def leases(self, held: frozenset[int], *, final: bool) -> LeasesListed:
         """All leases; with the TTLs of those that are new, or of all of them when `final`."""

@@ -135,6 +135,7 @@ class Runner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._essential, return_exceptions=True)
+        await self._reader.close()
 
     async def _free_source(self, error: BaseException) -> bool:
         """After an error of a cutover, unfreeze the source; True when the target turns out to be committed.

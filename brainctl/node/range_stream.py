@@ -8,7 +8,6 @@ order sorts each chunk in etcd 3.7.3, which then goes on after the wrong key and
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from inspect import iscoroutinefunction
-from itertools import islice
 from typing import cast
 
 from google.protobuf.message import DecodeError
@@ -51,24 +50,38 @@ async def range_stream(
     keys = FIRST_KEYS
     sent = 0
     while True:
-        wanted = min(keys, left)
-        found = await _take(view, start, end, revision, wanted + 1)
-        more = len(found) > wanted
-        kvs = [ranges.shown(version, request) for version in found[:wanted]]
+        taken = _Taken(min(keys, left), chunk_bytes)
+        await _take(view, start, end, revision, taken)
+        kvs = [ranges.shown(version, request) for version in taken.versions]
         sent += len(kvs)
         left -= len(kvs)
-        if more:
-            start = found[wanted].key
-        if not more or not left:
+        start = taken.following or start
+        if taken.following is None or not left:
+            more = taken.following is not None
             total = sent + (await _count(view, start, end, revision) if more else 0)
             yield _chunk(ranges.response(medium.header(now), framed(kvs), total, more=more))
             return
         chunk = _chunk(ranges.response(b"", framed(kvs), 0, more=False))
-        keys = fitted(wanted, len(chunk), chunk_bytes)
+        keys = fitted(len(kvs), len(chunk), chunk_bytes)
         yield chunk
         admit(request)
         if revision < medium.compacted:
             raise ApiError(COMPACTED)
+
+
+async def range_page(medium: Medium, request: pb.RangeRequest, size: int) -> bytes:
+    """Return the marshalled response to a plain range with a limit, with fewer keys when these have more than `size`
+    bytes, and without a count; ApiError.
+    """
+    now = await _read_revision(medium, request)
+    revision = request.revision if request.revision > 0 else now
+    start, end = ranges.bounds(request.key, request.range_end)
+    taken = _Taken(request.limit, size)
+    await _take(medium.view, start, end, revision, taken)
+    if revision < medium.compacted:
+        raise ApiError(COMPACTED)
+    kvs = [ranges.shown(version, request) for version in taken.versions]
+    return ranges.response(medium.header(now), framed(kvs), len(kvs), more=taken.following is not None)
 
 
 def fitted(keys: int, size: int, wanted: int) -> int:
@@ -111,16 +124,36 @@ def _chunk(response: bytes) -> bytes:
     return b"\n%b%b" % (varint(len(response)), response)
 
 
-async def _take(view: View | AsyncView, start: bytes, end: bytes | None, revision: int, limit: int) -> list[KeyVersion]:
-    """The first `limit` versions of a range."""
+class _Taken:
+    """The first versions of a range, as many as fit."""
+
+    def __init__(self, limit: int, size: int) -> None:
+        self.versions: list[KeyVersion] = []
+        self.following: bytes | None = None
+        """The key of the first that does not fit, None when all fit."""
+        self._limit = limit
+        self._left = size
+
+    def add(self, version: KeyVersion) -> bool:
+        """Take the next version; False when it does not fit. The first one does."""
+        self._left -= len(version.kv)
+        if self.versions and (len(self.versions) >= self._limit or self._left < 0):
+            self.following = version.key
+            return False
+        self.versions.append(version)
+        return True
+
+
+async def _take(view: View | AsyncView, start: bytes, end: bytes | None, revision: int, taken: _Taken) -> None:
+    """Take the versions of a range as far as they fit."""
     if not iscoroutinefunction(view.get):
-        return list(islice(cast("View", view).versions(start, end, revision), limit))
-    found: list[KeyVersion] = []
+        for version in cast("View", view).versions(start, end, revision):
+            if not taken.add(version):
+                return
+        return
     async for version in cast("AsyncView", view).versions(start, end, revision):
-        found.append(version)
-        if len(found) == limit:
-            break
-    return found
+        if not taken.add(version):
+            return
 
 
 async def _count(view: View | AsyncView, start: bytes, end: bytes | None, revision: int) -> int:

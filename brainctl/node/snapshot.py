@@ -7,7 +7,9 @@ to an unnamed temporary file first, because a bbolt file begins with what is kno
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from array import array
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from itertools import chain
 from tempfile import TemporaryFile
 from typing import IO, TypeVar
 
@@ -50,21 +52,58 @@ async def snapshot(medium: Medium) -> AsyncIterator[bytes]:
 async def _build(medium: Medium, file: IO[bytes]) -> bytes:
     for _ in range(ATTEMPTS):
         compacted, revision = medium.compacted, medium.revision
-        rows = await _rows(medium.view, compacted, revision)
-        if medium.compacted == compacted:
-            return await asyncio.to_thread(_write, file, _buckets(medium, rows, revision))
+        with TemporaryFile() as spool:
+            rows = await _rows(medium.view, compacted, revision, spool)
+            if medium.compacted == compacted:
+                return await asyncio.to_thread(_write, file, _buckets(medium, rows, revision))
     raise ApiError(_OVERTAKEN)
 
 
-async def _rows(view: View | AsyncView, compacted: int, revision: int) -> list[KeyVersion]:
+class _Rows:
+    """The rows of the bucket of keys, in a file; in memory is only where they are."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._at = array("Q", [0])
+        """Where each row begins, and the last one ends."""
+        self._revisions = array("Q")
+        self._subs = array("I")
+        self._deletes = bytearray()
+        self._order: list[int] = []
+        """The first rows in the order of their revisions; those behind them are in order."""
+
+    def add(self, version: KeyVersion) -> None:
+        """Append a row."""
+        value = _row_value(version)
+        self._file.write(value)
+        self._at.append(self._at[-1] + len(value))
+        self._revisions.append(version.mod_revision)
+        self._subs.append(version.sub)
+        self._deletes.append(not version.version)
+
+    def sort(self) -> None:
+        """Put the rows that are there into the order of their revisions; only rows above them may follow."""
+        self._order = sorted(range(len(self._subs)), key=lambda row: (self._revisions[row], self._subs[row]))
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and values of the bucket, in order."""
+        for row in chain(self._order, range(len(self._order), len(self._subs))):
+            self._file.seek(self._at[row])
+            place = _place(self._revisions[row], self._subs[row])
+            yield place + b"t" * self._deletes[row], self._file.read(self._at[row + 1] - self._at[row])
+
+
+async def _rows(view: View | AsyncView, compacted: int, revision: int, file: IO[bytes]) -> _Rows:
     """What etcd would hold, in revision order."""
-    rows: list[KeyVersion] = []
+    rows = _Rows(file)
     if compacted > 0:
-        live = _paced(view.versions(b"", None, compacted))
-        rows = [version async for version in live if version.mod_revision < compacted]
-        rows.sort(key=lambda version: (version.mod_revision, version.sub))
+        async for version in _paced(view.versions(b"", None, compacted)):
+            if version.mod_revision < compacted:
+                rows.add(version)
+        rows.sort()
     async for group in _paced(view.history(max(compacted, 1), revision)):
-        rows += group.changes
+        for version in group.changes:
+            rows.add(version)
     return rows
 
 
@@ -80,7 +119,7 @@ async def _paced(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
         yield item
 
 
-def _buckets(medium: Medium, rows: list[KeyVersion], revision: int) -> dict[bytes, Items]:
+def _buckets(medium: Medium, rows: _Rows, revision: int) -> dict[bytes, Items]:
     member = medium.header.member_id
     compaction = _place(max(medium.compacted, 0), 0)
     meta = {
@@ -102,7 +141,7 @@ def _buckets(medium: Medium, rows: list[KeyVersion], revision: int) -> dict[byte
         b"authRoles": _named(medium, ROLES),
         b"authUsers": _named(medium, USERS),
         b"cluster": [(b"clusterVersion", STORAGE_VERSION.encode())],
-        b"key": ((_row_key(version), _row_value(version)) for version in rows),
+        b"key": rows.items(),
         b"lease": sorted(leases.items()),
         b"members": [(b"%x" % member, b'{"id":%d,"peerURLs":[],"name":"default"}' % member)],
         b"members_removed": (),
@@ -117,11 +156,6 @@ def _named(medium: Medium, prefix: bytes) -> Items:
 
 def _place(main: int, sub: int) -> bytes:
     return b"%b_%b" % (main.to_bytes(8), sub.to_bytes(8))
-
-
-def _row_key(version: KeyVersion) -> bytes:
-    place = _place(version.mod_revision, version.sub)
-    return place if version.version else place + b"t"
 
 
 def _row_value(version: KeyVersion) -> bytes:

@@ -13,6 +13,7 @@ from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.node.local import open_local
 from brainctl.node.node import Node
+from brainctl.node.range_stream import range_page
 from brainctl.stores.unary import Reply, UnaryCalls
 from brainctl.stores.urls import of_directory
 
@@ -52,6 +53,12 @@ class NodeStore(UnaryCalls):
         answer = Answer()
         self.node.call(method, request.SerializeToString(), answer, self._token)
         return reply.FromString(await answer.wait())
+
+    async def page(self, request: pb.RangeRequest, size: int) -> pb.RangeResponse:
+        """Return the answer to a plain range with a limit, with fewer keys when these have more than `size` bytes, but
+        one at least; its count is that of the page.
+        """
+        return pb.RangeResponse.FromString(await range_page(self.node.medium, request, size))
 
     async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
         """See `Store`. A reader that falls behind holds a few responses, and gets the rest from the history."""

@@ -87,9 +87,9 @@ class EtcdStore(UnaryCalls):
         bytes and the bytes that arrive are counted.
         """
         limit = min(max_receive, self.target.max_receive)
-        store = EtcdStore(replace(self.target, max_receive=limit, counted=True))
-        store._turn, store._token = self._turn, self._token
-        return store
+        endpoints = (*self.target.endpoints[self._turn :], *self.target.endpoints[: self._turn])
+        target = replace(self.target, endpoints=endpoints, token=self._token, max_receive=limit, counted=True)
+        return type(self)(target)
 
     @property
     def received(self) -> int | None:

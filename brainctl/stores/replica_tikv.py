@@ -9,9 +9,9 @@ which the last one moves the checkpoint; a process killed in between leaves a st
 whose events are skipped when the batch comes again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from brainctl.errors import Fenced
+from brainctl.errors import Fenced, Unsupported
 from brainctl.etcdpb import kv_pb2
 from brainctl.mvcc.batch import lease_record
 from brainctl.mvcc.keyversion import KeyVersion, tombstone
@@ -19,9 +19,13 @@ from brainctl.mvcc.lessor import LEASES, encode_ttl, lease_id
 from brainctl.mvcc.permission import AUTH
 from brainctl.stores.checkpoint import CHECKPOINT, decode_checkpoint, encode_checkpoint
 from brainctl.stores.store import Checkpoint
+from brainctl.tikv.group import MAX_REQUEST_BYTES
+from brainctl.tikv.keys import MAX_KEY
 from brainctl.tikv.replica import ReplicaWriter
 from brainctl.tikv.stored import parse_version
 from brainctl.tikv.writer import IDENTITY
+
+_INSTEAD = "a directory (file://) takes it, or delete it at the source and copy with --history none --overwrite"
 
 
 class TikvReplica:
@@ -62,6 +66,7 @@ class TikvReplica:
         """See `ReplicaTarget`."""
         self._check(checkpoint)
         versions = [parse_version(kv, 0) for kv in kvs]
+        _check_sizes(versions)
         await self._writer.import_versions(versions, base_revision, _meta(checkpoint))
 
     async def leases(self) -> Sequence[int]:
@@ -93,7 +98,9 @@ class TikvReplica:
     async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
         """See `ReplicaTarget`."""
         self._check(checkpoint)
-        await self._writer.apply(list(_changes(events)), revision, _meta(checkpoint))
+        changes = list(_changes(events))
+        _check_sizes(changes)
+        await self._writer.apply(changes, revision, _meta(checkpoint))
 
     async def reset(self, checkpoint: Checkpoint) -> None:
         """See `ReplicaTarget`. A reset that is interrupted is finished by the next `take_over`."""
@@ -120,6 +127,22 @@ class TikvReplica:
             f"another process has taken over the migration into {self._writer.place}, so this one writes no more: let "
             "that one go on, or stop it and run this command again"
         )
+
+
+def _check_sizes(versions: Iterable[KeyVersion]) -> None:
+    """Refuse what TiKV could not store or its client not read again, before anything of it is written."""
+    for version in versions:
+        name = version.key[:64].decode(errors="backslashreplace")
+        if len(version.key) > MAX_KEY:
+            raise Unsupported(
+                f"a store on TiKV takes keys of up to {MAX_KEY} bytes, and the key that begins with {name} has "
+                f"{len(version.key)}: {_INSTEAD}"
+            )
+        if len(version.kv) > MAX_REQUEST_BYTES:
+            raise Unsupported(
+                f"a store on TiKV takes values of up to {MAX_REQUEST_BYTES} bytes with their keys, and that of {name} "
+                f"has {len(version.kv)}: {_INSTEAD}"
+            )
 
 
 def _meta(checkpoint: Checkpoint) -> dict[bytes, bytes | None]:

@@ -10,8 +10,8 @@ SECTIONS = "bdhklmr"
 """The section letters; none of them can be a part of a prefix, so that no store lies inside another."""
 LANES = 8
 """How many import transactions can be in flight at a time (see `Layout.lane`)."""
-MAX_KEY = 4096
-"""Bytes of the longest user key: TiKV takes no more than 8 KiB after its own encoding."""
+MAX_KEY = 7000
+"""Bytes of the longest user key: with prefix and section, and nine bytes for each eight, TiKV takes up to 8 KiB."""
 MAX_PREFIX = 256
 
 

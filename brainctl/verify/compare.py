@@ -92,6 +92,13 @@ class Comparison:
 
     async def run(self) -> Report:
         """Compare everything. ApiError(COMPACTED) when no revision can be read on both sides."""
+        try:
+            return await self._run()
+        finally:
+            await self._expected.close()
+            await self._found.close()
+
+    async def _run(self) -> Report:
         began = self._clock.monotonic()
         stand = await standing(self._newest, self._max_lag, FIRST_PAUSE, live=self._live)
         report = Report(min(stand.newest), stand.newest)

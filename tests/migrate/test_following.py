@@ -31,7 +31,7 @@ class Noting(EtcdStore):
         self.fragments = fragments
 
     def beside(self, max_receive: int) -> EtcdStore:
-        return Noting(super().beside(max_receive).target, self.fragments)
+        return Noting(EtcdStore(self.target).beside(max_receive).target, self.fragments)
 
     async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
         async def noted() -> AsyncIterator[pb.WatchRequest]:

@@ -152,6 +152,9 @@ class Stale(EtcdStore):
 
     times = 0
 
+    def beside(self, _max_receive: int) -> EtcdStore:
+        return self
+
     async def range(self, request: pb.RangeRequest) -> pb.RangeResponse:
         response = await super().range(request)
         for kv in response.kvs:
