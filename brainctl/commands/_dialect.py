@@ -13,6 +13,7 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
     "count-only",
     "dest-insecure-transport",
     "detail",
+    "enable-grpc-gateway",
     "from-key",
     "ignore-lease",
     "ignore-value",
@@ -38,6 +39,7 @@ BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
 _WITH_OPPOSITE = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL and flag.default == "true") | {
     "client-cert-auth",
     "dest-insecure-transport",
+    "enable-grpc-gateway",
     "interactive",
 }
 """The flags that are, or may be, true by default: --no-FLAG says that they are not."""
@@ -55,6 +57,10 @@ def translate(argv: Sequence[str]) -> list[str]:
     out: list[str] = []
     argv = _joined(argv)
     typed = _command(argv)
+    if len(typed) > 2 and "serve".startswith(typed):
+        from brainctl.commands import _etcd_flags
+
+        argv = _etcd_flags.translate(argv)
     booleans = BOOLEANS - {"prefix"} if typed and any(name.startswith(typed) for name in _WITH_PREFIX) else BOOLEANS
     for place, word in enumerate(argv):
         if word == "--":

@@ -11,6 +11,8 @@ import typer
 
 from brainctl.config import Kind
 
+_PEER = "http://localhost:2380"
+ETCD_SETTING = "etcd_setting"
 DEFAULT_LISTEN = "127.0.0.1:2379"
 
 
@@ -60,7 +62,10 @@ FLAGS = (
         DEFAULT_LISTEN,
         alias="listen",
     ),
+    _text("listen-client-http-urls", "URL[,URL]", "more places to listen; all of them serve gRPC and JSON"),
+    _text("listen-metrics-urls", "URL[,URL]", "where to serve /metrics, /health, /livez and /readyz and nothing else"),
     _text("advertise-client-urls", "URL[,URL]", "where clients are told to find the server; the address otherwise"),
+    _text("initial-advertise-peer-urls", "URL[,URL]", "the peer URLs of the member list; nothing listens there", _PEER),
     _text("name", "NAME", "the name of the member", "default"),
     _text("cert-file", "FILE", "serve TLS with this chain"),
     _text("key-file", "FILE", "and its key"),
@@ -72,6 +77,7 @@ FLAGS = (
     _text("cipher-suites", "NAME[,NAME]", "cipher suites of TLS 1.2, by IANA name"),
     _text("tls-min-version", "VERSION", "TLS1.2 or TLS1.3", "TLS1.2"),
     _text("tls-max-version", "VERSION", "TLS1.2 or TLS1.3"),
+    ServeFlag("enable-grpc-gateway", Kind.BOOL, "true", "", "serve the JSON gateway"),
     _text("host-whitelist", "NAME[,NAME]", "names that the JSON gateway may be called by (*: any)"),
     _text("cors", "ORIGIN[,ORIGIN]", "sites whose pages may use the JSON gateway (*: any)"),
     _text("auth-token", "KIND", "simple, or jwt,sign-method=METHOD,priv-key=FILE,pub-key=FILE,ttl=TIME", "simple"),
@@ -92,13 +98,18 @@ FLAGS = (
     ),
     _time("scrub-interval", "read all that is on the medium so often, to find rot (0: never)", "24h"),
     _number("scrub-rate", "BYTES", "and so much of it in a second at most (0: no bound)", 16 << 20),
+    _text("log-level", "LEVEL", "debug, info, warn, error, panic or fatal", "warn"),
+    _text("log-format", "FORMAT", "console or json", "console"),
     _text("ready-file", "FILE", "write the address there once connections are taken"),
 )
 
 
 def parameters() -> list[inspect.Parameter]:
-    """The flags as parameters for Typer; what was not given is None."""
-    return [_parameter(flag) for flag in FLAGS]
+    """Return parameters for Typer: the flags, and ETCD_SETTING for other flags of etcd; what was not given is None."""
+    option = typer.Option("--etcd-setting", hidden=True, help="a flag of etcd that has nothing to set here")
+    kind = Annotated[list[str] | None, option]
+    others = inspect.Parameter(ETCD_SETTING, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+    return [*map(_parameter, FLAGS), others]
 
 
 def _parameter(flag: ServeFlag) -> inspect.Parameter:

@@ -1,9 +1,10 @@
 """What a server is told: flag, then BRAINCTL_SERVE_ variable, then ETCD_ variable, then file, then default."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from brainctl.commands._etcd_flags import OLD_PREFIX, Setting, check, is_known, of_environment
 from brainctl.commands._serve_flags import CONFIG_FILE, FLAGS, ServeFlag
 from brainctl.config import Given, Kind, read_bool, read_duration, read_int
 from brainctl.errors import BadArguments, InvalidInput
@@ -29,7 +30,8 @@ class Value(NamedTuple):
 class ServeSettings:
     """All settings of one server by name; what cannot be read is a BrainctlError that names the flag."""
 
-    def __init__(self, given: Mapping[str, Given | None], environ: Mapping[str, str]) -> None:
+    def __init__(self, given: Mapping[str, Given | None], environ: Mapping[str, str], etcd: Sequence[str] = ()) -> None:
+        """`etcd` has flags of etcd that have nothing to set here, as NAME=VALUE."""
         path = _given(CONFIG_FILE, given, environ)
         content = _read_file(path.text) if path is not None and path.text else {}
         self._store = canonical(content.get(STORE, ""))
@@ -40,6 +42,8 @@ class ServeSettings:
                 assert path is not None
                 value = Value(content[flag.name], f"--{flag.name} in {path.text}")
             self._values[flag.name] = value or Value(flag.default, f"--{flag.name}")
+        self.remarks = _remarks(etcd, environ, content, path.text if path is not None else "")
+        """What the operator should know about settings that are ignored, a line each."""
 
     @property
     def has_place(self) -> bool:
@@ -118,12 +122,31 @@ class ServeSettings:
         return KeepPeriod(seconds) if seconds else None
 
 
+def _remarks(etcd: Sequence[str], environ: Mapping[str, str], content: Mapping[str, str], path: str) -> list[str]:
+    """Return what is to be said about settings of etcd that have nothing to set here.
+
+    Raises:
+        BadArguments: One of them would be a promise that is not kept.
+    """
+    variables, unknown = of_environment(environ.items())
+    flags = [Setting(name, text, f"--{name}") for name, _, text in (each.partition("=") for each in etcd)]
+    keys = [Setting(key, text, f"{key} in {path}") for key, text in content.items() if is_known(key)]
+    ignored = check([*flags, *variables, *keys])
+    remarks = []
+    if ignored:
+        remarks.append(f"ignored, since brainctl has nothing that they could set: {', '.join(ignored)}")
+    if unknown:
+        remarks.append(f"no setting of etcd or brainctl: {', '.join(unknown)}")
+    return remarks
+
+
 def _given(flag: ServeFlag, given: Mapping[str, Given | None], environ: Mapping[str, str]) -> Value | None:
     """The value on the command line or in the environment; an empty variable counts as none."""
     value = given.get(flag.key)
     if value is not None:
         return Value(str(value).lower() if isinstance(value, bool) else value, f"--{flag.name}", is_given=True)
-    for variable in flag.variables():
+    old = f"ETCD_{f'{OLD_PREFIX}{flag.name}'.replace('-', '_').upper()}"
+    for variable in (*flag.variables(), old):
         if environ.get(variable):
             return Value(environ[variable], variable, is_given=True)
     return None
@@ -139,8 +162,9 @@ def _read_file(path: str) -> dict[str, str]:
         raise InvalidInput(f"cannot read {path}: {error}") from error
     known = {flag.name: flag.kind for flag in FLAGS if flag is not CONFIG_FILE} | {STORE: Kind.TEXT}
     settings = {}
-    for key, value in content.items():
-        if key not in known:
+    for given, value in content.items():
+        key = given.removeprefix(OLD_PREFIX) if given.removeprefix(OLD_PREFIX) in known else given
+        if key not in known and not is_known(key):
             raise InvalidInput(f"{path}: there is no setting {key!r}; settings are named as the flags of serve")
         settings[key] = _plain(path, key, value)
     return settings

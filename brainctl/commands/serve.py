@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
+from brainctl.commands import _serve_places
 from brainctl.commands._command import single
 from brainctl.commands._serve_flags import parameters
+from brainctl.commands._serve_log import check_log, start_log
 from brainctl.commands._serve_settings import ServeSettings
 from brainctl.config import Given
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
@@ -34,7 +35,6 @@ PROGRESS_LEAST_SECONDS = 0.1
 SWITCH_SECONDS = 0.0005
 """How long background work may keep the interpreter once the event loop wants it: a put asks for it several times."""
 _CLIENT_CERTIFICATES = ("trusted-ca-file", "client-crl-file", "allowed-cn", "client-cert-allowed-hostname")
-_URL = re.compile(r"https?://[^/]+:[0-9]+")
 
 
 class Auth(NamedTuple):
@@ -50,6 +50,8 @@ class Plan(NamedTuple):
 
     settings: ServeSettings
     listen: str
+    metrics: str
+    """Where to serve metrics and health alone."""
     advertise: tuple[str, ...]
     tls: "TlsOptions | None"
     auth: Auth
@@ -57,40 +59,26 @@ class Plan(NamedTuple):
     limits: "Limits"
 
 
-def parse(**given: Given | None) -> Plan:
+def parse(etcd_setting: list[str] | None = None, **given: Given | None) -> Plan:
     """Serve the etcd API from a directory (--data-dir) or from TiKV (--store tikv://PD/PREFIX).
 
     Says "ready" with its address on standard error once it takes connections. SIGTERM and SIGINT finish the calls in
     progress and end it; a second one ends it at once. Each flag can also be set by a variable (BRAINCTL_SERVE_DATA_DIR
     or ETCD_DATA_DIR for --data-dir) and in the file that --config-file names.
     """
-    settings = ServeSettings(given, os.environ)
+    settings = ServeSettings(given, os.environ, etcd_setting or ())
+    check_log(settings.text("log-level"), settings.text("log-format"))
     tls = _tls(settings)
-    advertise = settings.texts("advertise-client-urls")
-    for url in advertise:
-        if not _URL.fullmatch(url):
-            raise BadArguments(f"--advertise-client-urls: {url!r} is not http://HOST:PORT or https://HOST:PORT")
+    listen = _serve_places.listening(settings, has_tls=tls is not None)
+    metrics = _serve_places.metrics(settings, has_tls=tls is not None)
+    advertise = _serve_places.advertised(settings)
     auth = Auth(
         settings.text("auth-token"), settings.number("auth-token-ttl", 1), settings.number("bcrypt-cost", 4, 31)
     )
-    return Plan(settings, _listen(settings, tls), advertise, tls, auth, _node_options(settings), _limits(settings))
+    return Plan(settings, listen, metrics, advertise, tls, auth, _node_options(settings), _limits(settings))
 
 
 parse.__signature__ = inspect.Signature(parameters())  # type: ignore[attr-defined]
-
-
-def _listen(settings: ServeSettings, tls: "TlsOptions | None") -> str:
-    """The addresses to listen at; their scheme, where they have one, must be what is served."""
-    wrong = ("http://", "unix://") if tls else ("https://", "unixs://")
-    listen = settings.texts("listen-client-urls")
-    if not listen:
-        raise BadArguments("--listen-client-urls: an address is wanted")
-    if any(address.startswith(wrong) for address in listen):
-        says = (
-            "is without TLS, and --cert-file is for it" if tls else "is for TLS: --cert-file and --key-file are missing"
-        )
-        raise BadArguments(f"--listen-client-urls {says}")
-    return ",".join(listen)
 
 
 def _tls(settings: ServeSettings) -> "TlsOptions | None":
@@ -124,6 +112,7 @@ def _node_options(settings: ServeSettings) -> "NodeOptions":
 
     return NodeOptions(
         name=settings.text("name"),
+        peer_urls=_serve_places.peers(settings),
         max_request_bytes=settings.number("max-request-bytes", 1, REQUEST_BYTES_LIMIT),
         max_txn_ops=settings.number("max-txn-ops", 1),
         quota_bytes=settings.number("quota-backend-bytes"),
@@ -159,6 +148,9 @@ def run(session: Session, plan: Plan) -> None:
 
     raise_descriptor_limit()
     SPARE.keep(SPARE_DESCRIPTORS)
+    start_log(plan.settings.text("log-level"), plan.settings.text("log-format"))
+    for remark in plan.settings.remarks:
+        session.warn(f"warning: {remark}")
     keep_freed_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -183,8 +175,7 @@ async def _serve(session: Session, plan: Plan) -> None:
     def ready(address: str) -> None:
         first = address.partition(",")[0]
         served.announce(first)
-        scheme = "https" if tls else "http"
-        urls = [each if "://" in each else f"{scheme}://{each}" for each in address.split(",")]
+        urls = _serve_places.urls_of(plan.listen, address, has_tls=tls is not None)
         served.node.cluster.client_urls = plan.advertise or urls
         ready_file = plan.settings.text("ready-file")
         if ready_file:
@@ -197,9 +188,14 @@ async def _serve(session: Session, plan: Plan) -> None:
         await serve(
             served.node,
             plan.listen,
+            metrics=plan.metrics,
             tls=tls,
             limits=plan.limits,
-            access=GatewayAccess(plan.settings.texts("host-whitelist"), plan.settings.texts("cors")),
+            access=GatewayAccess(
+                plan.settings.texts("host-whitelist"),
+                plan.settings.texts("cors"),
+                enabled=plan.settings.truth("enable-grpc-gateway"),
+            ),
             on_ready=ready,
             on_stopping=partial(notify, "STOPPING=1"),
             stop=stop,

@@ -34,8 +34,12 @@ _URL = re.compile(r"(?i:https?)://(?:[^/?#@\s]*@)?(?:[^:/?#\[\]\s]*|\[[^\]\s]*\]
 class ClusterService:
     """Cluster.MemberList, MemberAdd, MemberRemove, MemberUpdate and MemberPromote."""
 
-    def __init__(self, medium: Medium, name: str = "default", client_urls: Sequence[str] = ()) -> None:
+    def __init__(
+        self, medium: Medium, name: str = "default", client_urls: Sequence[str] = (), peer_urls: Sequence[str] = ()
+    ) -> None:
+        """`peer_urls` are those of the member until a request changes them."""
         self._medium = medium
+        self._peer_urls = peer_urls
         self.name = name
         self.client_urls = client_urls
         """Where clients reach the member; set when the server listens."""
@@ -110,7 +114,8 @@ class ClusterService:
 
     def _member(self, peer_urls: Sequence[str] | None = None) -> pb.Member:
         if peer_urls is None:
-            peer_urls = pb.Member.FromString(self._medium.record(MEMBER) or b"").peerURLs
+            record = self._medium.record(MEMBER)
+            peer_urls = self._peer_urls if record is None else pb.Member.FromString(record).peerURLs
         return pb.Member(
             ID=self._medium.header.member_id, name=self.name, peerURLs=peer_urls, clientURLs=self.client_urls
         )

@@ -50,7 +50,7 @@ class Node:
         self._lease = LeaseService(medium, clock)
         self._watch = WatchService(medium, clock, options.progress_seconds)
         self._maintenance = MaintenanceService(medium, options)
-        self.cluster = ClusterService(medium, options.name)
+        self.cluster = ClusterService(medium, options.name, peer_urls=options.peer_urls)
         """The member list; whoever serves the node says there where clients reach it."""
         alarms = self._maintenance.alarms
         self._alarms = alarms

@@ -1,5 +1,6 @@
 """What a node is told when it is made; the defaults are those of a node inside a command."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from brainctl.mvcc.requests import MAX_TXN_OPS
@@ -21,6 +22,10 @@ class NodeOptions:
 
     name: str = "default"
     """The name of the member."""
+    peer_urls: Sequence[str] = ("http://localhost:2380",)
+    """What the member list shows until a request changes them: etcd's default. Nothing listens there, but clients look
+    at the first one.
+    """
     max_request_bytes: int = REQUEST_BYTES_MAX
     """Longer writes are refused; also about how long a chunk of a RangeStream is."""
     max_txn_ops: int = MAX_TXN_OPS

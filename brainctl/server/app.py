@@ -12,7 +12,7 @@ from brainctl.server.http1 import Http1Protocol
 from brainctl.server.listen import Listener
 from brainctl.server.listen import listen as open_listener
 from brainctl.server.node import Node
-from brainctl.server.pages import Pages
+from brainctl.server.pages import Monitoring, Pages
 from brainctl.server.tls import ServerTls
 from brainctl.server.transport import Http2Protocol
 from brainctl.wire.frames import PREFACE
@@ -46,28 +46,39 @@ class Server:
         self.pages = Pages(node, access, self.limits.message_bytes)
         self.room = self.pages.calls.room
         self.connections: set[Connection] = set()
-        self.tls: ServerTls | None = None
+        self._tls: list[ServerTls] = []
         self._listeners: list[Listener] = []
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._stopping = False
 
-    async def start(self, listen: str, tls: ServerTls | None = None) -> str:
-        """Listen at `listen` ("HOST:PORT", "unix://PATH" or a URL of the first, or several with commas between); gives
-        the addresses with the ports that were taken for 0.
+    async def start(self, listen: str, tls: ServerTls | None = None, metrics: str = "") -> str:
+        """Listen at `listen` ("HOST:PORT", "unix://PATH" or a URL of the first, or several with commas between), and at
+        `metrics`, written in the same way, for metrics and health alone. What is an http:// or unix:// URL is served
+        without `tls`. Gives the addresses of `listen` with the ports that were taken for 0.
 
-        InvalidInput when an address cannot be read, ListenFailed when it cannot be had.
+        Raises:
+            InvalidInput: An address cannot be read.
+            ListenFailed: It cannot be had.
         """
-        self.tls = tls
+        pages_tls = tls.for_pages() if tls is not None and metrics else None
+        self._tls = [each for each in (tls, pages_tls) if each is not None]
         try:
-            for part in listen.split(","):
-                self._listeners.append(await open_listener(part, lambda: FirstBytes(self), tls))
+            addresses = [await self._listen(part, tls, None) for part in listen.split(",")]
+            for part in filter(None, metrics.split(",")):
+                await self._listen(part, pages_tls, Monitoring(self.pages))
         except BrainctlError:
             self._close_listeners()
             raise
         self.room.measure(0)
         self._timer = asyncio.get_running_loop().call_later(1, self._tick)
-        return ",".join(listener.address for listener in self._listeners)
+        return ",".join(addresses)
+
+    async def _listen(self, given: str, tls: ServerTls | None, monitoring: Monitoring | None) -> str:
+        used = None if given.startswith(("http://", "unix://")) else tls
+        listener = await open_listener(given, lambda: FirstBytes(self, used, monitoring), used)
+        self._listeners.append(listener)
+        return listener.address
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
@@ -104,16 +115,19 @@ class Server:
         for connection in tuple(self.connections):
             connection.tick()
         self.room.tick(len(self.connections))
-        if self.tls is not None:
-            self.tls.refresh()
+        for tls in self._tls:
+            tls.refresh()
         self._timer = asyncio.get_running_loop().call_later(1, self._tick)
 
 
 class FirstBytes(asyncio.Protocol):
     """A connection whose first bytes tell what it speaks."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, tls: ServerTls | None = None, monitoring: Monitoring | None = None) -> None:
+        """`monitoring` is all that a connection is served, in HTTP/1.1, where it is not None."""
         self._server = server
+        self._tls = tls
+        self._monitoring = monitoring
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._ticks = 0
@@ -128,8 +142,7 @@ class FirstBytes(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None:  # a watcher may be silent for hours, and its machine may be gone
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        tls = self._server.tls
-        if tls is not None and not tls.permits(transport.get_extra_info("peercert")):
+        if self._tls is not None and not self._tls.permits(transport.get_extra_info("peercert")):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -140,8 +153,10 @@ class FirstBytes(asyncio.Protocol):
         server = self._server
         assert self._transport is not None
         protocol: Http2Protocol | Http1Protocol
-        if self._buffer.startswith(PREFACE[:_TELLING_BYTES]):
-            user = server.tls.user(self._transport.get_extra_info("peercert")) if server.tls else None
+        if self._monitoring is not None:
+            protocol = Http1Protocol(self._monitoring, server.limits, server.remove)
+        elif self._buffer.startswith(PREFACE[:_TELLING_BYTES]):
+            user = self._tls.user(self._transport.get_extra_info("peercert")) if self._tls else None
             protocol = Http2Protocol(server.node, server.pages, server.limits, server.remove, user)
         else:
             protocol = Http1Protocol(server.pages, server.limits, server.remove)
@@ -176,6 +191,7 @@ async def serve(
     node: Node,
     listen: str,
     *,
+    metrics: str = "",
     tls: ServerTls | None = None,
     limits: Limits | None = None,
     access: GatewayAccess | None = None,
@@ -184,7 +200,8 @@ async def serve(
     on_stopping: Callable[[], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve `node` at `listen` until SIGTERM, SIGINT or `stop`, then drain; a second signal cuts the draining short.
+    """Serve `node` at `listen`, and its metrics at `metrics`, until SIGTERM, SIGINT or `stop`, then drain; a second
+    signal cuts the draining short.
 
     `on_ready` gets the addresses once connections are taken; InvalidInput and ListenFailed come before that.
     `on_stopping` is called when draining begins. The node is the caller's to close afterwards: nothing is using it any
@@ -193,7 +210,7 @@ async def serve(
     server = Server(node, limits, access)
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[None] = asyncio.Queue()
-    address = await server.start(listen, tls)
+    address = await server.start(listen, tls, metrics)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, None)
     try:

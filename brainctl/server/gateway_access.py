@@ -32,6 +32,8 @@ class GatewayAccess:
     Without any, programs may use every name, and browsers none."""
     cors: Collection[str] = ()
     """Origins ("https://console.example") whose pages may use the gateway; "*" for any."""
+    enabled: bool = True
+    """There is a gateway."""
 
     def refusal(self, fields: Mapping[str, str], *, secure: bool) -> tuple[int, str] | None:
         """Return why a request is refused, as HTTP status and text; None when it is not."""

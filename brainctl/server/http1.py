@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from brainctl.server.exchange import BROKEN, Call, HttpRequest, Page, is_local
-from brainctl.server.pages import Pages
+from brainctl.server.pages import Monitoring, Pages
 from brainctl.wire.http1 import (
     CONTINUE,
     LAST_CHUNK,
@@ -32,7 +32,7 @@ WRITE_BYTES: Final = 1 << 20
 class Http1Protocol(asyncio.Protocol):
     """Answers requests in order. It keeps reading meanwhile, so as to hear when the client goes away."""
 
-    def __init__(self, pages: Pages, limits: Limits, on_lost: Callable[["Http1Protocol"], None]) -> None:
+    def __init__(self, pages: Pages | Monitoring, limits: Limits, on_lost: Callable[["Http1Protocol"], None]) -> None:
         self._pages = pages
         self._on_lost = on_lost
         self._reader = Http1Reader(limits.page_bytes)

@@ -26,6 +26,7 @@ _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _DEBUG: Final = "/debug/"
 SCRUB: Final = f"{_DEBUG}scrub"
 """How the scrubbing of the store stands; POST begins a pass."""
+_MONITORING: Final = {"/metrics", "/health", "/livez", "/readyz"}
 _MESSAGE_BYTES: Final = Limits().message_bytes
 _STATUS: Final = "/etcdserverpb.Maintenance/Status"
 _ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
@@ -45,6 +46,7 @@ class Pages:
         self._node = node
         self.calls = Calls()
         """Of all connections."""
+        self._has_gateway = access is None or access.enabled
         self._gateway = Gateway(node, self.calls, access, message_bytes)
         self._measured = Metrics(node, self.calls)
         self._token = node.process_token
@@ -75,7 +77,7 @@ class Pages:
         if clean != path:
             exchange.respond(_redirect(f"{clean}{separator}{query}", request.method))
             return None
-        if is_gateway(path):
+        if self._has_gateway and is_gateway(path):
             return self._gateway.serve(request, exchange)
         page = self._pages.get(path)
         if page is None:
@@ -209,6 +211,21 @@ class Pages:
         if self._node.scrubber is not None:
             self._node.scrubber.start()
         self._scrub({}, answer)
+
+
+class Monitoring:
+    """The pages that --listen-metrics-urls serves: metrics and health, for whoever may not reach the rest."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def serve(self, request: HttpRequest, exchange: Exchange) -> Call | None:
+        """See Pages."""
+        first = "/" + request.target.partition("?")[0].strip("/").partition("/")[0]
+        if first in _MONITORING:
+            return self._pages.serve(request, exchange)
+        exchange.respond(Page(404, _TEXT, b"404 page not found\n"))
+        return None
 
 
 def _redirect(location: str, method: str) -> Page:

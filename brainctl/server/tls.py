@@ -6,6 +6,7 @@ cipher suites have their IANA names.
 
 import logging
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -47,15 +48,16 @@ class TlsOptions:
 class ServerTls:
     """The TLS side of a listening socket."""
 
-    def __init__(self, options: TlsOptions) -> None:
-        """Load the files.
+    def __init__(self, options: TlsOptions, protocols: Sequence[str] = ("h2", "http/1.1")) -> None:
+        """Load the files; `protocols` are offered to clients (ALPN).
 
         Raises:
             BadArguments: Files that cannot be used, or rules that do not fit together.
         """
         self._options = options
+        self._protocols = protocols
         self._stamp = self._files()
-        self._newest = _context(options)
+        self._newest = _context(options, protocols)
         self._revoked = revoked_serials(options.crl_file)
         self.context = self._newest
         """For listening; each handshake takes up what is in the files by then."""
@@ -71,11 +73,18 @@ class ServerTls:
             return
         self._stamp = found
         try:
-            self._newest, self._revoked = _context(self._options), revoked_serials(self._options.crl_file)
+            self._newest, self._revoked = (
+                _context(self._options, self._protocols),
+                revoked_serials(self._options.crl_file),
+            )
         except BadArguments as error:
             _log.warning("the renewed certificate is not used: %s", error)
         else:
             _log.info("the certificate was renewed")
+
+    def for_pages(self) -> "ServerTls":
+        """Return the same for a listener that speaks HTTP/1.1 only."""
+        return ServerTls(self._options, ("http/1.1",))
 
     def permits(self, certificate: Certificate | None) -> bool:
         """Return whether a client with this verified certificate may come in.
@@ -127,10 +136,10 @@ def _is_good_for(certificate: Certificate, name: str) -> bool:
     return any(kind == "IP Address" and ip_address(value) == wanted for kind, value in names)
 
 
-def _context(options: TlsOptions) -> ssl.SSLContext:
+def _context(options: TlsOptions, protocols: Sequence[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _choose_versions(context, options)
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.set_alpn_protocols(protocols)
     wants_certificates = options.client_cert_auth or bool(options.trusted_ca_file)
     if not wants_certificates and (options.allowed_cn or options.allowed_hostnames):
         flag = "--allowed-cn" if options.allowed_cn else "--client-cert-allowed-hostname"

@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 from brainctl.cli import load
 from brainctl.commands import serve
 from brainctl.commands._dialect import translate
-from brainctl.commands._serve_flags import CONFIG_FILE, FLAGS, ServeFlag
+from brainctl.commands._serve_flags import CONFIG_FILE, ETCD_SETTING, FLAGS, ServeFlag
 from brainctl.commands._serve_settings import ServeSettings
 from brainctl.config import Kind
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
@@ -179,7 +179,7 @@ def test_the_defaults_can_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_flags_are_parameters_of_the_command() -> None:
-    assert [*inspect.signature(serve.parse).parameters] == [flag.key for flag in FLAGS]
+    assert [*inspect.signature(serve.parse).parameters] == [*(flag.key for flag in FLAGS), ETCD_SETTING]
 
 
 # -- systemd --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,62 @@
+"""The log of a server, on standard error: --log-level and --log-format, with etcd's names."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Final
+
+from brainctl.errors import BadArguments
+
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "dpanic": logging.CRITICAL,
+    "panic": logging.CRITICAL,
+    "fatal": logging.CRITICAL,
+}
+FORMATS: Final = ("console", "json")
+_NAMES: Final = {logging.WARNING: "warn", logging.CRITICAL: "fatal"}
+
+
+def check_log(level: str, form: str) -> None:
+    """Raise BadArguments for a level or a format that there is not."""
+    if level not in LEVELS:
+        raise BadArguments(f"--log-level: {level!r} is none of {', '.join(LEVELS)}")
+    if form not in FORMATS:
+        raise BadArguments(f"--log-format: {form!r} is none of {', '.join(FORMATS)}")
+
+
+def start_log(level: str, form: str) -> None:
+    """Write what is logged from now on to standard error, a line for each entry."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Json() if form == "json" else _Console())
+    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+
+
+def _level(record: logging.LogRecord) -> str:
+    return _NAMES.get(record.levelno, record.levelname.lower())
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class _Console(logging.Formatter):
+    """Time, level, message; then the stack of an exception."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        """Return the line of an entry."""
+        return f"{_time(record)} {_level(record)} {record.message}"
+
+
+class _Json(logging.Formatter):
+    """An object on one line, with the names that etcd's log has."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of an entry."""
+        entry = {"level": _level(record), "ts": _time(record), "logger": record.name, "msg": record.getMessage()}
+        if record.exc_info:
+            entry["stacktrace"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
