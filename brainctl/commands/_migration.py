@@ -101,7 +101,15 @@ class Migrator:
     async def _prepare(self, source: Store, target: ReplicaTarget, side: Side) -> Plan:
         """Take the target over, once the source answers."""
         await side.call(lambda: source.range(pb.RangeRequest(key=b"\0", count_only=True)))
-        return await prepare(source, target, self._order.history, self._random, overwrite=self._order.overwrite)
+        order = self._order
+        return await prepare(
+            source,
+            target,
+            order.history,
+            self._random,
+            overwrite=order.overwrite,
+            even_if_served=order.even_if_served,
+        )
 
     async def _migrate(
         self, source: Store, target: ReplicaTarget, plan: Plan, shown: Display, sides: Sides, auth: AuthReader | None

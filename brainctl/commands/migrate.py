@@ -33,6 +33,7 @@ class Order(NamedTuple):
     history: History
     goal: Goal
     overwrite: bool
+    even_if_served: bool
     freeze_hook: str
     unfreeze_hook: str
     freeze_timeout: float
@@ -54,6 +55,9 @@ def parse(
         bool, typer.Option("--cutover", help="sync, freeze the source, compare both sides, and commit the target")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="empty the target and start over")] = False,
+    even_if_served: Annotated[
+        bool, typer.Option("--even-if-served", help="end the process that serves a tikv:// target, or overwrites it")
+    ] = False,
     freeze_hook: Annotated[
         str, typer.Option("--freeze-hook", metavar="COMMAND", help="stops the writers, for --cutover")
     ] = "",
@@ -102,6 +106,7 @@ def parse(
         History(history),
         Goal.FOLLOW if follow else Goal.CUTOVER if cutover else Goal.SYNCED,
         overwrite,
+        even_if_served,
         freeze_hook,
         unfreeze_hook,
         read_duration(freeze_timeout, "--freeze-timeout"),

@@ -259,7 +259,7 @@ async def _open_tikv(url: str, plan: Plan) -> _Served:
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         medium.on_failure = action
 
-    return _Served(_node(medium, plan), url, lambda _: None, on_failure)
+    return _Served(_node(medium, plan), url, medium.announce, on_failure)
 
 
 def _node(medium: "Medium", plan: Plan) -> "Node":

@@ -38,6 +38,10 @@ class PatientTarget:
         """See `ReplicaTarget`."""
         return await self._call(self._target.is_empty)
 
+    async def served_by(self, *, or_migrated: bool) -> str:
+        """See `ReplicaTarget`."""
+        return await self._call(lambda: self._target.served_by(or_migrated=or_migrated), long=True)
+
     async def checkpoint(self) -> Checkpoint | None:
         """See `ReplicaTarget`."""
         return await self._call(self._target.checkpoint)

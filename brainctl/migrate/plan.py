@@ -3,7 +3,7 @@
 from random import Random
 from typing import NamedTuple
 
-from brainctl.errors import ExitCode, InvalidInput, NotEmpty, StoreDamaged
+from brainctl.errors import ExitCode, InvalidInput, NotEmpty, StoreDamaged, StoreInUse
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.phase import STREAMING, Phase
@@ -21,8 +21,18 @@ class Plan(NamedTuple):
     """Nothing has to be removed from the target first."""
 
 
-async def prepare(source: Store, target: ReplicaTarget, history: History, random: Random, *, overwrite: bool) -> Plan:
+async def prepare(
+    source: Store,
+    target: ReplicaTarget,
+    history: History,
+    random: Random,
+    *,
+    overwrite: bool,
+    even_if_served: bool = False,
+) -> Plan:
     """Take the target over for this process, or say in one sentence why not.
+
+    StoreInUse when a living server has the target, unless `even_if_served`: the server would end.
 
     NotEmpty when the target holds data that no migration left there, or was cut over; InvalidInput when it
     belongs to a migration from another source or with other options, or when the source has gone back.
@@ -36,6 +46,8 @@ async def prepare(source: Store, target: ReplicaTarget, history: History, random
         record = Record.decode(stored.state)
         _check_resume(record, target.revision, header, history)
         plan = Plan(record, _identity(random), stored.epoch + 1, resumed=True, clean=False)
+    if not even_if_served and (holder := await target.served_by(or_migrated=overwrite)):
+        raise StoreInUse(f"the target is in use by {holder}: stop that first, or end it by --even-if-served")
     await target.take_over(Checkpoint(plan.run, plan.epoch, plan.record.encode()))
     return plan
 

@@ -24,7 +24,7 @@ class Waiting(NamedTuple):
     """What a migration waits for. The names are those of the JSON output."""
 
     side: str
-    """"source" or "target", or both."""
+    """`source`, `target`, or both."""
     store: str
     """Its URL."""
     away_seconds: float

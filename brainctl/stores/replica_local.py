@@ -44,6 +44,11 @@ class LocalReplica:
         """See `ReplicaTarget`."""
         return self._engine.revision <= 1 and not self._engine.meta(b"")
 
+    async def served_by(self, *, or_migrated: bool) -> str:
+        """See `ReplicaTarget`. A directory that another process has open could not be opened."""
+        del or_migrated
+        return ""
+
     async def checkpoint(self) -> Checkpoint | None:
         """See `ReplicaTarget`."""
         record = self._engine.record(CHECKPOINT)

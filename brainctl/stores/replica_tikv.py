@@ -47,6 +47,11 @@ class TikvReplica:
         records = await self._writer.records(state)
         return state.revision <= 1 and not records.keys() - {IDENTITY} and not await state.count(b"", None, 0)
 
+    async def served_by(self, *, or_migrated: bool) -> str:
+        """See `ReplicaTarget`."""
+        holder = await self._writer.holder("serve", *(["migrate"] if or_migrated else []))
+        return "" if holder is None else str(holder)
+
     async def checkpoint(self) -> Checkpoint | None:
         """See `ReplicaTarget`."""
         record = (await self._writer.records()).get(CHECKPOINT)

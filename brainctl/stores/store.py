@@ -93,6 +93,11 @@ class ReplicaTarget(Protocol):
     async def is_empty(self) -> bool:
         """Whether the store was never written."""
 
+    async def served_by(self, *, or_migrated: bool) -> str:
+        """Return words for the living process that serves the store or, with `or_migrated`, migrates into it; "" when
+        there is none. A killed one counts for some seconds, which this waits for.
+        """
+
     async def checkpoint(self) -> Checkpoint | None:
         """The checkpoint of the migration that writes or wrote here, None when there was none."""
 

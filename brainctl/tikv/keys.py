@@ -42,6 +42,7 @@ class Layout:
         self.epochs = root + b"h/epoch/"
         self.lanes = root + b"h/lane/"
         self.resetting = root + b"h/reset"
+        self.holder = root + b"h/holder"
         self.lives = root + b"k/"
         self.deads = root + b"d/"
         self.bases = root + b"b/"

@@ -57,6 +57,8 @@ class Lead:
         self.layout = layout
         self.blocks = blocks
         self.head = Head()
+        self.note: bytes | None = None
+        """What a take-over leaves about this process (`holder`)."""
         self._renewed = float("-inf")
         self._begun: tuple[float, StateView] | None = None
         """A transaction that was begun to read a commit back, and when: the next commit uses it."""
@@ -104,6 +106,7 @@ class Lead:
         layout = self.layout
         writes: dict[bytes, bytes | None] = {layout.lane(number): head.epoch.to_bytes(8) for number in range(LANES)}
         writes[layout.head] = head.pack()
+        writes[layout.holder] = self.note
         writes[layout.epoch(head.epoch)] = old.sequence.to_bytes(8)
         if head.epoch > KEPT_EPOCHS:
             writes[layout.epoch(head.epoch - KEPT_EPOCHS)] = None

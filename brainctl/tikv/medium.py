@@ -26,6 +26,7 @@ from brainctl.tikv.client import Client
 from brainctl.tikv.encode import Writes
 from brainctl.tikv.errors import RequestFailed, TikvFailed
 from brainctl.tikv.group import Reply, Write
+from brainctl.tikv.holder import Holder
 from brainctl.tikv.keys import Layout
 from brainctl.tikv.lead import HEARTBEAT_SECONDS, Lead
 from brainctl.tikv.live import LiveView
@@ -58,6 +59,7 @@ class TikvMedium:
 
     def __init__(self, client: Client, layout: Layout, role: Role) -> None:
         self._client = client
+        self._layout = layout
         self._role = role
         blocks = Blocks(layout)
         self._reads = Reads(client, layout, blocks)
@@ -76,6 +78,7 @@ class TikvMedium:
         """Read the state, and take the lead if that is the role; TikvFailed."""
         await self._shown.load(await self._reads.state())
         if self._role is Role.LEADER:
+            self.writer.note(Holder.here("serve"))
             await self.writer.acquire(force=True)
         self.writer.identify()
         self._shown.observers.append(self._notice)
@@ -179,6 +182,21 @@ class TikvMedium:
     def subscribe(self, observer: Callable[[Commit], None]) -> None:
         """See `Medium`."""
         self._shown.observers.append(observer)
+
+    def announce(self, endpoint: str) -> None:
+        """Leave word of where the store is served from now on."""
+        self.spawn(self._announce(Holder.here("serve", endpoint)))
+
+    async def _announce(self, holder: Holder) -> None:
+        async def note(view: StateView) -> Writes:
+            del view
+            return {self._layout.holder: holder.pack()}
+
+        self.writer.note(holder)
+        try:
+            await self.writer.edit(note, 0)
+        except BrainctlError as error:
+            _log.warning("the store does not say where it is served: %s", error)
 
     # -- background -----------------------------------------------------------------------------------------------
 

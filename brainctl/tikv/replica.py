@@ -13,6 +13,7 @@ from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Client
 from brainctl.tikv.encode import Writes
 from brainctl.tikv.errors import TikvFailed
+from brainctl.tikv.holder import Holder, living_holder
 from brainctl.tikv.keys import Layout, after
 from brainctl.tikv.lanes import write_bulk
 from brainctl.tikv.lead import HEARTBEAT_SECONDS, Lead, transaction_of, until_written
@@ -39,6 +40,7 @@ class ReplicaWriter:
         self._layout = layout
         blocks = Blocks(layout)
         self._lead = Lead(client, layout, blocks)
+        self._lead.note = Holder.here("migrate").pack()
         self._reads = Reads(client, layout, blocks)
         self.head = Head()
         """As last seen."""
@@ -59,6 +61,10 @@ class ReplicaWriter:
     async def records(self, state: StateView | None = None) -> dict[bytes, bytes]:
         """All small records; TikvFailed."""
         return await read_records(state or await self.state())
+
+    async def holder(self, *roles: str) -> Holder | None:
+        """Return who holds the lead and lives, if that is one of these roles; TikvFailed."""
+        return await living_holder(self._client, self._layout, *roles)
 
     async def take_over(self) -> None:
         """Take the lead, whoever holds it, and finish a reset that was interrupted; TikvFailed."""

@@ -21,6 +21,7 @@ from brainctl.mvcc.header import Header
 from brainctl.tikv import ahead
 from brainctl.tikv.errors import Failure, RequestFailed, TikvFailed
 from brainctl.tikv.group import Evaluated, Write, evaluate_group, take_group
+from brainctl.tikv.holder import Holder
 from brainctl.tikv.lead import LEASE_MS, Lead, NotWritten, transaction_of, until_written
 from brainctl.tikv.loaded import Loaded
 from brainctl.tikv.reads import Reads
@@ -101,6 +102,10 @@ class Writer:
             ids = b"".join((secrets.randbits(63) | 1).to_bytes(8) for _ in range(2))
             await self._commit_records({IDENTITY: ids})
         self.identify()
+
+    def note(self, holder: Holder) -> None:
+        """Have the next take-over leave this about the process."""
+        self._lead.note = holder.pack()
 
     def identify(self) -> None:
         """Take the ids of the cluster and of this member from the store."""

@@ -89,6 +89,10 @@ class TargetModel:
     async def is_empty(self) -> bool:
         return self.revision == 1 and not self.keys and not self.granted
 
+    async def served_by(self, *, or_migrated: bool) -> str:
+        del or_migrated
+        return ""
+
     async def checkpoint(self) -> Checkpoint | None:
         return self.stored
 
