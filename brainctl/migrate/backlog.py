@@ -26,6 +26,8 @@ class Revisions(NamedTuple):
     leases: frozenset[int]
     revision: int
     """The last revision among them."""
+    reads: tuple[RevisionRead, ...] = ()
+    """They themselves."""
 
 
 class Backlog:
@@ -71,12 +73,11 @@ class Backlog:
             return None
         events: list[bytes] = []
         leases: set[int] = set()
-        revision = 0
-        for read in self._next():
+        reads = tuple(self._next())
+        for read in reads:
             events += read.events
             leases |= read.leases
-            revision = read.revision
-        return Revisions(events, frozenset(leases), revision)
+        return Revisions(events, frozenset(leases), reads[-1].revision, reads)
 
     def take(self) -> None:
         """The revisions of `peek` are being written: forget them."""

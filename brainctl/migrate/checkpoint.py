@@ -7,7 +7,7 @@ It is JSON, so that `brainctl` of any version and a person can read it. Keys are
      "spans":[["2f72656769737472792f70",""]]}
 
 Only the spans that are still to be copied are listed, so that the record of the change stream, which is written
-with every commit, stays below 250 bytes.
+with every commit, stays below 400 bytes.
 """
 
 from enum import StrEnum
@@ -19,6 +19,7 @@ from brainctl.errors import StoreDamaged
 from brainctl.migrate.phase import Phase
 
 FORMAT = 1
+_OPTIONAL = ("frozen", "raft_term", "raft_index", "witness")
 
 
 class History(StrEnum):
@@ -64,12 +65,19 @@ class Record(NamedTuple):
     """The freeze hook of a cutover, from before it runs until the source takes writes again or the target is committed.
     A process that finds it here knows that the source may be frozen.
     """
+    raft_term: int = 0
+    """The term of the source's Raft log when it was last looked at; 0 when it told none."""
+    raft_index: int = 0
+    """And its index."""
+    witness: str = ""
+    """Digests of the revisions up to the watermark, the newest few, by which the source is known again (`Witness`)."""
 
     def encode(self) -> bytes:
-        """Return the JSON form; `frozen` is in it only while it is set."""
+        """Return the JSON form; what has a default for its absence is in it only while it is set."""
         fields = {"format": FORMAT, **self._asdict(), "spans": [[start.hex(), end.hex()] for start, end in self.spans]}
-        if not self.frozen:
-            del fields["frozen"]
+        for name in _OPTIONAL:
+            if not fields[name]:
+                del fields[name]
         return orjson.dumps(fields)
 
     @classmethod

@@ -65,9 +65,11 @@ class SourceCompacted(NamedTuple):
 
 
 class SourceAt(NamedTuple):
-    """The source's revision, read just now."""
+    """The source's revision, read just now, and where its Raft log is (zeros where it has none, or does not tell)."""
 
     revision: int
+    raft_term: int = 0
+    raft_index: int = 0
 
 
 class LeasesFetched(NamedTuple):

@@ -5,12 +5,14 @@ import asyncio
 from brainctl.clock import Clock
 from brainctl.errors import ApiError, BrainctlError, Code
 from brainctl.migrate.backlog import StreamBroken
+from brainctl.migrate.confirm import confirm
 from brainctl.migrate.delivery import MAX_STALLS, Delivery, Silence
 from brainctl.migrate.events import Event, SourceCompacted, Streamed, Watch
 from brainctl.migrate.phase import STREAMING
 from brainctl.migrate.retry import Patience
 from brainctl.migrate.state import Migration
 from brainctl.migrate.tailer import tail
+from brainctl.migrate.witness import Witness
 from brainctl.stores.store import Store
 from brainctl.stores.watching import Watching
 
@@ -35,11 +37,13 @@ class Follower:
         self._watch: Watch | None = None
         self._watching: Watching | None = None
         self._delivered = 0
+        self._witness = Witness(0)
 
     def begin(self, watch: Watch) -> None:
         """Take what `run` is to follow from now on."""
         self._watch = watch
         self._delivered = watch.start - 1
+        self._witness = Witness.decode(self._delivered, self._migration.record.witness)
         self._silence.opened(self._clock.monotonic())
 
     async def run(self, patience: Patience) -> None:
@@ -54,14 +58,23 @@ class Follower:
                     await patience.wait(error)
 
     async def _deliver(self, watch: Watch, patience: Patience) -> bool:
-        """Deliver one stream; False when it is to be opened again, True when the source was compacted."""
+        """Deliver one stream; False when it is to be opened again, True when the source was compacted.
+
+        Raises:
+            WentBack: the source is not what was delivered until now; nothing was delivered of it.
+        """
         self._silence.opened(self._clock.monotonic())
         cluster, (fragment, max_receive) = self._migration.record.cluster, self._delivery.shape.value
         async with Watching(self._source, self._delivered + 1, fragment=fragment, max_receive=max_receive) as watching:
             self._watching = watching
+            confirmed = False
             async for event in tail(watching, watch.attempt, cluster):
+                # Behind the first event, so that what is confirmed is what the stream comes from.
+                confirmed = confirmed or await confirm(self._source, self._witness)
                 patience.succeeded()
-                self._inbox.put_nowait(event)
+                self._inbox.put_nowait(event if confirmed else SourceCompacted(watch.attempt))
+                if not confirmed:
+                    return True
                 if isinstance(event, SourceCompacted):
                     return True
                 if event.revisions and self._is_behind_large_ones(event):
@@ -71,6 +84,7 @@ class Follower:
 
     def _is_behind_large_ones(self, event: Streamed) -> bool:
         self._delivered = event.revisions[-1].revision
+        self._witness = self._witness.extend(event.revisions)
         self._silence.arrived(self._clock.monotonic())
         size = sum(read.size for read in event.revisions)
         return self._delivery.arrived(self._delivered, size, self._migration.source)

@@ -6,7 +6,10 @@ from typing import NamedTuple
 from brainctl.errors import ExitCode, InvalidInput, NotEmpty, StoreDamaged, StoreInUse
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate.checkpoint import History, Record
+from brainctl.migrate.confirm import confirm, confirm_base
 from brainctl.migrate.phase import STREAMING, Phase
+from brainctl.migrate.reader import SourceReader
+from brainctl.migrate.witness import Position, Witness
 from brainctl.stores.store import Checkpoint, ReplicaTarget, Store
 
 
@@ -45,6 +48,7 @@ async def prepare(
     else:
         record = Record.decode(stored.state)
         _check_resume(record, target.revision, header, history)
+        await _check_source(source, record)
         plan = Plan(record, _identity(random), stored.epoch + 1, resumed=True, clean=False)
     if not even_if_served and (holder := await target.served_by(or_migrated=overwrite)):
         raise StoreInUse(f"the target is in use by {holder}: stop that first, or end it by --even-if-served")
@@ -95,11 +99,16 @@ def _check_resume(record: Record, revision: int, header: pb.ResponseHeader, hist
             f"the target is at revision {revision}, but the migration left it at {record.watermark}: something "
             "else wrote to it; --overwrite starts over"
         )
-    if record.phase in STREAMING and header.revision < record.watermark:
-        raise InvalidInput(
-            f"the source is at revision {header.revision}, behind the target's {record.watermark}: it has lost "
-            "revisions; --overwrite starts over"
-        )
+
+
+async def _check_source(source: Store, record: Record) -> None:
+    """Raise WentBack unless the source is still what the target was copied from."""
+    if record.phase is Phase.NEW:
+        return
+    await confirm(source, Witness.decode(record.watermark, record.witness))
+    if not record.witness:
+        await confirm_base(source, record.base, record.expected)
+    await SourceReader(source, record.cluster, Position(record.raft_term, record.raft_index)).look()
 
 
 class CutOver(NotEmpty):

@@ -25,7 +25,6 @@ from brainctl.migrate.events import (
     ReadAuth,
     ReadPage,
     ReconcileLeases,
-    SourceAt,
     Stop,
     Unfreeze,
     Unfrozen,
@@ -42,6 +41,7 @@ from brainctl.migrate.reader import SourceReader
 from brainctl.migrate.retry import Sides, Waiting
 from brainctl.migrate.slot import Slot
 from brainctl.migrate.state import Migration
+from brainctl.migrate.witness import Position
 from brainctl.stores.auth import AuthReader
 from brainctl.stores.store import Store
 
@@ -88,7 +88,8 @@ class Runner:
         self.progress = Progress(migration, clock)
         self._source = source
         self._cluster = migration.record.cluster
-        self._reader = SourceReader(source, self._cluster)
+        record = migration.record
+        self._reader = SourceReader(source, self._cluster, Position(record.raft_term, record.raft_index))
         self._auth = auth
         self._slot = slot
         self._freezer = freezer
@@ -282,9 +283,9 @@ class Runner:
     async def _poll(self) -> None:
         reported = listed = looked = self._clock.monotonic()
         while True:
-            revision = await self._revision()
-            self.progress.source_at(revision)
-            self._inbox.put_nowait(SourceAt(revision))
+            seen = await self._sides.source.call(self._reader.look)
+            self.progress.source_at(seen.revision)
+            self._inbox.put_nowait(seen)
             now = self._clock.monotonic()
             streaming = self.migration.phase in STREAMING
             if now - reported >= REPORT_SECONDS:
@@ -297,7 +298,7 @@ class Runner:
                 looked = now
                 if (changed := await self._sides.source.call(self._auth.changed, long=True)) is not None:
                     self._inbox.put_nowait(AuthRead(changed.records()))
-            if self._follower.has_stalled(revision):
+            if self._follower.has_stalled(seen.revision):
                 self._open_stream()
             await asyncio.sleep(POLL_SECONDS)
 

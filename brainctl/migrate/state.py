@@ -56,6 +56,7 @@ from brainctl.migrate.events import (
 )
 from brainctl.migrate.leases import LeaseBook
 from brainctl.migrate.phase import CUTTING_OVER, STREAMING, Phase, Trigger, step
+from brainctl.migrate.witness import Position, WentBack, Witness
 
 MAX_RESYNCS = 10
 """After so many copies that the source's compaction overtook, the process ends with the compaction's error."""
@@ -110,6 +111,8 @@ class Migration:
         self._dirty = record.phase is Phase.NEW and not clean
         self._base = BaseCopy(record.spans, record.base, record.resyncs)
         self._backlog = Backlog(record.watermark)
+        self._confirmed = False
+        """The change stream is open, and the source was found to be what it was."""
         self._writing: Write | None = None
         self._fetching = False
         self._read_since_copy = 0
@@ -157,8 +160,9 @@ class Migration:
             case BaseChosen() | PageRead() | Streamed() | SourceCompacted():
                 if event.attempt == self.record.resyncs and not self._finished:
                     self._read(event)
-            case SourceAt(revision):
+            case SourceAt(revision, term, index):
                 self.source = max(self.source, revision)
+                self._note_position(term, index)
                 if self.phase in STREAMING:
                     self._read_since_copy = self.source
                     self._look(revision)
@@ -186,6 +190,12 @@ class Migration:
                 self._reconciling = self._reconciling and not event.final
                 self._reconciled = self._reconciled or event.final
 
+    def _note_position(self, term: int, index: int) -> None:
+        """Have the next write tell where the Raft log of the source was."""
+        seen = Position(self.record.raft_term, self.record.raft_index).up_to(Position(term, index))
+        if self.phase is not Phase.COMMITTED:
+            self.record = self.record._replace(**seen._asdict())
+
     def _look(self, revision: int) -> None:
         """Note what the source has, to find a target that does not keep up."""
         if self.phase is Phase.SYNCED and len(self._looks) == BEHIND_LOOKS and self._looks[0] > self.watermark:
@@ -199,12 +209,13 @@ class Migration:
             case BaseChosen(_, revision, splits, keys):
                 self._step(Trigger.BASE_CHOSEN)
                 self.record = self.record._replace(
-                    base=revision, watermark=revision, expected=keys, keys=0, size=0, spans=spans_of(splits)
+                    base=revision, watermark=revision, expected=keys, keys=0, size=0, spans=spans_of(splits), witness=""
                 )
                 self._base = BaseCopy(self.record.spans, revision, event.attempt)
             case PageRead():
                 self._base.add(event)
             case Streamed(_, revisions):
+                self._confirmed = True
                 self._backlog.add(revisions)
                 self.source = max(self.source, self._backlog.received)
             case SourceCompacted():
@@ -230,6 +241,7 @@ class Migration:
 
     def _watch(self) -> None:
         self._backlog = Backlog(self.record.watermark)
+        self._confirmed = False
         self._out.append(Watch(self.record.resyncs, self.record.watermark + 1))
 
     # What is written to the target.
@@ -282,6 +294,11 @@ class Migration:
             keys=self.record.keys + len(pages.kvs), size=self.record.size + pages.size, spans=pages.spans
         )
         if self._base.complete:
+            if self.record.keys != self.record.expected:
+                raise WentBack(
+                    f"at revision {self.record.base} it gave {self.record.keys} keys, and had {self.record.expected} "
+                    "when the copy began"
+                )
             self._step(Trigger.COPIED)
         return ImportBase(pages.kvs, self.record)
 
@@ -293,7 +310,10 @@ class Migration:
             return None
         self.leases.keep(batch.leases, batch.revision)
         self._backlog.take()
-        self.record = self.record._replace(watermark=batch.revision, events=self.record.events + len(batch.events))
+        witness = Witness.decode(self.record.watermark, self.record.witness).extend(batch.reads)
+        self.record = self.record._replace(
+            watermark=batch.revision, events=self.record.events + len(batch.events), witness=witness.encode()
+        )
         return Apply(batch.events, self.record)
 
     def _lacks(self, leases: frozenset[int]) -> bool:
@@ -308,7 +328,7 @@ class Migration:
 
     def _settle(self) -> None:
         """Move on as far as what is durable allows."""
-        if self.phase is Phase.CATCHING_UP and 0 < self._read_since_copy <= self.watermark:
+        if self.phase is Phase.CATCHING_UP and self._confirmed and 0 < self._read_since_copy <= self.watermark:
             self._step(Trigger.CAUGHT_UP)
             self._looks.clear()
             self._reconciled = False

@@ -202,7 +202,7 @@ def test_a_source_that_went_back_is_refused(new_etcd: NewEtcd) -> None:
         header = (await older.range(pb.RangeRequest(key=b"-"))).header
         assert target.stored is not None
         target.stored = target.stored._replace(state=record._replace(cluster=header.cluster_id).encode())
-        with pytest.raises(InvalidInput, match="it has lost revisions"):
+        with pytest.raises(InvalidInput, match="the source has gone back: it is at revision 1, behind revision 4"):
             await start(older, target)
         await source.close()
         await older.close()
