@@ -114,8 +114,21 @@ async def run(session: Session, query: Query) -> None:
     if query.value_only and session.settings.write_out != "simple":
         raise BadArguments("print-value-only is only for `--write-out=simple`")
     async with session.open() as store:
+        if session.settings.write_out == "simple" and session.settings.store and await _in_parts(session, store, query):
+            return
         response = await (_streamed(store, query.request) if query.stream else store.range(query.request))
         session.show(response, value_only=query.value_only)
+
+
+async def _in_parts(session: Session, store: Store, query: Query) -> bool:
+    """Show a long answer of a store of this process part by part, without holding all of it; False for any other."""
+    from brainctl.stores.parts import comes_in_parts, parts
+
+    if not comes_in_parts(store, query.request):
+        return False
+    async for part in parts(store, query.request):
+        session.show(part, value_only=query.value_only)
+    return True
 
 
 async def _streamed(store: Store, request: pb.RangeRequest) -> pb.RangeResponse:

@@ -10,6 +10,7 @@ from brainctl.stores import pages
 from brainctl.stores.embedded import open_directory
 from brainctl.stores.etcd import EtcdStore
 from brainctl.stores.pages import CUT, FIRST_KEYS, GROWTH, MOST_KEYS, PAGE_BYTES, Pager, PageSize
+from brainctl.stores.parts import PART_BYTES, comes_in_parts, parts
 from brainctl.stores.store import Store
 from tests.conftest import NewEtcd
 from tests.migrate.running import etcd_store
@@ -113,3 +114,43 @@ def test_a_page_grows_and_shrinks_by_what_was_seen() -> None:
     assert size.keys == MOST_KEYS // CUT, "two readers that were refused with the same number"
     size.seen(1, 10 * PAGE_BYTES)
     assert size.keys == 1
+
+
+@pytest.mark.parametrize("limit", [0, 1, SMALL + 3])
+def test_parts_are_the_answer(tmp_path: Path, limit: int) -> None:
+    """Those of one revision, with what is asked for: a limit, keys only, an earlier revision."""
+
+    async def story() -> None:
+        store = open_directory(tmp_path / "store")
+        await fill(store)
+        earlier = (await store.put(pb.PutRequest(key=b"/b/0001", value=b"newer"))).header.revision - 1
+        for fields in ({}, {"keys_only": True}, {"revision": earlier}):
+            request = pb.RangeRequest(key=b"/a/0001", range_end=b"/c", limit=limit, **fields)
+            assert comes_in_parts(store, request)
+            found = [part async for part in parts(store, request)]
+            whole = await store.range(request)
+            assert [kv for part in found for kv in part.kvs] == list(whole.kvs)
+            assert max(part.ByteSize() for part in found) <= PART_BYTES + 100
+            assert found[-1].more is whole.more
+        await store.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pb.RangeRequest(key=b"/a/0001"),
+        pb.RangeRequest(key=b"/a", range_end=b"/b", count_only=True),
+        pb.RangeRequest(key=b"/a", range_end=b"/b", sort_order=pb.RangeRequest.DESCEND),
+        pb.RangeRequest(key=b"/a", range_end=b"/b", min_mod_revision=3),
+        pb.RangeRequest(range_end=b"/b"),
+    ],
+)
+def test_what_comes_whole(tmp_path: Path, request_: pb.RangeRequest) -> None:
+    async def story() -> None:
+        store = open_directory(tmp_path / "store")
+        assert not comes_in_parts(store, request_)
+        await store.close()
+
+    asyncio.run(story())
