@@ -77,7 +77,7 @@ async def save(session: Session, plan: Save) -> None:
         part.replace(path)
         _sync_directory(path.parent)
     except TimeoutError:
-        raise CommandFailed(f"the snapshot took longer than {limit:g} s", ExitCode.INTERRUPTED) from None
+        raise CommandFailed(f"the snapshot took longer than {limit:g} s", ExitCode.TIMEOUT) from None
     except OSError as error:
         raise CommandFailed(f"could not write {path}: {error.strerror}", ExitCode.INTERRUPTED) from error
     except BrainctlError as error:

@@ -20,6 +20,8 @@ from brainctl.wire.limits import Limits
 
 _TELLING_BYTES: Final = 4
 """What it takes to tell HTTP/2 from HTTP/1.1: no method of the latter is called PRI."""
+_TLS_HANDSHAKE = 0x16
+"""The first byte of a greeting in TLS."""
 _FIRST_BYTES_SECONDS: Final = 20
 GRACE_SECONDS: Final = 5.0
 
@@ -152,6 +154,9 @@ class FirstBytes(asyncio.Protocol):
             return
         server = self._server
         assert self._transport is not None
+        if self._buffer[0] == _TLS_HANDSHAKE:  # a client of https:// would wait for an answer that it understands
+            self.abort()
+            return
         protocol: Http2Protocol | Http1Protocol
         if self._monitoring is not None:
             protocol = Http1Protocol(self._monitoring, server.limits, server.remove)

@@ -6,7 +6,6 @@ it can leave a write in doubt.
 
 import asyncio
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import SplitResult
@@ -19,11 +18,16 @@ import grpc.aio
 from brainctl.errors import ConnectionFailed, InvalidInput
 from brainctl.stores import arrivals
 from brainctl.stores.authorities import system_authorities
+from brainctl.stores.contexts import verifying
+from brainctl.stores.diagnosis import diagnose
 from brainctl.stores.proxy import grpc_uri, proxy_of
 from brainctl.stores.target import EtcdTarget, Tls, split_endpoint
 from brainctl.stores.tunnel import Tunnel
 
 _USER_AGENT = "brainctl"
+PROXY_VARIABLES = "HTTPS_PROXY and NO_PROXY"
+DIAGNOSIS_SECONDS = 2.0
+"""How long a server may take for an answer that tells why there is no connection, where there is no dial timeout."""
 HEAD_START = 0.1
 """Seconds before the next endpoint is dialed as well: longer than a connection within a data centre takes."""
 
@@ -113,11 +117,19 @@ class Connection:
         state = channel.get_state(try_to_connect=True)
         while state is not grpc.ChannelConnectivity.READY:
             if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                reason = (self._tunnel.failure if self._tunnel else "") or await _reason(channel)
                 await self.drop()
-                raise ConnectionFailed(f"cannot connect to {self.endpoint}: {reason}")
+                raise ConnectionFailed(f"cannot connect to {self.endpoint}: {await self._reason()}")
             await channel.wait_for_state_change(state)
             state = channel.get_state(try_to_connect=True)
+
+    async def _reason(self) -> str:
+        """Return why there is no connection: gRPC tells that to calls that fail by it, in words of its core."""
+        address, secure = split_endpoint(self.endpoint, self._target.tls)
+        proxy = _proxy(address)
+        if proxy is not None:
+            return f"the proxy at {proxy.hostname} does not lead there: check the variables {PROXY_VARIABLES}"
+        seconds = self._target.dial_timeout or DIAGNOSIS_SECONDS
+        return await asyncio.to_thread(diagnose, address, self._target.tls, secure=secure, seconds=seconds)
 
     def _options(self) -> list[tuple[str, int | str]]:
         target = self._target
@@ -178,29 +190,13 @@ def _proxy(address: str) -> SplitResult | None:
     return proxy_of(host.strip("[]"), port, os.environ)
 
 
-async def _reason(channel: grpc.aio.Channel) -> str:
-    """Why a channel cannot connect: gRPC tells only the calls that fail by it."""
-    try:
-        await channel.unary_unary("/etcdserverpb.Maintenance/Status", None, None)(b"", timeout=1)
-    except grpc.aio.AioRpcError as error:
-        return _plain(error.details() or "no reason given")
-    return "the connection came and went"
-
-
-def _plain(text: str) -> str:
-    """The last cause in gRPC's chain, without its status and the resolved address."""
-    cause = text.rpartition("last error: ")[2]
-    return re.sub(r"^[A-Z]+: (?:(?:ipv[46]|unix):\S+: )?", "", cause)
-
-
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     if bool(tls.cert) != bool(tls.key):
         raise InvalidInput("a client certificate needs both --cert and --key")
-    return grpc.ssl_channel_credentials(
-        root_certificates=_pem(tls.cacert) or system_authorities(os.environ),
-        private_key=_pem(tls.key),
-        certificate_chain=_pem(tls.cert),
-    )
+    authorities, key, certificate = map(_pem, (tls.cacert, tls.key, tls.cert))
+    if certificate or authorities:
+        verifying(tls)  # gRPC does not say which file it cannot use
+    return grpc.ssl_channel_credentials(authorities or system_authorities(os.environ), key, certificate)
 
 
 def _pem(path: str) -> bytes | None:

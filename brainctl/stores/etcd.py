@@ -4,6 +4,7 @@ Reads go to another endpoint when one cannot be reached. A write is sent once: w
 nobody knows whether it happened, and UnknownOutcome says so.
 """
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import replace
 
@@ -66,7 +67,7 @@ class EtcdStore(UnaryCalls):
             request_serializer=pb.LeaseKeepAliveRequest.SerializeToString,
             response_deserializer=pb.LeaseKeepAliveResponse.FromString,
         )(_once(pb.LeaseKeepAliveRequest(ID=lease)), metadata=metadata, timeout=self.target.command_timeout)
-        async for response in self._responses(method, stream):
+        async for response in self._responses(method, stream, self.target.command_timeout):
             return response
         raise ConnectionFailed(f"{self._endpoint}: the server ended LeaseKeepAlive without an answer")
 
@@ -123,10 +124,11 @@ class EtcdStore(UnaryCalls):
             request_serializer=type(request).SerializeToString,
             response_deserializer=reply.FromString,
         )
+        began, timeout = _now(), self.target.command_timeout
         try:
-            return await stub(request, metadata=metadata, timeout=self.target.command_timeout)
+            return await stub(request, metadata=metadata, timeout=timeout)
         except grpc.aio.AioRpcError as error:
-            raise self._failure(method, error) from None
+            raise self._failure(method, error, began, timeout) from error
 
     async def _stream(
         self, method: str, request: Message, deserialize: Callable[[bytes], Reply]
@@ -138,16 +140,19 @@ class EtcdStore(UnaryCalls):
         async for response in self._responses(method, stream):
             yield response
 
-    async def _responses(self, method: str, stream: AsyncIterable[Reply]) -> AsyncIterator[Reply]:
+    async def _responses(
+        self, method: str, stream: AsyncIterable[Reply], limit: float | None = None
+    ) -> AsyncIterator[Reply]:
+        began = _now()
         try:
             async for response in stream:
                 yield response
         except grpc.aio.AioRpcError as error:
-            raise self._failure(method, error) from None
+            raise self._failure(method, error, began, limit) from error
 
-    def _failure(self, method: str, error: grpc.aio.AioRpcError) -> BrainctlError:
+    def _failure(self, method: str, error: grpc.aio.AioRpcError, began: float, limit: float | None) -> BrainctlError:
         code = Code[error.code().name]
-        return failure(method, self._endpoint, code, error.details() or code.name, self.target.command_timeout)
+        return failure(method, self._endpoint, code, error.details() or code.name, limit, _now() - began)
 
     async def _ready(self) -> tuple[grpc.aio.Channel, _Metadata]:
         """A connected channel to the first endpoint that can be reached, starting with the last used, and what
@@ -175,12 +180,17 @@ class EtcdStore(UnaryCalls):
             request_serializer=pb.AuthenticateRequest.SerializeToString,
             response_deserializer=pb.AuthenticateResponse.FromString,
         )
+        began, timeout = _now(), self.target.command_timeout
         try:
-            return (await stub(request, timeout=self.target.command_timeout)).token
+            return (await stub(request, timeout=timeout)).token
         except grpc.aio.AioRpcError as error:
             if error.details() == "etcdserver: authentication is not enabled":
                 return ""
-            raise self._failure(method, error) from None
+            raise self._failure(method, error, began, timeout) from error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _once(request: pb.LeaseKeepAliveRequest) -> AsyncIterator[pb.LeaseKeepAliveRequest]:

@@ -5,12 +5,12 @@ The socket is in a directory that only this user may enter. What comes in there 
 
 import asyncio
 import re
-import ssl
 import tempfile
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult
 
+from brainctl.stores.contexts import unverified
 from brainctl.stores.proxy import authority, credentials
 from brainctl.stores.target import Tls
 
@@ -27,8 +27,6 @@ class Tunnel:
         self._directory = tempfile.TemporaryDirectory(prefix="brainctl-")
         self._path = str(Path(self._directory.name) / "tunnel")
         self._server: asyncio.Server | None = None
-        self.failure = ""
-        """Why the server could not be reached, if it could not."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> str:
@@ -53,8 +51,7 @@ class Tunnel:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there = await self._connect()
-        except (OSError, ValueError) as error:
-            self.failure = str(error)
+        except (OSError, ValueError):  # `diagnose` tells why
             writer.close()
             return
         async with asyncio.TaskGroup() as both:
@@ -94,14 +91,3 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         pass
     finally:
         writer.close()
-
-
-def unverified(tls: Tls) -> ssl.SSLContext:
-    """A context that asks a server for nothing, and shows it the client's certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context
