@@ -23,6 +23,9 @@ class Report:
     keys: int
     bytes: int
     events: int
+    process_keys: int
+    """Those of the keys and events that this process wrote; earlier ones wrote the rest."""
+    process_events: int
     leases: int
     authentication: str
     """on or off in the target, or "left behind"."""
@@ -50,6 +53,8 @@ class Report:
             keys=figures.keys,
             bytes=figures.bytes,
             events=figures.events,
+            process_keys=figures.process_keys,
+            process_events=figures.process_events,
             leases=figures.leases,
             authentication="left behind" if auth is None else switch,
             users=len(auth.users) if auth is not None else 0,
@@ -68,13 +73,15 @@ def as_json(report: Report) -> bytes:
 
 
 def as_text(report: Report) -> bytes:
-    """For people."""
+    """Return lines for people. Totals are those of all processes; a resumed one says which part is its own."""
+    copied = f" ({report.process_keys} keys by this process)" if report.resumed else ""
+    applied = f" ({report.process_events} by this process)" if report.resumed else ""
     rows = [
         ("source", report.source),
         ("target", report.target),
         ("history", f"from revision {report.base_revision}"),
-        ("copied", f"{report.keys} keys, {report.bytes / 1e6:.1f} MB"),
-        ("applied", f"{report.events} events"),
+        ("copied", f"{report.keys} keys as of revision {report.base_revision}, {report.bytes / 1e6:.1f} MB{copied}"),
+        ("applied", f"{report.events} events since{applied}"),
         ("leases", str(report.leases)),
         ("auth", report.authentication + ("" if report.authentication == "left behind" else _accounts(report))),
         ("resyncs", f"{report.resyncs} (and {report.retries} repeated requests)"),

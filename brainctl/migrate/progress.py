@@ -7,8 +7,10 @@ from brainctl.clock import Clock
 from brainctl.migrate.phase import Phase
 from brainctl.migrate.state import Migration
 
+RATE_SECONDS = 1.0
+"""Rates are those since the newest look that is at least this old: what happens now, and 0 soon after the end."""
 WINDOW = 5.0
-"""Seconds over which rates are averaged."""
+"""Seconds over which the speed is averaged by which the time left is told."""
 
 
 class Figures(NamedTuple):
@@ -22,6 +24,9 @@ class Figures(NamedTuple):
     keys_expected: int
     bytes: int
     events: int
+    process_keys: int
+    """Those of the keys and events that this process wrote."""
+    process_events: int
     keys_per_second: float
     bytes_per_second: float
     events_per_second: float
@@ -69,10 +74,11 @@ class Progress:
             self._samples.popleft()
         first = self._samples[0]
         seconds = max(now.at - first.at, 1e-3)
+        last = next((sample for sample in reversed(self._samples) if now.at - sample.at >= RATE_SECONDS), first)
+        span = max(now.at - last.at, 1e-3)
         # The base is complete when its last write is durable, a moment after the phase has changed.
         copying = record.phase in {Phase.NEW, Phase.COPYING} or migration.watermark < record.base
         lag = 0 if copying else max(0, migration.source - migration.watermark)
-        keys_rate = (now.keys - first.keys) / seconds
         return Figures(
             phase=record.phase,
             base_revision=record.base,
@@ -82,9 +88,11 @@ class Progress:
             keys_expected=record.expected,
             bytes=record.size,
             events=record.events,
-            keys_per_second=round(keys_rate, 1),
-            bytes_per_second=round((now.bytes - first.bytes) / seconds, 1),
-            events_per_second=round((now.events - first.events) / seconds, 1),
+            process_keys=migration.copied,
+            process_events=migration.applied,
+            keys_per_second=round(max(0, now.keys - last.keys) / span, 1),
+            bytes_per_second=round(max(0, now.bytes - last.bytes) / span, 1),
+            events_per_second=round(max(0, now.events - last.events) / span, 1),
             lag_revisions=lag,
             lag_seconds=round(0.0 if copying else self._lag_seconds(now), 3),
             eta_seconds=self._eta(now, first, seconds, max(0, record.expected - record.keys) if copying else None),

@@ -97,6 +97,10 @@ class Migration:
         """The newest revision of the source that is durable in the target."""
         self.source = 0
         """The newest revision of the source that was seen."""
+        self.copied = 0
+        """Keys of the base that this process wrote."""
+        self.applied = 0
+        """Events of the change stream that it wrote."""
         self.leases = LeaseBook(held)
         self.auth = AuthBook(auth)
         self.frozen = bool(record.frozen)
@@ -250,6 +254,7 @@ class Migration:
         write, self._writing = self._writing, None
         if write is not None:
             self._durable = write.record
+            self._count(write)
         match write:
             case Reset():
                 self.leases.forget()
@@ -263,6 +268,13 @@ class Migration:
                 if record.phase is Phase.COMMITTED:
                     self.frozen = False
                     self._finish("")
+
+    def _count(self, write: Write) -> None:
+        match write:
+            case ImportBase(kvs, _):
+                self.copied += len(kvs)
+            case Apply(events, _):
+                self.applied += len(events)
 
     def _next_write(self) -> Write | None:
         """The write that is due, if what it needs is there; none while both sides are compared, and none after."""

@@ -113,6 +113,20 @@ def test_following_ends_in_order_and_goes_on(source: Etcd, tmp_path: Path) -> No
     assert json.loads(again.stdout)["resumed"] is True
 
 
+def test_a_resumed_process_reports_the_whole_and_its_part(source: Etcd, tmp_path: Path) -> None:
+    flags = ("--from", f"etcd://{source.endpoint}", "--to", f"file://{tmp_path / 'target'}", "--history", "none")
+    first = json.loads(brainctl("migrate", *flags, "-w", "json").stdout)
+    assert (first["keys"], first["process_keys"], first["process_events"]) == (300, 300, 0)
+    etcdctl(source.endpoint, "put", "/k/0003", "newer")
+    second = json.loads(brainctl("migrate", *flags, "-w", "json").stdout)
+    assert (second["keys"], second["events"]) == (300, 1)
+    assert (second["process_keys"], second["process_events"]) == (0, 1)
+    third = brainctl("migrate", *flags).stdout
+    assert f"copied   300 keys as of revision {first['base_revision']}, " in third
+    assert "MB (0 keys by this process)\n" in third
+    assert "applied  1 events since (0 by this process)\n" in third
+
+
 def test_a_process_that_is_overtaken_ends(source: Etcd, tikv_url: str) -> None:
     arguments = ["--from", f"etcd://{source.endpoint}", "--to", tikv_url]
     process = subprocess.Popen(

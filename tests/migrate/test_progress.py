@@ -51,3 +51,23 @@ def test_an_idle_source_does_not_look_stale() -> None:
     progress.source_at(10)
     clock.advance(3_600)
     assert progress.figures().lag_seconds == 0.0
+
+
+def test_the_rate_is_that_of_now() -> None:
+    """After a burst it does not fade: a second later it is 0."""
+    clock = ManualClock()
+    running = migration(Record(Phase.SYNCED, 1, History.ALL, base=10, watermark=10))
+    progress = Progress(running, clock)
+    clock.advance(1)
+    running.record = running.record._replace(events=1_000)
+    assert progress.figures().events_per_second == 1_000.0
+    clock.advance(0.25)
+    assert progress.figures().events_per_second == 800.0
+    clock.advance(1)
+    running.record = running.record._replace(events=1_010)
+    assert progress.figures().events_per_second == 10.0
+    clock.advance(1)
+    assert progress.figures().events_per_second == 0.0
+    clock.advance(60)
+    running.record = running.record._replace(events=1_130)
+    assert progress.figures().events_per_second == 2.0
