@@ -2,7 +2,8 @@
 
 * Its exceptions are translated (`errors`). Locks that a dead writer left are waited for until they run out.
 * Its stream of timestamps does not survive a lost connection to the Placement Driver: the client connects anew.
-* Replies above 4 MiB fail: pages adapt to the size of what they hold, and large requests are halved.
+* Replies above 4 MiB fail, after seconds: pages begin and grow by the bytes that values have had of late, the first one
+  of a client with a single pair; what is too large all the same is asked for in smaller pages.
 * A transaction keeps its writes here until it commits: each call into the package costs about 50 us when it is awaited
   by itself, so they are handed over together.
 * A commit is never cancelled and never rolled back while its outcome is unknown.
@@ -11,12 +12,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from tikv_client.asynchronous import TransactionClient
 
 from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, TikvUnavailable, not_connected, translate
 from brainctl.tikv.panics import divert_panics
+from brainctl.tikv.traffic import FIRST_PAGE, LARGEST_GET, PAGE_BYTES, Traffic
 
 Result = TypeVar("Result")
 Pair = tuple[bytes, bytes]
@@ -31,15 +34,13 @@ PAUSE = 0.05
 """Seconds between two attempts."""
 SETTLE_DOWN = 0.2
 """Seconds that the package's background tasks get before the interpreter may end."""
-FIRST_PAGE = 64
 LARGEST_PAGE = 512
 """Pages grow with what the page before weighed; this bounds what a stretch of larger values can do."""
 FIRST_KEY_PAGE = 128
 LARGEST_KEY_PAGE = 1024
 """Below what is likely to be refused where values are sent along: the package tries such a request for seconds."""
-PAGE_BYTES = 1 << 20
-LARGEST_GET = 512
-"""Keys asked for in one request."""
+GROWTH = 8
+"""By how much the pages of a range grow at most, from one to the next."""
 HANDED_OVER = 256
 """Writes handed to the package at a time."""
 
@@ -59,39 +60,24 @@ class Reader(Protocol):
     async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
         """The keys of a range in order, at most `limit` when that is not 0."""
 
+    def key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
+        """Pages of the keys of a range in order, whose number is not known."""
+
     async def count(self, start: bytes, end: bytes) -> int:
         """How many keys a range has."""
-
-
-class Weight:
-    """How many bytes a value has that is asked for by its key, as the requests of late have shown."""
-
-    def __init__(self) -> None:
-        self._bytes = 4096.0
-
-    def learn(self, found: Mapping[bytes, bytes]) -> None:
-        """Take a reply into account: growth at once, shrinkage slowly."""
-        if found:
-            mean = sum(map(len, found.values())) / len(found)
-            self._bytes = max(mean, 0.9 * self._bytes + 0.1 * mean)
-
-    @property
-    def batch(self) -> int:
-        """How many values to ask for by their keys at a time."""
-        return max(1, min(LARGEST_GET, int(PAGE_BYTES / max(self._bytes, 1))))
 
 
 class _Reads:
     """`Reader` over a snapshot or transaction of the package, which have the same methods."""
 
-    def __init__(self, inner: Any, weight: Weight, where: str) -> None:  # noqa: ANN401 - the package has no types
+    def __init__(self, inner: Any, traffic: Traffic, where: str) -> None:  # noqa: ANN401 - the package has no types
         self._inner = inner
-        self._weight = weight
+        self._traffic = traffic
         self._where = where
 
     async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """See `Reader`."""
-        return await self._get(keys, self._weight.batch)
+        return await self._get(keys, self._traffic.got.fits(LARGEST_GET))
 
     async def _get(self, keys: Sequence[bytes], size: int) -> dict[bytes, bytes]:
         """The values of keys, `size` of which are asked for at a time."""
@@ -102,26 +88,32 @@ class _Reads:
                 found |= part
             return found
         try:
-            found.update(await self._read("batch_get", list(keys)))
+            found.update(await self._read("get", "batch_get", list(keys)))
         except TikvFailed as error:
             if error.failure is not Failure.REPLY_TOO_LARGE or len(keys) == 1:
                 raise
             return await self._get(keys, error.fitting(len(keys)))
-        self._weight.learn(found)
+        self._traffic.got.learn(found.values())
+        self._traffic.keys["get"] += len(found)
         return found
 
-    async def _read(self, method: str, *args: object) -> Any:  # noqa: ANN401 - as the package
+    async def _read(self, kind: str, method: str, *args: object) -> Any:  # noqa: ANN401 - as the package
         """Repeat a read while locks stand in its way, TiKV is away, or the package fails for reasons of its own."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE
+        time = asyncio.get_running_loop().time
+        deadline = time() + PATIENCE
         while True:
+            begun = time()
             try:
-                async with asyncio.timeout(LOCK_SECONDS if method == "get_for_update" else ANSWER_SECONDS):
+                async with asyncio.timeout(LOCK_SECONDS if kind == "lock" else ANSWER_SECONDS):
                     return await getattr(self._inner, method)(*args)
             except Exception as error:
                 failed = translate(error, self._where)
+                self._traffic.failures[failed.failure] += 1
                 lasting = failed.failure in (Failure.REPLY_TOO_LARGE, Failure.TOO_LARGE)
-                if lasting or asyncio.get_running_loop().time() > deadline:
+                if lasting or time() > deadline:
                     raise failed from error
+            finally:
+                self._traffic.took(kind, time() - begun)
             await asyncio.sleep(PAUSE)
             await self._recover(failed)
 
@@ -132,16 +124,19 @@ class _Reads:
         self, start: bytes, end: bytes, limit: int = 0, largest: int = LARGEST_PAGE
     ) -> AsyncIterator[list[Pair]]:
         """See `Reader`."""
-        left, page = limit, min(FIRST_PAGE, largest)
+        traffic = self._traffic
+        left, page = limit, min(traffic.scanned.fits(FIRST_PAGE), largest)
         while start < end:
             size = min(page, left) if limit else page
             try:
-                pairs: list[Pair] = await self._read("scan", start, end, size)
+                pairs: list[Pair] = await self._read("scan", "scan", start, end, size)
             except TikvFailed as error:
                 if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
                     raise
                 page = error.fitting(size)
                 continue
+            traffic.keys["scan"] += len(pairs)
+            traffic.scanned.learn([value for _, value in pairs])
             if pairs:
                 yield pairs
             left -= len(pairs)
@@ -149,12 +144,12 @@ class _Reads:
                 return
             start = pairs[-1][0] + b"\0"
             weight = sum(len(key) + len(value) for key, value in pairs) // len(pairs)
-            page = min(largest, page * 4, max(1, PAGE_BYTES // weight))
+            page = min(largest, page * GROWTH, max(1, PAGE_BYTES // weight))
 
     async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
         """See `Reader`."""
         found: list[bytes] = []
-        async for page in self._key_pages(start, end):
+        async for page in self.key_pages(start, end):
             found += page
             if limit and len(found) >= limit:
                 return found[:limit]
@@ -162,19 +157,21 @@ class _Reads:
 
     async def count(self, start: bytes, end: bytes) -> int:
         """See `Reader`."""
-        return sum([len(page) async for page in self._key_pages(start, end)])
+        return sum([len(page) async for page in self.key_pages(start, end)])
 
-    async def _key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
+    async def key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
+        """See `Reader`."""
         # Some servers send the values all the same, so a page of keys can be too large.
         size, growth = FIRST_KEY_PAGE, 4
         while start < end:
             try:
-                page: list[bytes] = await self._read("scan_keys", start, end, size)
+                page: list[bytes] = await self._read("scan_keys", "scan_keys", start, end, size)
             except TikvFailed as error:
                 if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
                     raise
                 size, growth = error.fitting(size), 2
                 continue
+            self._traffic.keys["scan_keys"] += len(page)
             yield page
             if len(page) < size:
                 return
@@ -185,8 +182,8 @@ class _Reads:
 class Snapshot(_Reads):
     """Reads at one timestamp, over one connection or, where that is lost, the next."""
 
-    def __init__(self, client: "Client", connection: Any, timestamp: int, weight: Weight) -> None:  # noqa: ANN401
-        super().__init__(connection.snapshot(timestamp, False), weight, client.where)
+    def __init__(self, client: "Client", connection: Any, timestamp: int, traffic: Traffic) -> None:  # noqa: ANN401
+        super().__init__(connection.snapshot(timestamp, False), traffic, client.where)
         self._client = client
         self._connection = connection
         self._timestamp = timestamp
@@ -205,8 +202,8 @@ class Transaction(_Reads):
     It belongs to one connection, and fails with it.
     """
 
-    def __init__(self, client: "Client", connection: object, begun: Any, weight: Weight) -> None:  # noqa: ANN401
-        super().__init__(begun, weight, client.where)
+    def __init__(self, client: "Client", connection: object, begun: Any, traffic: Traffic) -> None:  # noqa: ANN401
+        super().__init__(begun, traffic, client.where)
         self._client = client
         self._connection = connection
 
@@ -217,7 +214,7 @@ class Transaction(_Reads):
 
     async def get_locked(self, key: bytes) -> bytes | None:
         """The newest value of a key, which nobody else writes until this transaction, a locking one, ends."""
-        value: bytes | None = await self._read("get_for_update", key)
+        value: bytes | None = await self._read("lock", "get_for_update", key)
         return value
 
     async def commit(self, writes: Mapping[bytes, bytes | None]) -> None:
@@ -228,6 +225,7 @@ class Transaction(_Reads):
         """
         inner, self._inner = self._inner, None
         task = asyncio.ensure_future(_commit(inner, list(writes.items()), self._where))
+        task.add_done_callback(partial(self._committed, asyncio.get_running_loop().time()))
         _commits.add(task)
         task.add_done_callback(_commits.discard)
         try:
@@ -236,6 +234,11 @@ class Transaction(_Reads):
             if error.failure not in NOT_WRITTEN:
                 self._client.drop(self._connection)
             raise
+
+    def _committed(self, begun: float, task: "asyncio.Task[None]") -> None:
+        self._traffic.took("commit", asyncio.get_running_loop().time() - begun)
+        if not task.cancelled() and isinstance(error := task.exception(), TikvFailed):
+            self._traffic.failures[error.failure] += 1
 
     def abandon(self) -> None:
         """Have others use another connection: this one does not answer. A commit under way stays under way."""
@@ -288,24 +291,24 @@ class Client:
         self.where = ",".join(endpoints)
         self._inner: Any = None
         self._connecting = asyncio.Lock()
-        self._weight = Weight()
+        self.traffic = Traffic()
 
     async def timestamp(self) -> int:
         """A timestamp of the cluster's oracle: reads at it see every commit that was answered before this call."""
-        return int(await self._connected(lambda inner: inner.current_timestamp()))
+        return int(await self._connected("timestamp", lambda inner: inner.current_timestamp()))
 
     async def snapshot(self, timestamp: int) -> Snapshot:
         """The state at a timestamp that the oracle gave."""
-        return Snapshot(self, await self.connection(), timestamp, self._weight)
+        return Snapshot(self, await self.connection(), timestamp, self.traffic)
 
     async def begin(self, *, locking: bool = False) -> Transaction:
         """A transaction that fails when a key that it writes was written by another since, or a locking one."""
 
         async def begin(connection: Any) -> Transaction:  # noqa: ANN401 - the package has no types
             begun = await connection.begin(pessimistic=locking)
-            return Transaction(self, connection, begun, self._weight)
+            return Transaction(self, connection, begun, self.traffic)
 
-        return await self._connected(begin)
+        return await self._connected("begin", begin)
 
     async def close(self) -> None:
         """Let go of the connection, and let the package's tasks end."""
@@ -330,10 +333,12 @@ class Client:
                     raise not_connected(error, self.where) from error
             return self._inner
 
-    async def _connected(self, call: Callable[[Any], Awaitable[Result]]) -> Result:
+    async def _connected(self, kind: str, call: Callable[[Any], Awaitable[Result]]) -> Result:
         """Make a call that needs the Placement Driver, over a new connection when the one at hand is lost."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE
+        time = asyncio.get_running_loop().time
+        deadline = time() + PATIENCE
         while True:
+            begun = time()
             inner: Any = None
             try:
                 inner = await self.connection()
@@ -344,6 +349,9 @@ class Client:
             except Exception as error:  # noqa: BLE001 - the package raises nothing more exact
                 failed = translate(error, self.where)
                 self.drop(inner)
-            if asyncio.get_running_loop().time() > deadline:
+            finally:
+                self.traffic.took(kind, time() - begun)
+            self.traffic.failures[failed.failure] += 1
+            if time() > deadline:
                 raise failed
             await asyncio.sleep(PAUSE)

@@ -56,6 +56,7 @@ _CAUSES = (
     Cause("ResolveLockError", Failure.LOCKED, "the locks of another process stand in the way"),
     Cause("locked: Some(", Failure.LOCKED, "the locks of another process stand in the way"),
     Cause("message length too large", Failure.REPLY_TOO_LARGE, "an answer is larger than the 4 MiB that can be read"),
+    Cause("message larger than max", Failure.REPLY_TOO_LARGE, "an answer is larger than can be sent"),
     Cause("PD cluster failed to respond", Failure.UNAVAILABLE, _PD_SILENT),
     Cause("TimestampRequest channel is closed", Failure.UNAVAILABLE, "the connection to its Placement Driver was lost"),
     Cause("rust future panicked", Failure.UNDETERMINED, "its client library failed"),
@@ -73,7 +74,7 @@ NOT_WRITTEN = frozenset({Failure.CONFLICT, Failure.EXISTS, Failure.LOCKED, Failu
 commit that did happen would remove those of its writes that are still marked by locks.)"""
 
 _LIMIT = 4 << 20
-_FOUND = re.compile(r"length too large: found (\d+) bytes")
+_FOUND = re.compile(r"(?:length too large: found |message larger than max \()(\d+)")
 _MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.){1,200})')
 
 

@@ -23,6 +23,7 @@ from brainctl.mvcc.steps import Steps
 from brainctl.tikv.answers import answer_range, answer_reads
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Client
+from brainctl.tikv.counts import Counts
 from brainctl.tikv.encode import Writes
 from brainctl.tikv.errors import RequestFailed, TikvFailed
 from brainctl.tikv.group import Reply, Write
@@ -62,7 +63,8 @@ class TikvMedium:
         self._layout = layout
         self._role = role
         blocks = Blocks(layout)
-        self._reads = Reads(client, layout, blocks)
+        self._counts = Counts()
+        self._reads = Reads(client, layout, blocks, self._counts)
         self._shown = Shown()
         self.writer = Writer(Lead(client, layout, blocks), self._shown, self._reads)
         self.view = LiveView(self._shown, self._reads)
@@ -77,6 +79,8 @@ class TikvMedium:
     async def open(self) -> None:
         """Read the state, and take the lead if that is the role; TikvFailed."""
         await self._shown.load(await self._reads.state())
+        self._counts.begin(self.revision)
+        self._shown.observers.append(self._counts.take)
         if self._role is Role.LEADER:
             self.writer.note(Holder.here("serve"))
             await self.writer.acquire(force=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Client
+from brainctl.tikv.counts import Counts
 from brainctl.tikv.keys import Layout
 from brainctl.tikv.stored import Head
 from brainctl.tikv.view import StateView
@@ -13,10 +14,12 @@ from brainctl.tikv.view import StateView
 class Reads:
     """Gives out the state of a store at moments not before they were asked for."""
 
-    def __init__(self, client: Client, layout: Layout, blocks: Blocks) -> None:
+    def __init__(self, client: Client, layout: Layout, blocks: Blocks, counts: Counts | None = None) -> None:
+        """Of a store; `counts` is kept up to date by the caller."""
         self._client = client
         self._layout = layout
         self._blocks = blocks
+        self._counts = counts
         self._next: asyncio.Task[StateView] | None = None
         self._wanted: set[bytes] = set()
         self._epoch = 0
@@ -39,4 +42,5 @@ class Reads:
             # A take-over may have started the store over, and positions then come again.
             self._blocks.clear()
             self._epoch = head.epoch
-        return StateView(self._layout, snapshot, head, self._blocks, {key: values.get(key) for key in wanted})
+        loaded = {key: values.get(key) for key in wanted}
+        return StateView(self._layout, snapshot, head, self._blocks, loaded, self._counts)

@@ -11,6 +11,7 @@ from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.tikv import ahead
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Client
+from brainctl.tikv.counts import IMPORTED
 from brainctl.tikv.encode import Writes
 from brainctl.tikv.errors import TikvFailed
 from brainctl.tikv.holder import Holder, living_holder
@@ -91,7 +92,9 @@ class ReplicaWriter:
         )
         await write_bulk(self._lead, imported)
         head = self._lead.head
-        commit = Commit(max(head.revision, base_revision), meta=dict(meta))
+        # Whoever counts keys in memory learns that some came which are not in the log.
+        copied: Meta = {IMPORTED: head.sequence.to_bytes(8)}
+        commit = Commit(max(head.revision, base_revision), meta={**meta, **copied})
         base = max(head.compacted, base_revision)
         await self._commit(commit, compacted=base, reclaimed=max(head.reclaimed, base_revision))
 

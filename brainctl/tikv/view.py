@@ -16,6 +16,7 @@ from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.view import Revision, Selection
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Reader
+from brainctl.tikv.counts import BLOCK_KEYS, LARGEST_BLOCK, TOP, Counts, Known, within
 from brainctl.tikv.keys import Layout, position
 from brainctl.tikv.stored import Head, Stored
 
@@ -35,13 +36,15 @@ class StateView:
         head: Head,
         blocks: Blocks,
         loaded: dict[bytes, bytes | None] | None = None,
+        counts: Counts | None = None,
     ) -> None:
-        """`loaded` are TiKV keys already read at the same moment."""
+        """`loaded` are TiKV keys already read at the same moment; `counts` of the store are used and added to."""
         self.layout = layout
         self.reader = reader
         self.head = head
         self._blocks = blocks
         self._loaded = loaded or {}
+        self._counts = None if head.ahead else counts
 
     @property
     def revision(self) -> int:
@@ -117,24 +120,74 @@ class StateView:
         if end == start + b"\0":
             version = await self.get(start, revision)
             return Selection([] if version is None else framed([version.kv]), int(version is not None))
-        kvs: list[bytes] = []
+        found: list[tuple[bytes, Stored]] = []
         async for page in self._pages(start, end, revision, limit + 1 if limit else 0):
-            kvs += [stored.kv for _, stored in page]
-            if limit and len(kvs) > limit:
-                return Selection(framed(kvs[:limit]), await self.count(start, end, revision))
-        return Selection(framed(kvs), len(kvs))
+            found += page
+            if limit and len(found) > limit:
+                total = await self.count(start, end, revision)
+                if self._counts is not None:
+                    following = found[limit - 1][0] + b"\0"
+                    self._counts.follow(following, end, self._past(revision) or self.revision, total - limit)
+                return Selection(framed([stored.kv for _, stored in found[:limit]]), total)
+        return Selection(framed([stored.kv for _, stored in found]), len(found))
 
     async def count(self, start: bytes, end: bytes | None, revision: int) -> int:
         """See `View`."""
         if end == start + b"\0":
             return int(await self.get(start, revision) is not None)
         past = self._past(revision)
+        counts = self._counts
+        if counts is not None:
+            following = counts.following(start, end, past or self.revision)
+            if following is not None:
+                return following
         if not past:
-            return await self.reader.count(*self.layout.bounds(self.layout.lives, start, end))
-        if self.head.ahead or self.revision - revision > REWINDABLE:
+            return await self._count_now(start, end)
+        moved = None if counts is None else counts.moved(start, TOP if end is None else end, past, self.revision)
+        if moved is not None:
+            return await self._count_now(start, end) - moved
+        if self.head.ahead or self.revision - past > REWINDABLE:
             return sum([len(page) async for page in self._pages(start, end, revision)])
-        now = await self.reader.count(*self.layout.bounds(self.layout.lives, start, end))
-        return now + await self._count_since(start, end, revision)
+        return await self._count_now(start, end) + await self._count_since(start, end, past)
+
+    async def _count_now(self, start: bytes, end: bytes | None) -> int:
+        """Return how many keys of a range the index has."""
+        counts = self._counts
+        if counts is None:
+            return await self.reader.count(*self.layout.bounds(self.layout.lives, start, end))
+        top = TOP if end is None else end
+        known = counts.known(start, top, self.revision)
+        if self.revision - known.at > REWINDABLE:
+            known = Known(0, self.revision, [], [(start, top)])
+        total = known.total
+        if known.held and known.at < self.revision:
+            async for stored in self.changes(known.at + 1, self.revision):
+                version = stored.version()
+                if version.version <= 1 and within(version.key, known.held):
+                    total += 1 if version.version else -1
+        for gap in known.gaps:
+            total += await self._count_gap(counts, *gap)
+        return total
+
+    async def _count_gap(self, counts: Counts, start: bytes, end: bytes) -> int:
+        """Count a range by reading its keys, and remember it in pieces."""
+        pieces: list[tuple[bytes, int]] = []
+        size = 0
+        lives = self.layout.lives
+        async for page in self.reader.key_pages(*self.layout.bounds(lives, start, None if end == TOP else end)):
+            size += len(page)
+            if size >= BLOCK_KEYS:
+                pieces.append((page[-1][len(lives) :] + b"\0", size))
+                size = 0
+        pieces.append((end, size))
+        total = sum(count for _, count in pieces)
+        if total <= LARGEST_BLOCK // 2:
+            pieces = [(end, total)]
+        for upto, count in pieces:
+            if start < upto:
+                counts.learn(start, upto, count, self.revision)
+            start = upto
+        return total
 
     async def versions(self, start: bytes, end: bytes | None, revision: int) -> AsyncIterator[KeyVersion]:
         """See `View`."""
@@ -207,13 +260,15 @@ class StateView:
             async for page in self._section(lives, start, end, limit):
                 yield page
             return
-        dead = dict([pair async for page in self._section(self.layout.deads, start, end) for pair in page])
         async for page in self._section(lives, start, end):
-            bound = page[-1][0]
-            candidates = dict(page) | {key: dead.pop(key) for key in [key for key in dead if key <= bound]}
+            bound = page[-1][0] + b"\0"
+            candidates = dict(page)
+            async for deads in self._section(self.layout.deads, start, bound):
+                candidates.update(deads)
+            start = bound
             yield sorted((await self._at(candidates, revision)).items())
-        if dead:
-            yield sorted((await self._at(dead, revision)).items())
+        async for page in self._section(self.layout.deads, start, end):
+            yield sorted((await self._at(dict(page), revision)).items())
 
     async def _at(self, newest: dict[bytes, Stored], revision: int) -> dict[bytes, Stored]:
         """What was live at `revision` of keys of which the newest versions are given."""

@@ -1,0 +1,151 @@
+"""Counts that are kept, and pages by bytes: right at every revision, and cheap by what TiKV is asked for."""
+
+import asyncio
+import random
+
+import pytest
+
+from brainctl.etcdpb import kv_pb2
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.tikv import open_tikv_replica
+from brainctl.tikv import client, counts, view
+from brainctl.tikv.errors import Failure
+from brainctl.tikv.medium import Role, TikvMedium
+from tests.peers.servers import Playground
+from tests.tikv.calls import put, read, send, state_of
+from tests.tikv.conftest import OpenMedium
+from tests.tikv.test_replica import checkpoint
+
+MANY = 6_000
+PAGE = 200
+
+
+def request(rng: random.Random) -> pb.PutRequest | pb.DeleteRangeRequest:
+    key = b"%03d" % rng.randrange(300)
+    if rng.random() < 0.7:
+        return pb.PutRequest(key=key, value=b"v")
+    return pb.DeleteRangeRequest(key=key, range_end=rng.choice([b"", b"%03d" % (int(key) + 10)]))
+
+
+async def check(medium: TikvMedium, rng: random.Random) -> None:
+    """What is counted at a state, now and at an older revision, is as many as are listed at it."""
+    state = await state_of(medium)
+    bounds = sorted(b"%03d" % rng.randrange(300) for _ in range(2))
+    start, end = bounds[0], rng.choice([bounds[1] + b"\x00", bounds[0] + b"5", None])
+    for revision in (0, max(1, state.revision - rng.randrange(40))):
+        listed = [version.kv async for version in state.versions(start, end, revision)]
+        assert await state.count(start, end, revision) == len(listed)
+        limit = rng.randrange(1, 30)
+        selection = await state.select(start, end, revision, limit)
+        assert (selection.total, len(selection.parts) > 0) == (len(listed), bool(listed))
+
+
+@pytest.mark.parametrize("journal", [10, 20_000])
+def test_counts_are_right_under_writes_at_every_revision(
+    medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch, journal: int
+) -> None:
+    """In the process that writes and in one that follows; in small blocks, with more and with less remembered."""
+    monkeypatch.setattr(counts, "JOURNAL", journal)
+    monkeypatch.setattr(view, "BLOCK_KEYS", 4)
+    for module in (view, counts):
+        monkeypatch.setattr(module, "LARGEST_BLOCK", 16)
+    monkeypatch.setattr(client, "FIRST_KEY_PAGE", 4)
+    monkeypatch.setattr(client, "LARGEST_KEY_PAGE", 8)
+
+    async def run() -> None:
+        rng = random.Random(3)
+        async with medium_of() as medium, medium_of(Role.FOLLOWER) as follower:
+            await asyncio.gather(*(send(medium, request(rng)) for _ in range(300)))
+            for _ in range(15):
+                writes = [send(medium, request(rng)) for _ in range(10)]
+                await asyncio.gather(*(check(each, rng) for each in (medium, follower) for _ in range(3)))
+                await asyncio.gather(*writes)
+            known = medium._counts
+            assert len(known._blocks) > 5
+            assert all(low.end <= high.start for low, high in zip(known._blocks, known._blocks[1:], strict=False))
+            assert [block.start for block in known._blocks] == known._starts
+
+    asyncio.run(run())
+
+
+def asked(medium: TikvMedium) -> tuple[int, int]:
+    """How many keys, and pairs, of ranges TiKV has sent."""
+    return medium._client.traffic.keys["scan_keys"], medium._client.traffic.keys["scan"]
+
+
+def test_a_list_in_pages_reads_each_key_once(tikv: Playground, prefix: str, medium_of: OpenMedium) -> None:
+    async def run() -> None:
+        replica = await open_tikv_replica(tikv.url(prefix))
+        await replica.take_over(checkpoint())
+        kv = kv_pb2.KeyValue(create_revision=2, mod_revision=2, version=1, value=b"v" * 50).SerializeToString()
+        kvs = [kv + kv_pb2.KeyValue(key=b"k%05d" % n).SerializeToString() for n in range(MANY)]
+        await replica.import_base(kvs, 2, checkpoint())
+        await replica.close()
+        async with medium_of() as medium:
+            # The first count reads the keys, the next reads none; a write in between moves it.
+            assert (await read(medium, b"k", b"l", count_only=True)).count == MANY
+            assert asked(medium) == (MANY, asked(medium)[1])
+            await put(medium, b"k00000/new")
+            before = asked(medium)
+            assert (await read(medium, b"k", b"l", count_only=True)).count == MANY + 1
+            page = await read(medium, b"k", b"l", limit=PAGE)
+            assert (page.count, len(page.kvs)) == (MANY + 1, PAGE)
+            assert asked(medium)[0] == before[0]
+            assert asked(medium)[1] <= before[1] + 4 * PAGE
+            # Of a whole list at one revision, in pages, while others write: each page tells how many follow.
+            before = asked(medium)
+            listed, start = list(page.kvs), page.kvs[-1].key + b"\x00"
+            while page.more:
+                await put(medium, b"k%05d/later" % len(listed))
+                page = await read(medium, start, b"l", limit=PAGE, revision=3)
+                assert page.count == MANY + 1 - len(listed)
+                listed += page.kvs
+                start = page.kvs[-1].key + b"\x00"
+            assert len({kv.key for kv in listed}) == len(listed) == MANY + 1
+            assert asked(medium)[0] == before[0]
+            assert asked(medium)[1] <= before[1] + 4 * MANY
+            # From anywhere at the newest revision: a block at each end is read, not all that is between.
+            before = asked(medium)
+            await read(medium, b"k01234", b"k05678", limit=1)
+            assert asked(medium)[0] - before[0] < 4 * counts.BLOCK_KEYS
+
+    asyncio.run(run())
+
+
+def test_ranges_of_large_values_are_read_without_a_request_that_fails(medium_of: OpenMedium) -> None:
+    """The package takes seconds to say that a reply is too large: a client begins with one pair."""
+
+    async def run() -> None:
+        async with medium_of() as medium:
+            for number in range(6):
+                await put(medium, b"large/%d" % number, bytes(1_400_000))
+            await asyncio.gather(*(put(medium, b"small/%03d" % number) for number in range(300)))
+        async with medium_of(Role.FOLLOWER) as fresh:
+            assert len((await read(fresh, b"large/", b"large0")).kvs) == 6
+            assert len((await read(fresh, b"small/", b"small0")).kvs) == 300
+            assert len((await read(fresh, b"large/", b"large/3")).kvs) == 3
+            traffic = fresh._client.traffic
+            assert traffic.failures[Failure.REPLY_TOO_LARGE] == 0
+            assert traffic.count("scan") < 40
+
+    asyncio.run(run())
+
+
+def test_a_copy_beside_the_log_is_noticed(tikv: Playground, prefix: str, medium_of: OpenMedium) -> None:
+    """A migration's base copy is in no log: whoever has counted before counts anew."""
+
+    async def run() -> None:
+        kv = kv_pb2.KeyValue(create_revision=2, mod_revision=2, version=1).SerializeToString()
+        replica = await open_tikv_replica(tikv.url(prefix))
+        await replica.take_over(checkpoint())
+        async with medium_of(Role.FOLLOWER) as reader:
+            for number in range(3):
+                heard = asyncio.Event()
+                reader.subscribe(lambda _, heard=heard: heard.set())
+                kvs = [kv + kv_pb2.KeyValue(key=b"k%d%d" % (number, n)).SerializeToString() for n in range(3)]
+                await replica.import_base(kvs, 2, checkpoint())
+                await asyncio.wait_for(heard.wait(), 120)
+                assert (await read(reader, b"k", b"l", count_only=True)).count == 3 * (number + 1)
+        await replica.close()
+
+    asyncio.run(run())
