@@ -45,6 +45,15 @@ def context(name: str, path: Path, *, must_exist: bool = False) -> tuple[str, Ma
     return name, {key: _plain(value, f"{path}: context {name!r}: {key}") for key, value in table.items()}
 
 
+def context_names(path: Path) -> list[str]:
+    """Return the names of the contexts in a file; none where it cannot be read."""
+    try:
+        tables = (_content(path) or {}).get("contexts")
+    except InvalidInput:
+        return []
+    return sorted(tables) if isinstance(tables, dict) else []
+
+
 def _content(path: Path) -> dict[str, object] | None:
     try:
         data = path.read_bytes()

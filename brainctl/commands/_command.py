@@ -20,6 +20,7 @@ from brainctl import interrupt, streams
 from brainctl.commands._discovery import discovered
 from brainctl.commands._group import Group
 from brainctl.config import FLAGS, FORMATS, Flag, Given, Kind, resolve
+from brainctl.contexts import config_path, context_names
 from brainctl.session import Session
 
 Plan = TypeVar("Plan")
@@ -48,9 +49,11 @@ class PlainOption(TyperOption):
         return value if self.callback is None else self.callback(ctx, self, value)  # type: ignore[arg-type]
 
     def shell_complete(self, ctx: object, incomplete: str) -> list[CompletionItem]:
-        """The values that the metavar lists, as in a|b|c."""
+        """The values that the metavar lists, as in a|b|c, and the names of contexts."""
         del ctx
         values = self.metavar.split("|") if self.metavar and "|" in self.metavar else []
+        if self.name == "context":
+            values = context_names(config_path(os.environ))
         return [CompletionItem(value) for value in values if value.startswith(incomplete)]
 
 

@@ -18,6 +18,32 @@ FILES = {"bash": "brainctl", "zsh": "_brainctl", "fish": "brainctl.fish"}
 """The name under which a shell looks for the script."""
 
 
+BASH = """
+# bash takes a colon and an equals sign for the ends of words: HOST:PORT is joined again here. What has been typed up to
+# the last of them is not part of the answer, which bash puts behind it.
+_brainctl_completion() {
+    local IFS=$'\\n' rest="$COMP_LINE" word i
+    local -a words=()
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        word="${COMP_WORDS[i]}"
+        if ((i)) && [[ $rest != [[:space:]]* ]]; then
+            words[${#words[@]} - 1]+="$word"
+        else
+            words+=("$word")
+        fi
+        rest="${rest#"${rest%%[![:space:]]*}"}"
+        rest="${rest#"$word"}"
+    done
+    local last="${words[${#words[@]} - 1]}"
+    COMPREPLY=($(COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) _BRAINCTL_COMPLETE=complete_bash "$1"))
+    COMPREPLY=("${COMPREPLY[@]#"${last%"${last##*[:=]}"}"}")
+}
+
+complete -o default -F _brainctl_completion brainctl
+"""
+"""The script for bash."""
+
+
 class Plan(NamedTuple):
     """The shell, and the directory to install its script in; None prints the script."""
 
@@ -72,6 +98,8 @@ def run(session: Session, plan: Plan) -> None:
 
 def script(shell: str) -> str:
     """The completion script of a shell."""
+    if shell == "bash":
+        return BASH.strip()
     return get_completion_script(prog_name="brainctl", complete_var=COMPLETE, shell=shell)
 
 

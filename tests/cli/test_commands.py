@@ -118,7 +118,7 @@ def test_bash_completes(tmp_path: Path, line: list[str], expected: str) -> None:
     words = " ".join(f"'{word}'" for word in line)
     script = f"""
         source {ROOT}/completions/brainctl.bash
-        COMP_WORDS=({words}); COMP_CWORD={len(line) - 1}
+        COMP_WORDS=({words}); COMP_CWORD={len(line) - 1}; COMP_LINE="{" ".join(line)}"
         _brainctl_completion brainctl
         echo "${{COMPREPLY[@]}}"
     """
