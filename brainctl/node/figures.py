@@ -1,10 +1,21 @@
 """What there is to count in a node, for whoever shows it."""
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from brainctl.clock import Durations
 from brainctl.engine.stats import Stats
 from brainctl.node.scrubber import ScrubState
+from brainctl.tikv.traffic import Traffic
+
+
+@runtime_checkable
+class OverTikv(Protocol):
+    """A medium that counts what it asks of TiKV."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was asked of TiKV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +47,5 @@ class Figures:
     leases: int = 0
     engine: EngineFigures | None = None
     """None where the data is elsewhere."""
+    tikv: Traffic | None = None
+    """None where the data is not on TiKV."""

@@ -12,7 +12,7 @@ from brainctl.node.caller import Caller
 from brainctl.node.cluster import ClusterService
 from brainctl.node.compactor import Compactor
 from brainctl.node.election import ElectionService
-from brainctl.node.figures import EngineFigures, Figures
+from brainctl.node.figures import EngineFigures, Figures, OverTikv
 from brainctl.node.guard import Guard
 from brainctl.node.kv import PUT, Handler, KvService, evaluate_puts
 from brainctl.node.lease import LeaseService
@@ -147,7 +147,8 @@ class Node:
             )
         watch = self._watch
         leases = len(self._lease.lessor)
-        return Figures(medium.compacted, watch.streams, watch.watchers, watch.slow_watchers, leases, counted)
+        tikv = medium.traffic if isinstance(medium, OverTikv) else None
+        return Figures(medium.compacted, watch.streams, watch.watchers, watch.slow_watchers, leases, counted, tikv)
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
         """One exchange on a Lease.LeaseKeepAlive stream."""

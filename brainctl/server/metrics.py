@@ -19,6 +19,8 @@ from brainctl.node.figures import EngineFigures, Figures
 from brainctl.node.stages import Stages
 from brainctl.server.calls import Calls
 from brainctl.server.node import Node
+from brainctl.tikv.errors import Failure
+from brainctl.tikv.traffic import Traffic
 
 _GRPC_NAMES: Final = {code: "".join(part.title() for part in code.name.split("_")) for code in Code} | {
     Code.OK: "OK",
@@ -73,6 +75,8 @@ class _Scrape(Collector):
         yield from _stages(self._stages)
         if self._figures.engine is not None:
             yield from _engine(self._figures.engine)
+        if self._figures.tikv is not None:
+            yield from _tikv(self._figures.tikv)
 
 
 def _server(status: pb.StatusResponse) -> Iterator[Metric]:
@@ -175,6 +179,25 @@ def _engine(engine: EngineFigures) -> Iterator[Metric]:
     yield _counter("brainctl_scrub_read_bytes", "Read by it.", scrub.bytes)
     yield _gauge("brainctl_scrub_damaged", "Damaged places that the last pass has found.", len(scrub.findings))
     yield _gauge("brainctl_scrub_finished_timestamp_seconds", "When the last pass was finished.", scrub.finished_at)
+
+
+def _tikv(traffic: Traffic) -> Iterator[Metric]:
+    family = HistogramMetricFamily(
+        "brainctl_tikv_request_seconds", "How long requests to TiKV took, failed ones too.", labels=["kind"]
+    )
+    for kind, durations in traffic.requests.items():
+        family.add_metric([kind], _buckets(durations), durations.seconds)
+    yield family
+    failed = CounterMetricFamily(
+        "brainctl_tikv_failures", "Requests to TiKV that failed; most are tried again.", labels=["reason"]
+    )
+    for failure in Failure:
+        failed.add_metric([failure.name.lower()], traffic.failures[failure])
+    yield failed
+    keys = CounterMetricFamily("brainctl_tikv_keys", "Keys that TiKV sent.", labels=["kind"])
+    for kind in ("get", "scan", "scan_keys"):
+        keys.add_metric([kind], traffic.keys[kind])
+    yield keys
 
 
 def _buckets(durations: Durations, below: float = 0.0) -> list[tuple[str, float]]:

@@ -1,5 +1,6 @@
 """The HTTP pages beside gRPC: /health, /livez, /readyz, /version, /metrics, with etcd's paths and JSON."""
 
+from asyncio import get_running_loop
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -7,8 +8,9 @@ from typing import Final
 from urllib.parse import parse_qs
 
 import orjson
+from google.protobuf.message import Message
 
-from brainctl.errors import BrainctlError
+from brainctl.errors import BrainctlError, TimedOut
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.server.calls import Calls
 from brainctl.server.exchange import Call, Exchange, HttpRequest, Page
@@ -31,6 +33,8 @@ _MESSAGE_BYTES: Final = Limits().message_bytes
 _STATUS: Final = "/etcdserverpb.Maintenance/Status"
 _ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
 _RANGE: Final = "/etcdserverpb.KV/Range"
+ANSWER_SECONDS = 3.0
+"""How long a page waits for the store: probes of Kubernetes give up after a second, or as long as they are set to."""
 
 
 Query = dict[str, list[str]]
@@ -106,7 +110,7 @@ class Pages:
             else:
                 self._check_read(lambda reason: answer(_health_page(reason and f"RANGE ERROR:{reason}")))
 
-        self._node.call(_ALARM, pb.AlarmRequest().SerializeToString(), on_alarms, self._token, None)
+        self._call(_ALARM, pb.AlarmRequest(), on_alarms)
 
     # -- /livez and /readyz: named checks -----------------------------------------------------------------------------
 
@@ -142,13 +146,22 @@ class Pages:
 
     def _check_read(self, done: Callable[[str], None]) -> None:
         request = pb.RangeRequest(key=b"health", limit=1, keys_only=True)
-        self._node.call(
-            _RANGE,
-            request.SerializeToString(),
-            lambda reply: done(str(reply) if isinstance(reply, BrainctlError) else ""),
-            self._token,
-            None,
-        )
+        self._call(_RANGE, request, lambda reply: done(str(reply) if isinstance(reply, BrainctlError) else ""))
+
+    def _call(self, method: str, request: Message, done: Callable[[bytes | BrainctlError], None]) -> None:
+        """Make a call that is answered once, by an error if the node takes longer than ANSWER_SECONDS."""
+        waiting = True
+
+        def once(reply: bytes | BrainctlError) -> None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                timer.cancel()
+                done(reply)
+
+        silent = TimedOut(f"the store has not answered within {ANSWER_SECONDS:g} s")
+        timer = get_running_loop().call_later(ANSWER_SECONDS, once, silent)
+        self._node.call(method, request.SerializeToString(), once, self._token, None)
 
     def _check_corruption(self, done: Callable[[str], None]) -> None:
         def on_alarms(reply: bytes | BrainctlError) -> None:
@@ -158,7 +171,7 @@ class Pages:
             alarms = pb.AlarmResponse.FromString(reply).alarms
             done("alarm activated: CORRUPT" if any(alarm.alarm == pb.CORRUPT for alarm in alarms) else "")
 
-        self._node.call(_ALARM, pb.AlarmRequest().SerializeToString(), on_alarms, self._token, None)
+        self._call(_ALARM, pb.AlarmRequest(), on_alarms)
 
     # -- /version and /metrics ----------------------------------------------------------------------------------------
 
@@ -169,7 +182,7 @@ class Pages:
             else:
                 answer(page(pb.StatusResponse.FromString(reply)))
 
-        self._node.call(_STATUS, pb.StatusRequest().SerializeToString(), on_status, self._token, None)
+        self._call(_STATUS, pb.StatusRequest(), on_status)
 
     def _version(self, _query: Query, answer: Answer) -> None:
         self._status(answer, _version_page)

@@ -17,7 +17,6 @@ from brainctl.errors import STOPPED, ApiError, BrainctlError, Fenced
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
-from brainctl.mvcc.deafness import Deafness
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.ranges import bounds
 from brainctl.mvcc.steps import Steps
@@ -35,6 +34,7 @@ from brainctl.tikv.live import LiveView
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.reclaim import reclaim
 from brainctl.tikv.shown import Shown
+from brainctl.tikv.traffic import Traffic
 from brainctl.tikv.view import StateView
 from brainctl.tikv.writer import Writer
 
@@ -76,7 +76,6 @@ class TikvMedium:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._writing: asyncio.Task[None] | None = None
-        self._deafness: Deafness | None = None
 
     async def open(self) -> None:
         """Read the state, and take the lead if that is the role; TikvFailed."""
@@ -88,7 +87,6 @@ class TikvMedium:
             await self.writer.acquire(force=True)
         self.writer.identify()
         self._shown.observers.append(self._notice)
-        self._deafness = Deafness(asyncio.get_running_loop().time, self.call_later)
         self._writing = asyncio.ensure_future(self.writer.run())
         self.spawn(self._keep_up())
         self._start_reclaim()
@@ -124,6 +122,11 @@ class TikvMedium:
     def size_in_use(self) -> int:
         """0, as `size`."""
         return 0
+
+    @property
+    def traffic(self) -> Traffic:
+        """What this process has asked of TiKV."""
+        return self._client.traffic
 
     @property
     def failure(self) -> BrainctlError | None:
@@ -186,15 +189,8 @@ class TikvMedium:
         else:
             self.writer.submit(Write(evaluate, request, reply))
 
-    def deaf_seconds(self) -> float:
+    def subscribe(self, observer: Callable[[Commit], None]) -> None:
         """See `Medium`."""
-        return self._deafness.listen() if self._deafness is not None else 0.0
-
-    def subscribe(
-        self, observer: Callable[[Commit], None], steps: Callable[[Commit], Steps[None]] | None = None
-    ) -> None:
-        """See `Medium`."""
-        del steps
         self._shown.observers.append(observer)
 
     def announce(self, endpoint: str) -> None:
