@@ -4,6 +4,8 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -31,9 +33,15 @@ def imported(text: str) -> set[str]:
     return found - set(sys.stdlib_module_names) - {"brainctl"}
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """Top-level modules and the packages that provide them; asking takes a tenth of a second."""
+    return packages_distributions()
+
+
 def distributions(modules: set[str]) -> set[str]:
     """The packages that provide modules; a module that is not installed stands for itself."""
-    known = packages_distributions()
+    known = installed()
     return {canonical(name) for module in modules for name in known.get(module, [module])}
 
 
