@@ -190,3 +190,22 @@ def test_the_next_chunk_is_fitted(keys: int, size: int, wanted: int) -> None:
     taken = fitted(keys, size, wanted)
     assert taken >= 1
     assert taken == keys or (taken > keys) == (size < wanted)
+
+
+@pytest.mark.parametrize("networked", [False, True])
+def test_a_chunk_ends_by_its_bytes(networked: bool) -> None:
+    """Large values behind many small ones: the small ones have made chunks of many keys."""
+    medium = MemoryMedium()
+    for number in range(400):
+        put = pb.PutRequest(key=b"k%04d" % number, value=bytes(10_000) if number >= 300 else b"")
+        medium.submit(lambda batch, request: batch.put(request), put, lambda _: None)
+    chunk_bytes = 50_000
+
+    async def chunks() -> list[int]:
+        read = NetworkMedium(medium.view) if networked else medium
+        found = range_stream(read, of_all().SerializeToString(), chunk_bytes, lambda _: None)
+        return [len(chunk) async for chunk in found]
+
+    sizes = asyncio.run(chunks())
+    assert len(sizes) > 100 * 10_000 // chunk_bytes
+    assert max(sizes) <= chunk_bytes + 1000

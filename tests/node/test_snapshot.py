@@ -3,6 +3,7 @@
 import asyncio
 import json
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,3 +82,25 @@ def test_an_etcd_restored_from_a_snapshot_has_the_same_data(tmp_path: Path, new_
         assert ann.roles == ["reader"]
         old = pb.RangeRequest(key=b"\0", range_end=b"\0", revision=OLDEST)
         assert call("/etcdserverpb.KV/Range", old, pb.RangeResponse).kvs
+
+
+def test_the_values_of_a_snapshot_are_not_in_memory(tmp_path: Path) -> None:
+    """Neither those before the compaction, which have to be sorted, nor the history behind it."""
+    size, count = 128 << 10, 240
+
+    async def peak() -> int:
+        store = open_directory(tmp_path / "store")
+        try:
+            for number in range(count):
+                revision = (await store.put(pb.PutRequest(key=b"k%d" % number, value=bytes(size)))).header.revision
+                if number == count // 2:
+                    await store.compact(pb.CompactionRequest(revision=revision))
+            tracemalloc.start()
+            total = sum([len(response.blob) async for response in store.snapshot()])
+            assert total > count * size
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            await store.close()
+
+    assert asyncio.run(peak()) < count * size // 2
