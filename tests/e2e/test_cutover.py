@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,12 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_stores_without_a_server_are_cut_over_too(source: Etcd, tmp_path: Path, tikv_url: str) -> None:
+    stores = [f"etcd://{source.endpoint}", f"file://{tmp_path / 'one'}", tikv_url, f"file://{tmp_path / 'two'}"]
+    for origin, target in pairwise(stores):
+        report = migrate("--from", origin, "--to", target, "--cutover", "--writers-are-stopped")
+        assert report["phase"] == "committed"
+    done = brainctl("verify", "--from", stores[0], "--to", stores[-1])
+    assert done.returncode == 0, done.stdout + done.stderr
