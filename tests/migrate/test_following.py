@@ -52,12 +52,12 @@ def test_a_revision_of_many_events_comes_whole(new_etcd: NewEtcd) -> None:
 
     async def story(server: Etcd) -> None:
         source, target = Noting(EtcdTarget((server.endpoint,)), []), TargetModel()
-        await fill(source, 20_000)
+        await fill(source, 5_000)
         await source.delete_range(pb.DeleteRangeRequest(key=b"/k/", range_end=b"/k0"))
         runner, watched = await start(source, target)
         assert await runner.run() == ""
         assert target.keys == {}
-        assert len(target.history) == 40_000
+        assert len(target.history) == 10_000
         assert source.fragments == [False]
         assert watched.waits == []
         await source.close()
