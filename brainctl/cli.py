@@ -17,6 +17,7 @@ from brainctl import streams
 from brainctl.commands._command import COMPLETE, Invocation, group, prepare
 from brainctl.commands._dialect import etcdctl_text, suggestions, translate
 from brainctl.commands._group import match
+from brainctl.commands._order import arranged
 from brainctl.errors import BrainctlError, ExitCode
 from brainctl.streams import complain, io_code, reason
 
@@ -108,8 +109,8 @@ def root() -> TyperGroup:
     return loaded
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run a command line; gives the exit code of the process."""
+def run(argv: Sequence[str], program: str = "brainctl") -> int:
+    """Run a command line of the program of that name; return the exit code of the process."""
     if COMPLETE in os.environ:
         from typer._completion_classes import completion_init  # noqa: PLC0415 - only for shells
 
@@ -117,7 +118,10 @@ def run(argv: Sequence[str]) -> int:
     debug = "--debug" in argv or os.environ.get("BRAINCTL_DEBUG")
     try:
         code = root().main(
-            args=translate(argv), prog_name="brainctl", standalone_mode=False, obj=Invocation(tuple(argv))
+            args=translate(arranged(argv, COMMANDS)),
+            prog_name="brainctl",
+            standalone_mode=False,
+            obj=Invocation(tuple(argv), program=program),
         )
     except BrainctlError as error:
         if debug:
@@ -150,7 +154,7 @@ def main() -> NoReturn:
     if not __debug__:
         complain("Error: brainctl does not run under python -O: its checks are assertions")
         sys.exit(ExitCode.ERROR)
-    leave(run(sys.argv[1:]))
+    leave(run(sys.argv[1:], os.path.basename(sys.argv[0])))  # noqa: PTH119 - pathlib takes longer to load
 
 
 def leave(code: int) -> NoReturn:

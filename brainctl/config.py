@@ -61,6 +61,7 @@ FLAGS = (
     Flag("store", Kind.TEXT, "", "a store instead of endpoints: file://DIR, tikv://PD[,PD]/PREFIX, etcd://HOST:PORT"),
     Flag("context", Kind.TEXT, "", "the context of the configuration file to use"),
     Flag("write-out", Kind.TEXT, "simple", "the output format: fields, json, protobuf, simple, table", "-w"),
+    Flag("numbers", Kind.TEXT, "", "64-bit numbers with -w json: int, as etcdctl does, or string, which nobody rounds"),
     Flag("hex", Kind.BOOL, "false", "print byte strings as hex encoded strings"),
     Flag("debug", Kind.BOOL, "false", "print the settings in force, and tracebacks"),
     Flag("dial-timeout", Kind.DURATION, "2s", "how long connecting may take"),
@@ -82,6 +83,7 @@ FLAGS = (
 )
 
 FORMATS = ("fields", "json", "protobuf", "simple", "table")
+NUMBERS = ("int", "string")
 TARGET = frozenset(
     (
         *("endpoints", "discovery-srv", "discovery-srv-name", "insecure-discovery", "store"),
@@ -118,6 +120,7 @@ class Settings:
     discovery_srv_name: str
     insecure_discovery: bool
     write_out: str
+    numbers: str
     hex: bool
     debug: bool
     dial_timeout: float
@@ -184,6 +187,7 @@ def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
         discovery_srv_name=texts["discovery_srv_name"],
         insecure_discovery=truth("insecure_discovery"),
         write_out=texts["write_out"],
+        numbers=_numbers(texts["numbers"]),
         hex=truth("hex"),
         debug=truth("debug"),
         dial_timeout=seconds("dial_timeout"),
@@ -250,6 +254,12 @@ def read_duration(text: str, flag: str) -> float:
         if unit not in _UNITS:
             raise BadValue(text, flag, f'time: unknown unit "{unit}" in duration "{text}"')
     return sign * sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _numbers(text: str) -> str:
+    if text not in ("", *NUMBERS):
+        raise BadValue(text, "--numbers", f"it is none of {', '.join(NUMBERS)}")
+    return text
 
 
 def _endpoints(text: str) -> Iterator[str]:
@@ -322,6 +332,8 @@ def _check(flag: Flag, text: str) -> None:
         read_duration(text, flag.spelled)
     elif flag.kind is Kind.INT:
         read_int(text, flag.spelled)
+    elif flag.name == "numbers":
+        _numbers(text)
     elif flag.name == "write-out" and text not in FORMATS:
         raise BadValue(text, flag.spelled, f"it is none of {', '.join(FORMATS)}")
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from brainctl.stores.store import Store
     from brainctl.stores.target import EtcdTarget
 
+ETCDCTL = "etcdctl"
+"""The name under which this is etcdctl for scripts that read its JSON."""
 SECRETS = frozenset(("password", "auth_jwt_token", "user"))
 
 
@@ -30,6 +32,8 @@ class Session:
     settings: Settings
     argv: tuple[str, ...]
     """The whole command line, as it was given."""
+    program: str = "brainctl"
+    """The name under which it was called."""
     _warned: set[str] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
@@ -45,7 +49,12 @@ class Session:
         from brainctl.output.answers import Style  # noqa: PLC0415 - not for --help
 
         module: _Format = import_module(f"brainctl.output.{self.settings.write_out}")
-        self.write(module.render(answer, Style(self.settings.hex, value_only)))
+        self.write(module.render(answer, Style(self.settings.hex, value_only, numbers=self._has_numbers)))
+
+    @property
+    def _has_numbers(self) -> bool:
+        """Whether JSON has 64-bit numbers as such, by default as the program does whose name was called."""
+        return self.settings.numbers == "int" or (not self.settings.numbers and self.program == ETCDCTL)
 
     def write(self, data: bytes) -> None:
         """Write bytes to standard output at once."""
@@ -82,6 +91,7 @@ class Session:
         if unread and unread not in self._warned:
             self._warned.add(unread)
             self.warn(f"warning: going on without the context: {unread}")
+        self.require_tls_files()
         user, password = self._credentials()
         return EtcdTarget(
             endpoints=(endpoint,) if endpoint else settings.named_endpoints if elsewhere else settings.endpoints,
@@ -102,6 +112,18 @@ class Session:
             max_send=settings.max_request_bytes or MAX_SEND_BYTES,
             max_receive=settings.max_recv_bytes or MAX_RECEIVE_BYTES,
         )
+
+    def require_tls_files(self) -> None:
+        """Look at the files of --cacert, --cert and --key before anything is connected, wherever it leads, as etcdctl.
+
+        Raises:
+            BadArguments: One cannot be read, or a certificate lacks its key.
+        """
+        settings = self.settings
+        if settings.cert or settings.key or settings.cacert:
+            from brainctl.stores.target import Tls, require_files  # noqa: PLC0415 - hardly ever
+
+            require_files(Tls(settings.cert, settings.key, settings.cacert))
 
     def _credentials(self) -> tuple[str, str]:
         settings = self.settings

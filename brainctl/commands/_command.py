@@ -17,9 +17,10 @@ from typer._click.shell_completion import CompletionItem
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from brainctl import interrupt, streams
+from brainctl.commands._dialect import unknown_variables
 from brainctl.commands._discovery import discovered
 from brainctl.commands._group import Group
-from brainctl.config import FLAGS, FORMATS, Flag, Given, Kind, resolve
+from brainctl.config import FLAGS, FORMATS, NUMBERS, Flag, Given, Kind, resolve
 from brainctl.contexts import config_path, context_names
 from brainctl.session import Session
 
@@ -38,6 +39,7 @@ class Invocation:
     """One command line on its way: Typer's context object."""
 
     argv: tuple[str, ...] = ()
+    program: str = "brainctl"
     flags: dict[str, Given] = field(default_factory=dict)
 
 
@@ -74,8 +76,10 @@ def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
         invocation: Invocation = typer_context.obj
         collect(invocation, {name: value for name, value in given.items() if name not in own})
         plan = parse(**{name: value for name, value in given.items() if name in own})
-        session = Session(discovered(resolve(invocation.flags, os.environ)), invocation.argv)
+        session = Session(discovered(resolve(invocation.flags, os.environ)), invocation.argv, invocation.program)
         if inspect.iscoroutinefunction(run):
+            for warning in unknown_variables(os.environ):
+                session.warn(warning)
             interrupt.run(lambda: _lasting(run(session, plan)))
         else:
             _collect_garbage()
@@ -191,7 +195,7 @@ def _parameter(flag: Flag, hidden: bool) -> inspect.Parameter:
     return inspect.Parameter(flag.key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
 
 
-_VALUES = {"write-out": "|".join(FORMATS)}
+_VALUES = {"write-out": "|".join(FORMATS), "numbers": "|".join(NUMBERS)}
 _HELP_OPTION = typer.Option(
     "-h", "--help", help="show this and end", is_eager=True, expose_value=False, callback=_show_help
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from brainctl.config import FLAGS, Kind, read_bool
 
 BOOLEANS = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL) | {
+    "help",
     "auto-compact",
     "auto-defrag",
     "client-cert-auth",
@@ -46,6 +47,8 @@ _WITH_OPPOSITE = frozenset(flag.name for flag in FLAGS if flag.kind is Kind.BOOL
 _WITH_PREFIX = ("check", "make-mirror")
 """The commands whose --prefix has a value."""
 _VALUED = frozenset(name for flag in FLAGS if flag.kind is not Kind.BOOL for name in (f"--{flag.name}", flag.short))
+_NO_FLAGS = frozenset(("ETCDCTL_API", "ETCDCTL_WATCH_KEY", "ETCDCTL_WATCH_RANGE_END"))
+"""Variables of etcdctl's own: the version of the API, and what a watch is for."""
 _LIST = "--endpoints"
 """The flag that may be given several times."""
 _ATTACHED = re.compile(r"--([a-z][a-z0-9-]*)=(.*)", re.DOTALL)
@@ -135,6 +138,21 @@ def suggestions(typed: str, names: Iterable[str]) -> str:
     """The names that `typed` was perhaps meant to be, as etcdctl adds them to its message."""
     near = [name for name in names if name.startswith(typed.lower()) or _distance(typed.lower(), name) <= 2]
     return "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in sorted(near)) if near else ""
+
+
+def unknown_variables(environ: Iterable[str]) -> list[str]:
+    """Return a warning for each ETCDCTL_ variable that sets nothing, with the names that it was perhaps meant to be."""
+    known = {flag.variables()[1] for flag in FLAGS} | _NO_FLAGS
+    return [
+        f"warning: there is no variable {name}, and it changes nothing{_meant(name, known)}"
+        for name in sorted(environ)
+        if name.startswith("ETCDCTL_") and name not in known
+    ]
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = [other for other in sorted(known) if _distance(name, other) <= 2]
+    return f": perhaps {near[0]} is meant" if near else ""
 
 
 def _distance(left: str, right: str) -> int:

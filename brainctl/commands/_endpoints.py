@@ -12,6 +12,7 @@ from brainctl.stores.store import Store
 
 async def endpoints(session: Session, *, cluster: bool) -> list[str]:
     """The endpoints to ask: those of --endpoints, or with `cluster` those of the member list; the URL of --store."""
+    session.require_tls_files()
     if session.settings.store:
         return [session.settings.store]
     if not cluster:

@@ -12,6 +12,8 @@ Prefix = Annotated[bool, typer.Option("--prefix", help="all keys that start with
 FromKey = Annotated[bool, typer.Option("--from-key", help="all keys from KEY on, compared as bytes")]
 PrevKv = Annotated[bool, typer.Option("--prev-kv", help="also return what was there before")]
 Consistency = Annotated[str, typer.Option("--consistency", metavar="l|s", help="linearizable (l) or serializable (s)")]
+Passed = Annotated[list[str] | None, typer.Argument(hidden=True)]
+"""Arguments that are passed over, as in etcdctl."""
 Cluster = Annotated[bool, typer.Option("--cluster", help="all endpoints of the cluster's member list")]
 
 

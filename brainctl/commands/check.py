@@ -10,7 +10,7 @@ from brainctl.commands._command import command, group
 from brainctl.commands._endpoints import endpoints, one
 from brainctl.commands._failure import CommandFailed
 from brainctl.commands._load import Count, Figures, Load, Rate
-from brainctl.commands._options import raw
+from brainctl.commands._options import Passed, raw
 from brainctl.commands._resident import resident_bytes
 from brainctl.commands._signals import told_to_stop
 from brainctl.config import read_duration, read_int
@@ -59,6 +59,7 @@ class Perf(NamedTuple):
 
 
 def parse_perf(
+    args: Passed = None,
     load: LoadOption = "s",
     prefix: Annotated[
         str, typer.Option("--prefix", metavar="string", help="of the keys that are written [/etcdctl-check-perf/]")
@@ -73,6 +74,7 @@ def parse_perf(
 
     It passes with 90% of the writes of the load, the slowest within 0.5 s, and a standard deviation of 0.1 s at most.
     """
+    del args
     default_clients, default_rate = PERF[_load(load)]
     return Perf(
         _prefix(prefix),
@@ -138,6 +140,7 @@ class Datascale(NamedTuple):
 
 
 def parse_datascale(
+    args: Passed = None,
     load: LoadOption = "s",
     prefix: Annotated[
         str, typer.Option("--prefix", metavar="string", help="of the keys that are written [/etcdctl-check-datascale/]")
@@ -148,6 +151,7 @@ def parse_datascale(
     keys: Annotated[str, typer.Option("--keys", metavar="int", help="how many [by --load]")] = "",
 ) -> Datascale:
     """Write keys of 1 KiB, delete them, and show how much memory they have cost the server at the first endpoint."""
+    del args
     default_clients, default_keys = DATASCALE[_load(load)]
     after = After(auto_compact, auto_defrag)
     wanted = _positive(keys, "--keys", default_keys)

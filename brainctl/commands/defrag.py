@@ -5,15 +5,16 @@ import typer
 from brainctl.clock import SystemClock
 from brainctl.commands._command import single
 from brainctl.commands._endpoints import endpoints, one
-from brainctl.commands._options import Cluster
+from brainctl.commands._options import Cluster, Passed
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.gotext import duration
 from brainctl.session import Session
 
 
-def parse(cluster: Cluster = False) -> bool:
+def parse(args: Passed = None, cluster: Cluster = False) -> bool:
     """Have each endpoint give unused space back to its file system."""
+    del args
     return cluster
 
 

@@ -9,7 +9,7 @@ from brainctl.clock import SystemClock
 from brainctl.commands._command import command, group
 from brainctl.commands._endpoints import endpoints, one
 from brainctl.commands._failure import CommandFailed
-from brainctl.commands._options import Cluster
+from brainctl.commands._options import Cluster, Passed
 from brainctl.commands.alarm import alarms
 from brainctl.config import read_int
 from brainctl.errors import ApiError, BrainctlError, Code
@@ -20,13 +20,15 @@ from brainctl.output.simple import unhealthy
 from brainctl.session import Session
 
 
-def parse_cluster(cluster: Cluster = False) -> bool:
+def parse_cluster(args: Passed = None, cluster: Cluster = False) -> bool:
     """Ask each endpoint for its status: endpoint, ID, version, sizes, whether leader, terms and indexes, errors."""
+    del args
     return cluster
 
 
-def parse_health(cluster: Cluster = False) -> bool:
+def parse_health(args: Passed = None, cluster: Cluster = False) -> bool:
     """Check that each endpoint answers a linearizable read and has no alarms."""
+    del args
     return cluster
 
 
@@ -38,10 +40,12 @@ class HashPlan(NamedTuple):
 
 
 def parse_hashkv(
+    args: Passed = None,
     cluster: Cluster = False,
     rev: Annotated[str, typer.Option("--rev", metavar="int", help="up to this revision (0: the latest)")] = "0",
 ) -> HashPlan:
     """Ask each endpoint for the hash of its history."""
+    del args
     return HashPlan(cluster, read_int(rev, "--rev"))
 
 

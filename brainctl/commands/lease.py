@@ -7,7 +7,7 @@ import typer
 
 from brainctl.commands._command import command, group
 from brainctl.commands._failure import refusal
-from brainctl.commands._options import decimal, lease_id
+from brainctl.commands._options import Passed, decimal, lease_id
 from brainctl.errors import LEASE_NOT_FOUND, ApiError, BadArguments, ExitCode
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import Done, LeaseInfo
@@ -67,8 +67,9 @@ async def timetolive(session: Session, request: pb.LeaseTimeToLiveRequest) -> No
             session.show(LeaseInfo(await store.lease_time_to_live(request), request.keys))
 
 
-def parse_list() -> None:
+def parse_list(args: Passed = None) -> None:
     """List all leases."""
+    del args
 
 
 async def list_leases(session: Session, plan: None) -> None:

@@ -15,7 +15,7 @@ from brainctl.config import read_int
 from brainctl.errors import BadArguments
 from brainctl.session import Session
 from brainctl.stores.registry import open_store
-from brainctl.stores.target import EtcdTarget, Tls
+from brainctl.stores.target import EtcdTarget, Tls, require_files
 from brainctl.stores.urls import canonical
 
 PROGRESS_SECONDS = 30.0
@@ -116,6 +116,7 @@ def _target(session: Session, destination: Destination) -> EtcdTarget:
         user, colon, password = user.partition(":")
         if not colon:
             password = session.ask("Destination Password: ")
+    require_files(destination.tls)
     return replace(session.target(), tls=destination.tls, user=user, password=password, token="")
 
 

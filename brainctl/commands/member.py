@@ -7,7 +7,7 @@ import typer
 
 from brainctl.commands._command import command, group
 from brainctl.commands._failure import CommandFailed
-from brainctl.commands._options import Consistency, is_serializable, member_id, name_of
+from brainctl.commands._options import Consistency, Passed, is_serializable, member_id, name_of
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import Done
@@ -20,8 +20,9 @@ PeerUrls = Annotated[
 ]
 
 
-def parse_list(consistency: Consistency = "l") -> pb.MemberListRequest:
+def parse_list(args: Passed = None, consistency: Consistency = "l") -> pb.MemberListRequest:
     """List the members of the cluster: ID, status, name, peer addresses, client addresses, whether a learner."""
+    del args
     return pb.MemberListRequest(linearizable=not is_serializable(consistency))
 
 

@@ -1,12 +1,14 @@
 """brainctl options."""
 
 from brainctl.commands._command import single
+from brainctl.commands._options import Passed
 from brainctl.config import FLAGS, Kind
 from brainctl.session import Session
 
 
-def parse() -> None:
+def parse(args: Passed = None) -> None:
     """Show the global flags, which every command takes."""
+    del args
 
 
 def run(session: Session, plan: None) -> None:

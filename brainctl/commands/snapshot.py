@@ -65,6 +65,7 @@ async def save(session: Session, plan: Save) -> None:
         await save_links(session, plan.path, plan.base)
         return
     path = plan.path
+    session.require_tls_files()
     if not session.settings.store and len(session.settings.endpoints) != 1:
         asked = " ".join(session.settings.endpoints)
         text = f"snapshot must be requested to one selected node, not multiple [{asked}]"

@@ -2,13 +2,15 @@
 
 from brainctl import __version__
 from brainctl.commands._command import single
+from brainctl.commands._options import Passed
 from brainctl.session import Session
 
 API_VERSION = "3.7"
 
 
-def parse() -> None:
+def parse(args: Passed = None) -> None:
     """Print the version."""
+    del args
 
 
 def run(session: Session, plan: None) -> None:

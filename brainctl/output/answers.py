@@ -12,6 +12,8 @@ class Style(NamedTuple):
 
     hex: bool = False
     value_only: bool = False
+    numbers: bool = False
+    """64-bit numbers are numbers in JSON, as opposed to strings."""
 
 
 class Done(NamedTuple):

@@ -1,4 +1,4 @@
-"""-w json: etcdctl's objects and names, with every 64-bit number as a string.
+"""-w json: etcdctl's objects and names, with every 64-bit number as a string unless numbers are asked for.
 
 A JSON reader that keeps numbers as doubles (jq, JavaScript) rounds ids and revisions above 2^53; strings survive it.
 The rule is that of protobuf's own JSON mapping: int64 and uint64 are strings, narrower numbers and enums are
@@ -54,8 +54,8 @@ def _(answer: LeaseInfo, style: Style) -> Json:
     return {
         **_header(info, style),
         "id": _lease(info.ID, style),
-        "ttl": str(info.TTL),
-        "granted-ttl": str(info.grantedTTL),
+        "ttl": _wide(info.TTL, style),
+        "granted-ttl": _wide(info.grantedTTL, style),
         "keys": keys,
     }
 
@@ -63,12 +63,12 @@ def _(answer: LeaseInfo, style: Style) -> Json:
 @_shape.register
 def _(answer: pb.LeaseGrantResponse, style: Style) -> Json:
     lease = _lease(answer.ID, style)
-    return {**_header(answer, style), "ID": lease, "TTL": str(answer.TTL), "Error": answer.error}
+    return {**_header(answer, style), "ID": lease, "TTL": _wide(answer.TTL, style), "Error": answer.error}
 
 
 @_shape.register
 def _(answer: pb.LeaseKeepAliveResponse, style: Style) -> Json:
-    return {**_header(answer, style), "ID": _lease(answer.ID, style), "TTL": str(answer.TTL)}
+    return {**_header(answer, style), "ID": _lease(answer.ID, style), "TTL": _wide(answer.TTL, style)}
 
 
 @_shape.register
@@ -83,7 +83,7 @@ def _(answer: pb.WatchResponse, style: Style) -> Json:
     return {
         "Header": _header(answer, style),
         "Events": events,
-        "CompactRevision": str(answer.compact_revision),
+        "CompactRevision": _wide(answer.compact_revision, style),
         "Canceled": answer.canceled,
         "Created": answer.created,
         "CancelReason": answer.cancel_reason,
@@ -97,23 +97,21 @@ def _(answer: Endpoints, style: Style) -> Json:
 
 @_shape.register
 def _(answer: FileStatus, style: Style) -> Json:
-    del style
     return {
         "hash": answer.hash,
-        "revision": str(answer.revision),
-        "totalKey": str(answer.keys),
-        "totalSize": str(answer.size),
+        "revision": _wide(answer.revision, style),
+        "totalKey": _wide(answer.keys, style),
+        "totalSize": _wide(answer.size, style),
         "version": answer.version,
     }
 
 
 @_shape.register
 def _(answer: FileHash, style: Style) -> Json:
-    del style
     return {
         "hash": answer.hash,
-        "hashRevision": str(answer.revision),
-        "compactRevision": str(answer.compact_revision),
+        "hashRevision": _wide(answer.revision, style),
+        "compactRevision": _wide(answer.compact_revision, style),
     }
 
 
@@ -176,8 +174,13 @@ def _value(name: str, wide: bool, value: object, style: Style) -> Json:
         return f"{value:x}"
     if style.hex and name == "lease":
         return f"{value:016x}"
-    return str(value)
+    return _wide(value, style)
 
 
-def _lease(lease: int, style: Style) -> str:
-    return f"{lease:016x}" if style.hex else str(lease)
+def _lease(lease: int, style: Style) -> Json:
+    return f"{lease:016x}" if style.hex else _wide(lease, style)
+
+
+def _wide(value: int, style: Style) -> Json:
+    """Return a number of 64 bits in the form that was asked for."""
+    return value if style.numbers else str(value)

@@ -20,8 +20,8 @@ class Runner:
         self._capture = capture
         self.environment = monkeypatch
 
-    def __call__(self, *argv: str) -> Ran:
+    def __call__(self, *argv: str, program: str = "brainctl") -> Ran:
         self._capture.readouterr()
-        code = cli.run(argv)
+        code = cli.run(argv, program)
         out, err = self._capture.readouterr()
         return Ran(code, out.decode(errors="surrogateescape"), err.decode(errors="surrogateescape"))

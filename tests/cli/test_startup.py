@@ -93,7 +93,7 @@ def test_a_terminal_sees_what_a_pipe_sees() -> None:
         (["--cacert", "", "get", "x"], 128, "Error: empty string is passed to --cacert option"),
         (
             ["--cacert", "missing.pem", "--endpoints", "https://127.0.0.1:1", "get", "x"],
-            3,
+            128,
             "Error: cannot read missing",
         ),
         (["--context", "none", "get", "x"], 3, "Error: there is no context 'none'"),
