@@ -98,6 +98,7 @@ FLAGS = (
     ),
     _time("scrub-interval", "read all that is on the medium so often, to find rot (0: never)", "24h"),
     _number("scrub-rate", "BYTES", "and so much of it in a second at most (0: no bound)", 16 << 20),
+    _text("tikv-gc", "auto|off", "over TiKV: move on its garbage collection unless TiDB does, or never", "auto"),
     _text("log-level", "LEVEL", "debug, info, warn, error, panic or fatal", "warn"),
     _text("log-format", "FORMAT", "console or json", "console"),
     _text("ready-file", "FILE", "write the address there once connections are taken"),

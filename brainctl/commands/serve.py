@@ -159,7 +159,6 @@ def run(session: Session, plan: Plan) -> None:
 
 async def _serve(session: Session, plan: Plan) -> None:
     from brainctl.server.app import serve
-    from brainctl.server.collector import calm_collector
     from brainctl.server.gateway_access import GatewayAccess
     from brainctl.server.notify import notify
     from brainctl.server.tls import ServerTls
@@ -185,7 +184,6 @@ async def _serve(session: Session, plan: Plan) -> None:
         notify("READY=1")
 
     served.on_failure(fail)
-    calm_collector()
     try:
         await serve(
             served.node,
@@ -256,7 +254,10 @@ async def _open_tikv(url: str, plan: Plan) -> _Served:
     if plan.settings.number("quota-backend-bytes") > 0:
         raise BadArguments("--quota-backend-bytes: TiKV does not tell what a store takes up, so it cannot be limited")
     plan = plan._replace(options=replace(plan.options, quota_bytes=None))
-    medium = await open_tikv_medium(url)
+    collection = plan.settings.text("tikv-gc")
+    if collection not in ("auto", "off"):
+        raise BadArguments(f"--tikv-gc: auto or off, not {collection!r}")
+    medium = await open_tikv_medium(url, collects=collection == "auto")
 
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         medium.on_failure = action

@@ -24,12 +24,13 @@ def parse_tikv_url(url: str) -> tuple[list[str], str]:
     return endpoints, prefix.strip("/") or DEFAULT_PREFIX
 
 
-async def open_tikv_medium(url: str, role: Role = Role.LEADER) -> TikvMedium:
-    """What a server serves. A leader fences the process that wrote to the store until now.
+async def open_tikv_medium(url: str, role: Role = Role.LEADER, *, collects: bool = False) -> TikvMedium:
+    """What a server serves. A leader fences the process that wrote to the store until now; with `collects` TiKV's
+    garbage collection is moved on while the store is open.
 
     InvalidInput, TikvFailed (ConnectionFailed where TiKV cannot be reached), StoreDamaged.
     """
-    return await open_medium(*parse_tikv_url(url), role)
+    return await open_medium(*parse_tikv_url(url), role, collects=collects)
 
 
 async def open_tikv(

@@ -30,6 +30,8 @@ ANSWER_SECONDS = 6.0
 """How long the package may take for one request; by itself it waits for ever on a connection that has gone silent."""
 LOCK_SECONDS = 30.0
 """The same for a lock, which may have to outwait that of a dead process."""
+LONGEST_READ_SECONDS = 1500.0
+"""How long after its timestamp a snapshot is read: later TiKV may have dropped what it needs (`safepoint`)."""
 PAUSE = 0.05
 """Seconds between two attempts."""
 SETTLE_DOWN = 0.2
@@ -187,6 +189,14 @@ class Snapshot(_Reads):
         self._client = client
         self._connection = connection
         self._timestamp = timestamp
+        self._until = asyncio.get_running_loop().time() + LONGEST_READ_SECONDS
+
+    async def _read(self, kind: str, method: str, *args: object) -> Any:  # noqa: ANN401 - as the package
+        found = await super()._read(kind, method, *args)
+        if asyncio.get_running_loop().time() > self._until:
+            long = f"a read took longer than {LONGEST_READ_SECONDS:g} s, and what it needs may be gone"
+            raise TikvFailed(Failure.UNDETERMINED, long, self._where)
+        return found
 
     async def _recover(self, failed: TikvFailed) -> None:
         if failed.failure is not Failure.LOCKED:
@@ -309,6 +319,28 @@ class Client:
             return Transaction(self, connection, begun, self.traffic)
 
         return await self._connected("begin", begin)
+
+    async def collect(self, timestamp: int) -> None:
+        """End the locks that are older than a timestamp, and make it the safe point of TiKV's garbage collection: what
+        was replaced or removed before it may be dropped. TikvFailed.
+        """
+        await self._connected("collect", lambda connection: connection.inner.gc(timestamp))
+
+    async def ask_driver(self, method: str, request: bytes, address: str = "") -> bytes:
+        """Return the answer of the Placement Driver, at an address or whichever answers, to a call that the package
+        does not have: both are marshalled messages of the service pdpb.PD. TikvUnavailable.
+        """
+        import grpc.aio  # noqa: PLC0415 - takes a tenth of a second, and is seldom asked for
+
+        failed: Exception | None = None
+        for endpoint in [address] if address else self._endpoints:
+            try:
+                async with grpc.aio.insecure_channel(endpoint) as channel:
+                    call = channel.unary_unary(f"/pdpb.PD/{method}", None, None)
+                    return bytes(await call(request, timeout=ANSWER_SECONDS))
+            except grpc.RpcError as error:
+                failed = error
+        raise TikvUnavailable(Failure.UNAVAILABLE, "its Placement Driver does not answer", self.where) from failed
 
     async def close(self) -> None:
         """Let go of the connection, and let the package's tasks end."""

@@ -17,7 +17,6 @@ from brainctl.errors import STOPPED, ApiError, BrainctlError, Fenced
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
-from brainctl.mvcc.deafness import Deafness
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.ranges import bounds
 from brainctl.mvcc.steps import Steps
@@ -34,6 +33,7 @@ from brainctl.tikv.lead import HEARTBEAT_SECONDS, Lead
 from brainctl.tikv.live import LiveView
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.reclaim import reclaim
+from brainctl.tikv.safepoint import SafePoint
 from brainctl.tikv.shown import Shown
 from brainctl.tikv.traffic import Traffic
 from brainctl.tikv.view import StateView
@@ -60,7 +60,8 @@ class Role(Enum):
 class TikvMedium:
     """A `Medium` over TiKV; made by `open_medium`."""
 
-    def __init__(self, client: Client, layout: Layout, role: Role) -> None:
+    def __init__(self, client: Client, layout: Layout, role: Role, *, collects: bool = False) -> None:
+        """Of a store; with `collects` TiKV's garbage collection is moved on as well, while this process leads."""
         self._client = client
         self._layout = layout
         self._role = role
@@ -70,6 +71,7 @@ class TikvMedium:
         self._shown = Shown()
         self.writer = Writer(Lead(client, layout, blocks), self._shown, self._reads)
         self.view = LiveView(self._shown, self._reads)
+        self.safe_point = SafePoint(client) if collects else None
         self._closed = False
         self._reclaimed = asyncio.Event()
         self._reclaimed.set()
@@ -77,7 +79,6 @@ class TikvMedium:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._writing: asyncio.Task[None] | None = None
-        self._deafness: Deafness | None = None
 
     async def open(self) -> None:
         """Read the state, and take the lead if that is the role; TikvFailed."""
@@ -89,10 +90,13 @@ class TikvMedium:
             await self.writer.acquire(force=True)
         self.writer.identify()
         self._shown.observers.append(self._notice)
-        self._deafness = Deafness(asyncio.get_running_loop().time, self.call_later)
         self._writing = asyncio.ensure_future(self.writer.run())
         self.spawn(self._keep_up())
         self._start_reclaim()
+        if self.safe_point is not None:
+            self.spawn(self.safe_point.run())
+            if self.compacted:
+                await self.safe_point.note()
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -192,15 +196,8 @@ class TikvMedium:
         else:
             self.writer.submit(Write(evaluate, request, reply))
 
-    def deaf_seconds(self) -> float:
+    def subscribe(self, observer: Callable[[Commit], None]) -> None:
         """See `Medium`."""
-        return self._deafness.listen() if self._deafness is not None else 0.0
-
-    def subscribe(
-        self, observer: Callable[[Commit], None], steps: Callable[[Commit], Steps[None]] | None = None
-    ) -> None:
-        """See `Medium`."""
-        del steps
         self._shown.observers.append(observer)
 
     def announce(self, endpoint: str) -> None:
@@ -248,6 +245,8 @@ class TikvMedium:
         try:
             while self.writer.leads and self._shown.head.reclaimed < self._shown.head.compacted:
                 await reclaim(await self._reads.state(), self.writer.edit)
+                if self.safe_point is not None:
+                    await self.safe_point.note()
         except Fenced as error:
             self.writer.step_down(error)
         except TikvFailed as error:
@@ -318,10 +317,12 @@ async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
     reply(answer)
 
 
-async def open_medium(endpoints: Sequence[str], prefix: str, role: Role) -> TikvMedium:
-    """Open the store under a prefix of a TiKV cluster; InvalidInput, TikvFailed, StoreDamaged."""
+async def open_medium(endpoints: Sequence[str], prefix: str, role: Role, *, collects: bool = False) -> TikvMedium:
+    """Open the store under a prefix of a TiKV cluster, and with `collects` move on TiKV's garbage collection while it
+    is open; InvalidInput, TikvFailed, StoreDamaged.
+    """
     client = Client(endpoints)
-    medium = TikvMedium(client, Layout(prefix), role)
+    medium = TikvMedium(client, Layout(prefix), role, collects=collects)
     try:
         await medium.open()
     except BaseException:

@@ -14,7 +14,7 @@ from brainctl.mvcc.ranges import read_range
 from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.steps import finished
 from brainctl.mvcc.view import Revision, Selection, Whole
-from brainctl.node.medium import Evaluate, Observer, ObserverSteps
+from brainctl.node.medium import Evaluate
 
 
 class MemoryView(Whole):
@@ -117,11 +117,7 @@ class MemoryMedium:
             answer = error
         reply(answer)
 
-    def deaf_seconds(self) -> float:
-        return 0.0
-
-    def subscribe(self, observer: Observer, steps: ObserverSteps | None = None) -> None:
-        del steps
+    def subscribe(self, observer: Callable[[Commit], None]) -> None:
         self.observers.append(observer)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
