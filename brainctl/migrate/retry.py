@@ -104,17 +104,21 @@ class Side:
             async with asyncio.timeout(seconds):
                 await self._hurried.wait()
 
-    async def outlast(self, request: Awaitable[Answer]) -> Answer:
-        """Return the answer of a request that has no limit of its own, and say while there is none; Away."""
-        task, began = asyncio.ensure_future(request), self.now
-        limit = began + max(self._seconds, HURRIED_SECONDS)
+    async def outlast(self, request: Awaitable[Answer], since: float, error: str) -> Answer:
+        """Return the answer of a request that has no limit of its own, and say while there is none.
+
+        Raises:
+            Away: the store has been away `since` then for too long; `error` is the last that was heard of it.
+        """
+        task = asyncio.ensure_future(request)
+        limit = max(since + self._seconds, self.now + HURRIED_SECONDS)
         try:
             while not (await asyncio.wait({task}, timeout=SILENT_SECONDS))[0]:
-                self.failed("it gives no answer", began)
+                self.failed(error, since)
                 if self._hurried.is_set():
                     limit = min(limit, self.now + HURRIED_SECONDS)
                 if self.now >= limit:
-                    raise self.away(ConnectionFailed(f"the {self._name} gives no answer"), began)
+                    raise self.away(ConnectionFailed(error), since)
             return await task
         finally:
             task.cancel()
@@ -153,6 +157,7 @@ class Patience:
     def __init__(self, side: Side) -> None:
         self._side = side
         self._since: float | None = None
+        self._error = "it gives no answer"
         self._pause = FIRST_PAUSE
 
     def succeeded(self) -> None:
@@ -171,7 +176,8 @@ class Patience:
             raise error
         if self._since is None:
             self._since = self._side.now if began is None else began
-        left = self._side.failed(str(error), self._since)
+        self._error = str(error)
+        left = self._side.failed(self._error, self._since)
         if left <= 0:
             raise self._side.away(error, self._since) from error
         self._side.retries += 1
@@ -184,8 +190,9 @@ class Patience:
         """Return the answer, after as many tries as it takes; see `Side.call`."""
         while True:
             began = self._side.now
+            since = began if self._since is None else self._since
             try:
-                answer = await (ask() if long else self._side.outlast(ask()))
+                answer = await (ask() if long else self._side.outlast(ask(), since, self._error))
             except BrainctlError as error:
                 await self.wait(error, *also, began=None if long else began)
             else:
