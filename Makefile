@@ -23,6 +23,7 @@ check: .venv/develop lint  ## layers, generated files, documentation
 	$(BIN)/python scripts/gen_man.py --check
 	$(BIN)/python scripts/gen_completions.py --check
 	$(BIN)/python scripts/build_docs.py --check
+	$(BIN)/towncrier build --draft --version next > /dev/null
 
 lint: .venv/develop  ## style and types
 	$(BIN)/ruff check $(SOURCES)

@@ -23,7 +23,7 @@ from brainctl.commands._examples import examples_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md")
-SOURCE_LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)*(?:man|LICENSE|bench|brainctl|tests|packaging)[^)]*\)")
+SOURCE_LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)*(?:man|LICENSE|changelog|bench|brainctl|tests|packaging)[^)]*\)")
 """A link to something that is not a page of the site: its text stays, the link goes."""
 
 
