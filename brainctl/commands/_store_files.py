@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import typer
 
+from brainctl.commands._progress import megabytes, progress
 from brainctl.commands._store_fields import StoreArgument, show, store_url
 from brainctl.config import read_int
 from brainctl.errors import BadArguments, ExitCode, InvalidInput, StoreInUse, Unsupported
@@ -34,7 +35,8 @@ def check(session: Session, directory: Path) -> None:
 
     must_be_store(directory)
     try:
-        report = prove(directory)
+        with progress("checking", megabytes) as shown:
+            report = prove(directory, progress=shown)
     except StoreInUse as error:
         raise StoreInUse(f"{error}; `brainctl store scrub` reads the store of a server that is running") from None
     for finding in report.findings:

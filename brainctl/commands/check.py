@@ -11,6 +11,7 @@ from brainctl.commands._endpoints import endpoints, one
 from brainctl.commands._failure import CommandFailed
 from brainctl.commands._load import Count, Figures, Load, Rate
 from brainctl.commands._options import Passed, raw
+from brainctl.commands._progress import progress, seconds
 from brainctl.commands._resident import resident_bytes
 from brainctl.commands._signals import told_to_stop
 from brainctl.config import read_duration, read_int
@@ -93,7 +94,14 @@ async def perf(session: Session, plan: Perf) -> None:
     async with session.open() as store, told_to_stop() as stop:
         rate = Rate(plan.per_second, plan.seconds, clock)
         load = Load(store, plan.prefix, 256, 1024, SystemRandom())
-        figures = await load.run(plan.clients, lambda: None if stop.is_set() else rate(), clock)
+        with progress("writing", seconds) as shown:
+            began = clock.monotonic()
+
+            def allowed() -> float | None:
+                shown(min(int(clock.monotonic() - began), int(plan.seconds)), int(plan.seconds))
+                return None if stop.is_set() else rate()
+
+            figures = await load.run(plan.clients, allowed, clock)
         await _clean_up(session, store, plan.prefix, plan.after)
         if stop.is_set():
             raise typer.Exit(ExitCode.SIGINT)

@@ -11,6 +11,7 @@ import typer
 
 from brainctl.commands._command import command, group
 from brainctl.commands._failure import CommandFailed, must_be_file
+from brainctl.commands._progress import Progress, keys, megabytes, progress, stages
 from brainctl.commands._snapshot_links import save_links, show_backup
 from brainctl.config import read_int
 from brainctl.errors import BadArguments, BrainctlError, ExitCode
@@ -73,8 +74,9 @@ async def save(session: Session, plan: Save) -> None:
     limit = session.settings.command_timeout if session.settings.command_timeout_given else None
     part = path.with_name(path.name + ".part")
     try:
-        async with session.open() as store, asyncio.timeout(limit):
-            version = await _receive(store, part)
+        with progress("saving", megabytes) as shown:
+            async with session.open() as store, asyncio.timeout(limit):
+                version = await _receive(store, part, shown)
         part.replace(path)
         _sync_directory(path.parent)
     except TimeoutError:
@@ -91,7 +93,7 @@ async def save(session: Session, plan: Save) -> None:
         session.say(f"Server version {version}")
 
 
-async def _receive(store: Store, part: Path) -> str:
+async def _receive(store: Store, part: Path, progress: Progress) -> str:
     """Write the stream into `part`, private and synced; gives the version of the server. The last 32 bytes are the
     SHA-256 of what is before them; CommandFailed when they are not.
     """
@@ -103,6 +105,7 @@ async def _receive(store: Store, part: Path) -> str:
             version = response.version or version
             file.write(response.blob)
             size += len(response.blob)
+            progress(size, size + response.remaining_bytes)
             tail += response.blob
             digest.update(tail[:-_DIGEST_BYTES])
             tail = tail[-_DIGEST_BYTES:]
@@ -203,7 +206,8 @@ def restore(session: Session, plan: Restoration) -> None:
     if plan.file.is_dir():
         if plan.bump:
             raise BadArguments("--bump-revision is for a database file of etcd")
-        restored = restore_backup(plan.file, plan.directory, plan.revision)
+        with progress("checking", megabytes) as shown:
+            restored = restore_backup(plan.file, plan.directory, plan.revision, checked=shown)
         session.warn(f"restored revision {restored.revision} with {restored.keys} keys into {plan.directory}")
         return
     database = open_database(plan.file)
@@ -214,7 +218,8 @@ def restore(session: Session, plan: Restoration) -> None:
         if digests[0] != digests[1]:
             expected, found = (" ".join(map(str, digest)) for digest in digests)
             raise CommandFailed(f"expected sha256 [{expected}], got [{found}]")
-    restored = write_store(database, plan.directory, plan.bump, plan.revision)
+    with stages(("restoring", keys), ("checking", megabytes)) as (written, checked):
+        restored = write_store(database, plan.directory, plan.bump, plan.revision, written=written, checked=checked)
     session.warn(f"restored revision {restored.revision} with {restored.keys} keys into {plan.directory}")
 
 

@@ -9,11 +9,14 @@ from brainctl.clock import ManualClock, SystemClock
 from brainctl.commands._command import single
 from brainctl.commands._failure import CommandFailed
 from brainctl.commands._places import Pd, TikvPrefix, compacted, must_exist, place
+from brainctl.commands._progress import keys, on_terminal, progress
 from brainctl.config import read_int
 from brainctl.errors import BadArguments, ExitCode, Unsupported
+from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.session import Session
 
 if TYPE_CHECKING:
+    from brainctl.stores.store import Store
     from brainctl.verify.compare import Report
     from brainctl.verify.lag import Newest
 
@@ -85,7 +88,12 @@ async def run(session: Session, order: Order) -> None:
                 auth=order.auth,
                 max_lag=order.max_lag,
             )
-            with compacted(lambda: f"no revision can be read on both sides: {_newest(comparison.newest)}"):
+            total = await _total(expected, source)
+            with (
+                compacted(lambda: f"no revision can be read on both sides: {_newest(comparison.newest)}"),
+                progress("comparing", keys) as shown,
+            ):
+                comparison.on_progress = lambda compared: shown(compared, total)
                 report = await comparison.run()
         finally:
             await asyncio.shield(found.close())
@@ -95,6 +103,13 @@ async def run(session: Session, order: Order) -> None:
     if not report.equal:
         some = "1 difference" if report.different == 1 else f"{report.different} differences"
         raise CommandFailed(f"{some} at revision {report.revision}", ExitCode.DIFFERENT)
+
+
+async def _total(store: "Store", url: str) -> int:
+    """Return how many keys there are, for the progress on a terminal; 0 where that takes long to count."""
+    if not on_terminal() or url.startswith("tikv://"):
+        return 0
+    return (await store.range(pb.RangeRequest(key=b"\0", range_end=b"\0", count_only=True))).count
 
 
 def _newest(newest: "Newest") -> str:

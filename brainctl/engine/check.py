@@ -1,7 +1,7 @@
 """Reads every byte of a store and proves what can be proved of it, without changing anything."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -38,13 +38,22 @@ class _Facts(NamedTuple):
     version: int
 
 
-def check(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> Report:
+def _unseen(_done: int, _total: int) -> None:
+    """Show nothing."""
+
+
+def check(
+    directory: str | os.PathLike[str],
+    fs: FileSystem | None = None,
+    progress: Callable[[int, int], None] = _unseen,
+) -> Report:
     """Check the store in `directory`: StoreInUse while another process has it open, OSError when it cannot be read.
 
     Proved are: every CRC; that each record lies at its address and says of its key-value what that says of itself;
     that revisions ascend, no batch passes one over, and sub-revisions count up; that each version follows the one
     before it; that nothing that a reader can ask for is missing; that the index on the disk, whichever way it is asked,
-    says what the log says. An unfinished write at the end is no finding: opening the store cuts it.
+    says what the log says. `progress` is called with the bytes of the log that are proved, and with all of them. An
+    unfinished write at the end is no finding: opening the store cuts it.
     """
     fs = fs or OsFileSystem()
     directory = os.fspath(directory)
@@ -59,11 +68,12 @@ def check(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> Re
         return Report([str(damage)], 0, None)
     finally:
         held.release()
-    return _prove(state, findings)
+    return _prove(state, findings, progress)
 
 
-def _prove(state: Recovered, findings: list[str]) -> Report:
+def _prove(state: Recovered, findings: list[str], progress: Callable[[int, int], None]) -> Report:
     facts: dict[int, _Facts] = {}
+    done, total = 0, sum(part.size for part in state.segments.values())
     before: Segment | None = None
     for number in sorted(state.segments):
         part = state.segments[number]
@@ -74,6 +84,8 @@ def _prove(state: Recovered, findings: list[str]) -> Report:
         findings += _batches(part, before)
         before = part
         part.close()
+        done += part.size
+        progress(done, total)
     findings += _chains(state, facts)
     return Report(findings, len(facts), describe(state))
 

@@ -1,7 +1,8 @@
 """From a database file of etcd to a directory of brainctl's own: the same revisions, versions, leases and users."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import NamedTuple
@@ -27,17 +28,38 @@ class Restored(NamedTuple):
     keys: int
 
 
-def restore(database: Database, directory: Path, bump: int = 0, revision: int = 0) -> Restored:
+Progress = Callable[[int, int], None]
+"""Takes how much is done, and of how much: versions that are written, bytes that are proved."""
+
+
+def _unseen(_done: int, _total: int) -> None:
+    """Show nothing."""
+
+
+def restore(
+    database: Database,
+    directory: Path,
+    bump: int = 0,
+    revision: int = 0,
+    *,
+    written: Progress = _unseen,
+    checked: Progress = _unseen,
+) -> Restored:
     """Write the store, which appears at `directory` when it is complete and durable; NotEmpty, StoreDamaged, OSError.
 
     With `bump` the revision is so much higher and compacted: whoever watched the lost store has to look again. With
     `revision` the store is as it was then, but for leases and users; HistoryGone or InvalidInput when it is not there.
     """
     with rebuild.fresh(directory) as part:
-        return _write(database, part, bump, revision)
+        engine = Engine.open(part)
+        try:
+            rebuild.write(engine, _commits(database, engine, bump, revision, written))
+        finally:
+            engine.close()
+        return _proved(part, checked)
 
 
-def restore_backup(source: Path, directory: Path, revision: int = 0) -> Restored:
+def restore_backup(source: Path, directory: Path, revision: int = 0, *, checked: Progress = _unseen) -> Restored:
     """Make a store of a backup (stores/backup.py), as `restore` does, and prove all of it; raises as it does."""
     with rebuild.fresh(directory) as part:
         if revision:
@@ -49,26 +71,17 @@ def restore_backup(source: Path, directory: Path, revision: int = 0) -> Restored
                 shutil.rmtree(whole)
         else:
             backup.assemble(source, part)
-        return _proved(part)
+        return _proved(part, checked)
 
 
-def _proved(directory: Path) -> Restored:
-    report = check(directory)
+def _proved(directory: Path, checked: Progress) -> Restored:
+    report = check(directory, progress=checked)
     if report.findings or report.info is None:
         raise StoreDamaged(report.findings[0].replace(f"{directory}/", ""))
     return Restored(report.info.revision, report.info.keys)
 
 
-def _write(database: Database, directory: Path, bump: int, revision: int) -> Restored:
-    engine = Engine.open(directory)
-    try:
-        rebuild.write(engine, _commits(database, engine, bump, revision))
-    finally:
-        engine.close()
-    return _proved(directory)
-
-
-def _commits(database: Database, engine: Engine, bump: int, revision: int) -> Iterator[Commit]:
+def _commits(database: Database, engine: Engine, bump: int, revision: int, written: Progress) -> Iterator[Commit]:
     yield rebuild.records(engine, _records(database))
     rows = [row for row in database.rows() if row.value]  # without the mark that a bump has left
     last = max([engine.revision, database.compacted, *(row.revision for row in database.rows())])
@@ -77,8 +90,16 @@ def _commits(database: Database, engine: Engine, bump: int, revision: int) -> It
         last, rows = revision, [row for row in rows if row.revision <= revision]
     compacted = last + bump if bump else database.compacted
     live = newest([row for row in rows if row.revision <= compacted])
-    yield from rebuild.base((_version(live[key]) for key in sorted(live)), compacted)
-    yield from rebuild.history((_version(row) for row in rows if row.revision > compacted), engine)
+    later = [row for row in rows if row.revision > compacted]
+    done, total = 0, len(live) + len(later)
+    commits = chain(
+        rebuild.base((_version(live[key]) for key in sorted(live)), compacted),
+        rebuild.history(map(_version, later), engine),
+    )
+    for commit in commits:
+        yield commit
+        done += len(commit.changes)
+        written(done, total)
     if engine.revision < last:
         yield Commit(last)
 

@@ -7,7 +7,7 @@ difference counts only if it survives rechecks at later common revisions.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from brainctl.clock import Clock
@@ -89,6 +89,8 @@ class Comparison:
         self._max_lag = max_lag
         self.newest = Newest(0, 0)
         """The newest revision of each store, as last read."""
+        self.on_progress: Callable[[int], None] = lambda _keys: None
+        """Called with the number of keys that have been compared, after each page of them."""
 
     async def run(self) -> Report:
         """Compare everything. ApiError(COMPACTED) when no revision can be read on both sides."""
@@ -133,6 +135,7 @@ class Comparison:
                 found = await self._surviving_keys(found, report)
                 report.rechecked += seen - len(found)
             _count(report, found)
+            self.on_progress(merge.compared)
         report.keys = merge.compared
 
     async def _read(self, merge: Merge, report: Report) -> None:
