@@ -143,8 +143,12 @@ def test_a_store_that_is_away_is_named_by_every_command(etcd: Etcd) -> None:
 
     with ThreadPoolExecutor(len(commands)) as threads:
         found = list(threads.map(run, commands))
-    sentence = f"Error: TiKV at {address}: its Placement Driver does not answer; {Failure.UNAVAILABLE.value}"
-    assert found == [(ExitCode.CONNECTION, sentence)] * len(commands)
+    sentence = f"TiKV at {address}: its Placement Driver does not answer; {Failure.UNAVAILABLE.value}"
+    *others, migrate = found
+    assert others == [(ExitCode.CONNECTION, f"Error: {sentence}")] * len(others)
+    # A migration says for how long it has waited, too.
+    assert migrate[0] == ExitCode.CONNECTION
+    assert re.fullmatch(f"Error: the target {url} has been away for [0-9]+ s .*: {re.escape(sentence)}", migrate[1])
 
 
 def test_a_request_to_an_open_store_tells_the_cause(
