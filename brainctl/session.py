@@ -121,7 +121,8 @@ class Session:
         """
         settings = self.settings
         if settings.cert or settings.key or settings.cacert:
-            from brainctl.stores.target import Tls, require_files  # noqa: PLC0415 - hardly ever
+            from brainctl.stores.contexts import require_files  # noqa: PLC0415 - hardly ever
+            from brainctl.stores.target import Tls  # noqa: PLC0415
 
             require_files(Tls(settings.cert, settings.key, settings.cacert))
 

@@ -14,8 +14,9 @@ from brainctl.commands._places import compacted
 from brainctl.config import read_int
 from brainctl.errors import BadArguments
 from brainctl.session import Session
+from brainctl.stores.contexts import require_files
 from brainctl.stores.registry import open_store
-from brainctl.stores.target import EtcdTarget, Tls, require_files
+from brainctl.stores.target import EtcdTarget, Tls
 from brainctl.stores.urls import canonical
 
 PROGRESS_SECONDS = 30.0

@@ -2,10 +2,31 @@
 
 import os
 import ssl
+from pathlib import Path
 
-from brainctl.errors import InvalidInput
+from brainctl.errors import BadArguments, InvalidInput
 from brainctl.stores.authorities import system_authorities
 from brainctl.stores.target import Tls
+
+
+def require_files(tls: Tls) -> None:
+    """Look at the files before anything is connected.
+
+    Raises:
+        BadArguments: One cannot be read or used, or a certificate lacks its key; the exit code is etcdctl's.
+    """
+    if bool(tls.cert) != bool(tls.key):
+        raise BadArguments("a client certificate needs both --cert and --key")
+    for path in (tls.cacert, tls.cert, tls.key):
+        if path:
+            try:
+                Path(path).read_bytes()
+            except OSError as error:
+                raise BadArguments(f"cannot read {path}: {error.strerror}") from error
+    try:
+        _ = verifying(tls) if tls.cacert else unverified(tls)
+    except InvalidInput as error:
+        raise BadArguments(str(error)) from None
 
 
 def verifying(tls: Tls) -> ssl.SSLContext:

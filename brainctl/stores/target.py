@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from brainctl.errors import BadArguments
 
@@ -48,18 +47,6 @@ class EtcdTarget:
     max_receive: int = MAX_RECEIVE_BYTES
     counted: bool = False
     """Whether the bytes that arrive are counted (stores/arrivals.py)."""
-
-
-def require_files(tls: Tls) -> None:
-    """Check that the files can be read; BadArguments, with etcdctl's exit code, when they cannot."""
-    if bool(tls.cert) != bool(tls.key):
-        raise BadArguments("a client certificate needs both --cert and --key")
-    for path in (tls.cacert, tls.cert, tls.key):
-        if path:
-            try:
-                Path(path).read_bytes()
-            except OSError as error:
-                raise BadArguments(f"cannot read {path}: {error.strerror}") from error
 
 
 def split_endpoint(endpoint: str, tls: Tls) -> tuple[str, bool]:

@@ -12,6 +12,7 @@ from brainctl.commands._dialect import unknown_variables
 from brainctl.commands._order import GROUPS, arranged
 from brainctl.config import FLAGS
 from tests.cli.running import Runner
+from tests.peers.certificates import Authority
 from tests.peers.servers import Etcd, etcdctl
 
 
@@ -141,6 +142,21 @@ def test_a_certificate_that_cannot_be_read_is_a_bad_argument(
     assert (found.code, found.out, found.err.count("\n")) == (128, "", 1)
     if argv == ["get", "k"]:
         assert etcdctl(etcd.endpoint, *files, *argv).returncode == 128
+
+
+def test_files_that_do_not_fit_are_bad_arguments(run: Runner, etcd: Etcd, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "authority")
+    (certificate, _), (_, key) = authority.issue("one"), authority.issue("two")
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("no PEM")
+    for files in (
+        ["--cert", str(certificate), "--key", str(key)],
+        ["--cert", str(garbage), "--key", str(garbage)],
+        ["--cacert", str(garbage)],
+        ["--cacert", str(tmp_path)],
+    ):
+        found = run("--endpoints", etcd.endpoint, *files, "get", "k")
+        assert (found.code, found.out, found.err.count("\n")) == (128, "", 1), found
 
 
 def test_the_files_of_a_mirror_too(run: Runner, etcd: Etcd) -> None:
