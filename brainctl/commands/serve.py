@@ -159,6 +159,7 @@ def run(session: Session, plan: Plan) -> None:
 
 async def _serve(session: Session, plan: Plan) -> None:
     from brainctl.server.app import serve
+    from brainctl.server.collector import calm_collector
     from brainctl.server.gateway_access import GatewayAccess
     from brainctl.server.notify import notify
     from brainctl.server.tls import ServerTls
@@ -184,6 +185,7 @@ async def _serve(session: Session, plan: Plan) -> None:
         notify("READY=1")
 
     served.on_failure(fail)
+    calm_collector()
     try:
         await serve(
             served.node,

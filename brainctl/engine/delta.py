@@ -76,8 +76,9 @@ class Delta:
         return keys, list(map(self.entries.__getitem__, keys))
 
     def settle(self) -> None:
-        """Put the keys in order now; nothing may be changed afterwards."""
-        self._order.position(b"")
+        """Put the keys in order now; `pages` wants that, and that nothing is changed afterwards."""
+        for keys in (self._order, self._born, self._died):
+            keys.position(b"")
 
     def pages(self) -> Iterator[tuple[list[bytes], list[int]]]:
         """All keys in order and their entries, page by page, once it is settled; on any thread."""

@@ -24,6 +24,8 @@ from brainctl.engine.undo import UndoLog
 from brainctl.engine.upkeep import Upkeep
 from brainctl.errors import BrainctlError
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import STEP_KEYS, Steps
 
 __all__ = ["Engine", "EngineOptions", "Prepared"]
 
@@ -133,6 +135,10 @@ class Engine(Upkeep):
         """Give a commit its place in the log, after those encoded before it. StoreFull, StoreFailed."""
         return self._writer.encode(commit)
 
+    def encode_steps(self, commit: Commit) -> Steps[Prepared]:
+        """The same in steps; nothing else may be encoded before they are done."""
+        return self._writer.encode_steps(commit)
+
     def write(self, prepared: Prepared | list[Prepared]) -> None:
         """Write what was encoded, in that order, and make it durable. May run on another thread, one call at a time.
 
@@ -144,21 +150,45 @@ class Engine(Upkeep):
 
     def publish(self, commit: Commit, prepared: Prepared) -> None:
         """Make a commit visible, once `write` has returned; in the order of encoding."""
+        self._enter(prepared)
+        self._writer.published(commit, prepared.addresses)
+        self._index_changes(commit, prepared, commit.changes, prepared.addresses, prepared.parts, commit.before)
+        self._show(commit, prepared)
+
+    def publish_steps(self, commit: Commit, prepared: Prepared) -> Steps[None]:
+        """The same in steps. What readers see changes with the last of them: until then the index runs ahead of the
+        revision, and every read finds its way back. Nothing else may be published before they are done.
+        """
+        self._enter(prepared)
+        self._writer.published(commit, prepared.addresses)
+        self._indexed = commit.revision
+        has_before = len(commit.before) == len(commit.changes)
+        for at in range(0, len(commit.changes), STEP_KEYS):
+            piece = slice(at, at + STEP_KEYS)
+            changes, before = commit.changes[piece], commit.before[piece] if has_before else []
+            self._index_changes(commit, prepared, changes, prepared.addresses[piece], prepared.parts[piece], before)
+            self._index.delta.settle()
+            yield len(changes)
+        self._show(commit, prepared)
+
+    def _enter(self, prepared: Prepared) -> None:
         segment = prepared.segment
         if segment.number not in self._segments:
             self._add(segment, prepared.header.sequence)
-        header = prepared.header
+
+    def _show(self, commit: Commit, prepared: Prepared) -> None:
+        """The changes are in the index: take in the rest, and let readers see it."""
+        segment, header = prepared.segment, prepared.header
         segment.mark(header.first, prepared.offset)
         segment.end = prepared.offset + header.span
         segment.sequences = (segment.sequences[0], header.sequence)
         segment.record_bytes += prepared.version_bytes
-        self._index_changes(commit, prepared)
         for name, value in commit.meta.items():
             if value is None:
                 self._meta.pop(name, None)
             else:
                 self._meta[name] = value
-        self._revision = commit.revision
+        self._revision = self._indexed = commit.revision
         self._compacted = header.compacted
         self._new_records += len(commit.changes) + BATCH_RECORDS
         self._new_bytes += header.span
@@ -204,9 +234,16 @@ class Engine(Upkeep):
         self._segments[segment.number] = segment
         self._maps[segment.number] = segment.mapped
 
-    def _index_changes(self, commit: Commit, prepared: Prepared) -> None:
-        changes, addresses = commit.changes, prepared.addresses
-        self._writer.published(commit, addresses)
+    def _index_changes(
+        self,
+        commit: Commit,
+        prepared: Prepared,
+        changes: list[KeyVersion],
+        addresses: list[int],
+        parts: list[bytes],
+        befores: list[KeyVersion | None],
+    ) -> None:
+        """Put some changes of a commit into the index; the lists go together."""
         if self._pages:
             for change in changes:
                 self._pages.change(change[0], change[5] if change[3] else None)
@@ -214,15 +251,15 @@ class Engine(Upkeep):
         revisions = [change[2] for change in changes]
         if prepared.fresh:
             self._index.add_all(keys, addresses)
-            self._recent.add_all(addresses, prepared.parts[: len(addresses)])
+            self._recent.add_all(addresses, parts[: len(addresses)])
             self._undo.add(revisions, keys, bytes(len(keys)))
             return
         put, delete, remember = self._index.put, self._index.delete, self._recent.add
         garbage = self._garbage
         imported = commit.revision if commit.imported else 0
-        befores = commit.before if len(commit.before) == len(changes) and not imported else repeat(None)
+        known = befores if len(befores) == len(changes) and not imported else repeat(None)
         ended: list[int] = []
-        for change, before, address, part in zip(changes, befores, addresses, prepared.parts, strict=False):
+        for change, before, address, part in zip(changes, known, addresses, parts, strict=False):
             key, mod, version = change[0], change[2], change[3]
             if version:
                 old = put(key, address, change[4] != 0)

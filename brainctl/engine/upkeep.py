@@ -98,6 +98,7 @@ class Upkeep(EngineView):
         everything as it was. Raises StoreFailed on any other I/O error, StoreDamaged when a run is not sound.
         """
         write = self._much_is_new() or (everything and bool(self._new_records or self._new_bytes))
+        write = write and self._indexed == self._revision
         yield from self._indexing.run(
             self._cover, self._much_is_new, self._compacted_now(), budget, write=write and bool(self._segments)
         )
@@ -133,6 +134,8 @@ class Upkeep(EngineView):
             yield
 
     def _much_is_new(self) -> bool:
+        if self._indexed != self._revision:  # a run covers whole commits
+            return False
         return self._new_records >= self.options.run_records or self._new_bytes >= self.options.run_bytes
 
     def hold(self) -> Callable[[], None]:

@@ -45,6 +45,10 @@ class EngineView:
         self._maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
         """Segments in which addresses are offsets."""
         self._revision = revision
+        self._indexed = revision
+        """The revision of the index: more than the store's while a large commit is published step by step. Reads at a
+        lower one than this are reads of the past.
+        """
         self._compacted = compacted
         self._undo = UndoLog(revision)
 
@@ -63,8 +67,9 @@ class EngineView:
         entry = self._index.find(key)
         if not entry:
             return None
-        if 0 < revision < self._revision:
-            address = self._at(entry >> SHIFT, revision, deleted=bool(entry & DELETED))
+        at = revision if 0 < revision < self._revision else self._revision
+        if at < self._indexed:
+            address = self._at(entry >> SHIFT, at, deleted=bool(entry & DELETED))
             if not address:
                 return None
             record = self._record(address)
@@ -117,7 +122,7 @@ class EngineView:
         """The parts of the beginning of a range at a revision, `limit` (0: no bound) of its keys at most; `back` is the
         way back for the whole range, when that is known.
         """
-        if at >= self._revision:
+        if at >= self._indexed:
             return self._pages.parts(number, start, end, limit)
         piece = self._undone(number, start, end, limit, at, back)
         if piece is not None:
@@ -161,6 +166,9 @@ class EngineView:
 
     def newest(self, key: bytes) -> bytes | None:
         """The marshalled KeyValue of a key as it is now; None when it is not live."""
+        if self._indexed != self._revision:
+            found = self.get(key)
+            return None if found is None else found.kv
         entry = self._index.find(key)
         if not entry or entry & DELETED:
             return None
@@ -206,12 +214,12 @@ class EngineView:
         """
         now = self._index.count(start, end)
         at = self._moment(revision)
-        if at == self._revision:
+        if at >= self._indexed:
             return now
         back = self._undo.since(at, start, end)
         if back is not None:
             return now - back[1]
-        if self._revision - at < now // 2:
+        if self._indexed == self._revision and self._revision - at < now // 2:
             return now - (yield from self._gained(start, end, at, self._revision))
         total = 0
         place: bytes | None = start
@@ -263,20 +271,34 @@ class EngineView:
         """As in View. Revisions below the compacted one come without what the compaction made dead."""
         main = 0
         changes: list[KeyVersion] = []
+        for piece in self.history_pieces(first, last):
+            for change in piece:
+                if change[2] != main:
+                    if changes:
+                        yield Revision(main, changes)
+                    main, changes = change[2], []
+                changes.append(change)
+        if changes:
+            yield Revision(main, changes)
+
+    def history_pieces(self, first: int, last: int) -> Iterator[list[KeyVersion]]:
+        """As in View."""
+        piece: list[KeyVersion] = []
+        size = 0
         for segment in self._segments_from(first):
             for _address, record in segment.records(segment.seek(first)):
                 mod, kind = _MOD_AND_KIND.unpack_from(record)
                 if kind > TOMBSTONE or mod < first:
                     continue
-                if mod != main:
-                    if changes:
-                        yield Revision(main, changes)
-                    main, changes = mod, []
-                    if mod > last:
-                        return
-                changes.append(version_of(record))
-        if changes:
-            yield Revision(main, changes)
+                if mod > last:
+                    yield piece
+                    return
+                piece.append(version_of(record))
+                size += len(record)
+                if len(piece) >= STEP_KEYS or size > STEP_BYTES:
+                    yield piece
+                    piece, size = [], 0
+        yield piece
 
     # -- by address ---------------------------------------------------------------------------------------------
 
@@ -343,7 +365,7 @@ class EngineView:
         """Addresses of the live versions at the beginning of a range, at a revision and in key order, and where the
         rest begins.
         """
-        if at >= self._revision:
+        if at >= self._indexed:
             _keys, entries, following = self._index.page(start, end, STEP_KEYS, live=True)
             return [entry >> SHIFT for entry in entries], following
         _keys, entries, following = self._index.page(start, end, STEP_KEYS, live=False)

@@ -6,7 +6,9 @@ writer thread, and so do the file and the map of a segment until the first of it
 
 import errno
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from crc32c import crc32c
 
@@ -22,6 +24,11 @@ from brainctl.engine.segment import DATA, OFFSET_BITS, Segment
 from brainctl.engine.stats import Stats
 from brainctl.errors import BrainctlError, StoreFailed, StoreFull
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import Steps, finish, in_pieces
+
+_AT_A_TIME: Final = 512
+"""Changes that are laid out in a step."""
 
 
 class Writer:
@@ -59,16 +66,23 @@ class Writer:
     # -- the side that owns the engine --------------------------------------------------------------------------
 
     def encode(self, commit: Commit) -> Prepared:
+        """Do all of `encode_steps`."""
+        return finish(self.encode_steps(commit))
+
+    def encode_steps(self, commit: Commit) -> Steps[Prepared]:
         """Lay a commit out after those before it; StoreFailed or StoreFull when the log has ended, ValueError when an
-        imported KeyValue does not begin with its key.
+        imported KeyValue does not begin with its key. Once begun it must be done to the end before the next one.
         """
         if self.failure is not None:
             raise self.failure
         if commit.imported:
             _check_imported(commit)
         end = self._end
-        size = sum([len(change[5]) for change in commit.changes]) + record.OVERHEAD * len(commit.changes)
-        size += _meta_size(commit.meta.items())
+        size = record.OVERHEAD * len(commit.changes) + _meta_size(commit.meta.items())
+        for changes in in_pieces(commit.changes, _AT_A_TIME):
+            size += sum([len(change[5]) for change in changes])
+            if len(changes) == _AT_A_TIME:
+                yield len(changes) // 4
         flags = 0
         meta = commit.meta
         need = frame.HEADER_SIZE + size
@@ -80,9 +94,16 @@ class Writer:
         tail = end.tail
         assert tail is not None
         place = end.offset + frame.HEADER_SIZE
-        parts: list[bytes] = []
-        addresses, fresh = self._lay_changes(commit, tail.number << OFFSET_BITS, place, parts)
-        version_bytes = sum(map(len, parts))
+        laid = _Laid(place, fresh=not commit.imported)
+        base, live = tail.number << OFFSET_BITS, record.IMPORTED if commit.imported else record.PUT
+        for changes in in_pieces(commit.changes, _AT_A_TIME):
+            first = len(laid.parts)
+            self._lay_changes(changes, live, base, laid)
+            if len(commit.changes) > _AT_A_TIME:
+                laid.joined.append(b"".join(laid.parts[first:]))
+                yield len(changes)
+        parts, addresses, version_bytes = laid.parts, laid.addresses, laid.at - place
+        first = len(parts)
         flags |= frame.HAS_META if meta else 0
         self._lay_meta(meta, commit.revision, place + version_bytes, parts)
         end.sequence += 1
@@ -94,7 +115,10 @@ class Writer:
             size, 0, end.sequence, 0, end.revision + 1, commit.revision, compacted, count, 0, flags, span
         )
         payload = version_bytes - record.OVERHEAD * len(addresses)
-        prepared = Prepared(tail, end.offset, header, parts, addresses, fresh, version_bytes, payload)
+        if laid.joined:
+            laid.joined += parts[first:]
+        fresh = laid.fresh
+        prepared = Prepared(tail, end.offset, header, parts, addresses, fresh, version_bytes, payload, laid.joined)
         end.offset += span
         end.revision = commit.revision
         end.compacted = compacted
@@ -184,26 +208,25 @@ class Writer:
             if self._manifest.in_doubt:
                 self.fail(io_failure(error, self._directory))
 
-    def _lay_changes(self, commit: Commit, base: int, at: int, parts: list[bytes]) -> tuple[list[int], bool]:
-        """The addresses of the changes, and whether all are `fresh`."""
+    def _lay_changes(self, changes: list[KeyVersion], live: int, base: int, laid: "_Laid") -> None:
+        """Lay some changes out behind those before them; `live` is the kind of those that are no tombstone."""
         pack, crc, crc_bytes = record.HEADER.pack, crc32c, record.CRC.pack
-        ahead, newest, add = self._ahead, self._newest, parts.append
-        addresses = []
-        fresh = not commit.imported
-        live = record.IMPORTED if commit.imported else record.PUT
-        for key, create, mod, version, lease, kv, sub in commit.changes:
+        ahead, newest, add, note = self._ahead, self._newest, laid.parts.append, laid.addresses.append
+        at = laid.at
+        imported = live == record.IMPORTED
+        for key, create, mod, version, lease, kv, sub in changes:
             size = len(kv) + record.OVERHEAD
-            previous = 0 if commit.imported else ahead.get(key) or newest(key)
+            previous = 0 if imported else ahead.get(key) or newest(key)
             kind = live if version else record.TOMBSTONE
             if previous or lease or not version:
-                fresh = False
+                laid.fresh = False
             body = pack(size, at, mod, create, version, lease, previous, sub, len(key), kind) + kv
             add(body + crc_bytes(crc(body)))
             address = base | at
             ahead[key] = address
-            addresses.append(address)
+            note(address)
             at += size
-        return addresses, fresh
+        laid.at = at
 
     def _lay_meta(self, meta: dict[bytes, bytes | None], revision: int, at: int, parts: list[bytes]) -> None:
         for name, value in meta.items():
@@ -254,6 +277,19 @@ class Writer:
         stats.batches += len(group)
         stats.records += sum(batch.header.records for batch in group)
         stats.payload_bytes += sum(batch.payload_bytes for batch in group)
+
+
+@dataclass(slots=True)
+class _Laid:
+    """The changes of a commit, as far as they are laid out."""
+
+    at: int
+    """Where the next one begins."""
+    fresh: bool
+    """See Prepared, as the other fields."""
+    parts: list[bytes] = field(default_factory=list)
+    addresses: list[int] = field(default_factory=list)
+    joined: list[bytes] = field(default_factory=list)
 
 
 def io_failure(error: OSError, directory: str) -> BrainctlError:

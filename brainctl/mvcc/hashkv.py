@@ -7,14 +7,19 @@ ones that are live at the revision asked for; or, when nothing at all is live th
 """
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 from crc32c import crc32c
 
 from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError
 from brainctl.mvcc.keyversion import KeyVersion
-from brainctl.mvcc.view import Revision, View
+from brainctl.mvcc.sorting import sort
+from brainctl.mvcc.steps import Steps, cost, finish, gather, in_pieces, release
+from brainctl.mvcc.view import View
 from brainctl.wire.varint import varint
+
+_PLACE = attrgetter("mod_revision", "sub")
 
 
 class KvHash(NamedTuple):
@@ -34,16 +39,17 @@ class Hasher:
         self._compact_revision = compact_revision if compact_revision > 0 else -1
         self._revision = revision
 
-    def base(self, versions: Iterable[KeyVersion]) -> None:
+    def base(self, versions: list[KeyVersion]) -> Steps[None]:
         """Add the live versions at or below the compacted revision; all of them, in any order, in one call."""
-        for version in sorted(versions, key=lambda version: (version.mod_revision, version.sub)):
-            self._add(version)
+        ordered = yield from sort(versions, _PLACE, reverse=False)
+        for piece in in_pieces(ordered):
+            self.changes(piece)
+            yield len(piece)
 
-    def revisions(self, revisions: Iterable[Revision]) -> None:
-        """Add revisions above the compacted one, in order."""
-        for revision in revisions:
-            for change in revision.changes:
-                self._add(change)
+    def changes(self, changes: Iterable[KeyVersion]) -> None:
+        """Add changes above the compacted revision, in order."""
+        for change in changes:
+            self._add(change)
 
     def value(self) -> KvHash:
         """The hash of what was added."""
@@ -68,13 +74,25 @@ def hashed_revision(requested: int, current: int, compacted: int) -> int:
     return requested
 
 
-def hash_kv(view: View, revision: int = 0) -> KvHash:
+def hash_steps(view: View, revision: int = 0) -> Steps[KvHash]:
     """The hash of a view's history up to `revision`, 0 for the newest; ApiError when it is not there."""
     revision = hashed_revision(revision, view.revision, view.compacted)
     compacted = view.compacted
     hasher = Hasher(compacted, revision)
     if compacted > 0:
-        live = list(view.versions(b"", None, revision)) or list(view.versions(b"", None, compacted))
-        hasher.base(version for version in live if version.mod_revision <= compacted)
-    hasher.revisions(view.history(max(compacted, 0) + 1, revision))
+        live = yield from gather(view.stretches(b"", None, revision))
+        if not live:
+            live = yield from gather(view.stretches(b"", None, compacted))
+        below = [version for version in live if version.mod_revision <= compacted]
+        yield from hasher.base(below)
+        yield from release(below)
+        yield from release(live)
+    for piece in view.history_pieces(max(compacted, 0) + 1, revision):
+        hasher.changes(piece)
+        yield cost(piece)
     return hasher.value()
+
+
+def hash_kv(view: View, revision: int = 0) -> KvHash:
+    """Do all of `hash_steps`."""
+    return finish(hash_steps(view, revision))

@@ -14,7 +14,7 @@ from brainctl.errors import LEASE_EXISTS, LEASE_NOT_FOUND, LEASE_TTL_TOO_LARGE, 
 from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
-from brainctl.mvcc.steps import Steps
+from brainctl.mvcc.steps import Steps, finish, in_pieces
 
 LEASES = b"lease/"
 """The names of all lease records start with this."""
@@ -56,6 +56,8 @@ class Lessor:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lost = 0.0
+        """Seconds that do not count: nobody could keep a lease alive in them."""
         self._leases: dict[int, Lease] = {}
         self._keys: dict[int, set[bytes]] = {}
         self._lease_of: dict[bytes, int] = {}
@@ -67,11 +69,18 @@ class Lessor:
     def __len__(self) -> int:
         return len(self._leases)
 
+    def _now(self) -> float:
+        return self._clock.monotonic() - self._lost
+
+    def leave_out(self, seconds: float) -> None:
+        """Count no time of this length, of all that has passed, against any lease; it grows from call to call."""
+        self._lost = seconds
+
     # -- following the store ------------------------------------------------------------------------------------
 
     def load(self, records: Mapping[bytes, bytes]) -> None:
         """Take the lease records of a store that was just opened; their keys follow through `recover`."""
-        now = self._clock.monotonic()
+        now = self._now()
         for name, record in records.items():
             ttl = max(decode_ttl(record), MIN_TTL)
             lease = Lease(lease_id(name), ttl, now + ttl)
@@ -98,14 +107,20 @@ class Lessor:
 
     def publish(self, commit: Commit) -> None:
         """Follow a commit that has become durable."""
+        finish(self.publish_steps(commit))
+
+    def publish_steps(self, commit: Commit) -> Steps[None]:
+        """The same in steps."""
         for name, record in commit.meta.items():
             if name.startswith(LEASES):
                 self._follow_record(lease_id(name), record)
-        for change in commit.changes:
-            if change.lease or change.key in self._lease_of:
-                self._attach(change.key, change.lease)
-        if self._changed is not None:
-            self._changed.update(change.key for change in commit.changes)
+        for changes in in_pieces(commit.changes):
+            for change in changes:
+                if change.lease or change.key in self._lease_of:
+                    self._attach(change.key, change.lease)
+            if self._changed is not None:
+                self._changed.update(change.key for change in changes)
+            yield len(changes) // 2
 
     def _follow_record(self, lease: int, record: bytes | None) -> None:
         if record is None:
@@ -114,7 +129,7 @@ class Lessor:
                 waiting()
             return
         ttl = decode_ttl(record)
-        expiry = self._clock.monotonic() + ttl
+        expiry = self._now() + ttl
         self._leases[lease] = Lease(lease, ttl, expiry)
         heappush(self._schedule, (expiry, lease))
 
@@ -140,13 +155,17 @@ class Lessor:
         """All leases, those that expire first before the others."""
         return sorted(self._leases.values(), key=lambda lease: lease.expiry)
 
+    def attachments(self, lease: int) -> int:
+        """How many keys hang on a lease."""
+        return len(self._keys.get(lease, ()))
+
     def attached(self, lease: int) -> set[bytes]:
         """The keys that hang on a lease."""
         return set(self._keys.get(lease, ()))
 
     def remaining(self, lease: Lease) -> int:
         """Whole seconds that a lease has left."""
-        return int(lease.expiry - self._clock.monotonic())
+        return int(lease.expiry - self._now())
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -159,7 +178,7 @@ class Lessor:
         if found is None:
             answer(0)
             return
-        now = self._clock.monotonic()
+        now = self._now()
         if found.expiry <= now:
             self._waiting.setdefault(lease, []).append(lambda: answer(0))
             return
@@ -168,13 +187,13 @@ class Lessor:
 
     def keep_all_alive(self) -> None:
         """Give every lease its full TTL: nobody has kept count of them until now."""
-        now = self._clock.monotonic()
+        now = self._now()
         for lease in self._leases.values():
             lease.expiry = now + lease.ttl
 
     def expired(self, limit: int) -> list[int]:
         """At most `limit` leases that are to be revoked now; one that stays is named again after some seconds."""
-        now = self._clock.monotonic()
+        now = self._now()
         found: list[int] = []
         while self._schedule and self._schedule[0][0] <= now and len(found) < limit:
             _, identity = heappop(self._schedule)

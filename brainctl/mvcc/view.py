@@ -70,6 +70,9 @@ class View(Ranges, Protocol):
     def history(self, first: int, last: int) -> Iterator[Revision]:
         """The revisions `first <= revision <= last` that changed something, oldest first."""
 
+    def history_pieces(self, first: int, last: int) -> Iterator[list[KeyVersion]]:
+        """The changes of the same, in order, cut into pieces that each cost about one step."""
+
 
 class Whole:
     """The steps of a View that has everything in memory: one each."""
@@ -88,6 +91,11 @@ class Whole:
         yield 1
         return self.count(start, end, revision)
 
+    def history_pieces(self: View, first: int, last: int) -> Iterator[list[KeyVersion]]:
+        """See View."""
+        for revision in self.history(first, last):
+            yield revision.changes
+
 
 class Pinned:
     """A View at the revision that it had when this was made, whatever is written meanwhile."""
@@ -96,7 +104,7 @@ class Pinned:
         self._view = view
         self.revision = view.revision
         self.compacted = view.compacted
-        self.history = view.history
+        self.history, self.history_pieces = view.history, view.history_pieces
 
     def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
         """See View."""

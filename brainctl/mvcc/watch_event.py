@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import Steps, finish, in_pieces
 from brainctl.wire.varint import varint
 
 _CREATED = b"\x18\x01"
@@ -47,20 +48,31 @@ def event(change: KeyVersion, before: KeyVersion | None = None) -> Event:
 def pages(events: list[Event], size: int) -> list[Page]:
     """Events of rising revisions in responses of about `size` bytes; a revision is never split."""
     if sum(len(one.field) for one in events) <= size:
-        return [_page(events)]
-    found = []
-    start = taken = 0
-    for index, one in enumerate(events):
-        if taken >= size and one.revision != events[index - 1].revision:
-            found.append(_page(events[start:index]))
-            start, taken = index, 0
-        taken += len(one.field)
-    found.append(_page(events[start:]))
+        return [Page(events[0].revision, events[-1].revision, events, b"".join([one.field for one in events]))]
+    return finish(pages_steps(events, size))
+
+
+def pages_steps(events: list[Event], size: int) -> Steps[list[Page]]:
+    """The same in steps."""
+    found: list[Page] = []
+    part: list[Event] = []
+    blobs: list[bytes] = []
+    taken = 0
+    for piece in in_pieces(events):
+        start = 0
+        for index, one in enumerate(piece):
+            before = piece[index - 1] if index else part[-1] if part else None
+            if taken >= size and before is not None and one.revision != before.revision:
+                part += piece[start:index]
+                blobs.append(b"".join([event.field for event in piece[start:index]]))
+                found.append(Page(part[0].revision, part[-1].revision, part, b"".join(blobs)))
+                part, blobs, start, taken = [], [], index, 0
+            taken += len(one.field)
+        part += piece[start:]
+        blobs.append(b"".join([event.field for event in piece[start:]]))
+        yield len(piece) // 2
+    found.append(Page(part[0].revision, part[-1].revision, part, b"".join(blobs)))
     return found
-
-
-def _page(events: list[Event]) -> Page:
-    return Page(events[0].revision, events[-1].revision, events, b"".join([one.field for one in events]))
 
 
 def watch_id_field(watch_id: int) -> bytes:

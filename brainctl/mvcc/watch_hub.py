@@ -14,15 +14,18 @@ from typing import NamedTuple
 
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS, Steps, in_pieces
 from brainctl.mvcc.view import Revision
-from brainctl.mvcc.watch_event import Event, Page, canceled, event, fragments, pages
+from brainctl.mvcc.watch_event import Event, Page, canceled, event, fragments, pages, pages_steps
 from brainctl.mvcc.watch_index import Audience, WatchIndex
 from brainctl.mvcc.watcher import Outlet, State, Watcher
+from brainctl.mvcc.weight import LARGE_CHANGES
 
 RESPONSE_SIZE = 1 << 20
 """Bytes after which a response that carries several revisions is closed; clients accept at least 4 MiB."""
 FRAGMENT_SIZE = (1 << 20) * 3 // 2 + (1 << 19)
 """Bytes below which parts of a revision stay for watchers that accept fragments: etcd's request limit and overhead."""
+_BYTES_PER_KEY = STEP_BYTES // STEP_KEYS
 
 Previous = Mapping[tuple[bytes, int], KeyVersion | None]
 """By key and mod_revision of a change: the live version before it."""
@@ -128,7 +131,9 @@ class WatchHub:
         """Send the changes of a commit, which has become durable, to the watchers that are up to date."""
         self.revision = max(self.revision, commit.revision)
         self.compacted(commit.compact)
-        if self._synced and not commit.imported:
+        if self._synced and len(commit.changes) > LARGE_CHANGES and not commit.imported:
+            self._outrun(commit.changes[0].mod_revision)
+        elif self._synced and not commit.imported:
             # Sending may resume another stream, for which this commit is still to come.
             self._sending = True
             try:
@@ -144,7 +149,7 @@ class WatchHub:
         self.compact_revision = max(self.compact_revision, revision)
 
     def _send_commit(self, commit: Commit) -> None:
-        batches = _select(self._synced, commit.changes, commit.before)
+        batches = _select(self._synced, commit.changes, commit.before, 0, {})
         header = self.header(self.revision)
         for audience, events in batches.items():
             shared = pages(events, self._response_size)
@@ -153,6 +158,14 @@ class WatchHub:
                 if watcher.state is State.SYNCED and not self._send(watcher, header, shared):
                     self._synced.remove(watcher)
                     self._park(watcher)
+
+    def _outrun(self, revision: int) -> None:
+        """A commit is too large to be sent in one go: who was up to date reads it from the history, from `revision`."""
+        for audience in self._synced.audiences():
+            for watcher in list(audience.members):
+                self._synced.remove(watcher)
+                watcher.next = revision
+                self._fall_behind(watcher)
 
     def _arrive(self) -> None:
         for watcher in [watcher for watcher in self._future if watcher.start <= self.revision]:
@@ -189,29 +202,48 @@ class WatchHub:
         self._settle()
         return None
 
-    def previous_wanted(self, revisions: Iterable[Revision]) -> list[KeyVersion]:
+    def previous_wanted(self, revisions: Iterable[Revision]) -> Steps[list[KeyVersion]]:
         """The changes of a piece of the history for which `feed` wants the version before, as it can still be read."""
         oldest = max(self.compact_revision, 1)
-        return [
-            change
-            for revision in revisions
-            if revision.main > oldest
-            for change in revision.changes
-            if any(_wants_before(audience, change) for audience in self._behind.of(change.key))
-        ]
+        wanted: list[KeyVersion] = []
+        if not any(audience.interest.prev_kv for audience in self._behind.audiences()):
+            return wanted
+        for revision in revisions:
+            for changes in in_pieces(revision.changes) if revision.main > oldest else ():
+                wanted += [
+                    change
+                    for change in changes
+                    if any(_wants_before(audience, change) for audience in self._behind.of(change.key))
+                ]
+                yield len(changes) // 2
+        return wanted
 
-    def feed(self, first: int, last: int, revisions: Iterable[Revision], previous: Previous) -> None:
-        """Give all revisions of the history with `first <= revision <= last` to the watchers that wait for them."""
-        changes = [change for revision in revisions for change in revision.changes]
-        before = [previous.get((change.key, change.mod_revision)) for change in changes]
-        batches = _select(self._behind, changes, before)
-        header = self.header(self.revision)
-        for audience in self._behind.audiences():
+    def feed(self, first: int, last: int, revisions: Iterable[Revision], previous: Previous) -> Steps[None]:
+        """Give all revisions of the history with `first <= revision <= last` to the watchers that wait for them.
+
+        Watchers may come and go between the steps. Who came with an interest that nobody had at the beginning waits for
+        the next piece: events were not gathered for it from the first step on.
+        """
+        audiences = self._behind.audiences()
+        changes: list[KeyVersion] = []
+        before: list[KeyVersion | None] = []
+        batches: dict[Audience[Watcher], list[Event]] = {}
+        for revision in revisions:
+            for piece in in_pieces(revision.changes):
+                place = len(changes)
+                changes += piece
+                before += [previous.get((change.key, change.mod_revision)) for change in piece]
+                _select(self._behind, changes, before, place, batches)
+                yield len(piece)
+        for audience in audiences:
             events = batches.get(audience, [])
-            shared = pages(events, self._response_size) if events else []
+            shared = (yield from pages_steps(events, self._response_size)) if events else []
+            cost = 1 + sum(len(page.body) for page in shared) // _BYTES_PER_KEY
+            header = self.header(self.revision)
             for watcher in list(audience.members):
                 if watcher.state is State.BEHIND and first <= watcher.next <= last:
                     self._feed_one(watcher, header, events, shared, last)
+                    yield cost
         self._settle()
 
     def _feed_one(self, watcher: Watcher, header: bytes, events: list[Event], shared: list[Page], last: int) -> None:
@@ -285,11 +317,16 @@ def _before_revision(changes: list[KeyVersion], before: list[KeyVersion | None],
 
 
 def _select(
-    index: WatchIndex[Watcher], changes: list[KeyVersion], before: list[KeyVersion | None]
+    index: WatchIndex[Watcher],
+    changes: list[KeyVersion],
+    before: list[KeyVersion | None],
+    first: int,
+    batches: dict[Audience[Watcher], list[Event]],
 ) -> dict[Audience[Watcher], list[Event]]:
-    """The events of each audience, in order; an event is made once for each of its two forms."""
-    batches: dict[Audience[Watcher], list[Event]] = {}
-    for place, change in enumerate(changes):
+    """Add the events of each audience to those in `batches`, in order: those of the changes from place `first` on. An
+    event is made once for each of its two forms.
+    """
+    for place, change in enumerate(changes[first:] if first else changes, first):
         plain = full = None
         for audience in index.of(change.key):
             if not audience.interest.takes(change):

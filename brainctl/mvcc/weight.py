@@ -12,6 +12,11 @@ from brainctl.mvcc.ranges import bounds, has_filters, is_plain
 LONG_KEYS: Final = 1024
 """What touches more keys than this is long."""
 
+LARGE_CHANGES: Final = 4096
+"""A commit with more changes than this is laid out, shown and sent to watchers in steps: a thousand clients that put at
+the same moment make none.
+"""
+
 Count = Callable[[bytes, bytes | None], int]
 """How many keys of a range are live, in about the time of a lookup."""
 

@@ -23,11 +23,12 @@ from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.staged import Staged
-from brainctl.mvcc.steps import Steps
+from brainctl.mvcc.steps import Steps, release
+from brainctl.mvcc.weight import LARGE_CHANGES
 from brainctl.node.answer import INTERNAL
 from brainctl.node.gather import Gather
 from brainctl.node.lane import Lane
-from brainctl.node.medium import Evaluate, EvaluateRun, Replies, Reply
+from brainctl.node.medium import Evaluate, EvaluateRun, Observer, ObserverSteps, Replies, Reply
 from brainctl.node.slices import Slices
 from brainctl.node.stages import Path, Stages
 
@@ -53,7 +54,8 @@ class GroupCommit:
         self.slices = Slices(loop)
         self._now = engine.options.clock.monotonic
         self._loop = loop
-        self._observers: list[Callable[[Commit], None]] = []
+        self._observers: list[Observer] = []
+        self._in_steps: dict[Observer, ObserverSteps] = {}
         self._staged = Staged(engine)
         self._in_flight: list[Answer] | None = None
         self._answers: list[Answer] = []
@@ -123,7 +125,7 @@ class GroupCommit:
         if isinstance(answer, bytes | BrainctlError):
             self._join(reply, answer, 1, opens=True)
         else:
-            self.slices.run(self._whole(answer), partial(self._end_long, reply))
+            self.slices.run(self._whole(answer), partial(self._end_long, reply), urgent=True)
 
     def _whole(self, steps: Steps[bytes]) -> Steps[bytes]:
         try:
@@ -192,9 +194,11 @@ class GroupCommit:
             self._waiting = None
             self._loop.call_soon(self._seal)
 
-    def subscribe(self, observer: Callable[[Commit], None]) -> None:
+    def subscribe(self, observer: Observer, steps: ObserverSteps | None = None) -> None:
         """See `Medium`."""
         self._observers.append(observer)
+        if steps is not None:
+            self._in_steps[observer] = steps
 
     def _seal_gathered(self) -> None:
         """Hand the open batch to the writer in this turn of the loop, or once those have written who are expected."""
@@ -222,10 +226,19 @@ class GroupCommit:
         path.sealed = self._now()
         self._batch = self._open_batch()
         self._path = Path()
+        if _is_large(commit):
+            self.slices.run(self.engine.encode_steps(commit), partial(self._encoded, commit, path), urgent=True)
+            return
         try:
-            prepared = self.engine.encode(commit)
-        except BrainctlError as error:  # background work has ended the log
-            self._fail(error)
+            prepared: Prepared | BrainctlError = self.engine.encode(commit)
+        except BrainctlError as error:
+            prepared = error
+        self._encoded(commit, path, prepared)
+
+    def _encoded(self, commit: Commit, path: Path, prepared: Prepared | BrainctlError) -> None:
+        """Have a commit written that has its place in the log."""
+        if isinstance(prepared, BrainctlError):  # background work has ended the log
+            self._fail(prepared)
             return
         path.encoded = self._now()
         self._work.put((commit, prepared, path))
@@ -249,14 +262,42 @@ class GroupCommit:
         """Show a commit to readers and watchers, then answer those who wait for it."""
         if self.failure is not None:
             return
-        if prepared is not None:
-            path.woken = self._now()
-            self.engine.publish(commit, prepared)
-            if commit.changes or commit.meta or commit.compact:  # else it was not staged: see `_confirm`
-                self._staged.durable(commit)
-            for observer in self._observers:
+        if prepared is None:
+            self._shown(commit, prepared, path)
+            return
+        path.woken = self._now()
+        if _is_large(commit):
+            self.slices.run(self._show_steps(commit, prepared, path), self._after_steps, urgent=True)
+            return
+        self.engine.publish(commit, prepared)
+        if commit.changes or commit.meta or commit.compact:  # else it was not staged: see `_confirm`
+            self._staged.durable(commit)
+        for observer in self._observers:
+            observer(commit)
+        path.applied = self._now()
+        self._shown(commit, prepared, path)
+
+    def _show_steps(self, commit: Commit, prepared: Prepared, path: Path) -> Steps[None]:
+        """The same for a large commit, step by step: readers see all of it at once."""
+        yield from self.engine.publish_steps(commit, prepared)
+        self._staged.durable(commit)
+        for observer in self._observers:
+            steps = self._in_steps.get(observer)
+            if steps is None:
                 observer(commit)
-            path.applied = self._now()
+            else:
+                yield from steps(commit)
+        path.applied = self._now()
+        self._shown(commit, prepared, path)
+        for items in (commit.changes, commit.before, prepared.parts, prepared.joined, prepared.addresses):
+            yield from release(cast("list[object]", items))
+
+    def _after_steps(self, outcome: BrainctlError | None) -> None:
+        if outcome is not None and not self._closed:  # else it was shown, and what was left to do was to forget it
+            self._fail(StoreFailed(f"a large commit could not be shown: {outcome}"))
+
+    def _shown(self, commit: Commit, prepared: Prepared | None, path: Path) -> None:
+        """Answer those who wait for a commit that readers see, and go on with the next."""
         answers, self._in_flight = self._in_flight, None
         for reply, answer in answers or ():
             reply(answer)
@@ -291,6 +332,11 @@ class GroupCommit:
     def _published(self, commit: Commit) -> None:
         """A commit is visible, and its writes are answered."""
         raise NotImplementedError
+
+
+def _is_large(commit: Commit) -> bool:
+    """Whether it takes longer than a turn of the event loop may to encode or show a commit."""
+    return len(commit.changes) > LARGE_CHANGES and not commit.imported
 
 
 class _Run:

@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 REVOKES_PER_TICK = 500
 """etcd revokes at most 1000 expired leases per second."""
+_REVOKE_COST = 10
+"""What revoking a lease costs beside its keys, in keys."""
 RETRY_SECONDS = 1.0
 """How long to wait after the medium could not be read."""
 RECOVER_KEYS = 5000
@@ -49,7 +51,7 @@ class LeaseService:
         self._when_recovered: list[Callable[[], None]] = []
         self.lessor = Lessor(clock)
         self.lessor.load(medium.records(LEASES))
-        medium.subscribe(self._publish)
+        medium.subscribe(self._publish, self._publish_steps)
         if self.lessor.recovering:
             self._recover()
         self._tick_later()
@@ -104,6 +106,7 @@ class LeaseService:
         def answer(ttl: int) -> None:
             reply(_lease_response(header, lease, ttl))
 
+        self._count_time()
         self.lessor.keep_alive(lease, answer)
 
     def time_to_live(self, body: bytes, reply: Reply) -> None:
@@ -146,6 +149,7 @@ class LeaseService:
 
     def _time_to_live(self, request: pb.LeaseTimeToLiveRequest, reply: Reply) -> None:
         response = pb.LeaseTimeToLiveResponse(ID=request.ID, TTL=-1)
+        self._count_time()
         lease = self.lessor.get(request.ID)
         if lease is not None:
             response.TTL = self.lessor.remaining(lease)
@@ -186,6 +190,10 @@ class LeaseService:
         self.lessor.publish(commit)
         self._tick_later()
 
+    def _publish_steps(self, commit: Commit) -> Steps[None]:
+        yield from self.lessor.publish_steps(commit)
+        self._tick_later()
+
     def _tick_later(self) -> None:
         if not self._ticking and len(self.lessor):
             self._ticking = True
@@ -195,9 +203,26 @@ class LeaseService:
         self._ticking = False
         self._follow_lead()
         if self._leads and not self.lessor.recovering:
-            for lease in self.lessor.expired(REVOKES_PER_TICK):
-                self._revoke(lease, partial(_expired, lease), _check_unchanged)
-        self._tick_later()
+            self._count_time()
+            self._revoke_some(self.lessor.expired(REVOKES_PER_TICK))
+        else:
+            self._tick_later()
+
+    def _count_time(self) -> None:
+        """Time in which nobody was heard is not counted against a lease: what keeps it alive may wait to be read."""
+        self.lessor.leave_out(self._medium.deaf_seconds())
+
+    def _revoke_some(self, expired: list[int]) -> None:
+        """Revoke leases, as many in a turn as have few keys together."""
+        left = LONG_KEYS
+        while expired and left > 0:
+            lease = expired.pop(0)
+            left -= _REVOKE_COST + self.lessor.attachments(lease)
+            self._revoke(lease, partial(_expired, lease), _check_unchanged)
+        if expired:
+            self._medium.call_later(0, partial(self._revoke_some, expired))
+        else:
+            self._tick_later()
 
     # -- opening ------------------------------------------------------------------------------------------------
 

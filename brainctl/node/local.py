@@ -3,22 +3,25 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from brainctl.engine.engine import Engine
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.deafness import Deafness
 from brainctl.mvcc.point import point_response
 from brainctl.mvcc.ranges import range_steps
 from brainctl.mvcc.staged import Staged
+from brainctl.mvcc.steps import Steps
 from brainctl.mvcc.view import Pinned
 from brainctl.node.bucket import Bucket
 from brainctl.node.group_commit import IDENTITY, GroupCommit
 from brainctl.node.medium import Reply
 from brainctl.node.stages import Path
 
+T = TypeVar("T")
 RECLAIM_BYTES = 256 << 10
 """How much one step of background reclaim may read and write; requests are served between steps."""
 RECLAIM_RATE = 64 << 20
@@ -44,6 +47,8 @@ class LocalMedium(GroupCommit):
         # What a compaction before the last stop has left to do.
         self.spawn(self._reclaim())
         self.spawn(self._index())
+        self._deafness = Deafness(engine.options.clock.monotonic, self.call_later)
+        self.deaf_seconds = self._deafness.listen
         self._last_commit = loop.time()
         self.call_later(QUIET_SECONDS, self._use_quiet)
 
@@ -102,6 +107,10 @@ class LocalMedium(GroupCommit):
         """Answer at once, or slice by slice."""
         batch = Batch(Staged(Pinned(self.engine)), self.engine.record, self.header)
         self.slices.run(batch.txn_steps(request), reply, self.engine.hold)
+
+    async def in_slices(self, steps: Steps[T]) -> T:
+        """See `TakesSteps`."""
+        return await self.slices.result(steps, self.engine.hold)
 
     # -- background ---------------------------------------------------------------------------------------------
 

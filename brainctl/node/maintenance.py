@@ -1,9 +1,7 @@
 """The Maintenance service: status, hashes, defragmentation; alarms, downgrades and snapshots are next door."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from inspect import iscoroutinefunction
-from itertools import islice
 from typing import Any, cast
 
 from crc32c import crc32c
@@ -11,9 +9,9 @@ from google.protobuf.message import DecodeError
 
 from brainctl.errors import BAD_TRANSFEREE, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.hashkv import Hasher, KvHash, hashed_revision
-from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.hashkv import Hasher, KvHash, hash_steps, hashed_revision
 from brainctl.mvcc.lessor import LEASES
+from brainctl.mvcc.steps import finish
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.alarm import AlarmService
 from brainctl.node.downgrade import DowngradeService
@@ -21,12 +19,11 @@ from brainctl.node.kv import Handler, refusal
 from brainctl.node.medium import Medium, Reply
 from brainctl.node.options import NodeOptions
 from brainctl.node.quota import Quota
+from brainctl.node.slices import in_slices
 from brainctl.node.snapshot import STORAGE_VERSION, snapshot
 
 ETCD_VERSION = "3.7.3"
 """The release of etcd whose API this is; clients decide by it what they may use."""
-HASH_STEP = 2000
-"""How many keys or revisions are hashed before other requests get their turn."""
 
 
 class MaintenanceService:
@@ -115,7 +112,7 @@ class MaintenanceService:
         view = self._medium.view
         if iscoroutinefunction(view.get):
             return await _hash_remote(cast("AsyncView", view), requested)
-        return await _hash_local(cast("View", view), requested)
+        return await in_slices(self._medium, hash_steps(cast("View", view), requested))
 
     # -- space --------------------------------------------------------------------------------------------------
 
@@ -148,37 +145,6 @@ def _alarm_text(alarm: pb.AlarmMember) -> str:
     return f"{member}alarm:{pb.AlarmType.Name(alarm.alarm)}"
 
 
-async def _hash_local(view: View, requested: int) -> KvHash:
-    revision = hashed_revision(requested, view.revision, view.compacted)
-    compacted = view.compacted
-    hasher = Hasher(compacted, revision)
-    if compacted > 0:
-        live = await _collect(view, revision) or await _collect(view, compacted)
-        hasher.base(version for version in live if version.mod_revision <= compacted)
-    first = max(compacted, 0) + 1
-    while first <= revision:
-        last = min(first + HASH_STEP - 1, revision)
-        hasher.revisions(view.history(first, last))
-        first = last + 1
-        await asyncio.sleep(0)
-        # A compaction since the beginning may have taken away what is still to be read.
-        hashed_revision(first, view.revision + 1, view.compacted)
-    return hasher.value()
-
-
-async def _collect(view: View, revision: int) -> list[KeyVersion]:
-    found: list[KeyVersion] = []
-    start = b""
-    while True:
-        hashed_revision(revision, view.revision, view.compacted)
-        piece = list(islice(view.versions(start, None, revision), HASH_STEP))
-        found += piece
-        if len(piece) < HASH_STEP:
-            return found
-        start = piece[-1].key + b"\0"
-        await asyncio.sleep(0)
-
-
 async def _hash_remote(view: AsyncView, requested: int) -> KvHash:
     revision = hashed_revision(requested, view.revision, view.compacted)
     compacted = view.compacted
@@ -187,8 +153,8 @@ async def _hash_remote(view: AsyncView, requested: int) -> KvHash:
         live = [version async for version in view.versions(b"", None, revision)] or [
             version async for version in view.versions(b"", None, compacted)
         ]
-        hasher.base(version for version in live if version.mod_revision <= compacted)
+        finish(hasher.base([version for version in live if version.mod_revision <= compacted]))
     async for one in view.history(max(compacted, 0) + 1, revision):
-        hasher.revisions((one,))
+        hasher.changes(one.changes)
     hashed_revision(revision, view.revision, view.compacted)
     return hasher.value()

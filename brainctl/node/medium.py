@@ -1,7 +1,7 @@
 """The seam between the RPCs of a node and what keeps its data (the local engine, or TiKV)."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from google.protobuf.message import Message
 
@@ -13,6 +13,7 @@ from brainctl.mvcc.header import Header
 from brainctl.mvcc.steps import Steps
 from brainctl.mvcc.view import AsyncView, View
 
+T = TypeVar("T")
 Reply = Callable[[bytes | BrainctlError], None]
 """Takes the marshalled response, or the error, exactly once."""
 
@@ -36,12 +37,26 @@ EvaluateRun = Callable[[Batch, list[bytes]], tuple[list[bytes | BrainctlError], 
 """The same for several marshalled requests, in order: their answers, and how many of them are errors."""
 
 
+Observer = Callable[[Commit], None]
+"""Follows the commits."""
+ObserverSteps = Callable[[Commit], Steps[None]]
+"""The same in steps, for a commit with very many changes."""
+
+
 @runtime_checkable
 class TakesRuns(Protocol):
     """A medium that evaluates several requests in one go."""
 
     def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
         """Queue writes, in their order, as Medium.submit does."""
+
+
+@runtime_checkable
+class TakesSteps(Protocol):
+    """A medium that cuts long reads into slices."""
+
+    async def in_slices(self, steps: Steps[T]) -> T:
+        """Do work on what can be read now, and return its result; BrainctlError. What is compacted meanwhile stays."""
 
 
 @runtime_checkable
@@ -103,8 +118,13 @@ class Medium(Protocol):
     def range(self, request: pb.RangeRequest, reply: Reply) -> None:
         """Answer a range request, which was checked, from the durable state."""
 
-    def subscribe(self, observer: Callable[[Commit], None]) -> None:
-        """Have `observer` called with each commit once it is durable, in order, before its replies."""
+    def deaf_seconds(self) -> float:
+        """For how long in all the event loop has heard nobody, as in Deafness."""
+
+    def subscribe(self, observer: Observer, steps: ObserverSteps | None = None) -> None:
+        """Have `observer` called with each commit once it is durable, in order, before its replies; of a large commit
+        `steps` may be taken instead.
+        """
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run work beside the requests; it is cancelled when the medium closes."""

@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from brainctl.errors import STOPPED, ApiError, BrainctlError
 from brainctl.mvcc.steps import Steps
 from brainctl.node.answer import INTERNAL
+from brainctl.node.medium import TakesSteps
 
 T = TypeVar("T")
 SLICE_KEYS: Final = 1024
@@ -23,6 +24,37 @@ AT_A_TIME: Final = 16
 """How many pieces of work take turns."""
 
 _log = logging.getLogger(__name__)
+
+
+class Slice(NamedTuple):
+    """What one slice came to."""
+
+    cost: int
+    done: bool
+    result: Any = None
+
+
+def one_slice(steps: Steps[Any]) -> Slice:
+    """Do one slice of some work; raises what the work raises."""
+    spent = 0
+    try:
+        while spent < SLICE_KEYS:
+            spent += next(steps)
+    except StopIteration as stop:
+        return Slice(spent, True, stop.value)
+    return Slice(spent, False)
+
+
+async def in_slices(medium: object, steps: Steps[T]) -> T:
+    """Do work on a medium in slices, wherever its data is, and return the result; BrainctlError."""
+    if isinstance(medium, TakesSteps):
+        return await medium.in_slices(steps)
+    while True:
+        one = one_slice(steps)
+        if one.done:
+            result: T = one.result
+            return result
+        await asyncio.sleep(0)
 
 
 class Slices:
@@ -44,17 +76,20 @@ class Slices:
         steps: Steps[T],
         settle: Callable[[T | BrainctlError], None],
         hold: Callable[[], Callable[[], None]] | None = None,
+        *,
+        urgent: bool = False,
     ) -> None:
         """Do work, now and in later turns, and call `settle` with its result or error.
 
-        `hold` is called when there is more than one slice, and what it returns at the end, however that comes.
+        `hold` is called when there is more than one slice, and what it returns at the end, however that comes. What is
+        `urgent`, because others wait for it, has every second turn.
         """
-        work = _Work(steps, settle)
+        work = _Work(steps, settle, urgent=urgent)
         if self._slice(work):
             return
         if hold is not None:
             work.release = hold()
-        self._waiting.append(work)
+        self._waiting.insert(1 if urgent else len(self._waiting), work)
         self._schedule()
 
     async def result(self, steps: Steps[T], hold: Callable[[], Callable[[], None]] | None = None) -> T:
@@ -88,7 +123,7 @@ class Slices:
         if self._waiting:
             self._schedule()  # before anything can go wrong
         if not self._slice(work):
-            self._waiting.insert(min(len(self._waiting), AT_A_TIME - 1), work)
+            self._waiting.insert(1 if work.urgent else AT_A_TIME - 1, work)
             self._schedule()
 
     def close(self) -> None:
@@ -100,30 +135,28 @@ class Slices:
 
     def _slice(self, work: "_Work[T]") -> bool:
         """Do one slice; whether that was the last."""
-        spent = 0
         try:
-            while spent < SLICE_KEYS:
-                spent += next(work.steps)
-        except StopIteration as stop:
-            work.end(stop.value)
+            cost, done, result = one_slice(work.steps)
         except BrainctlError as error:
             work.end(error)
         except Exception:  # noqa: BLE001 - somebody waits for the result, and others for their slice
             _log.exception("long work failed")
             work.end(ApiError(INTERNAL))
         else:
-            self.largest = max(self.largest, spent)
-            return False
-        self.largest = max(self.largest, spent)
+            self.largest = max(self.largest, cost)
+            if done:
+                work.end(result)
+            return done
         return True
 
 
 class _Work(Generic[T]):
     """Steps, and who waits for them."""
 
-    __slots__ = ("_settle", "release", "steps")
+    __slots__ = ("_settle", "release", "steps", "urgent")
 
-    def __init__(self, steps: Steps[T], settle: Callable[[T | BrainctlError], None]) -> None:
+    def __init__(self, steps: Steps[T], settle: Callable[[T | BrainctlError], None], *, urgent: bool) -> None:
+        self.urgent = urgent
         self.steps = steps
         self.release: Callable[[], None] | None = None
         self._settle = settle

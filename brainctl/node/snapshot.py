@@ -8,18 +8,22 @@ to an unnamed temporary file first, because a bbolt file begins with what is kno
 import asyncio
 import hashlib
 from array import array
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from inspect import iscoroutinefunction
 from itertools import chain
 from tempfile import TemporaryFile
-from typing import IO, TypeVar
+from typing import IO, cast
 
 from brainctl.errors import ApiError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.lessor import LEASES, decode_ttl, lease_id
 from brainctl.mvcc.permission import ROLES, USERS, auth_state
+from brainctl.mvcc.sorting import sort
+from brainctl.mvcc.steps import Steps, cost, finish
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.medium import Medium
+from brainctl.node.slices import in_slices
 from brainctl.wire.bbolt import PAGE_SIZE, Items, Writer
 from brainctl.wire.varint import varint
 
@@ -29,11 +33,7 @@ CHUNK = 32 << 10
 _DIGEST_BYTES = 1 << 20
 ATTEMPTS = 3
 """How often a snapshot is begun anew because a compaction has overtaken it."""
-_STEP = 1000
-"""Rows that are gathered before other requests get their turn."""
 _OVERTAKEN = Status(Code.UNAVAILABLE, "brainctl: compactions overtook the snapshot; try again")
-
-T = TypeVar("T")
 
 
 async def snapshot(medium: Medium) -> AsyncIterator[bytes]:
@@ -53,9 +53,14 @@ async def _build(medium: Medium, file: IO[bytes]) -> bytes:
     for _ in range(ATTEMPTS):
         compacted, revision = medium.compacted, medium.revision
         with TemporaryFile() as spool:
-            rows = await _rows(medium.view, compacted, revision, spool)
-            if medium.compacted == compacted:
-                return await asyncio.to_thread(_write, file, _buckets(medium, rows, revision))
+            rows = _Rows(spool)
+            if iscoroutinefunction(medium.view.get):
+                await _gather_remote(rows, cast("AsyncView", medium.view), compacted, revision)
+                if medium.compacted != compacted:
+                    continue
+            else:
+                await in_slices(medium, _gather(rows, cast("View", medium.view), compacted, revision))
+            return await asyncio.to_thread(_write, file, _buckets(medium, rows, compacted, revision))
     raise ApiError(_OVERTAKEN)
 
 
@@ -81,9 +86,10 @@ class _Rows:
         self._subs.append(version.sub)
         self._deletes.append(not version.version)
 
-    def sort(self) -> None:
+    def sort(self) -> Steps[None]:
         """Put the rows that are there into the order of their revisions; only rows above them may follow."""
-        self._order = sorted(range(len(self._subs)), key=lambda row: (self._revisions[row], self._subs[row]))
+        rows = list(range(len(self._subs)))
+        self._order = yield from sort(rows, lambda row: (self._revisions[row], self._subs[row]), reverse=False)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys and values of the bucket, in order."""
@@ -93,42 +99,43 @@ class _Rows:
             yield place + b"t" * self._deletes[row], self._file.read(self._at[row + 1] - self._at[row])
 
 
-async def _rows(view: View | AsyncView, compacted: int, revision: int, file: IO[bytes]) -> _Rows:
-    """What etcd would hold, in revision order."""
-    rows = _Rows(file)
+def _gather(rows: _Rows, view: View, compacted: int, revision: int) -> Steps[None]:
+    """Add what etcd would hold, in revision order."""
     if compacted > 0:
-        async for version in _paced(view.versions(b"", None, compacted)):
+        for stretch in view.stretches(b"", None, compacted):
+            for version in stretch:
+                if version.mod_revision < compacted:
+                    rows.add(version)
+            yield cost(stretch)
+        yield from rows.sort()
+    for piece in view.history_pieces(max(compacted, 1), revision):
+        for version in piece:
+            rows.add(version)
+        yield cost(piece)
+
+
+async def _gather_remote(rows: _Rows, view: AsyncView, compacted: int, revision: int) -> None:
+    """The same over a network."""
+    if compacted > 0:
+        async for version in view.versions(b"", None, compacted):
             if version.mod_revision < compacted:
                 rows.add(version)
-        rows.sort()
-    async for group in _paced(view.history(max(compacted, 1), revision)):
+        finish(rows.sort())
+    async for group in view.history(max(compacted, 1), revision):
         for version in group.changes:
             rows.add(version)
-    return rows
 
 
-async def _paced(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    """Any iterable, with a pause for others now and then."""
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-        return
-    for number, item in enumerate(items):
-        if number % _STEP == 0:
-            await asyncio.sleep(0)
-        yield item
-
-
-def _buckets(medium: Medium, rows: _Rows, revision: int) -> dict[bytes, Items]:
+def _buckets(medium: Medium, rows: _Rows, compacted: int, revision: int) -> dict[bytes, Items]:
     member = medium.header.member_id
-    compaction = _place(max(medium.compacted, 0), 0)
+    compaction = _place(max(compacted, 0), 0)
     meta = {
         b"confState": b'{"voters":[%d],"auto_leave":false}' % member,
         b"consistent_index": revision.to_bytes(8),
         b"storageVersion": STORAGE_VERSION.encode(),
         b"term": medium.header.raft_term.to_bytes(8),
     }
-    if medium.compacted > 0:
+    if compacted > 0:
         meta |= {b"finishedCompactRev": compaction, b"scheduledCompactRev": compaction}
     auth = auth_state(medium.record)
     leases = {

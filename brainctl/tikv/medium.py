@@ -17,6 +17,7 @@ from brainctl.errors import STOPPED, ApiError, BrainctlError, Fenced
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.deafness import Deafness
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.ranges import bounds
 from brainctl.mvcc.steps import Steps
@@ -79,6 +80,7 @@ class TikvMedium:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._writing: asyncio.Task[None] | None = None
+        self._deafness: Deafness | None = None
 
     async def open(self) -> None:
         """Read the state, and take the lead if that is the role; TikvFailed."""
@@ -90,6 +92,7 @@ class TikvMedium:
             await self.writer.acquire(force=True)
         self.writer.identify()
         self._shown.observers.append(self._notice)
+        self._deafness = Deafness(asyncio.get_running_loop().time, self.call_later)
         self._writing = asyncio.ensure_future(self.writer.run())
         self.spawn(self._keep_up())
         self._start_reclaim()
@@ -196,8 +199,15 @@ class TikvMedium:
         else:
             self.writer.submit(Write(evaluate, request, reply))
 
-    def subscribe(self, observer: Callable[[Commit], None]) -> None:
+    def deaf_seconds(self) -> float:
         """See `Medium`."""
+        return self._deafness.listen() if self._deafness is not None else 0.0
+
+    def subscribe(
+        self, observer: Callable[[Commit], None], steps: Callable[[Commit], Steps[None]] | None = None
+    ) -> None:
+        """See `Medium`."""
+        del steps
         self._shown.observers.append(observer)
 
     def announce(self, endpoint: str) -> None:

@@ -12,6 +12,7 @@ from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.hashkv import Hasher, KvHash, hash_kv
+from brainctl.mvcc.steps import finish
 from tests.peers.servers import Etcd
 from tests.support.memory import MemoryMedium
 
@@ -124,6 +125,6 @@ def test_revisions_that_are_not_there() -> None:
 def test_the_order_of_the_base_does_not_matter() -> None:
     versions = list(history(*[pb.PutRequest(key=b"%d" % n) for n in range(5)]).view.versions(b"", None, 0))
     forwards, backwards = Hasher(9, 9), Hasher(9, 9)
-    forwards.base(versions)
-    backwards.base(reversed(versions))
+    finish(forwards.base(versions))
+    finish(backwards.base(versions[::-1]))
     assert forwards.value() == backwards.value()

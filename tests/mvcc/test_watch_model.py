@@ -18,6 +18,7 @@ from brainctl.mvcc import watch_hub, watch_stream
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.staged import Staged
+from brainctl.mvcc.steps import Steps
 from brainctl.mvcc.watch_event import Event, Page
 from brainctl.node import catch_up
 from brainctl.node.watch import WatchService, WatchSession
@@ -295,7 +296,7 @@ class WatchMachine(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catch_up, "READ_REVISIONS", 3)
+    monkeypatch.setattr(catch_up, "READ_CHANGES", 3)
 
 
 def run(examples: int, *, steps: int = 40) -> None:
@@ -338,6 +339,11 @@ def never_paused(self: watch_stream.WatchStream) -> None:
     del self
 
 
+def nothing_before(*_: object) -> Steps[tuple[dict[catch_up.Place, None], list[KeyVersion]]]:
+    yield 1
+    return {}, []
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "broken"),
     [
@@ -348,7 +354,7 @@ def never_paused(self: watch_stream.WatchStream) -> None:
         (watch_hub.WatchHub, "compacted", lambda *_: None),
         (watch_hub.WatchHub, "reached", lambda *_: True),
         (watch_hub.WatchHub, "_arrive", lambda *_: None),
-        (catch_up.Trail, "follow", lambda *_: ({}, [])),
+        (catch_up.Trail, "follow", nothing_before),
     ],
     ids=[
         "lost",

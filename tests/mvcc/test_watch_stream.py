@@ -315,7 +315,7 @@ def test_the_history_itself_says_what_was_before(world: World, monkeypatch: pyte
             world.delete(b"a")
         else:
             world.put(b"a", b"%d" % number)
-    monkeypatch.setattr(catch_up, "READ_REVISIONS", 10)
+    monkeypatch.setattr(catch_up, "READ_CHANGES", 10)
     monkeypatch.setattr(world.medium.view, "get", counted)
     world.stream.create(b"a", start_revision=3, prev_kv=True)
     for _ in range(10):

@@ -9,7 +9,7 @@ from brainctl.errors import ApiError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.hashkv import hash_kv
-from brainctl.node import maintenance
+from brainctl.node import slices
 from brainctl.node.cluster import ClusterService
 from brainctl.node.maintenance import MaintenanceService
 from tests.support.async_view import SlowView
@@ -92,11 +92,11 @@ def test_alarms_are_durable(world: World) -> None:
 
 
 @pytest.mark.parametrize("remote", [False, True])
-@pytest.mark.parametrize("step", [1, 3, 1000])
-def test_hash_kv_in_steps_is_the_hash_of_the_view(
-    world: World, remote: bool, step: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("slice_keys", [1, 1000])
+def test_hash_kv_in_slices_is_the_hash_of_the_view(
+    world: World, remote: bool, slice_keys: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "HASH_STEP", step)
+    monkeypatch.setattr(slices, "SLICE_KEYS", slice_keys)
 
     def check(revision: int) -> None:
         view = world.medium.view
@@ -129,26 +129,6 @@ def test_hash_kv_of_what_is_not_there(world: World) -> None:
         with pytest.raises(ApiError) as refused:
             world.call("Maintenance/HashKV", pb.HashKVRequest(revision=revision))
         assert refused.value.status.code is Code.OUT_OF_RANGE
-
-
-def test_a_compaction_while_hashing_is_not_overlooked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "HASH_STEP", 1)
-    for _ in range(9):
-        world.put(b"a")
-    answers: list[object] = []
-    world.service.hash_kv(b"", answers.append)
-
-    async def run() -> None:
-        hashing = asyncio.ensure_future(world.medium.work.pop())
-        for _ in range(3):
-            await asyncio.sleep(0)
-        world.compact(9)
-        await hashing
-
-    asyncio.run(run())
-    (answer,) = answers
-    assert isinstance(answer, ApiError)
-    assert answer.status.code is Code.OUT_OF_RANGE
 
 
 def test_hash_covers_leases(world: World) -> None:

@@ -15,12 +15,13 @@ from brainctl.engine.options import EngineOptions
 from brainctl.errors import ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import lessor
+from brainctl.mvcc.hashkv import hash_kv
 from brainctl.node import slices
 from brainctl.node.local import LocalMedium, open_local
 from brainctl.node.node import Node
 
-KEYS = 4000
-"""Several slices."""
+KEYS = 5000
+"""Several slices, and more than a commit may have that is shown in one."""
 KV, LEASE = "/etcdserverpb.KV/", "/etcdserverpb.Lease/"
 RANGE = {"key": b"k", "range_end": b"l"}
 LARGEST = 2 * slices.SLICE_KEYS
@@ -55,14 +56,16 @@ class Store:
     async def fill(self, lease: int = 0, each: int = 1) -> None:
         """Put KEYS keys, `each` in a transaction."""
         puts = [pb.PutRequest(key=b"k%06d" % number, value=b"old", lease=lease) for number in range(KEYS)]
-        waiting = [
-            self.start(
-                f"{KV}Txn", pb.TxnRequest(success=[pb.RequestOp(request_put=put) for put in puts[at : at + each]])
-            )
-            for at in range(0, KEYS, each)
-        ]
-        for answer in waiting:
-            assert isinstance(await answer, bytes)
+        for wave in range(0, KEYS, 2000):
+            waiting = [
+                self.start(
+                    f"{KV}Txn",
+                    pb.TxnRequest(success=[pb.RequestOp(request_put=put) for put in puts[at : at + each]]),
+                )
+                for at in range(wave, min(wave + 2000, KEYS), each)
+            ]
+            for answer in waiting:
+                assert isinstance(await answer, bytes)
 
 
 def run(tmp_path: Path, test: Callable[[Store], Awaitable[None]]) -> None:
@@ -78,30 +81,37 @@ def run(tmp_path: Path, test: Callable[[Store], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that comes soon."""
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - what it waits for says nothing
+            await asyncio.sleep(0.001)
+
+
 RANGES = {
     "whole": {},
     "limited": {"limit": 3000},
     "keys only": {"keys_only": True},
     "keys only, limited": {"keys_only": True, "limit": 3000},
-    "filtered": {"min_mod_revision": 100, "max_create_revision": KEYS - 50},
+    "filtered": {"min_mod_revision": 100, "max_create_revision": KEYS // 2 - 50},
     "by value": {"sort_target": pb.RangeRequest.VALUE, "sort_order": pb.RangeRequest.DESCEND, "limit": 2500},
     "by version": {"sort_target": pb.RangeRequest.VERSION, "sort_order": pb.RangeRequest.ASCEND},
     "backwards": {"sort_order": pb.RangeRequest.DESCEND},
-    "old": {"revision": KEYS - 500},
-    "old, limited": {"revision": KEYS - 500, "limit": 1500},
-    "old and filtered": {"revision": KEYS - 500, "min_create_revision": 2},
+    "old": {"revision": KEYS // 2 - 500},
+    "old, limited": {"revision": KEYS // 2 - 500, "limit": 1500},
+    "old and filtered": {"revision": KEYS // 2 - 500, "min_create_revision": 2},
 }
 
 
 @pytest.mark.parametrize("undo", [True, False], ids=["undo", "no undo"])
 def test_a_long_list_is_that_of_one_moment(tmp_path: Path, undo: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slices.Slices, "_schedule", lambda _: None)  # the test says when it is the next one's turn
     if not undo:  # as for what lies too far back
         monkeypatch.setattr("brainctl.engine.undo.UndoLog.since", lambda *_: None)
 
     async def test(store: Store) -> None:
-        await store.fill()
+        await store.fill(each=2)
         view = store.medium.view
+        monkeypatch.setattr(store.medium.slices, "_schedule", lambda: None)  # the test says when who has a turn
         wanted = {}
         for name, fields in RANGES.items():
             request = pb.RangeRequest(**RANGE, **fields)
@@ -250,6 +260,32 @@ def test_a_lease_with_many_keys_is_revoked_in_slices(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+@pytest.mark.parametrize("compacted", [0, KEYS // 2 - 700])
+def test_hashes_and_snapshots_are_of_one_moment(tmp_path: Path, compacted: int) -> None:
+    async def test(store: Store) -> None:
+        await store.fill(each=2)
+        compact = f"{KV}Compact"
+        if compacted:
+            await store.call(compact, pb.CompactionRequest(revision=compacted), pb.CompactionResponse)
+        for number in range(10):
+            await store.put(b"k%06d" % number)
+        view = store.medium.view
+        wanted = hash_kv(view)
+        hashed = store.start("/etcdserverpb.Maintenance/HashKV", pb.HashKVRequest())
+        taken = asyncio.ensure_future(anext(aiter(store.node.snapshot())))
+        await asyncio.sleep(0)
+        await store.put(b"k000000", b"later")
+        await store.call(compact, pb.CompactionRequest(revision=view.revision), pb.CompactionResponse)
+        await store.medium.defragment()
+        found = pb.HashKVResponse.FromString(await hashed)
+        assert (found.hash, found.compact_revision, found.hash_revision) == wanted
+        snapshot = pb.SnapshotResponse.FromString(await taken)
+        assert snapshot.blob
+        assert store.medium.slices.largest <= LARGEST
+
+    run(tmp_path, test)
+
+
 def test_many_that_ask_for_much_share_a_turn(tmp_path: Path) -> None:
     async def test(store: Store) -> None:
         await store.fill()
@@ -294,3 +330,56 @@ def test_work_that_breaks_is_answered_and_holds_nothing_back(caplog: pytest.LogC
         assert "ZeroDivisionError" in caplog.text
 
     asyncio.run(main())
+
+
+def test_a_large_commit_is_seen_whole_and_watched_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainctl.engine.undo._CHANGES", 1 << 9)  # the way back is longer than what is kept of it
+
+    async def test(store: Store) -> None:
+        await store.fill()
+        before = store.medium.revision
+        sent: list[bytes] = []
+        late: list[bytes] = []
+        watch = store.node.watch(sent.append)
+        create = pb.WatchCreateRequest(**RANGE, prev_kv=True)
+        watch.receive(pb.WatchRequest(create_request=create).SerializeToString())
+        deletion = store.start(f"{KV}DeleteRange", pb.DeleteRangeRequest(**RANGE))
+        whole_range = pb.RangeRequest(**RANGE)
+        half = pb.RangeRequest(key=b"k", range_end=b"k%06d" % (KEYS // 2))
+        seen: set[tuple[int, int, int, int, int]] = set()
+        turns = 0
+        while not deletion.done():
+            turns += 1
+            point = pb.RangeResponse.FromString(
+                await store.start(f"{KV}Range", pb.RangeRequest(key=b"k%06d" % (turns % KEYS)))
+            )
+            counted = store.medium.view.count(b"k", b"l", 0)
+            listed = store.medium.view.select(half.key, half.range_end, 0, 5)
+            everything = len(list(store.medium.view.versions(b"k", b"l", 0))) if turns % 5 == 0 else counted
+            seen.add((point.header.revision, point.count, counted, listed.total, everything))
+            old = pb.RangeRequest(**RANGE, count_only=True, revision=before - 10)
+            assert pb.RangeResponse.FromString(await store.start(f"{KV}Range", old)).count == KEYS - 10
+            if turns == 3:
+                other = store.node.watch(late.append)
+                create = pb.WatchCreateRequest(**RANGE, start_revision=before - 1)
+                other.receive(pb.WatchRequest(create_request=create).SerializeToString())
+            await asyncio.sleep(0)
+        assert seen <= {(before, 1, KEYS, KEYS // 2, KEYS), (before + 1, 0, 0, 0, 0)}
+        assert (before, 1, KEYS, KEYS // 2, KEYS) in seen
+        assert turns >= 8
+        assert pb.RangeResponse.FromString(await store.start(f"{KV}Range", whole_range)).count == 0
+        await store.put(b"k1")
+        await until(lambda: len(sent) == 3 and b"k1" in late[-1])
+        events = [list(pb.WatchResponse.FromString(body).events) for body in sent]
+        assert [len(some) for some in events] == [0, KEYS, 1]
+        assert [event.prev_kv.key for event in events[1]] == [b"k%06d" % number for number in range(KEYS)]
+        late_events = [event for body in late for event in pb.WatchResponse.FromString(body).events]
+        assert [event.kv.mod_revision for event in late_events] == [
+            before - 1,
+            before,
+            *[before + 1] * KEYS,
+            before + 2,
+        ]
+        assert store.medium.slices.largest <= LARGEST
+
+    run(tmp_path, test)

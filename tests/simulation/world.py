@@ -16,6 +16,7 @@ from brainctl.engine.faulty import FaultyFileSystem
 from brainctl.engine.simulated import MemoryFileSystem
 from brainctl.errors import COMPACTED, FUTURE_REVISION, BrainctlError, StoreFailed, StoreFull
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.deafness import BEAT_SECONDS
 from brainctl.node.node import Node
 from tests.crash.test_faults import KINDS
 from tests.simulation.checks import find_state
@@ -331,7 +332,9 @@ class World:
             self.clock.wrong = self.rng.choice((0.0, 3600.0, -3600.0, 86_400.0, -86_400.0))
         else:
             self.clock.now += 30.0
-            self.due = {lease: max(due, self.clock.now) for lease, due in self.due.items()}
+            # Nobody could keep a lease alive meanwhile; the process notices it to a beat.
+            self.due = {lease: due + 30.0 for lease, due in self.due.items()}
+            self.renewed = {lease: at + 30.0 - 2 * BEAT_SECONDS for lease, at in self.renewed.items()}
 
     def check_leases(self) -> None:
         """No lease outlives its time by much."""

@@ -14,7 +14,7 @@ from brainctl.mvcc.ranges import read_range
 from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.steps import finished
 from brainctl.mvcc.view import Revision, Selection, Whole
-from brainctl.node.medium import Evaluate
+from brainctl.node.medium import Evaluate, Observer, ObserverSteps
 
 
 class MemoryView(Whole):
@@ -117,7 +117,11 @@ class MemoryMedium:
             answer = error
         reply(answer)
 
-    def subscribe(self, observer: Callable[[Commit], None]) -> None:
+    def deaf_seconds(self) -> float:
+        return 0.0
+
+    def subscribe(self, observer: Observer, steps: ObserverSteps | None = None) -> None:
+        del steps
         self.observers.append(observer)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
