@@ -236,20 +236,27 @@ class KeyIndex:
     def settle(self, run: Run) -> None:
         """A run has become of the frozen delta."""
         assert self.frozen is not None
-        known = self.frozen.entries
         self._absent.clear()
+        self._remember(self.frozen)
+        self.runs = (run, *self.runs)
+        self.frozen = None
+
+    def _remember(self, settled: Delta) -> None:
+        """Have what is known of the runs follow the entries that have become a run."""
+        known = settled.entries
+        if len(known) > _KNOWN:  # to go through them would take longer than to look up again what is asked for
+            self._young, self._old = {}, {}
+            return
         for key in known.keys() & self._old.keys():
             del self._old[key]
         found = self._young.keys() & known.keys()
-        if not self.frozen.plain:  # new keys are not looked up in the runs as likely as what replaced others
+        if not settled.plain:  # new keys are not looked up in the runs as likely as what replaced others
             found |= {key for key, entry in known.items() if entry & GAIN_MASK != NEW}
         if len(self._young) + len(found) > _KNOWN:
             self._old, self._young = self._young, {}
             for key in found & self._old.keys():
                 del self._old[key]
         self._young.update((key, known[key]) for key in found)
-        self.runs = (run, *self.runs)
-        self.frozen = None
 
     def exchange(self, old: Sequence[Run], new: Run) -> None:
         """One run has become of several, which followed each other."""

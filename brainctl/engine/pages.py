@@ -74,7 +74,11 @@ class Page:
     @property
     def cost(self) -> int:
         """What it costs to take all of it."""
-        return _WHOLE if self._joined is not None else _WHOLE + max(len(self.keys), self.size // _BYTES_PER_KEY)
+        if self._joined is not None:
+            return _WHOLE
+        # One that was just made is there because keys were read, however few of them are live.
+        least = _WHOLE if self.used else STEP_KEYS // 4
+        return max(least, len(self.keys), self.size // _BYTES_PER_KEY)
 
     def parts(self, room: int) -> list[bytes]:
         """Those of all its keys (mvcc/framed.py). It may grow by `room` bytes to keep them joined."""

@@ -101,7 +101,10 @@ class EngineView:
         while place is not None:
             piece = self._piece(number, place, end, at, limit - found if limit else 0, back)
             back = None
-            parts += piece.kvs
+            if parts or piece.following is not None:  # of many pieces, each is joined by itself
+                parts.append(b"".join(piece.kvs))
+            else:
+                parts = piece.kvs
             found += piece.live
             place = piece.following
             if limit and found >= limit:

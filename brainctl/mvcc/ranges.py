@@ -115,7 +115,7 @@ def _arranged(header: bytes, request: pb.RangeRequest, found: list[KeyVersion], 
         found = found[: request.limit]
     parts: list[bytes] = []
     for piece in in_pieces(found):
-        parts += framed([shown(version, request) for version in piece])
+        parts.append(b"".join(framed([shown(version, request) for version in piece])))
         yield cost(piece)
     return response(header, parts, count, more=more)
 

@@ -62,6 +62,6 @@ def in_pieces(items: list[T], size: int = STEP_KEYS) -> Iterator[list[T]]:
 def release(items: list[T]) -> Steps[None]:
     """Empty a list step by step: to free hundreds of thousands of objects takes as long as to make them."""
     while items:
-        freed = min(len(items), 8 * STEP_KEYS)
+        freed = min(len(items), 4 * STEP_KEYS)
         del items[-freed:]
-        yield 1 + freed // 8
+        yield 1 + freed // 4

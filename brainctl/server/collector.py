@@ -8,11 +8,11 @@ oldest, which is everything that was made since, is looked at rarely.
 import gc
 from typing import Final
 
-YOUNG: Final = 10_000
+YOUNG: Final = 2_000
 """Objects that are made before the youngest generation is collected."""
 MIDDLE: Final = 5
 """Collections of the youngest before the next one is."""
-OLD: Final = 1_000
+OLD: Final = 5_000
 """The same of that one: tens of millions of objects."""
 
 
