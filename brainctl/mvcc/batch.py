@@ -128,7 +128,7 @@ class Batch:
         Which branches run, here and in nested transactions, is decided from the state before the first operation, and
         everything that could be refused is checked before anything is staged.
         """
-        branch = yield from take_branch(request, self._stretches)
+        branch = yield from take_branch(request, self._compared)
         self._check_branch(branch)
         revision = self._begin()
         responses = yield from self._run_branch(branch, revision)
@@ -165,6 +165,7 @@ class Batch:
 
     def _put(self, request: pb.PutRequest, revision: int) -> KeyVersion | None:
         key = request.key
+        self.staged.tally.puts += 1
         before = self.staged.get(key)
         value, lease = request.value, request.lease
         if before is not None:
@@ -177,6 +178,7 @@ class Batch:
 
     def _delete(self, bounds: tuple[bytes, bytes | None], revision: int) -> Steps[list[KeyVersion]]:
         gone: list[KeyVersion] = []
+        self.staged.tally.deletes += 1
         for live in self._stretches(*bounds):
             # A stretch ends before the next one is read, so what is staged here is not met again.
             for version in live:
@@ -186,6 +188,10 @@ class Batch:
         return gone
 
     # -- transactions -------------------------------------------------------------------------------------------
+
+    def _compared(self, start: bytes, end: bytes | None) -> Iterable[list[KeyVersion]]:
+        self.staged.tally.ranges += 1
+        return self._stretches(start, end)
 
     def _stretches(self, start: bytes, end: bytes | None) -> Iterable[list[KeyVersion]]:
         if end == start + b"\0":
@@ -221,6 +227,7 @@ class Batch:
         for operation in branch.operations:
             match operation.WhichOneof("request"):
                 case "request_range":
+                    self.staged.tally.ranges += 1
                     body = yield from self._read(operation.request_range, self._now(revision))
                     responses.append(_response_op(b"\n", body))
                 case "request_put":

@@ -26,6 +26,7 @@ def put_run(
 ) -> tuple[list[bytes | BrainctlError], int]:
     """KV.Put for each of several marshalled PutRequests, in order: their answers, and how many of them are errors."""
     staged, commit = batch.staged, batch.commit
+    puts = staged.tally.puts - len(commit.changes)  # each put is a change
     add_change, add_before = commit.changes.append, commit.before.append
     newest, below = staged.newest, staged.below
     new_version, join, field_of = tuple.__new__, b"".join, _value_field  # the first is half the cost of KeyVersion(...)
@@ -66,6 +67,7 @@ def put_run(
             failed += 1
         revision = staged.revision + 1
     commit.revision = staged.revision
+    staged.tally.puts = puts + len(commit.changes)
     return answers, failed
 
 

@@ -7,13 +7,16 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.steps import Steps, gather, in_pieces
+from brainctl.mvcc.tally import Tally
 from brainctl.mvcc.view import Selection, View
 
 
 class Staged:
     """The durable state and the commits in flight above it, as the next write must see them."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, tally: Tally | None = None) -> None:
+        """`tally` counts the operations that are evaluated on it."""
+        self.tally = tally or Tally()
         self.view = view
         self.revision = view.revision
         self.compacted = view.compacted

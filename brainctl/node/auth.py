@@ -80,6 +80,11 @@ class AuthService:
         }
         return {SERVICE + name: method for name, method in methods.items()}
 
+    @property
+    def revision(self) -> int:
+        """The durable auth revision."""
+        return self._authority.state(self._medium.record).revision
+
     def handlers(self) -> dict[str, Handler]:
         """By path, for requests that nobody in particular sends."""
         return {path: _of_nobody(method) for path, method in self.methods().items()}

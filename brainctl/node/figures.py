@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from brainctl.clock import Durations
 from brainctl.engine.stats import Stats
+from brainctl.mvcc.tally import Tally
 from brainctl.node.scrubber import ScrubState
 from brainctl.tikv.traffic import Traffic
 
@@ -29,6 +30,7 @@ class EngineFigures:
     """How large writes to the log were, in bytes."""
     alignment: int
     """Each of them begins at a multiple of so many bytes."""
+    tally: Tally
     keys: int
     """Live keys."""
     scrub: ScrubState
@@ -45,6 +47,9 @@ class Figures:
     slow_watchers: int = 0
     """Those of them that are reading the history, or whose clients do not read."""
     leases: int = 0
+    expired_leases: int = 0
+    """Revoked because their time was over, since the start."""
+    auth_revision: int = 0
     engine: EngineFigures | None = None
     """None where the data is elsewhere."""
     tikv: Traffic | None = None

@@ -24,6 +24,7 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.steps import Steps, release
+from brainctl.mvcc.tally import Tally
 from brainctl.mvcc.weight import LARGE_CHANGES
 from brainctl.node.answer import INTERNAL
 from brainctl.node.gather import Gather
@@ -56,7 +57,9 @@ class GroupCommit:
         self._loop = loop
         self._observers: list[Observer] = []
         self._in_steps: dict[Observer, ObserverSteps] = {}
-        self._staged = Staged(engine)
+        self.tally = Tally()
+        """Of the operations since the store was opened."""
+        self._staged = Staged(engine, self.tally)
         self._in_flight: list[Answer] | None = None
         self._answers: list[Answer] = []
         self._sealing = False

@@ -51,6 +51,8 @@ class LeaseService:
         self._when_recovered: list[Callable[[], None]] = []
         self.lessor = Lessor(clock)
         self.lessor.load(medium.records(LEASES))
+        self.expired = 0
+        """Leases that were revoked because their time was over."""
         medium.subscribe(self._publish, self._publish_steps)
         if self.lessor.recovering:
             self._recover()
@@ -218,11 +220,16 @@ class LeaseService:
         while expired and left > 0:
             lease = expired.pop(0)
             left -= _REVOKE_COST + self.lessor.attachments(lease)
-            self._revoke(lease, partial(_expired, lease), _check_unchanged)
+            self._revoke(lease, partial(self._revoked, lease), _check_unchanged)
         if expired:
             self._medium.call_later(0, partial(self._revoke_some, expired))
         else:
             self._tick_later()
+
+    def _revoked(self, lease: int, answer: bytes | BrainctlError) -> None:
+        if not isinstance(answer, BrainctlError):
+            self.expired += 1
+        _expired(lease, answer)
 
     # -- opening ------------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class LocalMedium(GroupCommit):
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
         """Answer at once, or slice by slice."""
-        batch = Batch(Staged(Pinned(self.engine)), self.engine.record, self.header)
+        batch = Batch(Staged(Pinned(self.engine), self.tally), self.engine.record, self.header)
         self.slices.run(batch.txn_steps(request), reply, self.engine.hold)
 
     async def in_slices(self, steps: Steps[T]) -> T:

@@ -134,21 +134,30 @@ class Node:
     def figures(self) -> Figures:
         """What there is to count, now."""
         medium = self.medium
-        engine = medium.engine if isinstance(medium, Timed) else None
         counted = None
-        if engine is not None and self.scrubber is not None:
+        if isinstance(medium, Timed) and self.scrubber is not None:
+            engine = medium.engine
             counted = EngineFigures(
                 engine.stats,
                 engine.log_syncs,
                 engine.log_writes,
                 engine.options.alignment,
+                medium.tally,
                 engine.keys,
                 self.scrubber.state,
             )
         watch = self._watch
-        leases = len(self._lease.lessor)
-        tikv = medium.traffic if isinstance(medium, OverTikv) else None
-        return Figures(medium.compacted, watch.streams, watch.watchers, watch.slow_watchers, leases, counted, tikv)
+        return Figures(
+            compacted=medium.compacted,
+            watch_streams=watch.streams,
+            watchers=watch.watchers,
+            slow_watchers=watch.slow_watchers,
+            leases=len(self._lease.lessor),
+            expired_leases=self._lease.expired,
+            auth_revision=self._auth.revision,
+            engine=counted,
+            tikv=medium.traffic if isinstance(medium, OverTikv) else None,
+        )
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
         """One exchange on a Lease.LeaseKeepAlive stream."""

@@ -11,6 +11,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from brainctl.clock import Clock, Durations
 from brainctl.engine.engine import Engine
+from brainctl.mvcc.tally import Tally
 
 STAGES: Final = {
     "receive": "the read of the connection, and the requests before it in that read",
@@ -24,6 +25,8 @@ STAGES: Final = {
 }
 """By name, in the order of the way: what the time was spent on."""
 BUCKETS: Final = 24
+SLOW_SECONDS: Final = 0.1
+"""etcd's default of --warning-apply-duration."""
 KEPT: Final = 256
 """So many of the last groups can be asked for one by one."""
 
@@ -72,6 +75,11 @@ class Path:
     revisions: range
     """Those that the group made; none when it only changed leases, users and the like."""
 
+    @property
+    def seconds_of_rules(self) -> float:
+        """What passed in evaluating the writes and in showing the changes, without the waits and the disk between."""
+        return self.evaluated - self.submitted + self.applied - self.woken
+
     def seconds(self) -> tuple[float, ...]:
         """By stage, in the order of STAGES; together they are what passed from `received` to `replied`."""
         return (
@@ -92,6 +100,7 @@ class Timed(Protocol):
 
     stages: "Stages"
     engine: Engine
+    tally: Tally
     on_closing: Callable[[], None] | None
 
 
@@ -109,6 +118,8 @@ class Stages:
         """When the connection was read whose requests are being served; 0.0 when none is."""
         self._durations = [Durations(1e-6, BUCKETS) for _ in STAGES]
         self._groups = Durations(1, 14)
+        self._commits = Durations(1e-3, 14)
+        self._slow = 0
         self._last: deque[Path] = deque(maxlen=KEPT)
         self._uncounted = 0
         """How many of the last groups are not in the histograms yet."""
@@ -142,6 +153,18 @@ class Stages:
         self._count()
         return self._groups
 
+    @property
+    def commits(self) -> Durations:
+        """How long groups took to be made durable: writing and syncing; in milliseconds by powers of two."""
+        self._count()
+        return self._commits
+
+    @property
+    def slow(self) -> int:
+        """How many writes spent more than SLOW_SECONDS in being evaluated and in being applied."""
+        self._count()
+        return self._slow
+
     def describe(self, revision: int) -> dict[str, object] | None:
         """The way of the group that made a revision, for JSON: how many writes, and microseconds by stage."""
         path = self.of(revision)
@@ -164,4 +187,6 @@ class Stages:
         by_stage = zip(*[path.seconds() for path in paths], strict=True)
         for durations, seconds in zip(self._durations, by_stage, strict=True):
             durations.add_all(seconds, writes)
+        self._commits.add_all([path.written - path.taken for path in paths], [1] * len(paths))
+        self._slow += sum(path.writes for path in paths if path.seconds_of_rules > SLOW_SECONDS)
         self._groups.add_all(writes, [1] * len(writes))

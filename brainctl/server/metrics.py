@@ -15,6 +15,7 @@ from brainctl import __version__
 from brainctl.clock import Durations
 from brainctl.errors import Code
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.tally import Tally
 from brainctl.node.figures import EngineFigures, Figures
 from brainctl.node.stages import Stages
 from brainctl.server.calls import Calls
@@ -73,8 +74,11 @@ class _Scrape(Collector):
         yield from _store(self._status, self._figures)
         yield from _calls(self._calls)
         yield from _stages(self._stages)
+        yield from _never()
         if self._figures.engine is not None:
             yield from _engine(self._figures.engine)
+            yield from _operations(self._figures.engine.tally, self._calls)
+            yield from _commits(self._stages)
         if self._figures.tikv is not None:
             yield from _tikv(self._figures.tikv)
 
@@ -102,6 +106,9 @@ def _store(status: pb.StatusResponse, figures: Figures) -> Iterator[Metric]:
     yield _gauge("etcd_debugging_mvcc_watch_stream_total", "Open watch streams.", figures.watch_streams)
     yield _gauge("etcd_debugging_mvcc_watcher_total", "Watchers on them.", figures.watchers)
     yield _gauge("etcd_debugging_mvcc_slow_watcher_total", "Watchers that miss events so far.", figures.slow_watchers)
+    yield _gauge("etcd_debugging_auth_revision", "The revision of users and roles.", figures.auth_revision)
+    expired = figures.expired_leases
+    yield _counter("etcd_debugging_server_lease_expired", "Leases revoked because their time was over.", expired)
     yield _gauge("brainctl_leases", "Leases that are alive.", figures.leases)
 
 
@@ -121,6 +128,8 @@ def _calls(calls: Calls) -> Iterator[Metric]:
     yield _gauge("brainctl_connections_limit", "How many connections there may be.", calls.room.limit)
     refused = calls.room.refused
     yield _counter("brainctl_connections_refused", "Connections closed at once: there were too many.", refused)
+    granted = calls.of("/etcdserverpb.Lease/LeaseGrant").ok
+    yield _counter("etcd_debugging_lease_granted", "Calls of LeaseGrant that have granted one.", granted)
     yield _counter("etcd_network_client_grpc_received_bytes", "Read from connections of HTTP/2.", calls.received_bytes)
     yield _counter("etcd_network_client_grpc_sent_bytes", "Written to connections of HTTP/2.", calls.sent_bytes)
 
@@ -143,6 +152,32 @@ def _stages(stages: Stages) -> Iterator[Metric]:
     yield _counter("etcd_server_proposals_failed", "None: a write that cannot be made durable ends the server.", 0)
     for name in ("committed", "applied"):
         yield _gauge(f"etcd_server_proposals_{name}_total", "Writes that were made durable.", committed)
+
+
+def _operations(tally: Tally, calls: Calls) -> Iterator[Metric]:
+    ranges = tally.ranges + calls.of("/etcdserverpb.KV/Range").ok
+    yield _counter("etcd_mvcc_put", "Puts, those in transactions included.", tally.puts)
+    yield _counter("etcd_mvcc_delete", "Deletes of a key or a range, those in transactions included.", tally.deletes)
+    yield _counter("etcd_mvcc_range", "Ranges that were read for clients, in transactions and out of them.", ranges)
+
+
+def _commits(stages: Stages) -> Iterator[Metric]:
+    yield HistogramMetricFamily(
+        "etcd_disk_backend_commit_duration_seconds",
+        "How long making a group of writes durable took, written and synced.",
+        buckets=_buckets(stages.commits),
+        sum_value=stages.commits.seconds,
+    )
+    yield _counter("etcd_server_slow_apply", "Writes whose evaluation took longer than 100 ms.", stages.slow)
+
+
+def _never() -> Iterator[Metric]:
+    """Yield what does not happen here: reads wait for no quorum, and a log needs no snapshots."""
+    yield _counter("etcd_server_slow_read_indexes", "None: reads do not wait for other members.", 0)
+    yield _counter("etcd_server_read_indexes_failed", "None: reads do not wait for other members.", 0)
+    for name in ("etcd_debugging_snap_save_total_duration_seconds", "etcd_snap_db_fsync_duration_seconds"):
+        empty = _buckets(Durations(1e-3, 14))
+        yield HistogramMetricFamily(name, "None: the log needs no snapshots.", buckets=empty, sum_value=0)
 
 
 def _engine(engine: EngineFigures) -> Iterator[Metric]:
