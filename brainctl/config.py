@@ -79,6 +79,7 @@ FLAGS = (
     Flag("cacert", Kind.TEXT, "", "the certificates that servers are verified with, a PEM file"),
     Flag("user", Kind.TEXT, "", "NAME[:PASSWORD]; the password is asked for when it is missing"),
     Flag("password", Kind.TEXT, "", "the password of --user"),
+    Flag("even-unfinished", Kind.BOOL, "false", "serve and write also what a migration has not finished copying"),
     Flag("auth-jwt-token", Kind.TEXT, "", "a JSON web token, instead of --user and --password"),
 )
 
@@ -139,6 +140,7 @@ class Settings:
     user: str
     password: str
     auth_jwt_token: str
+    even_unfinished: bool
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -198,6 +200,7 @@ def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
         max_request_bytes=integer("max_request_bytes"),
         max_recv_bytes=integer("max_recv_bytes"),
         insecure_transport=truth("insecure_transport"),
+        even_unfinished=truth("even_unfinished"),
         insecure_skip_tls_verify=truth("insecure_skip_tls_verify"),
         cert=texts["cert"],
         key=texts["key"],

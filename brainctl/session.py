@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from brainctl.output.answers import Answer, Style
     from brainctl.stores.store import Store
     from brainctl.stores.target import EtcdTarget
+    from brainctl.stores.unfinished import Admission
 
 ETCDCTL = "etcdctl"
 """The name under which this is etcdctl for scripts that read its JSON."""
@@ -76,11 +77,18 @@ class Session:
         from brainctl.stores.registry import open_store  # noqa: PLC0415 - not for --help
 
         url = url or ("" if endpoint else self.settings.store)
-        store = await open_store(url, self.target(endpoint, elsewhere=bool(url)))
+        store = await open_store(url, self.target(endpoint, elsewhere=bool(url)), admission=self.admission)
         try:
             yield store
         finally:
             await store.close()
+
+    @property
+    def admission(self) -> "Admission":
+        """What to do with a store into which a migration has not finished its copy."""
+        from brainctl.stores.unfinished import Admission  # noqa: PLC0415 - not for --help
+
+        return Admission(self.settings.even_unfinished, self.warn)
 
     def target(self, endpoint: str = "", *, elsewhere: bool = False) -> "EtcdTarget":
         """Return how to reach the endpoints, or just `endpoint`, or with `elsewhere` those that a URL will name."""

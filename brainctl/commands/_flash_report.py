@@ -89,7 +89,7 @@ async def report(session: Session, plan: Report) -> None:
         raise Unsupported(f"{session.settings.write_out} not supported as output format")
     url = plan.url or session.settings.store
     endpoint = served_at(session, url)
-    found = await asyncio.to_thread(_ask, session, endpoint) if endpoint else _read(url)
+    found = await asyncio.to_thread(_ask, session, endpoint) if endpoint else _read(session, url)
     now = SystemClock().wall()
     if session.settings.write_out == "json":
         session.write(_flash_lines.as_json(found, plan.rating, now))
@@ -118,18 +118,21 @@ def _ask(session: Session, endpoint: str) -> Found:
     return Found(Path(str(told["directory"])), wear, Space(**cast("dict[str, int]", told["space"])))
 
 
-def _read(url: str) -> Found:
+def _read(session: Session, url: str) -> Found:
     from brainctl.engine import place
     from brainctl.engine.info import read_info
     from brainctl.engine.wear import load
     from brainctl.node.wear import Space
+    from brainctl.stores.checkpoint import CHECKPOINT
 
     scheme, _, rest = url.partition("://")
     directory = Path(unquote(rest))
     if scheme != "file":
         raise InvalidInput(f"{url} has no files on this machine: only a directory, or its server, can be asked")
     place.must_be_store(directory)
-    segments = read_info(directory).segments
+    info = read_info(directory)
+    session.admission.to_read(info.records.get(CHECKPOINT), url)
+    segments = info.segments
     live, history, dead = (sum(getattr(part, name) for part in segments) for name in ("live", "history", "dead"))
     used = sum(part.used for part in segments)
     return Found(directory, load(directory), Space(live, history, dead, max(used - live - history - dead, 0)))

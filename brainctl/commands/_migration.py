@@ -158,4 +158,6 @@ class Migrator:
         return len(counted)
 
     async def _open(self, url: str) -> Store:
-        return await open_store(url, self._session.target(), self._still)
+        # Its own target is not finished while it is compared.
+        admission = self._session.admission if url == self._source else None
+        return await open_store(url, self._session.target(), self._still, admission=admission)

@@ -19,7 +19,9 @@ async def save_links(session: Session, target: Path, base: Path | None) -> None:
     """Back a directory up, under its lock, or beside the server that has it."""
     from brainctl.engine import lock, place
     from brainctl.engine.files import OsFileSystem
+    from brainctl.engine.info import read_info
     from brainctl.stores.backup import save
+    from brainctl.stores.checkpoint import CHECKPOINT
 
     url = session.settings.store
     if not url.startswith("file://"):
@@ -35,6 +37,7 @@ async def save_links(session: Session, target: Path, base: Path | None) -> None:
         saved = await _beside(session, directory, target, base, holder.endpoint)
     else:
         try:
+            session.admission.to_read(read_info(directory).records.get(CHECKPOINT), url)
             saved = await asyncio.to_thread(save, directory, target, base)
         finally:
             held.release()

@@ -32,6 +32,7 @@ def check(session: Session, directory: Path) -> None:
     """Check it while nobody else has it open; what is wrong goes to standard error, a line each."""
     from brainctl.engine.check import check as prove
     from brainctl.engine.place import must_be_store
+    from brainctl.stores.checkpoint import CHECKPOINT
 
     must_be_store(directory)
     try:
@@ -39,6 +40,8 @@ def check(session: Session, directory: Path) -> None:
             report = prove(directory, progress=shown)
     except StoreInUse as error:
         raise StoreInUse(f"{error}; `brainctl store scrub` reads the store of a server that is running") from None
+    if report.info is not None:
+        session.admission.to_read(report.info.records.get(CHECKPOINT), f"file://{directory}")
     for finding in report.findings:
         session.warn(finding)
     state = "damaged" if report.findings else "sound"
@@ -166,14 +169,17 @@ def parse_repair(
 
 def repair(session: Session, plan: Repair) -> None:
     """Save it, and report on standard output."""
+    from brainctl.engine.info import read_info
     from brainctl.engine.place import has_pieces, no_store
     from brainctl.engine.repair import repair as save
+    from brainctl.stores.checkpoint import CHECKPOINT
 
     if session.settings.write_out not in ("simple", "json"):
         raise Unsupported(f"{session.settings.write_out} not supported as output format")
     if not has_pieces(plan.directory):
         raise no_store(plan.directory)
     done = save(str(plan.directory), plan.into, plan.bump)
+    session.admission.to_read(read_info(plan.into).records.get(CHECKPOINT), f"file://{plan.into}")
     session.write(_repaired_json(plan, done) if session.settings.write_out == "json" else _repaired_text(plan, done))
     if not done.complete:
         raise typer.Exit(ExitCode.DIFFERENT)

@@ -226,7 +226,7 @@ def _store(session: Session, plan: Plan) -> str:
 async def _open(session: Session, plan: Plan) -> _Served:
     directory, url = plan.settings.place(_store(session, plan))
     if url.startswith("tikv://"):
-        return await _open_tikv(url, plan)
+        return await _open_tikv(session, url, plan)
     if url and not url.removeprefix("file://"):
         raise InvalidInput(f"{url} names no directory: file://DIR does")
     if url and not url.startswith("file://"):
@@ -238,8 +238,14 @@ def _open_local(session: Session, directory: str, plan: Plan) -> _Served:
     from brainctl.engine.engine import Engine
     from brainctl.engine.place import other_tenant
     from brainctl.node.local import open_local
+    from brainctl.stores.checkpoint import CHECKPOINT
 
     engine = Engine.open(directory)
+    try:
+        session.admission.to_serve(engine.record(CHECKPOINT), f"file://{directory}")
+    except BrainctlError:
+        engine.close()
+        raise
     if beside := other_tenant(os.listdir(directory)):  # noqa: PTH208 - paths are strings throughout the engine
         session.warn(f"warning: {directory} is served as the store of brainctl that it is, but {beside}")
     medium = open_local(engine, asyncio.get_running_loop(), plan.settings.number("reclaim-rate", 0))
@@ -250,7 +256,7 @@ def _open_local(session: Session, directory: str, plan: Plan) -> _Served:
     return _Served(_node(medium, plan), f"file://{directory}", engine.announce, on_failure)
 
 
-async def _open_tikv(url: str, plan: Plan) -> _Served:
+async def _open_tikv(session: Session, url: str, plan: Plan) -> _Served:
     from brainctl.stores.tikv import open_tikv_medium
 
     if plan.settings.number("quota-backend-bytes") > 0:
@@ -259,7 +265,7 @@ async def _open_tikv(url: str, plan: Plan) -> _Served:
     collection = plan.settings.text("tikv-gc")
     if collection not in ("auto", "off"):
         raise BadArguments(f"--tikv-gc: auto or off, not {collection!r}")
-    medium = await open_tikv_medium(url, collects=collection == "auto")
+    medium = await open_tikv_medium(url, collects=collection == "auto", admission=session.admission)
 
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         medium.on_failure = action

@@ -209,6 +209,7 @@ def restore(session: Session, plan: Restoration) -> None:
         with progress("checking", megabytes) as shown:
             restored = restore_backup(plan.file, plan.directory, plan.revision, checked=shown)
         session.warn(f"restored revision {restored.revision} with {restored.keys} keys into {plan.directory}")
+        session.admission.to_read(restored.migration, str(plan.directory))
         return
     database = open_database(plan.file)
     if plan.check:

@@ -1,7 +1,8 @@
 """brainctl store create, info, compact, defrag, verify; check, dump and repair are next door."""
 
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from brainctl.commands import verify as compare
@@ -13,6 +14,9 @@ from brainctl.commands._store_scrub import parse_scrub, scrub
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.session import Session
+
+if TYPE_CHECKING:
+    from brainctl.stores.store import Store
 
 ALL_KEYS = b"\0"
 
@@ -57,9 +61,27 @@ async def info(session: Session, url: str) -> None:
             "leases": str(leases),
             "size": str(status.dbSize),
             "size in use": str(status.dbSizeInUse),
+            **_migration(store, url or session.settings.store),
             **_written(store.url),
         }
     show(session, fields)
+
+
+def _migration(store: "Store", url: str) -> dict[str, str]:
+    """Return the record of the migration into a store, from its files where a server has it open."""
+    from brainctl.engine.info import read_info
+    from brainctl.errors import StoreDamaged
+    from brainctl.stores.checkpoint import CHECKPOINT
+    from brainctl.stores.embedded import NodeStore
+    from brainctl.stores.unfinished import Standing
+
+    standing = None
+    if isinstance(store, NodeStore):
+        standing = store.migration
+    elif url.startswith("file://"):
+        with suppress(StoreDamaged, OSError):  # it is written meanwhile
+            standing = Standing.of(read_info(unquote(url.removeprefix("file://"))).records.get(CHECKPOINT))
+    return standing.fields() if standing is not None else {}
 
 
 def _written(url: str) -> dict[str, str]:

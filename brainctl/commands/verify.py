@@ -75,9 +75,9 @@ async def run(session: Session, order: Order) -> None:
     must_exist(source)
     must_exist(target)
     still = ManualClock()  # no lease runs out in a store that is only looked at
-    expected = await open_store(source, session.target(), still)
+    expected = await open_store(source, session.target(), still, admission=session.admission)
     try:
-        found = await open_store(target, session.target(), still)
+        found = await open_store(target, session.target(), still, admission=session.admission)
         try:
             comparison = Comparison(
                 expected,

@@ -287,7 +287,14 @@ class Migration:
             return small
         if self.phase is Phase.COPYING:
             return self._next_import()
-        return self._next_apply() if self.phase in STREAMING else None
+        if self.phase in STREAMING and (apply := self._next_apply()) is not None:
+            return apply
+        return GrantLeases((), self.record) if self._is_synced_late else None
+
+    @property
+    def _is_synced_late(self) -> bool:
+        """Whether the target's record does not say yet that it is synced: it counts as unfinished until then."""
+        return self.phase is Phase.SYNCED and self._durable.phase is not Phase.SYNCED
 
     def _next_small(self) -> Write | None:
         """The users or leases that are due."""
@@ -435,7 +442,7 @@ class Migration:
                 self._unfreeze()
         if self._thawing or self._writing is not None:
             return
-        if self._durable.frozen != self.record.frozen:
+        if self._is_synced_late or self._durable.frozen != self.record.frozen:
             self._start(GrantLeases((), self.record))
         else:
             self._finish(reason)

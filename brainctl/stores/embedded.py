@@ -7,14 +7,16 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
-from brainctl.clock import Clock, SystemClock
+from brainctl.clock import Clock, ManualClock, SystemClock
 from brainctl.engine.engine import Engine
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.node.local import open_local
 from brainctl.node.node import Node
 from brainctl.node.range_stream import range_page
+from brainctl.stores.checkpoint import CHECKPOINT
 from brainctl.stores.unary import Reply, UnaryCalls
+from brainctl.stores.unfinished import Admission, Standing, changes
 from brainctl.stores.urls import of_directory
 
 HELD_RESPONSES = 16
@@ -30,16 +32,25 @@ def open_node(directory: Path, clock: Clock | None = None) -> Node:
     return Node(open_local(engine, asyncio.get_running_loop()), clock or SystemClock())
 
 
-def open_directory(directory: Path, clock: Clock | None = None) -> "NodeStore":
-    """The local engine in a directory as a Store; raises as `open_node` does."""
-    return NodeStore(open_node(directory, clock), of_directory(str(directory)))
+def open_directory(directory: Path, clock: Clock | None = None, admission: Admission | None = None) -> "NodeStore":
+    """The local engine in a directory as a Store; raises as `open_node` does.
+
+    With `admission` a copy that a migration has not finished is not changed: no lease runs out in it either.
+    """
+    url = of_directory(str(directory))
+    engine = Engine.open(str(directory))
+    refused = admission.to_read(engine.record(CHECKPOINT), url) if admission is not None else None
+    clock = ManualClock() if refused else clock or SystemClock()
+    return NodeStore(Node(open_local(engine, asyncio.get_running_loop()), clock), url, refused)
 
 
 class NodeStore(UnaryCalls):
     """Calls a node as a client would call a server; who holds the data needs no password."""
 
-    def __init__(self, node: Node, url: str) -> None:
+    def __init__(self, node: Node, url: str, refused: BrainctlError | None = None) -> None:
+        """Changes are refused with the error `refused`, if there is one."""
         self.node = node
+        self._refused = refused
         self._url = url
         self._token = node.process_token
 
@@ -50,9 +61,16 @@ class NodeStore(UnaryCalls):
 
     async def call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
         """See `Store`."""
+        if self._refused is not None and changes(method, request):
+            raise self._refused
         answer = Answer()
         self.node.call(method, request.SerializeToString(), answer, self._token)
         return reply.FromString(await answer.wait())
+
+    @property
+    def migration(self) -> Standing | None:
+        """How far the migration into this store is; None when there was none."""
+        return Standing.of(self.node.medium.record(CHECKPOINT))
 
     async def page(self, request: pb.RangeRequest, size: int) -> pb.RangeResponse:
         """Return the answer to a plain range with a limit, with fewer keys when these have more than `size` bytes, but
@@ -90,6 +108,8 @@ class NodeStore(UnaryCalls):
 
     async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
         """See `Store`."""
+        if self._refused is not None:
+            raise self._refused
         answer = Answer()
         self.node.keep_alive(pb.LeaseKeepAliveRequest(ID=lease).SerializeToString(), answer, self._token)
         return pb.LeaseKeepAliveResponse.FromString(await answer.wait())

@@ -7,6 +7,7 @@ tikv://PD[,PD]/PREFIX           a store over TiKV
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from brainctl.clock import Clock
@@ -15,14 +16,25 @@ from brainctl.stores.store import Store
 from brainctl.stores.target import EtcdTarget
 from brainctl.stores.urls import canonical
 
+if TYPE_CHECKING:
+    from brainctl.stores.unfinished import Admission
 
-async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None, *, create: bool = False) -> Store:
+
+async def open_store(
+    url: str,
+    target: EtcdTarget,
+    clock: Clock | None = None,
+    *,
+    create: bool = False,
+    admission: "Admission | None" = None,
+) -> Store:
     """The store at `url`; for "" the endpoints of `target`, which also says how to reach a server.
 
     `clock` is the time of a store that is opened in this process: where it stands still, no lease runs out. Where there
     is no store, a new one is made only if `create` is set: a mistyped name is to be noticed by reads and writes alike.
 
-    Raises InvalidInput for a URL of no known form, and what opening the store raises.
+    With `admission` a copy that a migration has not finished is only read. Raises InvalidInput for a URL of no known
+    form, and what opening the store raises.
     """
     scheme, separator, rest = canonical(url).partition("://")
     if not url:
@@ -31,11 +43,11 @@ async def open_store(url: str, target: EtcdTarget, clock: Clock | None = None, *
         prefix = "" if scheme == "etcd" else f"{scheme}://"
         return _etcd(replace(target, endpoints=tuple(prefix + part for part in rest.split(",") if part.strip("/ "))))
     if scheme == "file" and rest:
-        return _directory(Path(unquote(rest)), target, clock, create=create)
+        return _directory(Path(unquote(rest)), target, clock, create=create, admission=admission)
     if scheme == "tikv" and rest:
         from brainctl.stores.tikv import open_tikv  # noqa: PLC0415 - loads the TiKV client
 
-        return await open_tikv(url, clock=clock, create=create)
+        return await open_tikv(url, clock=clock, create=create, admission=admission)
     raise InvalidInput(f"{url!r} is no store: etcd://HOST:PORT, file://DIR and tikv://PD/PREFIX are known")
 
 
@@ -47,7 +59,9 @@ def _etcd(target: EtcdTarget) -> Store:
     return EtcdStore(target)
 
 
-def _directory(directory: Path, target: EtcdTarget, clock: Clock | None, *, create: bool) -> Store:
+def _directory(
+    directory: Path, target: EtcdTarget, clock: Clock | None, *, create: bool, admission: "Admission | None"
+) -> Store:
     from brainctl.engine import place  # noqa: PLC0415 - the engine, only for those who open one
     from brainctl.engine.files import OsFileSystem  # noqa: PLC0415
     from brainctl.engine.lock import holder  # noqa: PLC0415
@@ -56,7 +70,7 @@ def _directory(directory: Path, target: EtcdTarget, clock: Clock | None, *, crea
     if not create:
         place.must_be_store(directory)
     try:
-        return open_directory(directory, clock)
+        return open_directory(directory, clock, admission)
     except StoreInUse:
         other = holder(str(directory), OsFileSystem())
         if other is None or not other.endpoint:

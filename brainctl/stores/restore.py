@@ -17,6 +17,7 @@ from brainctl.mvcc.keyversion import KeyVersion, tombstone
 from brainctl.mvcc.lessor import encode_ttl
 from brainctl.mvcc.permission import ROLES, STATE, USERS
 from brainctl.stores import backup
+from brainctl.stores.checkpoint import CHECKPOINT
 from brainctl.stores.database import Database, Row, newest
 from brainctl.stores.point_in_time import cut, must_have
 
@@ -26,6 +27,8 @@ class Restored(NamedTuple):
 
     revision: int
     keys: int
+    migration: bytes | None = None
+    """The record of a migration into the store that it was made of."""
 
 
 Progress = Callable[[int, int], None]
@@ -78,7 +81,7 @@ def _proved(directory: Path, checked: Progress) -> Restored:
     report = check(directory, progress=checked)
     if report.findings or report.info is None:
         raise StoreDamaged(report.findings[0].replace(f"{directory}/", ""))
-    return Restored(report.info.revision, report.info.keys)
+    return Restored(report.info.revision, report.info.keys, report.info.records.get(CHECKPOINT))
 
 
 def _commits(database: Database, engine: Engine, bump: int, revision: int, written: Progress) -> Iterator[Commit]:

@@ -1,11 +1,13 @@
 """tikv://PD[,PD...]/PREFIX: a store on a TiKV cluster, served by a node in this process."""
 
-from brainctl.clock import Clock, SystemClock
+from brainctl.clock import Clock, ManualClock, SystemClock
 from brainctl.errors import BadArguments, InvalidInput
 from brainctl.node.node import Node
+from brainctl.stores.checkpoint import CHECKPOINT
 from brainctl.stores.embedded import NodeStore
 from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.target import split_address
+from brainctl.stores.unfinished import COMMITTED, Admission, Standing, refusal
 from brainctl.tikv.client import Client
 from brainctl.tikv.keys import Layout
 from brainctl.tikv.medium import Role, TikvMedium, open_medium
@@ -24,27 +26,49 @@ def parse_tikv_url(url: str) -> tuple[list[str], str]:
     return endpoints, prefix.strip("/") or DEFAULT_PREFIX
 
 
-async def open_tikv_medium(url: str, role: Role = Role.LEADER, *, collects: bool = False) -> TikvMedium:
+async def open_tikv_medium(
+    url: str, role: Role = Role.LEADER, *, collects: bool = False, admission: Admission | None = None
+) -> TikvMedium:
     """What a server serves. A leader fences the process that wrote to the store until now; with `collects` TiKV's
     garbage collection is moved on while the store is open.
 
-    InvalidInput, TikvFailed (ConnectionFailed where TiKV cannot be reached), StoreDamaged.
+    InvalidInput, TikvFailed (ConnectionFailed where TiKV cannot be reached), StoreDamaged. With `admission` a copy that
+    a migration has not finished, or still works on, is refused before anything is taken over: Unfinished.
     """
-    return await open_medium(*parse_tikv_url(url), role, collects=collects)
+    admit = None if admission is None else lambda medium: _admit(medium, url, admission)
+    return await open_medium(*parse_tikv_url(url), role, collects=collects, admit=admit)
+
+
+async def _admit(medium: TikvMedium, url: str, admission: Admission) -> None:
+    """Raise Unfinished for a copy that is not finished, or that a living migration has the lead of."""
+    record = medium.record(CHECKPOINT)
+    admission.to_serve(record, url)
+    standing = Standing.of(record)
+    if admission.allowed or standing is None or standing.phase == COMMITTED:
+        return
+    migration = await medium.living_holder("migrate")
+    if migration is not None:
+        raise refusal(url, f"{migration} is writing to it", "served")
 
 
 async def open_tikv(
-    url: str, role: Role = Role.ON_DEMAND, clock: Clock | None = None, *, create: bool = True
+    url: str,
+    role: Role = Role.ON_DEMAND,
+    clock: Clock | None = None,
+    *,
+    create: bool = True,
+    admission: Admission | None = None,
 ) -> NodeStore:
     """Open the store as commands use it: others may read and write it meanwhile. The first write takes the lead, which
     is refused (StoreInUse) while another process holds it; errors as `open_tikv_medium`. InvalidInput where nothing was
-    ever written under the prefix, unless `create` is set.
+    ever written under the prefix, unless `create` is set. With `admission` an unfinished copy is not changed.
     """
     medium = await open_tikv_medium(url, role)
     if medium.is_new and not create:
         await medium.close()
         raise InvalidInput(f"there is no store at {url}: nothing was ever written there")
-    return NodeStore(Node(medium, clock or SystemClock()), url)
+    refused = admission.to_read(medium.record(CHECKPOINT), url) if admission is not None else None
+    return NodeStore(Node(medium, ManualClock() if refused else clock or SystemClock()), url, refused)
 
 
 async def open_tikv_replica(url: str) -> TikvReplica:

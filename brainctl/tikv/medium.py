@@ -7,7 +7,7 @@ happens there.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import Enum
 from typing import Any
 
@@ -28,7 +28,7 @@ from brainctl.tikv.counts import Counts
 from brainctl.tikv.encode import Writes
 from brainctl.tikv.errors import RequestFailed, TikvFailed
 from brainctl.tikv.group import Reply, Write
-from brainctl.tikv.holder import Holder
+from brainctl.tikv.holder import Holder, living_holder
 from brainctl.tikv.keys import Layout
 from brainctl.tikv.lead import HEARTBEAT_SECONDS, Lead
 from brainctl.tikv.live import LiveView
@@ -58,6 +58,10 @@ class Role(Enum):
     FOLLOWER = "never writes"
 
 
+Admit = Callable[["TikvMedium"], Awaitable[None]]
+"""Looks at a store that was loaded, and raises unless the lead of it may be taken."""
+
+
 class TikvMedium:
     """A `Medium` over TiKV; made by `open_medium`."""
 
@@ -82,12 +86,14 @@ class TikvMedium:
         self._writing: asyncio.Task[None] | None = None
         self._deafness: Deafness | None = None
 
-    async def open(self) -> None:
-        """Read the state, and take the lead if that is the role; TikvFailed."""
+    async def open(self, admit: Admit | None = None) -> None:
+        """Read the state, and take the lead if that is the role; TikvFailed, and what `admit` raises."""
         await self._shown.load(await self._reads.state())
         self._counts.begin(self.revision)
         self._shown.observers.append(self._counts.take)
         if self._role is Role.LEADER:
+            if admit is not None:
+                await admit(self)
             self.writer.note(Holder.here("serve"))
             await self.writer.acquire(force=True)
         self.writer.identify()
@@ -282,6 +288,10 @@ class TikvMedium:
         handle = asyncio.get_running_loop().call_later(seconds, run)
         self._timers.add(handle)
 
+    async def living_holder(self, *roles: str) -> Holder | None:
+        """Return the process that leads this store, if it lives and has one of these roles; TikvFailed."""
+        return await living_holder(self._client, self._layout, *roles)
+
     async def defragment(self) -> None:
         """Wait until the garbage of compactions is gone; TiKV gives the space back by itself."""
         await self._reclaimed.wait()
@@ -327,14 +337,17 @@ async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
     reply(answer)
 
 
-async def open_medium(endpoints: Sequence[str], prefix: str, role: Role, *, collects: bool = False) -> TikvMedium:
+async def open_medium(
+    endpoints: Sequence[str], prefix: str, role: Role, *, collects: bool = False, admit: Admit | None = None
+) -> TikvMedium:
     """Open the store under a prefix of a TiKV cluster, and with `collects` move on TiKV's garbage collection while it
-    is open; InvalidInput, TikvFailed, StoreDamaged.
+    is open; InvalidInput, TikvFailed, StoreDamaged, and what `admit` raises, which a leader calls before it takes the
+    lead.
     """
     client = Client(endpoints)
     medium = TikvMedium(client, Layout(prefix), role, collects=collects)
     try:
-        await medium.open()
+        await medium.open(admit)
     except BaseException:
         await client.close()
         raise
