@@ -62,6 +62,8 @@ class Lead:
         self._renewed = float("-inf")
         self._begun: tuple[float, StateView] | None = None
         """A transaction that was begun to read a commit back, and when: the next commit uses it."""
+        self._stale: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._chunks = 0
 
     async def acquire(self, *, force: bool) -> None:
@@ -204,8 +206,18 @@ class Lead:
             view = await self._begin(head)
         except (Fenced, TikvFailed):
             return await self._happened(head)
-        self._begun = asyncio.get_running_loop().time(), view
+        loop = asyncio.get_running_loop()
+        self._begun = loop.time(), view
+        if self._stale is not None:
+            self._stale.cancel()
+        self._stale = loop.call_later(FRESH_SECONDS, self._roll_back)
         return True
+
+    def _roll_back(self) -> None:
+        """Roll back a transaction that nobody needed: the package complains about one that is never ended."""
+        task = asyncio.ensure_future(self.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def release(self) -> None:
         """Let others take the lead without waiting; Fenced, TikvFailed."""
@@ -226,6 +238,8 @@ class Lead:
 
     async def close(self) -> None:
         """Roll back what was begun beforehand."""
+        if self._stale is not None:
+            self._stale.cancel()
         begun, self._begun = self._begun, None
         if begun is not None:
             await transaction_of(begun[1]).rollback()

@@ -142,3 +142,19 @@ def test_the_control_without_reading_back_a_write_is_lost(
             assert not (await read(medium, b"k")).kvs
 
     asyncio.run(run())
+
+
+def test_what_was_begun_to_read_a_commit_back_is_ended(medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next commit, or after a while: the package panics when a transaction is dropped that was never ended."""
+    monkeypatch.setattr(lead, "FRESH_SECONDS", 0.01)
+
+    async def run() -> None:
+        async with medium_of() as medium:
+            await put(medium, b"k")
+            writer = medium.writer._lead
+            async with asyncio.timeout(120):
+                while writer._begun is not None or writer._closing:  # noqa: ASYNC110 - nobody is told
+                    await asyncio.sleep(0.01)
+            assert await put(medium, b"k") == 3
+
+    asyncio.run(run())
