@@ -20,6 +20,7 @@ from tests.peers.servers import Etcd, etcdctl
 
 PUT = "/etcdserverpb.KV/Put"
 RANGE = "/etcdserverpb.KV/Range"
+KEEP_ALIVE = "/etcdserverpb.Lease/LeaseKeepAlive"
 
 
 def run(work: Coroutine[None, None, None]) -> None:
@@ -184,6 +185,26 @@ def test_a_watch_is_raw(etcd: Etcd) -> None:
 )
 def test_what_a_status_means(method: str, code: Code, details: str, kind: type[Exception]) -> None:
     assert type(failure(method, "a:1", code, details, 5.0)) is kind
+
+
+@pytest.mark.parametrize(("method", "kind"), [(PUT, UnknownOutcome), (RANGE, TimedOut), (KEEP_ALIVE, TimedOut)])
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        (Code.DEADLINE_EXCEEDED, "Deadline Exceeded"),
+        (Code.UNKNOWN, "Stream removed"),  # the server kept to the time limit too, and was the first to end the call
+        (Code.CANCELLED, "Received RST_STREAM with error code 8"),
+        (Code.UNAVAILABLE, "Socket closed"),
+    ],
+)
+def test_the_end_of_a_call_at_its_deadline_is_a_deadline(
+    method: str, kind: type[Exception], code: Code, details: str
+) -> None:
+    late = failure(method, "a:1", code, details, 5.0, elapsed=5.01)
+    assert type(late) is kind
+    assert str(late).endswith("a:1: no answer within 5 s")
+    early = failure(method, "a:1", Code.UNAVAILABLE, details, 5.0, elapsed=1.0)
+    assert str(early).endswith("a:1: the connection was lost before an answer came")
 
 
 def test_endpoints() -> None:
