@@ -125,10 +125,12 @@ def test_a_long_list_is_that_of_one_moment(tmp_path: Path, undo: bool, monkeypat
         writes = 0
         while len(store.medium.slices):
             store.medium.slices._turn()
-            await store.put(b"k%06d" % (writes * 37 % KEYS))
+            await store.put(b"k%06d" % (KEYS - 1 - writes * 37 % KEYS))  # which is read last
             await store.put(b"k%06d+" % writes)
             await store.call(
-                f"{KV}DeleteRange", pb.DeleteRangeRequest(key=b"k%06d" % (writes * 91 % KEYS)), pb.DeleteRangeResponse
+                f"{KV}DeleteRange",
+                pb.DeleteRangeRequest(key=b"k%06d" % (KEYS - 2 - writes * 91 % KEYS)),
+                pb.DeleteRangeResponse,
             )
             if writes == 5:
                 compact = pb.CompactionRequest(revision=store.medium.revision, physical=True)
