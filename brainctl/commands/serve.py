@@ -130,7 +130,7 @@ def _limits(settings: ServeSettings) -> "Limits":
     return defaults._replace(
         message_bytes=message,
         page_bytes=2 * message,
-        streams=settings.number("max-concurrent-streams", 1, 2**31 - 1),
+        streams=min(settings.number("max-concurrent-streams", 1, 2**32 - 1), 2**31 - 1),
         partial_bytes=max(defaults.partial_bytes, 4 * message),
         ping_min_seconds=settings.seconds("grpc-keepalive-min-time"),
         silence_seconds=settings.seconds("grpc-keepalive-interval"),

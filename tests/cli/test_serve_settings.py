@@ -166,6 +166,11 @@ def test_what_cannot_be_meant_is_refused(given: dict[str, str], monkeypatch: pyt
         serve.parse(data_dir="d", **given)
 
 
+def test_the_default_of_etcd_for_streams_is_as_many_as_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+    assert serve.parse(data_dir="d", max_concurrent_streams="4294967295").limits.streams == 2**31 - 1
+
+
 def test_the_defaults_can_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.environ", {})
     plan = serve.parse(data_dir="d")
