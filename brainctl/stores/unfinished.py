@@ -7,12 +7,10 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-import orjson
 from google.protobuf.message import Message
 
 from brainctl.errors import InvalidInput
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.node.kv import is_readonly
 from brainctl.stores.checkpoint import decode_checkpoint
 
 COMMITTED, SYNCED = "committed", "synced"
@@ -54,6 +52,8 @@ class Standing(NamedTuple):
         """Return what the small record of a store says, None where there is none."""
         if record is None:
             return None
+        import orjson  # noqa: PLC0415 - not for a command that asks a server
+
         try:
             fields = orjson.loads(decode_checkpoint(record).state)
             return cls(str(fields["phase"]), *(int(fields[name]) for name in cls._fields[1:]))
@@ -133,6 +133,8 @@ def refusal(url: str, standing: object, what: str) -> Unfinished:
 def changes(method: str, request: Message) -> bool:
     """Return whether a call may change a store."""
     if isinstance(request, pb.TxnRequest):
+        from brainctl.node.kv import is_readonly  # noqa: PLC0415 - a node is loaded where there is one to ask
+
         return not is_readonly(request)
     if isinstance(request, pb.AlarmRequest):
         return request.action != pb.AlarmRequest.GET
