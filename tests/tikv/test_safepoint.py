@@ -1,18 +1,19 @@
 """TiKV's garbage collection is moved on after compactions, and by nobody who must not; on a real Placement Driver."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from brainctl.commands import serve
-from brainctl.errors import BadArguments
+from brainctl.errors import ExitCode
 from brainctl.tikv import safepoint
 from brainctl.tikv.client import Client
 from brainctl.tikv.errors import TikvFailed
 from brainctl.tikv.medium import Role, TikvMedium, open_medium
 from brainctl.tikv.safepoint import register
-from tests.peers.servers import Playground
+from tests.peers.servers import Playground, clean_environment
 from tests.tikv.calls import compact, put, read
 
 
@@ -114,6 +115,13 @@ def test_a_read_never_goes_on_beyond_what_is_kept(cluster: Playground, monkeypat
 
 
 def test_an_unknown_choice_is_refused_before_anything_is_opened() -> None:
-    plan = serve.parse(store="tikv://127.0.0.1:1/none", tikv_gc="sometimes")
-    with pytest.raises(BadArguments, match="--tikv-gc: auto or off, not 'sometimes'"):
-        asyncio.run(serve._open_tikv("tikv://127.0.0.1:1/none", plan))
+    command = ["serve", "--store", "tikv://127.0.0.1:1/none", "--listen", "127.0.0.1:0", "--tikv-gc", "sometimes"]
+    done = subprocess.run(
+        [sys.executable, "-m", "brainctl", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=clean_environment(),
+    )
+    assert done.returncode == ExitCode.BAD_ARGS
+    assert "--tikv-gc: auto or off, not 'sometimes'" in done.stderr
