@@ -55,7 +55,7 @@ class Piece(NamedTuple):
 class Page:
     """The live keys of `start <= key < end`."""
 
-    __slots__ = ("_joined", "changes", "end", "keys", "kvs", "size", "start", "used")
+    __slots__ = ("_joined", "changes", "end", "keys", "kvs", "passed", "size", "start", "used")
 
     def __init__(self, start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes]) -> None:
         self.start = start
@@ -69,6 +69,8 @@ class Page:
         """The number of the list that has asked for it last."""
         self.changes = 0
         """How many there were since then."""
+        self.passed = 0
+        """What it has cost to find its keys among deleted ones, in keys."""
         self._joined: bytes | None = None
 
     @property
@@ -76,9 +78,7 @@ class Page:
         """What it costs to take all of it."""
         if self._joined is not None:
             return _WHOLE
-        # One that was just made is there because keys were read, however few of them are live.
-        least = _WHOLE if self.used else STEP_KEYS // 4
-        return max(least, len(self.keys), self.size // _BYTES_PER_KEY)
+        return max(_WHOLE, len(self.keys), self.size // _BYTES_PER_KEY, 0 if self.used else self.passed)
 
     def parts(self, room: int) -> list[bytes]:
         """Those of all its keys (mvcc/framed.py). It may grow by `room` bytes to keep them joined."""
@@ -210,9 +210,11 @@ class Pages:
         """Pages for the beginning of a gap; they are kept."""
         wanted = min(limit or _READ, _READ)
         keys, kvs, upto = self._read(start, end, wanted)
+        pages = [Page(start, upto, keys, kvs)] if wanted < _FEW else _paged(start, upto, keys, kvs)
+        if len(keys) < wanted and upto != end:  # the reading has ended for other keys than these
+            pages[0].passed = STEP_KEYS // 4
         if wanted < _FEW:
-            return [Page(start, upto, keys, kvs)]
-        pages = _paged(start, upto, keys, kvs)
+            return pages
         size = sum(page.size for page in pages)
         if self._size + size > self._budget:
             self._evict(size, number)
