@@ -26,6 +26,8 @@ MAX_BLOCKS = 200_000
 """Beyond this all are forgotten: some 40 MB."""
 JOURNAL = 20_000
 """Creations and deletions that are remembered."""
+NEVER = 1 << 63
+"""A revision that no store reaches."""
 PAGES = 4_096
 """Pages of which it is remembered how many keys follow."""
 TOP = b"\xff" * (MAX_KEY + 1)
@@ -82,12 +84,15 @@ class Counts:
         self._floor = 0
         """The journal has all changes of later revisions."""
         self._revision = 0
+        self._paused = False
         self._pages: OrderedDict[tuple[bytes, bytes | None, int], int] = OrderedDict()
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
-    def begin(self, revision: int) -> None:
-        """Forget everything, and go on with the commits after a revision."""
+    def begin(self, revision: int | None) -> None:
+        """Forget everything, and go on with the commits after a revision; None: take in nothing until the next call."""
+        self._paused = revision is None
+        revision = NEVER if revision is None else revision
         self._starts, self._blocks, self._journal = [], [], []
         self._pages.clear()
         self._floor = self._revision = revision
@@ -96,6 +101,8 @@ class Counts:
         """Take in the next commit. Of a migration that has written or removed keys beside the log, which changes the
         record IMPORTED or removes others, everything is forgotten.
         """
+        if self._paused:
+            return
         beside = any(
             name == IMPORTED or (value is None and not name.startswith(LEASES)) for name, value in commit.meta.items()
         )

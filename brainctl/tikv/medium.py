@@ -91,6 +91,7 @@ class TikvMedium:
         await self._shown.load(await self._reads.state())
         self._counts.begin(self.revision)
         self._shown.observers.append(self._counts.take)
+        self._shown.on_hole = self._counts.begin
         if self._role is Role.LEADER:
             if admit is not None:
                 await admit(self)

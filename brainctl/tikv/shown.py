@@ -15,6 +15,8 @@ class Shown:
         self.head = Head()
         self.records: dict[bytes, bytes] = {}
         self.observers: list[Callable[[Commit], None]] = []
+        self.on_hole: Callable[[int | None], None] = _nothing
+        """Called with None before commits of which some may be missing, and after them with the last revision."""
 
     async def load(self, state: StateView) -> None:
         """Begin with a state; nobody hears of what was before it."""
@@ -37,6 +39,18 @@ class Shown:
         known = self.head
         if state.head.sequence <= known.sequence:
             return
-        async for commit in commits_since(known, state, self.records):
-            self.show(commit, state.head._replace(revision=commit.revision))
-        self.head = state.head
+        # A compaction may have removed what was written since.
+        holes = state.compacted > known.revision
+        if holes:
+            self.on_hole(None)
+        try:
+            async for commit in commits_since(known, state, self.records):
+                self.show(commit, state.head._replace(revision=commit.revision))
+            self.head = state.head
+        finally:
+            if holes:
+                self.on_hole(self.head.revision)
+
+
+def _nothing(_: int | None) -> None:
+    """Take no notice."""

@@ -157,7 +157,9 @@ class StateView:
             return await self.reader.count(*self.layout.bounds(self.layout.lives, start, end))
         top = TOP if end is None else end
         known = counts.known(start, top, self.revision)
-        if self.revision - known.at > REWINDABLE:
+        behind = known.at < self.revision
+        if behind and (self.compacted > known.at or self.revision - known.at > REWINDABLE):
+            # What happened since is not in the log, or too much.
             known = Known(0, self.revision, [], [(start, top)])
         total = known.total
         if known.held and known.at < self.revision:

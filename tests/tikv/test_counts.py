@@ -12,7 +12,7 @@ from brainctl.tikv import client, counts, view
 from brainctl.tikv.errors import Failure
 from brainctl.tikv.medium import Role, TikvMedium
 from tests.peers.servers import Playground
-from tests.tikv.calls import put, read, send, state_of
+from tests.tikv.calls import compact, put, read, send, state_of
 from tests.tikv.conftest import OpenMedium
 from tests.tikv.test_replica import checkpoint
 
@@ -147,5 +147,30 @@ def test_a_copy_beside_the_log_is_noticed(tikv: Playground, prefix: str, medium_
                 await asyncio.wait_for(heard.wait(), 120)
                 assert (await read(reader, b"k", b"l", count_only=True)).count == 3 * (number + 1)
         await replica.close()
+
+    asyncio.run(run())
+
+
+def test_changes_that_a_compaction_removed_before_they_were_seen(
+    medium_of: OpenMedium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that follows misses them in the log, so what it has counted before is worth nothing."""
+    monkeypatch.setattr("brainctl.tikv.medium.FOLLOW_SECONDS", 3600.0)
+
+    async def run() -> None:
+        async with medium_of() as medium, medium_of(Role.FOLLOWER) as follower:
+            await asyncio.gather(*(put(medium, b"k%d" % number) for number in range(5)))
+            await follower._shown.catch_up(await state_of(follower))
+            assert (await read(follower, b"k", b"l", count_only=True)).count == 5
+            for number in range(5, 9):
+                last = await put(medium, b"k%d" % number)
+            await compact(medium, await put(medium, b"other"))
+            await medium.defragment()
+            assert (await read(follower, b"k", b"l", count_only=True)).count == 9
+            await follower._shown.catch_up(await state_of(follower))
+            assert follower.revision == last + 1
+            assert (await read(follower, b"k", b"l", count_only=True)).count == 9
+            await put(medium, b"k/new")
+            assert (await read(follower, b"k", b"l", count_only=True)).count == 10
 
     asyncio.run(run())
