@@ -16,6 +16,8 @@ class Cutting:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
+        self._opening: list[asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = []
+        """Connections to the server, which are closed even if whoever waited for one was cancelled."""
         self.marker: bytes | None = None
         self._cut = False
 
@@ -35,6 +37,9 @@ class Cutting:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        for opened in await asyncio.gather(*self._opening, return_exceptions=True):
+            if not isinstance(opened, BaseException):
+                self._writers.append(opened[1])
         for writer in self._writers:
             writer.close()
             with suppress(OSError):
@@ -45,8 +50,9 @@ class Cutting:
         self._run(self._connect(reader, writer))
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
-        self._writers.append(up_writer)
+        opening = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", self._upstream))
+        self._opening.append(opening)
+        up_reader, up_writer = await asyncio.shield(opening)
         for work in (self._requests(reader, up_writer), self._answers(up_reader, writer)):
             self._run(work)
 
