@@ -48,6 +48,8 @@ class Side:
         self.program = program
         self.server = server
         self.lease = "0"
+        self.leases: set[str] = set()
+        """All that were granted: a list shows the older ones too."""
         self.added = "0"
 
     def run(self, line: transcripts.Line) -> Outcome:
@@ -58,6 +60,7 @@ class Side:
         )
         if line.argv[:2] == ["lease", "grant"] and done.returncode == 0:
             self.lease = _granted(done.stdout) or self.lease
+            self.leases.add(self.lease)
         if line.argv[:2] == ["member", "add"] and done.returncode in (0, 4):  # 4: added, but not shown
             self.added = self._newest_member()
         return Outcome(done.returncode, self._normal(done.stdout), self._normal(done.stderr))
@@ -73,9 +76,9 @@ class Side:
             output = pattern.sub(instead, output)
         for text in self._addresses():
             output = output.replace(text.encode(), b"ADDRESS")
-        lease = int(self.lease, 16)
-        for text in (self.lease, str(lease)) if lease else ():
-            output = output.replace(text.encode(), b"LEASE")
+        for lease in self.leases - {"0"}:
+            for text in (lease, str(int(lease, 16))):
+                output = output.replace(text.encode(), b"LEASE")
         if self.added != "0":
             output = re.sub(rb" *\b(%d|%b)\b" % (int(self.added, 16), self.added.encode()), b"ADDED", output)
         for number in self._ids():
