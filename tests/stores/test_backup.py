@@ -169,7 +169,7 @@ def test_any_revision_that_is_kept(world: World, tmp_path: Path) -> None:
     for revision in (first, first + 1, (first + model.revision) // 2, model.revision - 1, model.revision):
         target = tmp_path / f"at{revision}"
         restored = restore_backup(tmp_path / "backup", target, revision)
-        assert restored == (revision, len(model.range(b"", None, revision)))
+        assert restored == (revision, len(model.range(b"", None, revision)), None)
         engine = Engine.open(target, options=OPTIONS)
         assert (engine.revision, engine.compacted) == (revision, first)
         for at in range(first, revision + 1):
