@@ -45,7 +45,7 @@ differential: .venv/develop  ## 200 000 random requests to brainctl and to etcd,
 		$(BIN)/python -m pytest -q tests/differential -k every_answer
 
 slow-watchers: .venv/develop  ## an hour of load over watchers that do not read (MINUTES=): memory, latency, what they get
-	$(BIN)/python -m tests.bounds --minutes $(MINUTES)
+	$(BIN)/python -m tests.faults.bounds --minutes $(MINUTES)
 
 suites: .venv/develop peers  ## the test suites of etcd and of client packages, whole; minutes
 	BRAINCTL_WHOLE_SUITES=true $(BIN)/python -m pytest -n 2 tests/clients
@@ -80,28 +80,28 @@ pins: .venv/develop  ## take newer versions of the dependencies
 
 .PHONY: power-cut device-errors simulate failpoints kill fuzz mutants
 power-cut: .venv/develop  ## 3000 power cuts of ext4 on a recorded disk; needs root
-	$(BIN)/python -m tests.power --points $(or $(POINTS),3000)
+	$(BIN)/python -m tests.faults.power --points $(or $(POINTS),3000)
 
 simulate: .venv/develop  ## a million steps of a simulated server; SEED and SEEDS say which
-	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1000) --seeds $(or $(SEEDS),500) --steps 2000
+	$(BIN)/python -m tests.faults.simulation --seed $(or $(SEED),1000) --seeds $(or $(SEEDS),500) --steps 2000
 
 failpoints: .venv/develop  ## every named place of the engine and the node: a crash, an error, a pause; TURNS of each
-	$(BIN)/python -m tests.simulation --turns $(or $(TURNS),20) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.faults.simulation --turns $(or $(TURNS),20) --seed $(or $(SEED),1)
 
 kill: .venv/develop  ## 1000 times kill -9 of a server under eight writers, compaction and defragmentation
-	$(BIN)/python -m tests.crash.server_kills --cycles $(or $(CYCLES),1000)
+	$(BIN)/python -m tests.faults.crash.server_kills --cycles $(or $(CYCLES),1000)
 
 fuzz: .venv/develop  ## a million changed inputs for the reader of every format
-	$(BIN)/python -m tests.crash.fuzz --cases $(or $(CASES),1000000)
+	$(BIN)/python -m tests.faults.crash.fuzz --cases $(or $(CASES),1000000)
 
 mutants: .venv/develop  ## every planted bug, and whether its suite finds it
-	$(BIN)/python -m pytest -v -n 2 tests/crash/test_controls.py tests/simulation/test_controls.py \
-	  tests/mvcc/test_watch_model.py tests/power/test_power_cut.py tests/crash/test_server_kills.py \
-	  tests/crash/test_fuzz.py -k "planted or control or broken or found or caught or group"
+	$(BIN)/python -m pytest -v -n 2 tests/faults/crash/test_controls.py tests/faults/simulation/test_controls.py \
+	  tests/unit/mvcc/test_watch_model.py tests/faults/power/test_power_cut.py tests/faults/crash/test_server_kills.py \
+	  tests/faults/crash/test_fuzz.py -k "planted or control or broken or found or caught or group"
 
 device-errors: .venv/develop  ## a failing device under brainctl and under etcd; writes the table; needs root
 	$(BIN)/python -m tests.peers.build etcd
-	$(BIN)/python -m tests.power.beside --runs $(or $(RUNS),5) --write
+	$(BIN)/python -m tests.faults.power.beside --runs $(or $(RUNS),5) --write
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist site

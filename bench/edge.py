@@ -23,11 +23,11 @@ import uvloop
 
 from brainctl.clock import SystemClock
 from brainctl.errors import BrainctlError
-from brainctl.node.figures import Figures
-from brainctl.node.scrubber import Scrubber
-from brainctl.node.stages import Stages
+from brainctl.node.jobs.scrubber import Scrubber
+from brainctl.node.local.write_stages import Stages
+from brainctl.node.metrics import NodeMetrics
 from brainctl.server.app import serve
-from brainctl.server.node import Replies, Reply, WatchSession
+from brainctl.server.node_protocol import Replies, Reply, WatchSession
 from brainctl.wire.client import ClientConnection
 from brainctl.wire.events import Closed, Ended
 
@@ -48,8 +48,8 @@ class EchoNode:
     def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
         reply({})
 
-    def figures(self) -> Figures:
-        return Figures()
+    def figures(self) -> NodeMetrics:
+        return NodeMetrics()
 
     def call(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
         del token, common_name

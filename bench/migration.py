@@ -23,8 +23,8 @@ from typing import Any, Self
 from bench.document import number, write_tables
 from bench.measure import loading
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.etcd import EtcdStore
-from brainctl.stores.target import EtcdTarget
+from brainctl.stores.etcd.store import EtcdStore
+from brainctl.stores.etcd.target import EtcdTarget
 from tests.peers import require
 from tests.peers.servers import Etcd, Playground, Server, brainctl_argv, clean_environment
 

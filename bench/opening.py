@@ -173,7 +173,8 @@ def start() -> Iterator[tuple[str, float]]:
     """What of the first answer is not the store: the interpreter, and what it imports; without collecting garbage, as
     in `brainctl`, and without taking the interpreter apart at the end, which a server has not come to.
     """
-    serve = "import uvloop, brainctl.cli, brainctl.commands.serve, brainctl.server.app, brainctl.node.local; "
+    modules = ("cli.main", "commands.serve.command", "server.app", "node.local.backend")
+    serve = f"import uvloop, {', '.join(f'brainctl.{module}' for module in modules)}; "
     for what, imports in (("python -c pass", ""), ("imports", serve)):
         program = f"import gc, os; gc.disable(); {imports}os._exit(0)"
         begun = time.perf_counter()

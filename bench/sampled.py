@@ -11,10 +11,10 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-from brainctl import cli
+from brainctl.cli import main as cli
 
 EVERY_SECONDS = 0.001
-PACKAGE = str(Path(cli.__file__).parent) + "/"
+PACKAGE = str(Path(cli.__file__).parent.parent) + "/"
 LOOP = "event loop"
 """Its sockets too: uvloop reads and writes them outside of any function of ours."""
 

@@ -1,5 +1,5 @@
 """`python -m brainctl`."""
 
-from brainctl.entry import main
+from brainctl.cli.entry import main
 
 main()

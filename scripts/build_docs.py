@@ -18,8 +18,8 @@ from pathlib import Path
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from brainctl.cli import COMMANDS, load, root
-from brainctl.commands._examples import examples_of
+from brainctl.cli.examples import examples_of
+from brainctl.cli.main import COMMANDS, load, root
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from brainctl.cli import COMMANDS, load, root
-from brainctl.commands._examples import examples_of
+from brainctl.cli.examples import examples_of
+from brainctl.cli.main import COMMANDS, load, root
 from brainctl.errors import ExitCode
 
 MEANINGS = {

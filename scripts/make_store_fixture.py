@@ -1,7 +1,7 @@
 """Make tests/data/stores/NAME.tar.xz: a small store as this build writes it, and what it holds.
 
 Run once for each version of the formats, with the build that introduced it; the file then stays as it is, and every
-later build must open it (tests/engine/test_versions.py). NAME says what is special: `log` has no runs,
+later build must open it (tests/unit/engine/test_versions.py). NAME says what is special: `log` has no runs,
 `runs` has them, `runs2` those of version 2, `recycled` has a segment in a file that was another one before.
 """
 

@@ -10,7 +10,7 @@ from bench.loopdevice import loop_device, usable
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import put_version
-from tests.engine.model import write
+from tests.unit.engine.model import write
 
 OPTIONS = EngineOptions(segment_size=8 << 20)
 KEYS = 4000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.cli import COMMANDS, load
+from brainctl.cli.main import COMMANDS, load
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from brainctl.commands._command import command, group
+from brainctl.cli.command import command, group
+from brainctl.cli.session import Session
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.session import Session
 from brainctl.stores.store import Store
 
 ALARM = "/etcdserverpb.Maintenance/Alarm"

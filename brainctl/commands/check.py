@@ -5,21 +5,21 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from brainctl.cli.command import command, group
+from brainctl.cli.endpoints import endpoints, one
+from brainctl.cli.options import Passed, raw
+from brainctl.cli.progress import progress, seconds
+from brainctl.cli.server_memory import resident_bytes
+from brainctl.cli.session import Session
+from brainctl.cli.settings import read_duration, read_int
+from brainctl.cli.signals import told_to_stop
+from brainctl.client.failure import CommandFailed
+from brainctl.client.load import Count, Figures, Load, Rate
 from brainctl.clock import SystemClock
-from brainctl.commands._command import command, group
-from brainctl.commands._endpoints import endpoints, one
-from brainctl.commands._failure import CommandFailed
-from brainctl.commands._load import Count, Figures, Load, Rate
-from brainctl.commands._options import Passed, raw
-from brainctl.commands._progress import progress, seconds
-from brainctl.commands._resident import resident_bytes
-from brainctl.commands._signals import told_to_stop
-from brainctl.config import read_duration, read_int
 from brainctl.errors import BadArguments, BrainctlError, ExitCode, InvalidInput, Unsupported
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.prefix import prefix_end
 from brainctl.output.gotext import quote
-from brainctl.session import Session
 from brainctl.stores.store import Store
 
 ALIASES = {"s": "s", "small": "s", "m": "m", "medium": "m", "l": "l", "large": "l", "xl": "xl", "xLarge": "xl"}

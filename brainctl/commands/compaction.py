@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from brainctl.commands._command import single
-from brainctl.commands._failure import CommandFailed
-from brainctl.commands._options import decimal
+from brainctl.cli.command import single
+from brainctl.cli.options import decimal
+from brainctl.cli.session import Session
+from brainctl.client.failure import CommandFailed
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.session import Session
 
 
 def parse(

@@ -8,10 +8,10 @@ from typing import Annotated, NamedTuple
 import typer
 from typer._completion_shared import get_completion_script
 
-from brainctl.commands._command import COMPLETE, single
-from brainctl.commands._share import config_home, data_home, install
+from brainctl.cli.command import COMPLETE, single
+from brainctl.cli.session import Session
+from brainctl.cli.share import config_home, data_home, install
 from brainctl.errors import BadArguments
-from brainctl.session import Session
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 FILES = {"bash": "brainctl", "zsh": "_brainctl", "fish": "brainctl.fish"}
@@ -44,7 +44,7 @@ complete -o default -F _brainctl_completion brainctl
 """The script for bash."""
 
 
-class Plan(NamedTuple):
+class CompletionOptions(NamedTuple):
     """The shell, and the directory to install its script in; None prints the script."""
 
     shell: str
@@ -56,7 +56,7 @@ def parse(
         list[str] | None, typer.Argument(metavar="bash|zsh|fish|powershell|install", show_default=False)
     ] = None,
     to: Annotated[str, typer.Option("--to", metavar="DIR", help="directory that install writes into")] = "",
-) -> Plan:
+) -> CompletionOptions:
     """Print the completion script of a shell: source <(brainctl completion bash).
 
     `brainctl completion install [SHELL]` writes it where the shell loads it from; without SHELL, for that of $SHELL.
@@ -68,12 +68,12 @@ def parse(
     if len(named) != 1 or named[0] not in SHELLS:
         raise BadArguments(f"completion command needs one of {', '.join(SHELLS)}")
     if not installs:
-        return Plan(named[0], None)
+        return CompletionOptions(named[0], None)
     if to:
-        return Plan(named[0], Path(to))
+        return CompletionOptions(named[0], Path(to))
     if named[0] not in FILES:
         raise BadArguments("PowerShell has no directory for completion scripts: name one with --to, and load it there")
-    return Plan(named[0], directory_of(named[0], os.environ))
+    return CompletionOptions(named[0], directory_of(named[0], os.environ))
 
 
 def directory_of(shell: str, environment: Mapping[str, str]) -> Path:
@@ -85,7 +85,7 @@ def directory_of(shell: str, environment: Mapping[str, str]) -> Path:
     return data_home(environment) / "bash-completion" / "completions"
 
 
-def run(session: Session, plan: Plan) -> None:
+def run(session: Session, plan: CompletionOptions) -> None:
     """Print the script, or install it and say where."""
     if plan.directory is None:
         session.say(script(plan.shell))

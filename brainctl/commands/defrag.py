@@ -2,14 +2,14 @@
 
 import typer
 
+from brainctl.cli.command import single
+from brainctl.cli.endpoints import endpoints, one
+from brainctl.cli.options import Cluster, Passed
+from brainctl.cli.session import Session
 from brainctl.clock import SystemClock
-from brainctl.commands._command import single
-from brainctl.commands._endpoints import endpoints, one
-from brainctl.commands._options import Cluster, Passed
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.gotext import duration
-from brainctl.session import Session
 
 
 def parse(args: Passed = None, cluster: Cluster = False) -> bool:

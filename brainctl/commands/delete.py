@@ -5,12 +5,12 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from brainctl.commands._command import single
-from brainctl.commands._options import FromKey, Prefix, PrevKv, range_end, raw
+from brainctl.cli.command import single
+from brainctl.cli.options import FromKey, Prefix, PrevKv, range_end, raw
+from brainctl.cli.session import Session
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.gotext import quote
-from brainctl.session import Session
 
 GRACE_SECONDS = 2
 """How long a range that was perhaps not meant can still be saved."""

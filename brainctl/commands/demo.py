@@ -13,15 +13,15 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from brainctl.cli import child_server
+from brainctl.cli.child_server import Serving
+from brainctl.cli.command import single
+from brainctl.cli.options import decimal
+from brainctl.cli.session import Session
+from brainctl.client.steady_writer import LiveWriter, load
 from brainctl.clock import Clock, SystemClock
-from brainctl.commands import _process
-from brainctl.commands._command import single
-from brainctl.commands._live_writer import LiveWriter, load
-from brainctl.commands._options import decimal
-from brainctl.commands._process import Serving
 from brainctl.errors import BadArguments, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.session import Session
 from brainctl.stores.store import Store
 
 SEED = 1
@@ -29,7 +29,7 @@ LIVE_SECONDS = 2.0
 """How long the writer works alone before and after the migration."""
 
 
-class Plan(NamedTuple):
+class DemoOptions(NamedTuple):
     """What to show."""
 
     keys: int
@@ -39,20 +39,20 @@ class Plan(NamedTuple):
 def parse(
     keys: Annotated[str, typer.Option("--keys", help="keys in the store before the migration begins")] = "10000",
     rate: Annotated[str, typer.Option("--rate", help="changes per second while it runs")] = "500",
-) -> Plan:
+) -> DemoOptions:
     """Show a live migration on this machine, with no other server.
 
     A brainctl server on a scratch directory is migrated, while its keys are changed, into a second store; the two are
     compared, the writes go over to the second, and nothing is lost. Everything runs in processes of its own and is
     removed at the end.
     """
-    plan = Plan(decimal(keys), decimal(rate))
+    plan = DemoOptions(decimal(keys), decimal(rate))
     if min(plan) < 1:
         raise BadArguments("--keys and --rate are at least 1")
     return plan
 
 
-async def run(session: Session, plan: Plan) -> None:
+async def run(session: Session, plan: DemoOptions) -> None:
     """Run the story, a line for each step."""
     with tempfile.TemporaryDirectory(prefix="brainctl-demo-") as name:
         await Demo(session, plan, Path(name), SystemClock()).run()
@@ -61,7 +61,7 @@ async def run(session: Session, plan: Plan) -> None:
 class Demo:
     """The story, step by step."""
 
-    def __init__(self, session: Session, plan: Plan, directory: Path, clock: Clock) -> None:
+    def __init__(self, session: Session, plan: DemoOptions, directory: Path, clock: Clock) -> None:
         self.session = session
         self.plan = plan
         self.clock = clock
@@ -115,7 +115,7 @@ class Demo:
         loop.add_signal_handler(signal.SIGUSR1, pause)
         hook = f"kill -USR1 {os.getpid()}"
         try:
-            output = await _process.run("migrate", *self.urls, "--cutover", "--freeze-hook", hook, "-w", "json")
+            output = await child_server.run("migrate", *self.urls, "--cutover", "--freeze-hook", hook, "-w", "json")
         finally:
             loop.remove_signal_handler(signal.SIGUSR1)
         done = json.loads(output)
@@ -126,7 +126,7 @@ class Demo:
         return paused[0]
 
     async def _verify(self) -> None:
-        found = json.loads(await _process.run("verify", *self.urls, "-w", "json"))
+        found = json.loads(await child_server.run("verify", *self.urls, "-w", "json"))
         self.say("verify", f"equal at revision {found['revision']}: {found['keys']} keys, {found['leases']} leases")
 
     async def _check_writes(self, writer: LiveWriter, target: Store, since: int = 0) -> None:

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from brainctl.commands._command import command, group
-from brainctl.commands._options import name_of
+from brainctl.cli.command import command, group
+from brainctl.cli.options import name_of
+from brainctl.cli.session import Session
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import Done
-from brainctl.session import Session
 
 VersionArgument = Annotated[list[str] | None, typer.Argument(metavar="VERSION", show_default=False)]
 

@@ -6,25 +6,25 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from brainctl.cli.command import single
+from brainctl.cli.options import raw
+from brainctl.cli.session import Session
+from brainctl.cli.signals import told_to_stop, until
+from brainctl.client.failure import CommandFailed
+from brainctl.client.lease_session import lease_session
+from brainctl.client.lock_recipe import Turn, await_turn, events, leave, oldest, queue_up
 from brainctl.clock import SystemClock
-from brainctl.commands._command import single
-from brainctl.commands._failure import CommandFailed
-from brainctl.commands._lease_session import lease_session
-from brainctl.commands._options import raw
-from brainctl.commands._signals import told_to_stop, until
-from brainctl.commands._turn import Turn, await_turn, events, leave, oldest, queue_up
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.prefix import prefix_end
-from brainctl.session import Session
 from brainctl.stores.store import Store
 
 TTL = 60
 """Seconds after which a leader that is gone is replaced."""
 
 
-class Plan(NamedTuple):
+class ElectOptions(NamedTuple):
     """Which election, and what is said there; None listens."""
 
     name: bytes
@@ -34,7 +34,7 @@ class Plan(NamedTuple):
 def parse(
     args: Annotated[list[str] | None, typer.Argument(metavar="NAME [PROPOSAL]", show_default=False)] = None,
     listen: Annotated[bool, typer.Option("-l", "--listen", help="show who leads, and each change of it")] = False,
-) -> Plan:
+) -> ElectOptions:
     """Run for the leadership of NAME with PROPOSAL, show the key when elected, and lead until SIGINT or SIGTERM.
 
     With --listen and no PROPOSAL, show the key and the proposal of each leader.
@@ -45,10 +45,10 @@ def parse(
         raise BadArguments("no proposal argument but -l not set")
     if len(args) == 2 and listen:
         raise BadArguments("proposal given but -l is set")
-    return Plan(raw(args[0]), None if listen else raw(args[1]))
+    return ElectOptions(raw(args[0]), None if listen else raw(args[1]))
 
 
-async def run(session: Session, plan: Plan) -> None:
+async def run(session: Session, plan: ElectOptions) -> None:
     """Listen, or run for it."""
     async with session.open() as store:
         if plan.proposal is None:

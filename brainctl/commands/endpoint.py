@@ -5,19 +5,19 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from brainctl.cli.command import command, group
+from brainctl.cli.endpoints import endpoints, one
+from brainctl.cli.options import Cluster, Passed
+from brainctl.cli.session import Session
+from brainctl.cli.settings import read_int
+from brainctl.client.failure import CommandFailed
 from brainctl.clock import SystemClock
-from brainctl.commands._command import command, group
-from brainctl.commands._endpoints import endpoints, one
-from brainctl.commands._failure import CommandFailed
-from brainctl.commands._options import Cluster, Passed
 from brainctl.commands.alarm import alarms
-from brainctl.config import read_int
 from brainctl.errors import ApiError, BrainctlError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import EndpointHash, Endpoints, EndpointStatus, Health
 from brainctl.output.gotext import duration
 from brainctl.output.simple import unhealthy
-from brainctl.session import Session
 
 
 def parse_cluster(args: Passed = None, cluster: Cluster = False) -> bool:

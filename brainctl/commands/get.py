@@ -4,12 +4,12 @@ from typing import Annotated, NamedTuple, TypeVar
 
 import typer
 
-from brainctl.commands._command import single
-from brainctl.commands._options import Consistency, FromKey, Prefix, is_serializable, range_end, raw
-from brainctl.config import read_int
+from brainctl.cli.command import single
+from brainctl.cli.options import Consistency, FromKey, Prefix, is_serializable, range_end, raw
+from brainctl.cli.session import Session
+from brainctl.cli.settings import read_int
 from brainctl.errors import ApiError, BadArguments, Code, Unsupported
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.session import Session
 from brainctl.stores.store import Store
 
 _Option = TypeVar("_Option")
@@ -133,7 +133,7 @@ async def _in_parts(session: Session, store: Store, query: Query) -> bool:
 
 async def _streamed(store: Store, request: pb.RangeRequest) -> pb.RangeResponse:
     """A range in parts, put together; whole where the store has no parts to offer."""
-    from brainctl.stores.etcd import EtcdStore
+    from brainctl.stores.etcd.store import EtcdStore
 
     if not isinstance(store, EtcdStore):
         return await store.range(request)

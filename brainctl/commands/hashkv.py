@@ -5,15 +5,15 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from brainctl.commands._command import single
-from brainctl.commands._failure import CommandFailed, must_be_file
-from brainctl.config import read_int
+from brainctl.cli.command import single
+from brainctl.cli.session import Session
+from brainctl.cli.settings import read_int
+from brainctl.client.failure import CommandFailed, must_be_file
 from brainctl.errors import ApiError
 from brainctl.output.answers import FileHash
-from brainctl.session import Session
 
 
-class Plan(NamedTuple):
+class HashOptions(NamedTuple):
     """What to hash."""
 
     file: Path
@@ -23,17 +23,17 @@ class Plan(NamedTuple):
 def parse(
     args: Annotated[list[str] | None, typer.Argument(metavar="FILE", show_default=False)] = None,
     rev: Annotated[str, typer.Option("--rev", metavar="int", help="up to this revision (0: the latest)")] = "0",
-) -> Plan:
+) -> HashOptions:
     """Hash the history in a snapshot, or in a database file of etcd, as `endpoint hashkv` does at a server."""
     revision = read_int(rev, "--rev")
     if args is None or len(args) != 1:
         raise CommandFailed(f"accepts 1 arg(s), received {len(args or ())}")
-    return Plan(Path(args[0]), revision)
+    return HashOptions(Path(args[0]), revision)
 
 
-def run(session: Session, plan: Plan) -> None:
+def run(session: Session, plan: HashOptions) -> None:
     """Read it and show the hash."""
-    from brainctl.stores.database import open_database
+    from brainctl.backup.etcd_database import open_database
 
     must_be_file(plan.file)
     try:

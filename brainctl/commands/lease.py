@@ -5,13 +5,13 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from brainctl.commands._command import command, group
-from brainctl.commands._failure import refusal
-from brainctl.commands._options import Passed, decimal, lease_id
+from brainctl.cli.command import command, group
+from brainctl.cli.options import Passed, decimal, lease_id
+from brainctl.cli.session import Session
+from brainctl.client.failure import refusal
 from brainctl.errors import LEASE_NOT_FOUND, ApiError, BadArguments, ExitCode
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import Done, LeaseInfo
-from brainctl.session import Session
 
 LeaseArgument = Annotated[list[str] | None, typer.Argument(metavar="LEASE", show_default=False)]
 

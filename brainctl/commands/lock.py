@@ -11,18 +11,18 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from brainctl.cli.command import single
+from brainctl.cli.options import raw
+from brainctl.cli.session import Session
+from brainctl.cli.settings import read_int
+from brainctl.cli.signals import told_to_stop, until
+from brainctl.client.failure import CommandFailed
+from brainctl.client.lease_session import LeaseSession, lease_session
+from brainctl.client.lock_recipe import Turn, await_turn, leave, queue_up
 from brainctl.clock import SystemClock
-from brainctl.commands._command import single
-from brainctl.commands._failure import CommandFailed
-from brainctl.commands._lease_session import LeaseSession, lease_session
-from brainctl.commands._options import raw
-from brainctl.commands._signals import told_to_stop, until
-from brainctl.commands._turn import Turn, await_turn, leave, queue_up
-from brainctl.config import read_int
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.gotext import quote
-from brainctl.session import Session
 from brainctl.stores.store import Store
 
 DEFAULT_TTL = 10
@@ -32,7 +32,7 @@ STOP_SECONDS = 5.0
 """How long a command has to end by itself after its lock was lost."""
 
 
-class Plan(NamedTuple):
+class LockOptions(NamedTuple):
     """Which lock, for which command."""
 
     name: bytes
@@ -45,7 +45,7 @@ def parse(
     ttl: Annotated[
         str, typer.Option("--ttl", metavar="int", help="seconds after which a holder that is gone loses it [10]")
     ] = str(DEFAULT_TTL),
-) -> Plan:
+) -> LockOptions:
     """Acquire the lock NAME. With a COMMAND, run it and release the lock; the exit code is its own.
 
     Without one, show the key that holds the lock, and hold it until SIGINT or SIGTERM. COMMAND finds the key in
@@ -54,10 +54,10 @@ def parse(
     seconds = read_int(ttl, "--ttl")
     if not args:
         raise BadArguments("lock takes a lock name argument and an optional command to execute")
-    return Plan(raw(args[0]), tuple(args[1:]), seconds if seconds > 0 else SESSION_TTL)
+    return LockOptions(raw(args[0]), tuple(args[1:]), seconds if seconds > 0 else SESSION_TTL)
 
 
-async def run(session: Session, plan: Plan) -> None:
+async def run(session: Session, plan: LockOptions) -> None:
     """Queue up, wait, hold, leave."""
     async with (
         session.open() as store,

@@ -7,16 +7,16 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from brainctl.commands._command import single
-from brainctl.commands._mirror import Mirror, Renaming
-from brainctl.commands._options import raw
-from brainctl.commands._places import compacted
-from brainctl.config import read_int
+from brainctl.cli.command import single
+from brainctl.cli.options import raw
+from brainctl.cli.session import Session
+from brainctl.cli.settings import read_int
+from brainctl.cli.store_urls import compacted
+from brainctl.client.mirror import Mirror, Renaming
 from brainctl.errors import BadArguments
-from brainctl.session import Session
 from brainctl.stores.contexts import require_files
+from brainctl.stores.etcd.target import EtcdTarget, Tls
 from brainctl.stores.registry import open_store
-from brainctl.stores.target import EtcdTarget, Tls
 from brainctl.stores.urls import canonical
 
 PROGRESS_SECONDS = 30.0
@@ -32,7 +32,7 @@ class Destination(NamedTuple):
     password: str
 
 
-class Plan(NamedTuple):
+class MirrorOptions(NamedTuple):
     """What is copied, and to where."""
 
     destination: Destination
@@ -72,7 +72,7 @@ def parse(
     dest_password: Annotated[
         str, typer.Option("--dest-password", metavar="string", help="the password of --dest-user")
     ] = "",
-) -> Plan:
+) -> MirrorOptions:
     """Copy keys and values to DESTINATION (HOST:PORT or a store's URL), then follow the changes until it is stopped.
 
     Revisions, versions, leases and what was deleted before a restart are not carried over: `brainctl migrate` does
@@ -89,10 +89,10 @@ def parse(
     tls = Tls(dest_cert, dest_key, dest_cacert, required=not dest_insecure_transport)
     instead = "" if no_dest_prefix else dest_prefix or prefix
     renaming = Renaming(raw(prefix), raw(instead))
-    return Plan(Destination(args[0], tls, dest_user, dest_password), renaming, revision, ops)
+    return MirrorOptions(Destination(args[0], tls, dest_user, dest_password), renaming, revision, ops)
 
 
-async def run(session: Session, plan: Plan) -> None:
+async def run(session: Session, plan: MirrorOptions) -> None:
     """Copy, and show how much, until SIGINT."""
     destination = plan.destination
     url = canonical(destination.store)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from brainctl.commands._command import command, group
-from brainctl.commands._share import data_home, install, shared
-from brainctl.session import Session
+from brainctl.cli.command import command, group
+from brainctl.cli.session import Session
+from brainctl.cli.share import data_home, install, shared
 
 
 def parse(

@@ -5,14 +5,14 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from brainctl.commands._command import command, group
-from brainctl.commands._failure import CommandFailed
-from brainctl.commands._options import Consistency, Passed, is_serializable, member_id, name_of
+from brainctl.cli.command import command, group
+from brainctl.cli.options import Consistency, Passed, is_serializable, member_id, name_of
+from brainctl.cli.session import Session
+from brainctl.client.failure import CommandFailed
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import Done
 from brainctl.output.gotext import quote
-from brainctl.session import Session
 
 MemberArgument = Annotated[list[str] | None, typer.Argument(metavar="ID", show_default=False)]
 PeerUrls = Annotated[

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from brainctl.commands._command import single
-from brainctl.commands._endpoints import endpoints, one
-from brainctl.commands._options import member_id
+from brainctl.cli.command import single
+from brainctl.cli.endpoints import endpoints, one
+from brainctl.cli.options import member_id
+from brainctl.cli.session import Session
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import Done
-from brainctl.session import Session
 
 
 def parse(args: Annotated[list[str] | None, typer.Argument(metavar="ID", show_default=False)] = None) -> int:

@@ -1,9 +1,9 @@
 """brainctl options."""
 
-from brainctl.commands._command import single
-from brainctl.commands._options import Passed
-from brainctl.config import FLAGS, Kind
-from brainctl.session import Session
+from brainctl.cli.command import single
+from brainctl.cli.options import Passed
+from brainctl.cli.session import Session
+from brainctl.cli.settings import FLAGS, Kind
 
 
 def parse(args: Passed = None) -> None:

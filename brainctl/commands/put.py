@@ -4,12 +4,12 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from brainctl import interrupt, streams
-from brainctl.commands._command import single
-from brainctl.commands._options import PrevKv, lease_id, raw
+from brainctl.cli import interrupt, streams
+from brainctl.cli.command import single
+from brainctl.cli.options import PrevKv, lease_id, raw
+from brainctl.cli.session import Session
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.session import Session
 
 WRONG = "put command needs 1 argument and input from stdin or 2 arguments"
 

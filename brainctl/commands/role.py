@@ -4,15 +4,15 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from brainctl.commands._command import command, group
-from brainctl.commands._options import FromKey, Prefix, name_of, raw
+from brainctl.cli.command import command, group
+from brainctl.cli.options import FromKey, Prefix, name_of, raw
+from brainctl.cli.session import Session
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.prefix import prefix_end
 from brainctl.output.answers import Done
 from brainctl.output.roles import range_text, role_text
-from brainctl.session import Session
 
 RoleArgument = Annotated[list[str] | None, typer.Argument(metavar="ROLE", show_default=False)]
 EXCLUSIVE = "--from-key and --prefix flags are mutually exclusive"

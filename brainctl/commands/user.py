@@ -4,15 +4,15 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from brainctl.commands._command import command, group
-from brainctl.commands._options import name_of
-from brainctl.commands._password import Interactive, PasswordFile, PasswordSource, new_password
+from brainctl.cli.command import command, group
+from brainctl.cli.options import name_of
+from brainctl.cli.password import Interactive, PasswordFile, PasswordSource, new_password
+from brainctl.cli.session import Session
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import Done
 from brainctl.output.roles import role_text
-from brainctl.session import Session
 
 UserArgument = Annotated[list[str] | None, typer.Argument(metavar="USER", show_default=False)]
 UserRole = Annotated[list[str] | None, typer.Argument(metavar="USER ROLE", show_default=False)]

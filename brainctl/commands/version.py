@@ -1,9 +1,9 @@
 """brainctl version."""
 
 from brainctl import __version__
-from brainctl.commands._command import single
-from brainctl.commands._options import Passed
-from brainctl.session import Session
+from brainctl.cli.command import single
+from brainctl.cli.options import Passed
+from brainctl.cli.session import Session
 
 API_VERSION = "3.7"
 

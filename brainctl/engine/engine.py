@@ -8,29 +8,30 @@ import os
 from itertools import repeat
 from random import Random
 
-from brainctl.engine import lock, record
-from brainctl.engine.entry import SHIFT
-from brainctl.engine.files import FileSystem, OsFileSystem
-from brainctl.engine.garbage import size_of
-from brainctl.engine.lock import Holder
-from brainctl.engine.opening import open_store, remove_store
+from brainctl.engine.background.background_work import BackgroundWork
+from brainctl.engine.background.reclaimer import Work
+from brainctl.engine.format import record
+from brainctl.engine.format.index_entry import SHIFT
+from brainctl.engine.index.dead_versions import size_of
+from brainctl.engine.log.encoded_batch import EncodedBatch
+from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.options import EngineOptions
-from brainctl.engine.prepared import Prepared
-from brainctl.engine.reclaim import Work
-from brainctl.engine.replay import BATCH_RECORDS
-from brainctl.engine.segment import OFFSET_BITS, OFFSET_MASK, Segment
+from brainctl.engine.read.undo_log import UndoLog
+from brainctl.engine.recovery.log_replay import BATCH_RECORDS
+from brainctl.engine.recovery.open_store import open_store, remove_store
 from brainctl.engine.stats import Stats
-from brainctl.engine.undo import UndoLog
-from brainctl.engine.upkeep import Upkeep
+from brainctl.engine.vfs import directory_lock
+from brainctl.engine.vfs.directory_lock import Holder
+from brainctl.engine.vfs.filesystem import FileSystem, OsFileSystem
 from brainctl.errors import BrainctlError
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.steps import STEP_KEYS, Steps
 
-__all__ = ["Engine", "EngineOptions", "Prepared"]
+__all__ = ["EncodedBatch", "Engine", "EngineOptions"]
 
 
-class Engine(Upkeep):
+class Engine(BackgroundWork):
     """An open store; reads are described by EngineView, background work by Upkeep."""
 
     @classmethod
@@ -71,7 +72,7 @@ class Engine(Upkeep):
 
     def announce(self, endpoint: str) -> None:
         """Leave word in the lock file of where this store is served."""
-        lock.note(self._owner, Holder(os.getpid(), endpoint))
+        directory_lock.note(self._owner, Holder(os.getpid(), endpoint))
 
     # -- small records and sizes --------------------------------------------------------------------------------
 
@@ -131,15 +132,15 @@ class Engine(Upkeep):
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def encode(self, commit: Commit) -> Prepared:
+    def encode(self, commit: Commit) -> EncodedBatch:
         """Give a commit its place in the log, after those encoded before it. StoreFull, StoreFailed."""
         return self._writer.encode(commit)
 
-    def encode_steps(self, commit: Commit) -> Steps[Prepared]:
+    def encode_steps(self, commit: Commit) -> Steps[EncodedBatch]:
         """The same in steps; nothing else may be encoded before they are done."""
         return self._writer.encode_steps(commit)
 
-    def write(self, prepared: Prepared | list[Prepared]) -> None:
+    def write(self, prepared: EncodedBatch | list[EncodedBatch]) -> None:
         """Write what was encoded, in that order, and make it durable. May run on another thread, one call at a time.
 
         StoreFull (no space left) and StoreFailed (any other I/O error) are final: nothing is written any more until
@@ -148,14 +149,14 @@ class Engine(Upkeep):
         """
         self._writer.write(prepared if isinstance(prepared, list) else [prepared])
 
-    def publish(self, commit: Commit, prepared: Prepared) -> None:
+    def publish(self, commit: Commit, prepared: EncodedBatch) -> None:
         """Make a commit visible, once `write` has returned; in the order of encoding."""
         self._enter(prepared)
         self._writer.published(commit, prepared.addresses)
         self._index_changes(commit, prepared, commit.changes, prepared.addresses, prepared.parts, commit.before)
         self._show(commit, prepared)
 
-    def publish_steps(self, commit: Commit, prepared: Prepared) -> Steps[None]:
+    def publish_steps(self, commit: Commit, prepared: EncodedBatch) -> Steps[None]:
         """The same in steps. What readers see changes with the last of them: until then the index runs ahead of the
         revision, and every read finds its way back. Nothing else may be published before they are done.
         """
@@ -171,12 +172,12 @@ class Engine(Upkeep):
             yield len(changes)
         self._show(commit, prepared)
 
-    def _enter(self, prepared: Prepared) -> None:
+    def _enter(self, prepared: EncodedBatch) -> None:
         segment = prepared.segment
         if segment.number not in self._segments:
             self._add(segment, prepared.header.sequence)
 
-    def _show(self, commit: Commit, prepared: Prepared) -> None:
+    def _show(self, commit: Commit, prepared: EncodedBatch) -> None:
         """The changes are in the index: take in the rest, and let readers see it."""
         segment, header = prepared.segment, prepared.header
         segment.mark(header.first, prepared.offset)
@@ -211,7 +212,7 @@ class Engine(Upkeep):
         last = self._segments.get(max(self._segments, default=0))
         return last is not None and last.stale and last.sequences[1] != self._confirmed
 
-    def confirm(self) -> tuple[Commit, Prepared]:
+    def confirm(self) -> tuple[Commit, EncodedBatch]:
         """A commit of nothing, to be written and published: it says that everything before it was durable."""
         commit = Commit(self._revision)
         prepared = self.encode(commit)
@@ -237,7 +238,7 @@ class Engine(Upkeep):
     def _index_changes(
         self,
         commit: Commit,
-        prepared: Prepared,
+        prepared: EncodedBatch,
         changes: list[KeyVersion],
         addresses: list[int],
         parts: list[bytes],

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from brainctl.clock import Clock, SystemClock
-from brainctl.engine.files import SECTOR
+from brainctl.engine.sector import SECTOR
 
 
 @dataclass(frozen=True, slots=True)

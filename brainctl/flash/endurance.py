@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from brainctl.engine.wear import DAY, Period
+from brainctl.engine.write_history import DAY, Period
 
 WARRANTY_YEARS = 5.0
 """For how long a number of drive writes per day is usually meant."""

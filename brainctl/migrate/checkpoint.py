@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 import orjson
 
 from brainctl.errors import StoreDamaged
-from brainctl.migrate.phase import Phase
+from brainctl.migrate.machine.phases import Phase
 
 FORMAT = 1
 _OPTIONAL = ("frozen", "raft_term", "raft_index", "witness")

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from brainctl.clock import Clock
 from brainctl.errors import BrainctlError
-from brainctl.migrate.events import Frozen, GiveUp
+from brainctl.migrate.machine.events import Frozen, GiveUp
 
 HOLD_STILL = 1.0
 """Seconds between two reads of the revision that must be equal."""

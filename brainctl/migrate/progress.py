@@ -4,8 +4,8 @@ from collections import deque
 from typing import NamedTuple
 
 from brainctl.clock import Clock
-from brainctl.migrate.phase import Phase
-from brainctl.migrate.state import Migration
+from brainctl.migrate.machine.phases import Phase
+from brainctl.migrate.machine.state import Migration
 
 RATE_SECONDS = 1.0
 """Rates are those since the newest look that is at least this old: what happens now, and 0 soon after the end."""

@@ -64,9 +64,9 @@ class Side:
         """Wait no longer: the process is about to end."""
         self._hurried.set()
 
-    def patience(self) -> "Patience":
+    def patience(self) -> "RetryPolicy":
         """Return the patience with one kind of request."""
-        return Patience(self)
+        return RetryPolicy(self)
 
     async def call(
         self, ask: Callable[[], Awaitable[Answer]], *also: type[BrainctlError], long: bool = False
@@ -151,7 +151,7 @@ class Sides(NamedTuple):
             side.hurry()
 
 
-class Patience:
+class RetryPolicy:
     """How long one kind of request to one side has been failing."""
 
     def __init__(self, side: Side) -> None:

@@ -12,7 +12,9 @@ from typing import Protocol
 from brainctl.clock import Clock
 from brainctl.errors import BrainctlError, Fenced, StoreInUse, UnknownOutcome
 from brainctl.migrate.cutover import Freezer, HookFailed
-from brainctl.migrate.events import (
+from brainctl.migrate.etcd_source.following import Follower
+from brainctl.migrate.etcd_source.reader import SourceReader
+from brainctl.migrate.machine.events import (
     Action,
     AuthRead,
     ChooseBase,
@@ -34,13 +36,11 @@ from brainctl.migrate.events import (
     Write,
     Written,
 )
-from brainctl.migrate.following import Follower
-from brainctl.migrate.phase import STREAMING, Phase
+from brainctl.migrate.machine.phases import STREAMING, Phase
+from brainctl.migrate.machine.state import Migration
 from brainctl.migrate.progress import Figures, Progress
-from brainctl.migrate.reader import SourceReader
 from brainctl.migrate.retry import Sides, Waiting
-from brainctl.migrate.slot import Slot
-from brainctl.migrate.state import Migration
+from brainctl.migrate.target_handle import TargetHandle
 from brainctl.migrate.witness import Position
 from brainctl.stores.auth import AuthReader
 from brainctl.stores.store import Store
@@ -75,7 +75,7 @@ class Runner:
         self,
         migration: Migration,
         source: Store,
-        slot: Slot,
+        slot: TargetHandle,
         freezer: Freezer,
         compare: Compare,
         observer: Observer,

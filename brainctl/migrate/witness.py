@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import NamedTuple, Self
 
 from brainctl.errors import InvalidInput
-from brainctl.migrate.events import RevisionRead
+from brainctl.migrate.machine.events import RevisionRead
 
 WINDOW = 8
 """How many of the newest revisions are compared."""

@@ -13,11 +13,11 @@ from brainctl.errors import COMPACTED, FUTURE_REVISION, KEY_NOT_FOUND, LEASE_NOT
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import ranges
 from brainctl.mvcc.commit import Commit
-from brainctl.mvcc.framed import framed
 from brainctl.mvcc.header import Header, nested_header
 from brainctl.mvcc.keyversion import KeyVersion, put_version, tombstone
+from brainctl.mvcc.pending_writes import PendingWrites
+from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.requests import check_delete, check_put
-from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.steps import Steps, cost, finish, in_pieces
 from brainctl.mvcc.txn import Branch, take_branch
 from brainctl.mvcc.weight import is_long
@@ -32,7 +32,7 @@ def lease_record(lease: int) -> bytes:
 class Batch:
     """One group commit in the making."""
 
-    def __init__(self, staged: Staged, meta: Callable[[bytes], bytes | None], header: Header) -> None:
+    def __init__(self, staged: PendingWrites, meta: Callable[[bytes], bytes | None], header: Header) -> None:
         self.staged = staged
         self.header = header
         self.commit = Commit(staged.revision)

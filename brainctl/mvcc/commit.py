@@ -1,4 +1,4 @@
-"""What one group commit makes durable, atomically: the unit between the rules and a medium."""
+"""What one group commit makes durable, atomically: the unit between the rules and a backend."""
 
 from dataclasses import dataclass, field
 

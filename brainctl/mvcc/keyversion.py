@@ -1,4 +1,4 @@
-"""One version of one key, as every medium stores it and every reader sees it."""
+"""One version of one key, as every backend stores it and every reader sees it."""
 
 from typing import NamedTuple
 

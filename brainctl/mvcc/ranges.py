@@ -11,8 +11,8 @@ from operator import attrgetter
 from brainctl.errors import COMPACTED, EMPTY_KEY, FUTURE_REVISION, INVALID_SORT_OPTION, ApiError
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc.framed import framed
 from brainctl.mvcc.keyversion import KeyVersion, marshal_kv
+from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.sorting import sort
 from brainctl.mvcc.steps import Steps, cost, finish, gather, in_pieces, release
 from brainctl.mvcc.view import Ranges, Selection, View
@@ -69,7 +69,7 @@ def is_plain(request: pb.RangeRequest) -> bool:
 
 
 def response(header: bytes, parts: list[bytes], count: int, *, more: bool) -> bytes:
-    """A marshalled RangeResponse; `header` is its field 1, `parts` are joined to its field 2 (mvcc/framed.py)."""
+    """Return a marshalled RangeResponse: `header` is its field 1, `parts` are joined to its field 2."""
     tail = (b"\x18\x01" if more else b"") + (b"\x20" + varint(count) if count else b"")
     return b"".join([header, *parts, tail])
 

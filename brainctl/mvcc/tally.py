@@ -2,7 +2,7 @@
 
 
 class Tally:
-    """The operations on keys of one medium, since it was opened."""
+    """The operations on keys of one backend, since it was opened."""
 
     __slots__ = ("deletes", "puts", "ranges")
 

@@ -17,7 +17,7 @@ class Selection(NamedTuple):
     """The first live keys of a range, and how many there are in all."""
 
     parts: list[bytes]
-    """Joined, they are the field `kvs` of a RangeResponse, in key order (mvcc/framed.py)."""
+    """Joined, they are the field `kvs` of a RangeResponse, in key order (mvcc/range_response_kvs.py)."""
     total: int
     """Live keys in the whole range, whatever the limit."""
 

@@ -17,8 +17,8 @@ from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS, Steps, in_pieces
 from brainctl.mvcc.view import Revision
 from brainctl.mvcc.watch_event import Event, Page, canceled, event, fragments, pages, pages_steps
-from brainctl.mvcc.watch_index import Audience, WatchIndex
-from brainctl.mvcc.watcher import Outlet, State, Watcher
+from brainctl.mvcc.watch_index import WatcherGroup, WatchIndex
+from brainctl.mvcc.watcher import State, Watcher, WatchSink
 from brainctl.mvcc.weight import LARGE_CHANGES
 
 RESPONSE_SIZE = 1 << 20
@@ -59,7 +59,7 @@ class WatchHub:
         self._queue: dict[Watcher, None] = {}
         self._future: dict[Watcher, None] = {}
         self._soonest = 0
-        self._asking: dict[Outlet, None] = {}
+        self._asking: dict[WatchSink, None] = {}
         self._sending = False
 
     # -- watchers come and go -----------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class WatchHub:
                 pass
         watcher.state = State.ENDED
 
-    def resume(self, stream: Outlet) -> None:
+    def resume(self, stream: WatchSink) -> None:
         """The client of a stream reads again: let its watchers read what they missed."""
         missed = list(stream.parked)
         stream.parked.clear()
@@ -104,11 +104,11 @@ class WatchHub:
         """Whether everything up to the hub's revision was sent to a watcher, and that is not before its start."""
         return not self._sending and watcher.state is State.SYNCED and watcher.start <= self.revision
 
-    def ask(self, stream: Outlet) -> None:
+    def ask(self, stream: WatchSink) -> None:
         """Have a stream's `settle` called each time that something has moved, until `satisfied`."""
         self._asking[stream] = None
 
-    def satisfied(self, stream: Outlet) -> None:
+    def satisfied(self, stream: WatchSink) -> None:
         """End what `ask` began."""
         self._asking.pop(stream, None)
 
@@ -227,7 +227,7 @@ class WatchHub:
         audiences = self._behind.audiences()
         changes: list[KeyVersion] = []
         before: list[KeyVersion | None] = []
-        batches: dict[Audience[Watcher], list[Event]] = {}
+        batches: dict[WatcherGroup[Watcher], list[Event]] = {}
         for revision in revisions:
             for piece in in_pieces(revision.changes):
                 place = len(changes)
@@ -302,7 +302,7 @@ class WatchHub:
         return True
 
 
-def _wants_before(audience: Audience[Watcher], change: KeyVersion) -> bool:
+def _wants_before(audience: WatcherGroup[Watcher], change: KeyVersion) -> bool:
     return audience.interest.takes(change) and audience.interest.wants_before(change)
 
 
@@ -321,8 +321,8 @@ def _select(
     changes: list[KeyVersion],
     before: list[KeyVersion | None],
     first: int,
-    batches: dict[Audience[Watcher], list[Event]],
-) -> dict[Audience[Watcher], list[Event]]:
+    batches: dict[WatcherGroup[Watcher], list[Event]],
+) -> dict[WatcherGroup[Watcher], list[Event]]:
     """Add the events of each audience to those in `batches`, in order: those of the changes from place `first` on. An
     event is made once for each of its two forms.
     """

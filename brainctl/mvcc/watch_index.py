@@ -12,7 +12,7 @@ from brainctl.mvcc.keyversion import KeyVersion
 _Item = TypeVar("_Item")
 
 
-class Interest(NamedTuple):
+class Subscription(NamedTuple):
     """What a watcher wants to see."""
 
     start: bytes
@@ -35,7 +35,7 @@ class Member(Protocol):
     """A watcher, as far as the index knows it."""
 
     @property
-    def interest(self) -> Interest:
+    def interest(self) -> Subscription:
         """What it wants to see; never changes."""
 
 
@@ -43,10 +43,10 @@ _Watcher = TypeVar("_Watcher", bound=Member)
 
 
 @dataclass(slots=True, eq=False)
-class Audience(Generic[_Watcher]):
+class WatcherGroup(Generic[_Watcher]):
     """Watchers with the same interest, in the order in which they came."""
 
-    interest: Interest
+    interest: Subscription
     members: dict[_Watcher, None] = field(default_factory=dict)
 
 
@@ -103,20 +103,20 @@ class WatchIndex(Generic[_Watcher]):
     """Watchers by the keys they watch."""
 
     def __init__(self) -> None:
-        self._audiences: dict[Interest, Audience[_Watcher]] = {}
-        self._keys: dict[bytes, tuple[Audience[_Watcher], ...]] = {}
-        self._ranges: Cells[Audience[_Watcher]] = Cells()
+        self._audiences: dict[Subscription, WatcherGroup[_Watcher]] = {}
+        self._keys: dict[bytes, tuple[WatcherGroup[_Watcher], ...]] = {}
+        self._ranges: Cells[WatcherGroup[_Watcher]] = Cells()
 
     def __bool__(self) -> bool:
         return bool(self._audiences)
 
-    def of(self, key: bytes) -> tuple[Audience[_Watcher], ...]:
+    def of(self, key: bytes) -> tuple[WatcherGroup[_Watcher], ...]:
         """The audiences that watch `key`."""
         ranges = self._ranges.at(key)
         single = self._keys.get(key)
         return ranges if single is None else ranges + single
 
-    def audiences(self) -> list[Audience[_Watcher]]:
+    def audiences(self) -> list[WatcherGroup[_Watcher]]:
         """All audiences there are."""
         return list(self._audiences.values())
 
@@ -125,7 +125,7 @@ class WatchIndex(Generic[_Watcher]):
         interest = watcher.interest
         audience = self._audiences.get(interest)
         if audience is None:
-            audience = self._audiences[interest] = Audience(interest)
+            audience = self._audiences[interest] = WatcherGroup(interest)
             if _is_key(interest):
                 self._keys[interest.start] = (*self._keys.get(interest.start, ()), audience)
             else:
@@ -150,5 +150,5 @@ class WatchIndex(Generic[_Watcher]):
             del self._keys[interest.start]
 
 
-def _is_key(interest: Interest) -> bool:
+def _is_key(interest: Subscription) -> bool:
     return interest.end == interest.start + b"\0"

@@ -11,7 +11,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.ranges import bounds
 from brainctl.mvcc.watch_event import canceled, created, progress, refused
 from brainctl.mvcc.watch_hub import WatchHub
-from brainctl.mvcc.watch_index import Interest
+from brainctl.mvcc.watch_index import Subscription
 from brainctl.mvcc.watcher import Watcher
 
 DUPLICATE_ID = "mvcc: duplicate watch ID provided on the WatchStream"
@@ -116,7 +116,7 @@ class WatchStream:
         if watch_id in self.watchers:  # sending may have closed the stream
             self._hub.attach(watcher)
 
-    def _refusal(self, request: pb.WatchCreateRequest, interest: Interest) -> str:
+    def _refusal(self, request: pb.WatchCreateRequest, interest: Subscription) -> str:
         if request.start_revision < 0:
             return COMPACTED.message
         if reason := self._refuse(request):
@@ -139,9 +139,9 @@ class WatchStream:
             self.settle()
 
 
-def _interest(request: pb.WatchCreateRequest) -> Interest:
+def _interest(request: pb.WatchCreateRequest) -> Subscription:
     start, end = bounds(request.key or b"\0", request.range_end)
-    return Interest(
+    return Subscription(
         start,
         end,
         prev_kv=request.prev_kv,

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Protocol
 
 from brainctl.mvcc.watch_event import watch_id_field
-from brainctl.mvcc.watch_index import Interest
+from brainctl.mvcc.watch_index import Subscription
 
 
 class State(Enum):
@@ -18,7 +18,7 @@ class State(Enum):
     ENDED = "gets nothing any more"
 
 
-class Outlet(Protocol):
+class WatchSink(Protocol):
     """The stream of a watcher, as the hub sees it."""
 
     paused: bool
@@ -40,9 +40,9 @@ class Outlet(Protocol):
 class Watcher:
     """A watcher; `start` is the revision that its client asked for, 0 for only what is new."""
 
-    stream: Outlet
+    stream: WatchSink
     watch_id: int
-    interest: Interest
+    interest: Subscription
     start: int = 0
     fragment: bool = False
     progress_notify: bool = False

@@ -1,1 +1,1 @@
-"""One logical etcd node: what each RPC does, over a medium, without a transport."""
+"""One logical etcd node: what each RPC does, over a backend, without a transport."""

@@ -1,62 +1,63 @@
-"""A node: every RPC of the etcd API by its path, over one medium. No transport here: bytes in, bytes out."""
+"""A node: every RPC of the etcd API by its path, over one backend. No transport here: bytes in, bytes out."""
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from brainctl.clock import Clock
 from brainctl.errors import ApiError, BrainctlError, Code, Status, Unsupported
-from brainctl.node.alarm import AlarmedMedium
-from brainctl.node.answer import answering
-from brainctl.node.auth import AuthService
-from brainctl.node.caller import Caller
-from brainctl.node.cluster import ClusterService
-from brainctl.node.compactor import Compactor
-from brainctl.node.election import ElectionService
-from brainctl.node.figures import EngineFigures, Figures, OverTikv
-from brainctl.node.guard import Guard
-from brainctl.node.kv import PUT, Handler, KvService, evaluate_puts
-from brainctl.node.lease import LeaseService
-from brainctl.node.lock import LockService
-from brainctl.node.maintenance import MaintenanceService
-from brainctl.node.medium import Medium, ReadsPoints, Replies, Reply, TakesRuns
+from brainctl.node.access.authorizer import Authorizer
+from brainctl.node.access.passwords import Passwords
+from brainctl.node.access.tokens import SimpleTokens, Tokens
+from brainctl.node.backend import Backend, ReadsPoints, Replies, Reply, TakesRuns
+from brainctl.node.handler import Handler
+from brainctl.node.in_process_client import InProcessClient
+from brainctl.node.jobs.compactor import Compactor
+from brainctl.node.jobs.scrubber import Scrubber
+from brainctl.node.jobs.write_history import WearLog, space
+from brainctl.node.local.write_stages import TimedBackend, stages_of
+from brainctl.node.metrics import EngineFigures, NodeMetrics, OverTikv
 from brainctl.node.options import NodeOptions
-from brainctl.node.passwords import Passwords
-from brainctl.node.range_stream import range_stream
-from brainctl.node.scrubber import Scrubber
-from brainctl.node.stages import Timed, stages_of
-from brainctl.node.tokens import SimpleTokens, Tokens
-from brainctl.node.watch import WatchService, WatchSession
-from brainctl.node.wear import WearLog, space
+from brainctl.node.reply_guard import answering
+from brainctl.node.services.auth import AuthService
+from brainctl.node.services.cluster import ClusterService
+from brainctl.node.services.election import ElectionService
+from brainctl.node.services.kv.range_stream import range_stream
+from brainctl.node.services.kv.service import PUT, KvService, evaluate_puts
+from brainctl.node.services.lease import LeaseService
+from brainctl.node.services.lock import LockService
+from brainctl.node.services.maintenance.alarms import AlarmedBackend
+from brainctl.node.services.maintenance.service import MaintenanceService
+from brainctl.node.services.watch import WatchService, WatchSession
 
 RANGE_STREAM = "/etcdserverpb.KV/RangeStream"
 SNAPSHOT = "/etcdserverpb.Maintenance/Snapshot"
 
 
 class Node:
-    """One member of a one-member cluster. It owns its medium."""
+    """One member of a one-member cluster. It owns its backend."""
 
     def __init__(
         self,
-        medium: Medium,
+        backend: Backend,
         clock: Clock,
         tokens: Tokens | None = None,
         passwords: Passwords | None = None,
         options: NodeOptions | None = None,
     ) -> None:
         options = options or NodeOptions()
-        self.medium = medium
-        self.stages = stages_of(medium, clock)
-        self._auth = AuthService(medium, tokens or SimpleTokens(clock), passwords or Passwords())
-        self._lease = LeaseService(medium, clock)
-        self._watch = WatchService(medium, clock, options.progress_seconds)
-        self._maintenance = MaintenanceService(medium, options)
-        self.cluster = ClusterService(medium, options.name, peer_urls=options.peer_urls)
+        self.backend = backend
+        self.stages = stages_of(backend, clock)
+        self._auth = AuthService(backend, tokens or SimpleTokens(clock), passwords or Passwords())
+        self._lease = LeaseService(backend, clock)
+        self._watch = WatchService(backend, clock, options.progress_seconds)
+        self._maintenance = MaintenanceService(backend, options)
+        self.cluster = ClusterService(backend, options.name, peer_urls=options.peer_urls)
         """The member list; whoever serves the node says there where clients reach it."""
         alarms = self._maintenance.alarms
         self._alarms = alarms
-        points = medium if isinstance(medium, ReadsPoints) else None
-        self._kv = KvService(AlarmedMedium(medium, alarms), options, points)
-        self._runs = medium if isinstance(medium, TakesRuns) else None
+        points = backend if isinstance(backend, ReadsPoints) else None
+        self._kv = KvService(AlarmedBackend(backend, alarms), options, points)
+        self._runs = backend if isinstance(backend, TakesRuns) else None
         handlers: dict[str, Handler] = {
             **self._auth.handlers(),
             **self._kv.handlers(),
@@ -65,18 +66,18 @@ class Node:
             **self.cluster.handlers(),
         }
         self.handlers = alarms.guard(handlers)
-        self._guard = Guard(medium, self._auth, self._lease, alarms, self.handlers, options)
+        self._guard = Authorizer(backend, self._auth, self._lease, alarms, self.handlers, options)
         self._chunk_bytes = options.max_request_bytes
         if options.retention is not None:
-            Compactor(medium, clock, options.retention)
+            Compactor(backend, clock, options.retention)
         self.scrubber: Scrubber | None = None
         """None where the data is elsewhere."""
         self.wear: WearLog | None = None
         """The same."""
-        if isinstance(medium, Timed):
-            self.scrubber = Scrubber(medium, medium.engine, clock, options.scrub, alarms.corrupt)
-            self.wear = WearLog(medium, medium.engine, clock)
-            medium.on_closing = self.wear.close
+        if isinstance(backend, TimedBackend):
+            self.scrubber = Scrubber(backend, backend.engine, clock, options.scrub, alarms.corrupt)
+            self.wear = WearLog(backend, backend.engine, clock)
+            backend.on_closing = self.wear.close
         self._streams = {**LockService().streams(), **ElectionService().streams()}
 
     @property
@@ -94,7 +95,7 @@ class Node:
         """
         handler = self.handlers.get(method)
         if handler is None and method in self._streams:
-            self.medium.spawn(answering(_first(self.stream(method, body, token, common_name), reply), reply))
+            self.backend.spawn(answering(_first(self.stream(method, body, token, common_name), reply), reply))
         elif handler is None:
             reply(_unknown(method))
         elif self._auth.enabled:
@@ -125,30 +126,30 @@ class Node:
             return self.snapshot(token, common_name)
         if method == RANGE_STREAM:
             admit = partial(self._guard.admit_range, token, common_name)
-            return range_stream(self.medium, body, self._chunk_bytes, admit)
+            return range_stream(self.backend, body, self._chunk_bytes, admit)
         serve = self._streams.get(method)
         if serve is None:
             raise _unknown(method)
-        return serve(Caller(self, token, common_name), body)
+        return serve(InProcessClient(self, token, common_name), body)
 
-    def figures(self) -> Figures:
+    def figures(self) -> NodeMetrics:
         """What there is to count, now."""
-        medium = self.medium
+        backend = self.backend
         counted = None
-        if isinstance(medium, Timed) and self.scrubber is not None:
-            engine = medium.engine
+        if isinstance(backend, TimedBackend) and self.scrubber is not None:
+            engine = backend.engine
             counted = EngineFigures(
                 engine.stats,
                 engine.log_syncs,
                 engine.log_writes,
                 engine.options.alignment,
-                medium.tally,
+                backend.tally,
                 engine.keys,
                 self.scrubber.state,
             )
         watch = self._watch
-        return Figures(
-            compacted=medium.compacted,
+        return NodeMetrics(
+            compacted=backend.compacted,
             watch_streams=watch.streams,
             watchers=watch.watchers,
             slow_watchers=watch.slow_watchers,
@@ -156,7 +157,7 @@ class Node:
             expired_leases=self._lease.expired,
             auth_revision=self._auth.revision,
             engine=counted,
-            tikv=medium.traffic if isinstance(medium, OverTikv) else None,
+            tikv=backend.traffic if isinstance(backend, OverTikv) else None,
         )
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
@@ -179,15 +180,15 @@ class Node:
 
     async def close(self) -> None:
         """Finish the writes that were submitted, then let go of the data."""
-        await self.medium.close()
+        await self.backend.close()
 
     def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
-        """What the store has written to its medium, and what takes its space; Unsupported where that is elsewhere."""
-        medium, log = self.medium, self.wear
-        if log is None or not isinstance(medium, Timed):
+        """What the store has written to its backend, and what takes its space; Unsupported where that is elsewhere."""
+        backend, log = self.backend, self.wear
+        if log is None or not isinstance(backend, TimedBackend):
             reply(Unsupported("there is no medium here to tell of"))
             return
-        engine = medium.engine
+        engine = backend.engine
 
         async def tell() -> None:
             try:
@@ -201,7 +202,7 @@ class Node:
             else:
                 reply(told)
 
-        medium.spawn(tell())
+        backend.spawn(tell())
 
 
 def _unknown(method: str) -> ApiError:

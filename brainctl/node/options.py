@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from brainctl.mvcc.requests import MAX_TXN_OPS
-from brainctl.node.retention import Retention
-from brainctl.node.scrubber import ScrubOptions
+from brainctl.node.jobs.retention import Retention
+from brainctl.node.jobs.scrubber import ScrubOptions
 
 REQUEST_BYTES_MAX = 3 << 19
 """The longest write that is taken, etcd's default (1.5 MiB)."""
@@ -37,6 +37,6 @@ class NodeOptions:
     progress_seconds: float = PROGRESS_SECONDS
     """How often watchers that asked for it are told how far they have seen everything."""
     scrub: ScrubOptions = field(default_factory=ScrubOptions)
-    """When to read what is on the medium, and how fast."""
+    """When to read what is on the backend, and how fast."""
     retention: Retention | None = None
     """What of the history to keep; None keeps all until somebody compacts."""

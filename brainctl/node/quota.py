@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.commit import Commit
-from brainctl.node.medium import Medium
+from brainctl.node.backend import Backend
 from brainctl.node.options import QUOTA_DEFAULT_BYTES
 
 _KEY_OVERHEAD = 256
@@ -28,16 +28,16 @@ def fitting(room: int) -> int:
 class Quota:
     """The room that a store has left."""
 
-    def __init__(self, medium: Medium, quota_bytes: int | None) -> None:
+    def __init__(self, backend: Backend, quota_bytes: int | None) -> None:
         """`quota_bytes`: 0 is the default, negative or None no limit."""
-        self._medium = medium
+        self._backend = backend
         self.bytes = 0 if quota_bytes is None else quota_bytes or QUOTA_DEFAULT_BYTES
         """As the status reports it; not positive when there is no limit."""
         self.short = _UNLIMITED
         """Requests that are not longer are admitted."""
         if self.bytes > 0:
             self._measure()
-            medium.subscribe(self._publish)
+            backend.subscribe(self._publish)
 
     def admits(self, path: str, body: bytes) -> bool:
         """Whether a request fits that is served at a path of COSTS."""
@@ -45,10 +45,10 @@ class Quota:
             return True
         self._measure()
         cost = COSTS[path](body)
-        return not cost or self._medium.size + cost < self.bytes
+        return not cost or self._backend.size + cost < self.bytes
 
     def _measure(self) -> None:
-        self.short = fitting(self.bytes - self._medium.size)
+        self.short = fitting(self.bytes - self._backend.size)
 
     def _publish(self, commit: Commit) -> None:
         del commit

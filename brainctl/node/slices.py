@@ -14,8 +14,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from brainctl.errors import STOPPED, ApiError, BrainctlError
 from brainctl.mvcc.steps import Steps
-from brainctl.node.answer import INTERNAL
-from brainctl.node.medium import TakesSteps
+from brainctl.node.backend import TakesSteps
+from brainctl.node.reply_guard import INTERNAL
 
 T = TypeVar("T")
 SLICE_KEYS: Final = 1024
@@ -45,10 +45,10 @@ def one_slice(steps: Steps[Any]) -> Slice:
     return Slice(spent, False)
 
 
-async def in_slices(medium: object, steps: Steps[T]) -> T:
-    """Do work on a medium in slices, wherever its data is, and return the result; BrainctlError."""
-    if isinstance(medium, TakesSteps):
-        return await medium.in_slices(steps)
+async def in_slices(backend: object, steps: Steps[T]) -> T:
+    """Do work on a backend in slices, wherever its data is, and return the result; BrainctlError."""
+    if isinstance(backend, TakesSteps):
+        return await backend.in_slices(steps)
     while True:
         one = one_slice(steps)
         if one.done:

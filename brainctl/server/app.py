@@ -7,14 +7,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
 from brainctl.errors import BrainctlError
-from brainctl.server.gateway_access import GatewayAccess
+from brainctl.server.gateway.access import GatewayAccess
 from brainctl.server.http1 import Http1Protocol
+from brainctl.server.http2.connection import Http2Protocol
 from brainctl.server.listen import Listener
 from brainctl.server.listen import listen as open_listener
-from brainctl.server.node import Node
+from brainctl.server.node_protocol import Node
 from brainctl.server.pages import Monitoring, Pages
-from brainctl.server.tls import ServerTls
-from brainctl.server.transport import Http2Protocol
+from brainctl.server.tls.context import ServerTls
 from brainctl.wire.frames import PREFACE
 from brainctl.wire.limits import Limits
 

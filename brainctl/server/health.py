@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 
 from brainctl.errors import Code, Status
 from brainctl.etcdpb import health_pb2 as healthpb
-from brainctl.server.outlet import QuietStream
+from brainctl.server.http2.stream_writer import QuietStream
 
 WHOLE_SERVER = ""
 """The name under which clients ask about all services at once, and the only one that etcd knows."""

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, cast
 
-from brainctl.server.exchange import BROKEN, Call, HttpRequest, Page, is_local
+from brainctl.server.http_request import BROKEN, Call, HttpRequest, Page, is_local
 from brainctl.server.pages import Monitoring, Pages
 from brainctl.wire.http1 import (
     CONTINUE,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from brainctl.errors import InvalidInput, ListenFailed
-from brainctl.server.tls import HANDSHAKE_SECONDS, ServerTls
+from brainctl.server.tls.context import HANDSHAKE_SECONDS, ServerTls
 
 _BACKLOG: Final = 1024
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared only

@@ -16,10 +16,10 @@ from brainctl.clock import Durations
 from brainctl.errors import Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.tally import Tally
-from brainctl.node.figures import EngineFigures, Figures
-from brainctl.node.stages import Stages
-from brainctl.server.calls import Calls
-from brainctl.server.node import Node
+from brainctl.node.local.write_stages import Stages
+from brainctl.node.metrics import EngineFigures, NodeMetrics
+from brainctl.server.call_stats import Calls
+from brainctl.server.node_protocol import Node
 from brainctl.tikv.errors import Failure
 from brainctl.tikv.traffic import Traffic
 
@@ -58,7 +58,9 @@ class Metrics:
 class _Scrape(Collector):
     """One scrape."""
 
-    def __init__(self, status: pb.StatusResponse, leaders: int, figures: Figures, stages: Stages, calls: Calls) -> None:
+    def __init__(
+        self, status: pb.StatusResponse, leaders: int, figures: NodeMetrics, stages: Stages, calls: Calls
+    ) -> None:
         self._status = status
         self._leaders = leaders
         self._figures = figures
@@ -97,7 +99,7 @@ def _server(status: pb.StatusResponse) -> Iterator[Metric]:
     yield _gauge("etcd_server_quota_backend_bytes", "Growth beyond this size is refused.", status.dbSizeQuota)
 
 
-def _store(status: pb.StatusResponse, figures: Figures) -> Iterator[Metric]:
+def _store(status: pb.StatusResponse, figures: NodeMetrics) -> Iterator[Metric]:
     revision = status.header.revision
     yield _gauge("etcd_debugging_mvcc_current_revision", "The newest durable revision.", revision)
     yield _gauge("etcd_debugging_mvcc_compact_revision", "The compacted revision.", figures.compacted)

@@ -12,13 +12,13 @@ from google.protobuf.message import Message
 
 from brainctl.errors import BrainctlError, TimedOut
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.server.calls import Calls
-from brainctl.server.exchange import Call, Exchange, HttpRequest, Page
-from brainctl.server.gateway import Gateway, is_gateway
-from brainctl.server.gateway_access import GatewayAccess
+from brainctl.server.call_stats import Calls
+from brainctl.server.gateway.access import GatewayAccess
+from brainctl.server.gateway.handler import Gateway, is_gateway
+from brainctl.server.http_paths import clean_path
+from brainctl.server.http_request import Call, Exchange, HttpRequest, Page
 from brainctl.server.metrics import Metrics
-from brainctl.server.node import Node
-from brainctl.server.paths import clean_path
+from brainctl.server.node_protocol import Node
 from brainctl.wire.limits import Limits
 
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -210,7 +210,7 @@ class Pages:
             answer(Page(200, _JSON, orjson.dumps(scrubber.state)))
 
     def _wear(self, _query: Query, answer: Answer) -> None:
-        """What was written to the medium, and what takes its space."""
+        """What was written to the backend, and what takes its space."""
 
         def tell(told: dict[str, object] | BrainctlError) -> None:
             if isinstance(told, BrainctlError):

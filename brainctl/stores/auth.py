@@ -14,12 +14,12 @@ from typing import IO, NamedTuple, cast
 
 from google.protobuf.message import DecodeError
 
+from brainctl.backup.etcd_database import Database
 from brainctl.errors import ApiError, BrainctlError, Code, ConnectionFailed, ExitCode, InvalidInput, StoreDamaged
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.permission import AUTH, ROLES, STATE, USERS, AuthState, auth_state
-from brainctl.stores.database import Database
-from brainctl.stores.embedded import NodeStore
+from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 from brainctl.wire.bbolt_sieve import Sieve
 
@@ -106,7 +106,7 @@ class AuthReader:
 
     async def _read(self) -> Auth:
         if isinstance(self._store, NodeStore):
-            found = Auth.of(self._store.node.medium.records(AUTH))
+            found = Auth.of(self._store.node.backend.records(AUTH))
         else:
             found = await self._ask()
         self._known = _checked(found)

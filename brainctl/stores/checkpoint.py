@@ -4,8 +4,6 @@ from struct import Struct
 
 from brainctl.stores.store import Checkpoint
 
-CHECKPOINT = b"migration"
-"""The name of the record."""
 _HEAD = Struct(">QI")
 """epoch, length of the run's name in UTF-8; the name and the state follow."""
 

@@ -5,8 +5,8 @@ import ssl
 from pathlib import Path
 
 from brainctl.errors import BadArguments, InvalidInput
-from brainctl.stores.authorities import system_authorities
-from brainctl.stores.target import Tls
+from brainctl.stores.etcd.authorities import system_authorities
+from brainctl.stores.etcd.target import Tls
 
 
 def require_files(tls: Tls) -> None:

@@ -22,8 +22,8 @@ async def create_store(url: str) -> None:
 
 
 def _create_directory(directory: Path) -> None:
-    from brainctl.engine import manifest  # noqa: PLC0415 - the engine, only for those who open one
     from brainctl.engine.engine import Engine  # noqa: PLC0415
+    from brainctl.engine.log import manifest  # noqa: PLC0415 - the engine, only for those who open one
 
     if (directory / manifest.NAME).exists():
         raise NotEmpty(f"there is a store in {directory} already")
@@ -31,13 +31,13 @@ def _create_directory(directory: Path) -> None:
 
 
 async def _create_tikv(url: str) -> None:
-    from brainctl.stores.tikv import open_tikv_medium  # noqa: PLC0415 - loads the TiKV client
-    from brainctl.tikv.medium import Role  # noqa: PLC0415
+    from brainctl.stores.tikv import open_tikv_backend  # noqa: PLC0415 - loads the TiKV client
+    from brainctl.tikv.backend import Role  # noqa: PLC0415
 
-    medium = await open_tikv_medium(url, Role.ON_DEMAND)
+    backend = await open_tikv_backend(url, Role.ON_DEMAND)
     try:
-        if not medium.is_new:
+        if not backend.is_new:
             raise NotEmpty(f"there is a store at {url} already")
-        await medium.writer.acquire(force=False)
+        await backend.writer.acquire(force=False)
     finally:
-        await medium.close()
+        await backend.close()

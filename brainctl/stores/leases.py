@@ -6,8 +6,8 @@ from typing import NamedTuple
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import lease_record
 from brainctl.mvcc.lessor import LEASES, decode_ttl
-from brainctl.stores.embedded import NodeStore
-from brainctl.stores.gather import gather
+from brainctl.stores.bounded_gather import gather
+from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 LOOKUPS = 32
@@ -29,7 +29,7 @@ async def lease_ttls(store: Store, ids: Iterable[int]) -> tuple[LeaseTtl, ...]:
     beside that one or without it, the whole TTL is taken to remain, and it is not asked to become the writer.
     """
     if isinstance(store, NodeStore):
-        records = store.node.medium.records(LEASES)
+        records = store.node.backend.records(LEASES)
         found = ((lease, records.get(lease_record(lease))) for lease in ids)
         ttls = ((lease, decode_ttl(record)) for lease, record in found if record is not None)
         return tuple(LeaseTtl(lease, ttl, ttl) for lease, ttl in ttls)

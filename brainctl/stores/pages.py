@@ -7,8 +7,8 @@ answer is refused by its length before it is taken into memory, and asked for ag
 
 from brainctl.errors import ApiError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.embedded import NodeStore
-from brainctl.stores.etcd import EtcdStore
+from brainctl.stores.etcd.store import EtcdStore
+from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 PAGE_BYTES = 1 << 20

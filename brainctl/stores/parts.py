@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.ranges import has_filters, is_unsorted
-from brainctl.stores.embedded import NodeStore
+from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 PART_BYTES = 1 << 20

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 from brainctl.clock import Clock
 from brainctl.errors import ConnectionFailed, InvalidInput, StoreInUse
+from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.store import Store
-from brainctl.stores.target import EtcdTarget
 from brainctl.stores.urls import canonical
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def open_store(
 
 
 def _etcd(target: EtcdTarget) -> Store:
-    from brainctl.stores.etcd import EtcdStore  # noqa: PLC0415 - loads gRPC
+    from brainctl.stores.etcd.store import EtcdStore  # noqa: PLC0415 - loads gRPC
 
     if not target.endpoints:
         raise ConnectionFailed("etcdclient: no available endpoints")
@@ -62,13 +62,13 @@ def _etcd(target: EtcdTarget) -> Store:
 def _directory(
     directory: Path, target: EtcdTarget, clock: Clock | None, *, create: bool, admission: "Admission | None"
 ) -> Store:
-    from brainctl.engine import place  # noqa: PLC0415 - the engine, only for those who open one
-    from brainctl.engine.files import OsFileSystem  # noqa: PLC0415
-    from brainctl.engine.lock import holder  # noqa: PLC0415
-    from brainctl.stores.embedded import open_directory  # noqa: PLC0415
+    from brainctl.engine.recovery import store_directory  # noqa: PLC0415 - the engine, only for those who open one
+    from brainctl.engine.vfs.directory_lock import holder  # noqa: PLC0415
+    from brainctl.engine.vfs.filesystem import OsFileSystem  # noqa: PLC0415
+    from brainctl.stores.in_process import open_directory  # noqa: PLC0415
 
     if not create:
-        place.must_be_store(directory)
+        store_directory.must_be_store(directory)
     try:
         return open_directory(directory, clock, admission)
     except StoreInUse:

@@ -16,7 +16,8 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion, tombstone
 from brainctl.mvcc.lessor import LEASES, encode_ttl, lease_id
 from brainctl.mvcc.permission import AUTH
-from brainctl.stores.checkpoint import CHECKPOINT, decode_checkpoint, encode_checkpoint
+from brainctl.mvcc.record_names import CHECKPOINT
+from brainctl.stores.checkpoint import decode_checkpoint, encode_checkpoint
 from brainctl.stores.store import Checkpoint
 
 INDEX_BYTES = 1 << 20

@@ -17,12 +17,13 @@ from brainctl.mvcc.batch import lease_record
 from brainctl.mvcc.keyversion import KeyVersion, tombstone
 from brainctl.mvcc.lessor import LEASES, encode_ttl, lease_id
 from brainctl.mvcc.permission import AUTH
-from brainctl.stores.checkpoint import CHECKPOINT, decode_checkpoint, encode_checkpoint
+from brainctl.mvcc.record_names import CHECKPOINT
+from brainctl.stores.checkpoint import decode_checkpoint, encode_checkpoint
 from brainctl.stores.store import Checkpoint
-from brainctl.tikv.group import MAX_REQUEST_BYTES
-from brainctl.tikv.keys import MAX_KEY
+from brainctl.tikv.group_commit import MAX_REQUEST_BYTES
+from brainctl.tikv.key_codec import MAX_KEY
 from brainctl.tikv.replica import ReplicaWriter
-from brainctl.tikv.stored import parse_version
+from brainctl.tikv.value_codec import parse_version
 from brainctl.tikv.writer import IDENTITY
 
 _INSTEAD = "a directory (file://) takes it, or delete it at the source and copy with --history none --overwrite"

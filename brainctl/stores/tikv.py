@@ -2,15 +2,15 @@
 
 from brainctl.clock import Clock, ManualClock, SystemClock
 from brainctl.errors import BadArguments, InvalidInput
+from brainctl.mvcc.record_names import CHECKPOINT
 from brainctl.node.node import Node
-from brainctl.stores.checkpoint import CHECKPOINT
-from brainctl.stores.embedded import NodeStore
+from brainctl.stores.etcd.target import split_address
+from brainctl.stores.in_process import NodeStore
 from brainctl.stores.replica_tikv import TikvReplica
-from brainctl.stores.target import split_address
 from brainctl.stores.unfinished import COMMITTED, Admission, Standing, refusal
+from brainctl.tikv.backend import Role, TikvBackend, open_backend
 from brainctl.tikv.client import Client
-from brainctl.tikv.keys import Layout
-from brainctl.tikv.medium import Role, TikvMedium, open_medium
+from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.replica import ReplicaWriter
 
 SCHEME = "tikv://"
@@ -26,27 +26,27 @@ def parse_tikv_url(url: str) -> tuple[list[str], str]:
     return endpoints, prefix.strip("/") or DEFAULT_PREFIX
 
 
-async def open_tikv_medium(
+async def open_tikv_backend(
     url: str, role: Role = Role.LEADER, *, collects: bool = False, admission: Admission | None = None
-) -> TikvMedium:
+) -> TikvBackend:
     """What a server serves. A leader fences the process that wrote to the store until now; with `collects` TiKV's
     garbage collection is moved on while the store is open.
 
     InvalidInput, TikvFailed (ConnectionFailed where TiKV cannot be reached), StoreDamaged. With `admission` a copy that
     a migration has not finished, or still works on, is refused before anything is taken over: Unfinished.
     """
-    admit = None if admission is None else lambda medium: _admit(medium, url, admission)
-    return await open_medium(*parse_tikv_url(url), role, collects=collects, admit=admit)
+    admit = None if admission is None else lambda backend: _admit(backend, url, admission)
+    return await open_backend(*parse_tikv_url(url), role, collects=collects, admit=admit)
 
 
-async def _admit(medium: TikvMedium, url: str, admission: Admission) -> None:
+async def _admit(backend: TikvBackend, url: str, admission: Admission) -> None:
     """Raise Unfinished for a copy that is not finished, or that a living migration has the lead of."""
-    record = medium.record(CHECKPOINT)
+    record = backend.record(CHECKPOINT)
     admission.to_serve(record, url)
     standing = Standing.of(record)
     if admission.allowed or standing is None or standing.phase == COMMITTED:
         return
-    migration = await medium.living_holder("migrate")
+    migration = await backend.living_holder("migrate")
     if migration is not None:
         raise refusal(url, f"{migration} is writing to it", "served")
 
@@ -60,19 +60,19 @@ async def open_tikv(
     admission: Admission | None = None,
 ) -> NodeStore:
     """Open the store as commands use it: others may read and write it meanwhile. The first write takes the lead, which
-    is refused (StoreInUse) while another process holds it; errors as `open_tikv_medium`. InvalidInput where nothing was
-    ever written under the prefix, unless `create` is set. With `admission` an unfinished copy is not changed.
+    is refused (StoreInUse) while another process holds it; errors as `open_tikv_backend`. InvalidInput where nothing
+    was ever written under the prefix, unless `create` is set. With `admission` an unfinished copy is not changed.
     """
-    medium = await open_tikv_medium(url, role)
-    if medium.is_new and not create:
-        await medium.close()
+    backend = await open_tikv_backend(url, role)
+    if backend.is_new and not create:
+        await backend.close()
         raise InvalidInput(f"there is no store at {url}: nothing was ever written there")
-    refused = admission.to_read(medium.record(CHECKPOINT), url) if admission is not None else None
-    return NodeStore(Node(medium, ManualClock() if refused else clock or SystemClock()), url, refused)
+    refused = admission.to_read(backend.record(CHECKPOINT), url) if admission is not None else None
+    return NodeStore(Node(backend, ManualClock() if refused else clock or SystemClock()), url, refused)
 
 
 async def open_tikv_replica(url: str) -> TikvReplica:
-    """The store as the target of a migration; errors as `open_tikv_medium`."""
+    """The store as the target of a migration; errors as `open_tikv_backend`."""
     endpoints, prefix = parse_tikv_url(url)
     layout = Layout(prefix)
     client = Client(endpoints)

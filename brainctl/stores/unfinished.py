@@ -133,7 +133,7 @@ def refusal(url: str, standing: object, what: str) -> Unfinished:
 def changes(method: str, request: Message) -> bool:
     """Return whether a call may change a store."""
     if isinstance(request, pb.TxnRequest):
-        from brainctl.node.kv import is_readonly  # noqa: PLC0415 - a node is loaded where there is one to ask
+        from brainctl.node.services.kv.service import is_readonly  # noqa: PLC0415 - a node is loaded where there is one to ask
 
         return not is_readonly(request)
     if isinstance(request, pb.AlarmRequest):

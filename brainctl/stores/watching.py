@@ -7,7 +7,7 @@ from typing import Self, cast
 
 from brainctl.errors import COMPACTED, ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.etcd import EtcdStore
+from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.store import Store
 
 

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from brainctl.mvcc.commit import Commit
 from brainctl.tikv.blocks import Blocks
-from brainctl.tikv.encode import Encoded, Writes, encode_steps
-from brainctl.tikv.keys import LANES, after, position
-from brainctl.tikv.lanes import chunked_groups, write_bulk, write_chunks
-from brainctl.tikv.lead import Lead, transaction_of, until_written
-from brainctl.tikv.stored import Stored, unpack_block
-from brainctl.tikv.view import BLOCK_PAGE, StateView
+from brainctl.tikv.bulk_writer import chunked_groups, write_bulk, write_chunks
+from brainctl.tikv.commit_codec import Encoded, Writes, encode_steps
+from brainctl.tikv.key_codec import LANES, after, position
+from brainctl.tikv.leadership import Leadership, transaction_of, until_written
+from brainctl.tikv.state_view import BLOCK_PAGE, StateView
+from brainctl.tikv.value_codec import Stored, unpack_block
 
 LARGE_CHANGES = 5_000
 LARGE_BYTES = 16 << 20
@@ -49,14 +49,14 @@ def is_large(commit: Commit) -> bool:
     return len(changes) > LARGE_CHANGES or sum([len(change.kv) for change in changes]) > LARGE_BYTES
 
 
-async def begin(lead: Lead) -> StateView:
-    """Return the state to base a commit on, as `Lead.begin`, with nothing beyond its head; Fenced, TikvFailed."""
+async def begin(lead: Leadership) -> StateView:
+    """Return the state to base a commit on, as `Leadership.begin`, with nothing beyond its head; Fenced, TikvFailed."""
     if lead.head.ahead:
         await _undo(lead)
     return await lead.begin()
 
 
-async def prepare(lead: Lead, view: StateView, commit: Commit, known: Mapping[bytes, Stored]) -> Prepared:
+async def prepare(lead: Leadership, view: StateView, commit: Commit, known: Mapping[bytes, Stored]) -> Prepared:
     """Encode a commit that is based on `view`, and write ahead what is too large for one transaction.
 
     `known` is as in `encode_steps`. Fenced; TikvFailed: nothing of it can be seen, and `begin` undoes it.
@@ -74,7 +74,7 @@ async def prepare(lead: Lead, view: StateView, commit: Commit, known: Mapping[by
     return Prepared(await lead.begin(), encoded.records, {})
 
 
-async def _write_ahead(lead: Lead, encoded: Encoded, revision: int) -> None:
+async def _write_ahead(lead: Leadership, encoded: Encoded, revision: int) -> None:
     """Write blocks and index of a commit that reaches to `revision`, and leave its records and the head."""
     await _edit(lead, {}, ahead=revision)
     layout = lead.layout
@@ -82,14 +82,14 @@ async def _write_ahead(lead: Lead, encoded: Encoded, revision: int) -> None:
     await _write_portions(lead, iter(encoded.keys.values()))
 
 
-async def _write_portions(lead: Lead, groups: Iterator[Writes]) -> None:
+async def _write_portions(lead: Leadership, groups: Iterator[Writes]) -> None:
     while portion := list(islice(groups, PORTION)):
         await write_chunks(lead, chunked_groups(portion))
         if lead.renewal_is_due:
             await _edit(lead, {})
 
 
-async def _undo(lead: Lead) -> None:
+async def _undo(lead: Leadership) -> None:
     """Give every key that was changed beyond the head its version before; Fenced, TikvFailed."""
     layout = lead.layout
     epoch = lead.head.epoch.to_bytes(8)
@@ -127,11 +127,11 @@ async def _restored(view: StateView, keys: list[bytes]) -> list[Writes]:
     return groups
 
 
-async def _edit(lead: Lead, writes: Writes, **changes: int) -> None:
+async def _edit(lead: Leadership, writes: Writes, **changes: int) -> None:
     await until_written(partial(_try_edit, lead, writes, changes))
 
 
-async def _try_edit(lead: Lead, writes: Writes, changes: Mapping[str, int]) -> None:
+async def _try_edit(lead: Leadership, writes: Writes, changes: Mapping[str, int]) -> None:
     view = await lead.begin()
     try:
         await lead.commit(transaction_of(view), writes, await lead.next_head(**changes))

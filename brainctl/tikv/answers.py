@@ -4,8 +4,8 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.ranges import bounds, check_revision, full_response, is_plain, plain_response, response
-from brainctl.tikv.group import Records, Write, evaluate_group
-from brainctl.tikv.view import StateView
+from brainctl.tikv.group_commit import Records, Write, evaluate_group
+from brainctl.tikv.state_view import StateView
 
 
 async def answer_range(view: StateView, request: pb.RangeRequest, header: bytes) -> bytes:

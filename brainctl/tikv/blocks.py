@@ -4,8 +4,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from brainctl.tikv.client import Reader
-from brainctl.tikv.keys import Layout
-from brainctl.tikv.stored import Stored, unpack_block
+from brainctl.tikv.key_codec import Layout
+from brainctl.tikv.value_codec import Stored, unpack_block
 
 CACHED_BYTES = 32 << 20
 

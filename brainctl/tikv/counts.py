@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.lessor import LEASES
-from brainctl.tikv.keys import MAX_KEY
+from brainctl.tikv.key_codec import MAX_KEY
 
 BLOCK_KEYS = 512
 """Keys of a new block; one of four times as many is forgotten."""

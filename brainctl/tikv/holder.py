@@ -8,8 +8,8 @@ from typing import NamedTuple, Self
 import orjson
 
 from brainctl.tikv.client import Client
-from brainctl.tikv.keys import Layout
-from brainctl.tikv.stored import Head
+from brainctl.tikv.key_codec import Layout
+from brainctl.tikv.value_codec import Head
 
 LOOK_SECONDS = 0.2
 """How often a holder is looked at that may be dead: a living one commits something every two seconds."""

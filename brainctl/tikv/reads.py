@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Client
 from brainctl.tikv.counts import Counts
-from brainctl.tikv.keys import Layout
-from brainctl.tikv.stored import Head
-from brainctl.tikv.view import StateView
+from brainctl.tikv.key_codec import Layout
+from brainctl.tikv.state_view import StateView
+from brainctl.tikv.value_codec import Head
 
 
 class Reads:

@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from brainctl.tikv.client import Reader
-from brainctl.tikv.encode import Writes
-from brainctl.tikv.keys import Layout, position
-from brainctl.tikv.stored import Stored
-from brainctl.tikv.view import StateView
+from brainctl.tikv.commit_codec import Writes
+from brainctl.tikv.key_codec import Layout, position
+from brainctl.tikv.state_view import StateView
+from brainctl.tikv.value_codec import Stored
 
 STEP = 200
 """Changes looked at, or keys deleted, in one commit."""

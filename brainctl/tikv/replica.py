@@ -10,18 +10,18 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.tikv import ahead
 from brainctl.tikv.blocks import Blocks
+from brainctl.tikv.bulk_writer import write_bulk
 from brainctl.tikv.client import Client
+from brainctl.tikv.commit_codec import Writes
 from brainctl.tikv.counts import IMPORTED
-from brainctl.tikv.encode import Writes
 from brainctl.tikv.errors import TikvFailed
 from brainctl.tikv.holder import Holder, living_holder
-from brainctl.tikv.keys import Layout, after
-from brainctl.tikv.lanes import write_bulk
-from brainctl.tikv.lead import HEARTBEAT_SECONDS, Lead, transaction_of, until_written
+from brainctl.tikv.key_codec import Layout, after
+from brainctl.tikv.leadership import HEARTBEAT_SECONDS, Leadership, transaction_of, until_written
+from brainctl.tikv.log_follower import read_records
 from brainctl.tikv.reads import Reads
-from brainctl.tikv.stored import NOWHERE, Head, Stored
-from brainctl.tikv.tail import read_records
-from brainctl.tikv.view import StateView
+from brainctl.tikv.state_view import StateView
+from brainctl.tikv.value_codec import NOWHERE, Head, Stored
 
 MAX_CHANGES = 2_000
 MAX_CHANGE_BYTES = 8 << 20
@@ -40,7 +40,7 @@ class ReplicaWriter:
         self._client = client
         self._layout = layout
         blocks = Blocks(layout)
-        self._lead = Lead(client, layout, blocks)
+        self._lead = Leadership(client, layout, blocks)
         self._lead.note = Holder.here("migrate").pack()
         self._reads = Reads(client, layout, blocks)
         self.head = Head()

@@ -20,14 +20,14 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.tikv import ahead
 from brainctl.tikv.errors import Failure, RequestFailed, TikvFailed
-from brainctl.tikv.group import Evaluated, Write, evaluate_group, take_group
+from brainctl.tikv.group_commit import Evaluated, Write, evaluate_group, take_group
 from brainctl.tikv.holder import Holder
-from brainctl.tikv.lead import LEASE_MS, Lead, NotWritten, transaction_of, until_written
-from brainctl.tikv.loaded import Loaded
+from brainctl.tikv.leadership import WRITER_LEASE_MS, Leadership, NotWritten, transaction_of, until_written
+from brainctl.tikv.prefetched_view import PrefetchedView
+from brainctl.tikv.published_state import PublishedState
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.reclaim import Edit
-from brainctl.tikv.shown import Shown
-from brainctl.tikv.view import StateView
+from brainctl.tikv.state_view import StateView
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ SETTLE_SECONDS = 15.0
 class Writer:
     """Queues writes, and commits them while this process holds the lead."""
 
-    def __init__(self, lead: Lead, shown: Shown, reads: Reads) -> None:
+    def __init__(self, lead: Leadership, shown: PublishedState, reads: Reads) -> None:
         self.leads = False
         """Whether this process holds the lead, as far as it knows."""
         self.fenced: Fenced | None = None
@@ -122,7 +122,7 @@ class Writer:
             try:
                 await self._lead.release()
             except BrainctlError as error:
-                _log.warning("the store is free for the next writer only in %d s: %s", LEASE_MS // 1000, error)
+                _log.warning("the store is free for the next writer only in %d s: %s", WRITER_LEASE_MS // 1000, error)
 
     def step_down(self, error: Fenced) -> None:
         """Never write again: another process does."""
@@ -154,7 +154,7 @@ class Writer:
     async def _commit_records(self, records: dict[bytes, bytes]) -> None:
         view = await ahead.begin(self._lead)
         try:
-            evaluated = Evaluated([], [], Commit(view.revision, meta=dict(records)), Loaded(view))
+            evaluated = Evaluated([], [], Commit(view.revision, meta=dict(records)), PrefetchedView(view))
             await self._commit(view, evaluated)
         finally:
             await transaction_of(view).rollback()

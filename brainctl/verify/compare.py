@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from brainctl.clock import Clock
 from brainctl.errors import COMPACTED, ApiError
-from brainctl.stores.gather import gather
+from brainctl.stores.bounded_gather import gather
 from brainctl.stores.store import Store
 from brainctl.verify.accounts import Accounts
 from brainctl.verify.diff import Merge

@@ -3,7 +3,7 @@
 _MASK64 = (1 << 64) - 1
 _SMALL = [bytes((value,)) for value in range(128)]
 _CONTINUED = [bytes((value | 128,)) for value in range(128)]
-_MEDIUM = [bytes((value & 127 | 128, value >> 7)) for value in range(1 << 14)]
+_BACKEND = [bytes((value & 127 | 128, value >> 7)) for value in range(1 << 14)]
 
 
 def varint(value: int) -> bytes:
@@ -11,7 +11,7 @@ def varint(value: int) -> bytes:
     if 0 <= value < 128:
         return _SMALL[value]
     if 0 <= value < 1 << 14:
-        return _MEDIUM[value]
+        return _BACKEND[value]
     if 0 <= value < 1 << 21:
         return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14))
     if 0 <= value < 1 << 28:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from brainctl import cli
+from brainctl.cli import main
 
 
 class Ran(NamedTuple):
@@ -22,6 +22,6 @@ class Runner:
 
     def __call__(self, *argv: str, program: str = "brainctl") -> Ran:
         self._capture.readouterr()
-        code = cli.run(argv, program)
+        code = main.run(argv, program)
         out, err = self._capture.readouterr()
         return Ran(code, out.decode(errors="surrogateescape"), err.decode(errors="surrogateescape"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.commands._load import Count, Figures, Rate
+from brainctl.client.load import Count, Figures, Rate
 from brainctl.commands.check import verdict
 from tests.peers.servers import Brainctl, Etcd, brainctl, etcdctl
 

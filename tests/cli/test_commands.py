@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from brainctl.cli import COMMANDS, load, root
-from brainctl.commands._dialect import BOOLEANS, suggestions, translate
-from brainctl.commands._group import match
+from brainctl.cli.etcdctl_dialect import BOOLEANS, suggestions, translate
+from brainctl.cli.group import match
+from brainctl.cli.main import COMMANDS, load, root
 from tests.peers.servers import brainctl, brainctl_argv, clean_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent

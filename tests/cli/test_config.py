@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.config import BadValue, read_bool, read_duration, read_int, resolve
+from brainctl.cli.settings import BadValue, read_bool, read_duration, read_int, resolve
 from brainctl.errors import BadArguments, InvalidInput
 
 FILE = """

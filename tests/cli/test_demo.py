@@ -3,8 +3,8 @@
 import asyncio
 from random import Random
 
+from brainctl.client.steady_writer import KEYS, PREFIX, LiveWriter
 from brainctl.clock import SystemClock
-from brainctl.commands._live_writer import KEYS, PREFIX, LiveWriter
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.contract.stores import memory
 from tests.peers.servers import brainctl

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.engine import rebuild
 from brainctl.engine.engine import Engine
+from brainctl.engine.offline import rebuild
 from brainctl.errors import ExitCode, InvalidInput, NotEmpty
 from tests.conftest import NewEtcd
 from tests.peers.servers import brainctl, etcdctl

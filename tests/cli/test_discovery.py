@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from brainctl.errors import BrainctlError
-from brainctl.stores import discovery
+from brainctl.stores.etcd import discovery
 from tests.conftest import NewBrainctl
 from tests.peers.certificates import Authority
 from tests.peers.servers import brainctl
-from tests.wire.test_dns import record, reply
+from tests.unit.wire.test_dns import record, reply
 
 SERVICES = {
     b"_etcd-client-ssl": [record(0, 0, 2379, b"\1s\7example\0")],

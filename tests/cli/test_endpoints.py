@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.commands._dialect import translate
-from brainctl.config import resolve
+from brainctl.cli.etcdctl_dialect import translate
+from brainctl.cli.settings import resolve
 from brainctl.errors import BadArguments, ConnectionFailed
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.etcd.target import EtcdTarget, Tls, split_endpoint
 from brainctl.stores.registry import open_store
-from brainctl.stores.target import EtcdTarget, Tls, split_endpoint
 from tests.peers.process import free_port
 from tests.peers.servers import Etcd, etcdctl
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.commands import _dialect
-from brainctl.commands._etcd_flags import KINDS, REFUSED
-from brainctl.commands._serve_flags import FLAGS
-from brainctl.commands._serve_settings import ServeSettings
-from brainctl.config import Kind
+from brainctl.cli import etcdctl_dialect
+from brainctl.cli.etcd_flags import KINDS, REFUSED
+from brainctl.cli.serve_flags import FLAGS
+from brainctl.cli.settings import Kind
+from brainctl.commands.serve.settings import ServeSettings
 from brainctl.errors import BadArguments, BrainctlError
 from tests.conftest import NewBrainctl
 from tests.peers import require
@@ -219,11 +219,11 @@ def test_a_file_may_have_them_too(tmp_path: Path) -> None:
     ],
 )
 def test_flags_as_go_reads_them(argv: list[str], translated: list[str]) -> None:
-    assert _dialect.translate(["serve", *argv]) == ["serve", *translated]
+    assert etcdctl_dialect.translate(["serve", *argv]) == ["serve", *translated]
 
 
 def test_other_commands_know_nothing_of_them() -> None:
-    assert _dialect.translate(["get", "--pre-vote"]) == ["get", "--pre-vote"]
+    assert etcdctl_dialect.translate(["get", "--pre-vote"]) == ["get", "--pre-vote"]
 
 
 @pytest.mark.parametrize(
@@ -237,15 +237,15 @@ def test_values_that_cannot_be_read_are_refused(word: str, code: int, tmp_path: 
 
 @pytest.mark.parametrize("url", ["10.0.0.1:2380", "http://10.0.0.1", "unix:peer"])
 def test_peer_urls_are_urls(url: str) -> None:
-    from brainctl.commands import serve
+    from brainctl.commands.serve import command
 
     with pytest.raises(BrainctlError, match="--initial-advertise-peer-urls"):
-        serve.parse(data_dir="d", initial_advertise_peer_urls=url)
+        command.parse(data_dir="d", initial_advertise_peer_urls=url)
 
 
 LOG = """
 import logging
-from brainctl.commands._serve_log import start_log
+from brainctl.commands.serve.log import start_log
 start_log({level!r}, {form!r})
 log = logging.getLogger("brainctl.here")
 for name in ("debug", "info", "warning", "error", "critical"):

@@ -10,9 +10,9 @@ import pytest
 from brainctl.errors import ApiError, BadArguments, Code, ConnectionFailed, TimedOut, UnknownOutcome
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.etcd import EtcdStore
-from brainctl.stores.outcome import failure
-from brainctl.stores.target import EtcdTarget, Tls, split_endpoint
+from brainctl.stores.etcd.outcome import failure
+from brainctl.stores.etcd.store import EtcdStore
+from brainctl.stores.etcd.target import EtcdTarget, Tls, split_endpoint
 from tests.cli.cutting import Cutting
 from tests.conftest import NewEtcd
 from tests.peers.process import free_port

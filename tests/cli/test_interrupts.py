@@ -24,7 +24,7 @@ class At:
             sys.meta_path.remove(self)
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, At())
-from brainctl.entry import main
+from brainctl.cli.entry import main
 sys.argv[:2] = ["brainctl"]
 main()
 """
@@ -40,7 +40,7 @@ class Pipe:
         return os.read(pipe[0], 1)
     readline = read
 sys.stdin = Pipe()
-from brainctl.entry import main
+from brainctl.cli.entry import main
 sys.argv[0] = "brainctl"
 main()
 """
@@ -55,7 +55,8 @@ def run(program: str, *argv: str) -> tuple[int, bytes, bytes]:
 
 
 @pytest.mark.parametrize(
-    "module", ["brainctl.cli", "typer", "brainctl.commands.put", "asyncio", "brainctl.stores.etcd", "grpc.aio"]
+    "module",
+    ["brainctl.cli.main", "typer", "brainctl.commands.put", "asyncio", "brainctl.stores.etcd.store", "grpc.aio"],
 )
 def test_while_modules_are_loaded(module: str, etcd: Etcd) -> None:
     found = run(AT_IMPORT, module, "--endpoints", etcd.endpoint, "put", "interrupted", "1")
@@ -146,7 +147,7 @@ def test_a_command_that_does_not_end_is_ended() -> None:
     """Whatever it closes may hang."""
     program = """
 import asyncio, os, signal, sys, time
-from brainctl import interrupt
+from brainctl.cli import interrupt as interrupt
 interrupt.CLOSING_SECONDS = 0.1
 interrupt.at_once()
 async def work():

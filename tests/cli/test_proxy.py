@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from brainctl.commands._resident import resident_bytes
-from brainctl.config import resolve
+from brainctl.cli.server_memory import resident_bytes
+from brainctl.cli.settings import resolve
 from brainctl.errors import ConnectionFailed
-from brainctl.stores.proxy import grpc_uri, proxy_of
+from brainctl.stores.etcd.proxy import grpc_uri, proxy_of
+from brainctl.stores.etcd.target import EtcdTarget, Tls
 from brainctl.stores.registry import open_store
-from brainctl.stores.target import EtcdTarget, Tls
 from tests.cli.connecting import Proxy
 from tests.peers.certificates import Authority
 from tests.peers.process import free_port

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from typer.core import TyperCommand
 
-from brainctl.cli import load
-from brainctl.commands import serve
-from brainctl.commands._dialect import translate
-from brainctl.commands._serve_flags import CONFIG_FILE, ETCD_SETTING, FLAGS, ServeFlag
-from brainctl.commands._serve_settings import ServeSettings
-from brainctl.config import Kind
+from brainctl.cli.etcdctl_dialect import translate
+from brainctl.cli.main import load
+from brainctl.cli.serve_flags import CONFIG_FILE, ETCD_SETTING, FLAGS, ServeFlag
+from brainctl.cli.settings import Kind
+from brainctl.commands.serve import command as serve
+from brainctl.commands.serve.settings import ServeSettings
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
 from brainctl.server.notify import notify
 from tests.peers.servers import brainctl_argv, clean_environment

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.engine import rebuild
-from brainctl.stores import restore
-from brainctl.stores.database import open_database
+from brainctl.backup import restore
+from brainctl.backup.etcd_database import open_database
+from brainctl.engine.offline import rebuild
 from tests.peers import require
 from tests.peers.servers import Brainctl, Etcd, brainctl, clean_environment, etcdctl
 

@@ -65,7 +65,7 @@ def test_other_commands_end_as_they_would(line: str, argv: list[str], expected: 
 def test_a_closed_stream_is_not_taken_by_a_file(tmp_path: Path) -> None:
     """The store would be written over by what is shown."""
     code = (
-        "import os, sys; from brainctl import streams; streams.complete();"
+        "import os, sys; from brainctl.cli import streams as streams; streams.complete();"
         "print(*(os.readlink(f'/proc/self/fd/{fd}') for fd in range(3)), file=open(sys.argv[1], 'w'))"
     )
     out = tmp_path / "out"

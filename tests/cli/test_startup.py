@@ -16,7 +16,7 @@ HEAVY = {"grpc", "rich", "pydantic", "uvloop", "tikv_client", "orjson"}
 def loaded(*argv: str) -> set[str]:
     """The packages that a process has loaded by its end."""
     program = (
-        "import sys; from brainctl import cli; cli.run(sys.argv[1:]);"
+        "import sys; from brainctl.cli import main as cli; cli.run(sys.argv[1:]);"
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
     )
     command = [sys.executable, "-c", program, *argv]

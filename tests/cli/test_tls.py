@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import NewBrainctl
 from tests.peers.servers import Brainctl, Etcd, brainctl
-from tests.server.test_tls import Authority
+from tests.unit.server.test_tls import Authority
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.commands._trace_lines import WIDTH, lines
+from brainctl.commands.trace.lines import WIDTH, lines
 from tests.conftest import NewBrainctl
 from tests.peers.servers import Brainctl, Etcd, brainctl
-from tests.server.test_tls import Authority
+from tests.unit.server.test_tls import Authority
 
 STAGES = ["outside", "receive", "batch", "queue", "wake", "write", "sync", "apply", "reply"]
 

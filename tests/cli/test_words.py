@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.core import TyperGroup
 
-from brainctl.cli import COMMANDS, load
-from brainctl.commands._dialect import unknown_variables
-from brainctl.commands._order import GROUPS, arranged
-from brainctl.config import FLAGS
+from brainctl.cli.etcdctl_dialect import unknown_variables
+from brainctl.cli.main import COMMANDS, load
+from brainctl.cli.settings import FLAGS
+from brainctl.cli.word_order import GROUPS, arranged
 from tests.cli.running import Runner
 from tests.peers.certificates import Authority
 from tests.peers.servers import Etcd, etcdctl

@@ -7,17 +7,17 @@ from typing import Any
 
 from brainctl.clock import SystemClock
 from brainctl.node.node import Node
-from brainctl.stores.embedded import NodeStore, open_directory
-from brainctl.stores.etcd import EtcdStore
-from brainctl.stores.target import EtcdTarget
+from brainctl.stores.etcd.store import EtcdStore
+from brainctl.stores.etcd.target import EtcdTarget
+from brainctl.stores.in_process import NodeStore, open_directory
 from brainctl.stores.tikv import open_tikv
-from tests.support.memory import MemoryMedium
+from tests.support.memory import MemoryBackend
 
 SECONDS = 120.0
 
 
-class LoopMedium(MemoryMedium):
-    """The reference medium, with its timers and its work on the running loop."""
+class LoopBackend(MemoryBackend):
+    """The reference backend, with its timers and its work on the running loop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class LoopMedium(MemoryMedium):
 
 def memory() -> NodeStore:
     """Every version of every key in a dict: the rules without an engine."""
-    return NodeStore(Node(LoopMedium(), SystemClock()), "memory://")
+    return NodeStore(Node(LoopBackend(), SystemClock()), "memory://")
 
 
 def client(endpoint: str) -> EtcdStore:

@@ -1,13 +1,6 @@
 """KV.Put and KV.DeleteRange: versions, revisions, and what is refused."""
 
-from brainctl.errors import (
-    EMPTY_KEY,
-    KEY_NOT_FOUND,
-    LEASE_NOT_FOUND,
-    LEASE_PROVIDED,
-    REQUEST_TOO_LARGE,
-    VALUE_PROVIDED,
-)
+from brainctl.errors import EMPTY_KEY, KEY_NOT_FOUND, LEASE_NOT_FOUND, LEASE_PROVIDED, REQUEST_TOO_LARGE, VALUE_PROVIDED
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.contract.driver import Driver, after
 

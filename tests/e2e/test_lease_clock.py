@@ -19,7 +19,7 @@ import sys, time
 from pathlib import Path
 real, shift = time.time, Path(sys.argv.pop(1))
 time.time = lambda: real() + float(shift.read_text())
-from brainctl.cli import main
+from brainctl.cli.main import main
 main()
 """
 

@@ -12,8 +12,8 @@ import pytest
 
 from brainctl.errors import ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.etcd import EtcdStore
-from brainctl.stores.target import EtcdTarget
+from brainctl.stores.etcd.store import EtcdStore
+from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.watching import Watching
 from tests.conftest import NewBrainctl
 from tests.peers.process import Child

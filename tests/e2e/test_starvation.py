@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from brainctl.errors import ExitCode
+from tests.faults.power.errors import Load
 from tests.peers.process import Child
 from tests.peers.servers import Brainctl, brainctl, brainctl_argv, clean_environment
-from tests.power.errors import Load
 
 MEMORY = Path("/sys/fs/cgroup/memory")
 no_cgroup = pytest.mark.skipif(

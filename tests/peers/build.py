@@ -17,15 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.peers import HERE, ROOT, directory
-from tests.peers.recipes import (
-    ETCD_PROGRAMS,
-    Recipe,
-    etcd,
-    go_module,
-    java_client,
-    node_packages,
-    tikv_playground,
-)
+from tests.peers.recipes import ETCD_PROGRAMS, Recipe, etcd, go_module, java_client, node_packages, tikv_playground
 from tests.peers.suites import etcd_suite, python_suite, rust_suite
 from tests.peers.tools import Unavailable
 

@@ -8,9 +8,9 @@ from brainctl.etcdpb import auth_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.peers.process import accepts
 from tests.peers.servers import Brainctl, Etcd
-from tests.server.test_tls import Authority, credentials_of
 from tests.support.rbac import KV, READ, admin, enable, grant, token_of
 from tests.support.rpc import Refused, Remote
+from tests.unit.server.test_tls import Authority, credentials_of
 
 WATCH = "/etcdserverpb.Watch/Watch"
 

@@ -14,7 +14,7 @@ from brainctl.errors import Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import permission
 from brainctl.mvcc.permission import Check
-from brainctl.node import passwords
+from brainctl.node.access import passwords
 from tests.peers.servers import Brainctl
 from tests.support.rbac import AUTH, KV, LEASE, READ, WRITE, add_user, enable, grant, token_of
 from tests.support.rpc import Api, InProcess, Refused, Remote
@@ -172,7 +172,7 @@ def test_cve_2021_28235_nothing_remembers_a_password(caplog: pytest.LogCaptureFi
         token_of(node, "reader", "a wrong guess")
     with pytest.raises(Refused):
         node.call(KV + "Range", pb.RangeRequest(key=b"foo"), "MadeUpToken.1")
-    records = repr(node.medium.records(b""))
+    records = repr(node.backend.records(b""))
     for secret in ("rootpw", "readerpw", "a wrong guess", "MadeUpToken", scene.root, scene.reader):
         assert secret not in caplog.text
         assert secret not in records

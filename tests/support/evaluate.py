@@ -1,4 +1,4 @@
-"""Writes as a node evaluates them, for tests that submit to a medium or a batch themselves."""
+"""Writes as a node evaluates them, for tests that submit to a backend or a batch themselves."""
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch

@@ -1,4 +1,4 @@
-"""The smallest medium: every version of every key in a dict. Slow, obviously right, forgotten at exit."""
+"""The smallest backend: every version of every key in a dict. Slow, obviously right, forgotten at exit."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Coroutine, Iterator
@@ -7,14 +7,14 @@ from typing import Any
 from brainctl.errors import BrainctlError
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
-from brainctl.mvcc.framed import framed
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.pending_writes import PendingWrites
+from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.ranges import read_range
-from brainctl.mvcc.staged import Staged
 from brainctl.mvcc.steps import finished
 from brainctl.mvcc.view import Revision, Selection, Whole
-from brainctl.node.medium import Evaluate, Observer, ObserverSteps
+from brainctl.node.backend import Evaluate, Observer, ObserverSteps
 
 
 class MemoryView(Whole):
@@ -69,8 +69,8 @@ class MemoryView(Whole):
             yield Revision(group[0].mod_revision, group)
 
 
-class MemoryMedium:
-    """A medium whose commits are durable at once."""
+class MemoryBackend:
+    """A backend whose commits are durable at once."""
 
     def __init__(self) -> None:
         self.view = MemoryView()
@@ -96,7 +96,7 @@ class MemoryMedium:
         return {name: value for name, value in self.view.meta.items() if name.startswith(prefix)}
 
     def submit(self, evaluate: Evaluate, request: Any, reply: Callable[[Any], None]) -> None:
-        batch = Batch(Staged(self.view), self.record, self.header)
+        batch = Batch(PendingWrites(self.view), self.record, self.header)
         try:
             answer: bytes | BrainctlError = finished(evaluate(batch, request))
         except BrainctlError as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from brainctl.cli import run
+from brainctl.cli.main import run
 from brainctl.mvcc import txn, watch_hub
 from brainctl.mvcc.watch_stream import WatchStream
 from tests.peers.servers import Brainctl

@@ -15,9 +15,9 @@ from google.protobuf.message_factory import GetMessageClass
 from brainctl.clock import ManualClock
 from brainctl.errors import ApiError, BrainctlError, Code
 from brainctl.etcdpb import rpc_pb2, v3election_pb2, v3lock_pb2
+from brainctl.node.access.passwords import Passwords
 from brainctl.node.node import Node
-from brainctl.node.passwords import Passwords
-from tests.support.memory import MemoryMedium
+from tests.support.memory import MemoryBackend
 
 SECONDS = 120.0
 """No answer takes longer; a call that does has failed."""
@@ -143,8 +143,8 @@ def _metadata(token: str | None) -> list[tuple[str, str]]:
     return [("token", token)] if token is not None else []
 
 
-class LoopMedium(MemoryMedium):
-    """A memory medium on a real event loop."""
+class LoopBackend(MemoryBackend):
+    """A memory backend on a real event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -169,8 +169,8 @@ class InProcess:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock()
-        self.medium = LoopMedium(self.loop)
-        self.node = Node(self.medium, self.clock, passwords=Passwords(cost=4))
+        self.backend = LoopBackend(self.loop)
+        self.node = Node(self.backend, self.clock, passwords=Passwords(cost=4))
 
     def call(self, path: str, request: Message, token: str | None = None, common_name: str | None = None) -> Any:
         answer: asyncio.Future[bytes | BrainctlError] = self.loop.create_future()
@@ -230,9 +230,9 @@ class InProcess:
         self.loop.close()
 
     async def _end(self) -> None:
-        for task in self.medium.tasks:
+        for task in self.backend.tasks:
             task.cancel()
-        await asyncio.gather(*self.medium.tasks, return_exceptions=True)
+        await asyncio.gather(*self.backend.tasks, return_exceptions=True)
         await self.loop.shutdown_asyncgens()
         await self.loop.shutdown_default_executor()
 

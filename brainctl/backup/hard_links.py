@@ -1,0 +1,295 @@
+"""Backups of a local store, file by file: hard links where they can be, and only what is new since another backup.
+
+Closed segments and runs never change, so a hard link to one is a copy of it for nothing. The segment in which the log
+ends is copied, up to the newest revision that is durable. A backup is complete or not there; nothing of the store is
+changed, and a server that has it open goes on.
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from brainctl.engine.format import batch
+from brainctl.engine.format.batch import BatchHeader
+from brainctl.engine.index.run_reader import run_name
+from brainctl.engine.log import manifest, torn_write
+from brainctl.engine.log.manifest import Listing, segment_name
+from brainctl.engine.log.segment import DATA, is_recycled
+from brainctl.engine.offline import rebuild
+from brainctl.engine.recovery import store_directory as place
+from brainctl.engine.vfs.filesystem import OsFileSystem
+from brainctl.errors import InvalidInput, StoreDamaged, StoreFailed
+
+NAME = place.BACKUP
+"""The file that makes a directory a backup: one line of JSON, and one with its CRC-32C in hexadecimal."""
+FORMAT = 1
+_ATTEMPTS = 100
+"""How often it begins anew when reclaim has removed a file that it was about to link."""
+
+
+class Backup(NamedTuple):
+    """What a backup says of itself."""
+
+    store: int
+    """Identity of the store."""
+    revision: int
+    """The newest that it has."""
+    compacted: int
+    segments: dict[int, int]
+    """As in a manifest."""
+    runs: tuple[int, ...]
+    own: frozenset[str]
+    """The files that are in it; the others are in the backup that it is based on."""
+    base: str
+    """Where that is, relative to the directory of this one; empty when it stands alone."""
+
+    @property
+    def files(self) -> list[str]:
+        """All files of the store."""
+        return [*(segment_name(*segment) for segment in sorted(self.segments.items())), *map(run_name, self.runs)]
+
+
+class Saved(NamedTuple):
+    """What saving one took."""
+
+    backup: Backup
+    linked: int
+    """Files that were linked, without a copy."""
+    copied_bytes: int
+
+
+def save(directory: Path, target: Path, base: Path | None = None, durable: Callable[[], int] | None = None) -> Saved:
+    """Back the store in `directory` up into the new directory `target`; without the files that `base` has already.
+
+    While a server has the store open, `durable` tells the newest revision that is durable; it is asked once the files
+    are linked. Without it, the caller holds the lock. NotEmpty, InvalidInput, StoreDamaged, OSError.
+    """
+    known = load(base) if base is not None else None
+    with rebuild.fresh(target) as part:
+        saved = _save(directory, part, durable, known)
+        backup = saved.backup
+        if known is not None and base is not None:
+            if backup.store != known.store:
+                raise InvalidInput(f"{base} is a backup of another store")
+            backup = backup._replace(base=os.path.relpath(base, target))
+        else:
+            line = manifest.render(Listing(backup.store, backup.segments, backup.runs))
+            _write(part / manifest.NAME, line)
+        _write(part / NAME, _render(backup))
+        rebuild.sync_directory(part)
+    return saved._replace(backup=backup)
+
+
+def _save(directory: Path, part: Path, durable: Callable[[], int] | None, known: Backup | None) -> Saved:
+    for _ in range(_ATTEMPTS):
+        listing = manifest.load(str(directory), OsFileSystem())
+        if listing is None:
+            raise place.no_store(directory)
+        try:
+            return _gather(directory, part, listing, durable, known)
+        except FileNotFoundError:
+            for path in part.iterdir():
+                path.unlink()
+    raise StoreFailed(f"{directory}: its files are replaced faster than they can be linked")
+
+
+def _gather(
+    directory: Path, part: Path, listing: Listing, durable: Callable[[], int] | None, known: Backup | None
+) -> Saved:
+    """Bring all files of a listing to `part`; FileNotFoundError when one has been replaced since."""
+    segments = dict(listing.segments)
+    names = Backup(listing.store, 0, 0, segments, listing.runs, frozenset(), "").files
+    there = frozenset(known.files) - _tails(known) if known is not None else frozenset[str]()
+    copied = 0
+    for name in names:
+        # Also those that are dropped again below: a file with two names is not used for another segment meanwhile.
+        copied += _bring(directory / name, part / name)
+    last = durable() if durable is not None else None
+    header = _end_log(part, listing, segments, last)
+    backup = Backup(listing.store, header.revision, header.compacted, segments, listing.runs, frozenset(), "")
+    for name in there & set(backup.files):
+        (part / name).unlink()
+    linked = sum((part / name).stat().st_nlink > 1 for name in backup.files if (part / name).exists())
+    own = frozenset(name for name in backup.files if (part / name).exists())
+    return Saved(backup._replace(own=own), linked, copied + (part / segment_name(max(segments), 0)).stat().st_size)
+
+
+def _tails(backup: Backup) -> frozenset[str]:
+    """The files that may have gone on since: the segment in which the log ended."""
+    return frozenset({segment_name(max(backup.segments), 0)})
+
+
+def _bring(source: Path, target: Path) -> int:
+    """Link a file, or copy it where it cannot be linked; how many bytes were copied."""
+    try:
+        target.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+            raise
+    else:
+        return 0
+    before = source.stat().st_ino
+    shutil.copyfile(source, target)
+    if source.stat().st_ino != before:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(source))
+    target.chmod(0o600)
+    _sync(target)
+    return target.stat().st_size
+
+
+def _end_log(part: Path, listing: Listing, segments: dict[int, int], durable: int | None) -> BatchHeader:
+    """Have the log of a backup end at the newest durable revision; the last batch that it has. Segments behind it,
+    which were made ahead, are dropped. StoreDamaged when damage is what ends it.
+    """
+    rests: list[_Rest] = []
+    for number in sorted(segments, reverse=True):
+        path = part / segment_name(number, segments[number])
+        if segments[number]:
+            raise StoreDamaged(f"{path.name}: the log ends in a packed segment (offset 0)")
+        seed = batch.salt(listing.store, number)
+        data = path.read_bytes()
+        last, at = _last_batch(data, seed, durable)
+        rests.append(_Rest(path.name, data, at, seed))
+        if last is None:
+            path.unlink()
+            del segments[number]
+            continue
+        for rest in rests:
+            _check_rest(rest, last, durable)
+        _shorten(path, data[:at], len(data))
+        return last
+    raise StoreDamaged(f"{part}: no segment holds anything (offset 0)")
+
+
+class _Rest(NamedTuple):
+    """What follows the batches of a segment."""
+
+    name: str
+    data: bytes
+    offset: int
+    seed: int
+
+
+def _last_batch(data: bytes, seed: int, durable: int | None) -> tuple[BatchHeader | None, int]:
+    """The last sound batch of a log segment that is not above the durable revision, None without one; where it ends."""
+    at, last = DATA, None
+    while (header := batch.unpack(data[at : at + batch.HEADER_SIZE], seed)) is not None:
+        place = at + batch.HEADER_SIZE
+        if crc32c(data[place : place + header.length], seed) != header.crc:
+            break
+        if durable is not None and header.revision > durable:
+            break
+        last, at = header, at + header.span
+    return last, at
+
+
+def _check_rest(rest: _Rest, last: BatchHeader, durable: int | None) -> None:
+    """Make sure that nothing durable follows `last`, which is the end of the log: what is being written may."""
+    stale = is_recycled(rest.data)
+    if torn_write.is_clean(rest.data, rest.offset, rest.seed, stale=stale):
+        return
+    if durable is None:
+        torn_write.check_torn(rest.data, rest.offset, last.sequence + 1, rest.seed, rest.name, stale=stale)
+    elif last.revision < durable:
+        raise StoreDamaged(f"{rest.name}: the batch at offset {rest.offset} is damaged")
+
+
+def _shorten(path: Path, data: bytes, size: int) -> None:
+    """Put a file of that size that begins with `data` in the place of a link."""
+    path.unlink()
+    with path.open("xb") as copy:
+        path.chmod(0o600)
+        copy.write(data)
+        copy.truncate(size)
+        copy.flush()
+        os.fsync(copy.fileno())
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    path.chmod(0o600)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# -- reading one ------------------------------------------------------------------------------------------------
+
+
+def _render(backup: Backup) -> bytes:
+    fields = {
+        "format": FORMAT,
+        "store": f"{backup.store:016x}",
+        "revision": backup.revision,
+        "compacted": backup.compacted,
+        "segments": sorted(backup.segments.items()),
+        "runs": backup.runs,
+        "own": sorted(backup.own),
+        "base": backup.base,
+    }
+    line = json.dumps(fields).encode() + b"\n"
+    return line + b"%08x\n" % crc32c(line)
+
+
+def load(directory: Path) -> Backup:
+    """What the backup in a directory says of itself. InvalidInput when there is none, StoreDamaged, OSError."""
+    path = directory / NAME
+    try:
+        line, newline, check = path.read_bytes().partition(b"\n")
+    except (FileNotFoundError, NotADirectoryError):
+        raise InvalidInput(f"there is no backup in {directory}") from None
+    if check != b"%08x\n" % crc32c(line + newline):
+        raise StoreDamaged(f"{path}: its check value does not match; the file is damaged at offset 0")
+    fields = json.loads(line)
+    if fields["format"] != FORMAT:
+        raise InvalidInput(f"{path} has format {fields['format']}; this build reads format {FORMAT}")
+    return Backup(
+        int(fields["store"], 16),
+        fields["revision"],
+        fields["compacted"],
+        dict(fields["segments"]),
+        tuple(fields["runs"]),
+        frozenset(fields["own"]),
+        fields["base"],
+    )
+
+
+def chain(directory: Path) -> list[tuple[Path, Backup]]:
+    """A backup, the one that it is based on, and so on. InvalidInput when one is missing, StoreDamaged, OSError."""
+    found = [(directory, load(directory))]
+    while base := found[-1][1].base:
+        path = Path(os.path.normpath(found[-1][0] / base))
+        if any(path == known for known, _ in found):
+            raise StoreDamaged(f"{directory}/{NAME}: it is based on itself (offset 0)")
+        found.append((path, load(path)))
+    return found
+
+
+def assemble(directory: Path, target: Path) -> Backup:
+    """Copy the store of a backup into the empty directory `target`; InvalidInput, StoreDamaged, OSError."""
+    links = chain(directory)
+    newest = links[0][1]
+    for name in newest.files:
+        source = next((path / name for path, backup in links if name in backup.own), None)
+        if source is None or not source.exists():
+            raise StoreDamaged(f"{directory}: {name} is in none of the backups that it is based on (offset 0)")
+        shutil.copyfile(source, target / name)
+        (target / name).chmod(0o600)
+        _sync(target / name)
+    _write(target / manifest.NAME, manifest.render(Listing(newest.store, newest.segments, newest.runs)))
+    rebuild.sync_directory(target)
+    return newest

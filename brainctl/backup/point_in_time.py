@@ -1,0 +1,118 @@
+"""A store as it was at an earlier revision, made of one that still has the history behind it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from brainctl.engine.engine import Engine
+from brainctl.engine.format import batch
+from brainctl.engine.format.record import HEADER, HEADER_SIZE, KIND, META_SET, key_of
+from brainctl.engine.offline import rebuild
+from brainctl.engine.offline.inventory import remains
+from brainctl.engine.offline.salvage_scan import Batch, Record, read_file, scan
+from brainctl.engine.vfs.filesystem import OsFileSystem
+from brainctl.errors import BrainctlError, ExitCode, InvalidInput
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+
+ALARMS = b"alarm/"
+
+
+class Small(NamedTuple):
+    """Small records, and the revision at which the store had them."""
+
+    records: dict[bytes, bytes]
+    revision: int
+
+
+def cut(source: Path, target: Path, revision: int) -> Small:
+    """Write the store in `source`, as it was at `revision`, into the empty directory `target`.
+
+    The small records are those of that revision, unless reclaim has dropped them since: then of the next one at which
+    they are known. Alarms are left out, since they are about another disk. HistoryGone or InvalidInput when the store
+    has not got the revision; what opening a store raises.
+    """
+    old = Engine.open(source)
+    try:
+        must_have(old.revision, old.compacted, revision)
+        small = small_records(source, revision)
+        new = Engine.open(target)
+        try:
+            rebuild.write(new, _commits(old, new, revision, small))
+        finally:
+            new.close()
+    finally:
+        old.close()
+    return small
+
+
+def must_have(newest: int, compacted: int, revision: int) -> None:
+    """HistoryGone or InvalidInput when the revisions from `compacted` to `newest` do not have `revision`."""
+    if revision < compacted:
+        raise HistoryGone(f"revision {revision} was compacted: what can be restored begins at {compacted}")
+    if revision > newest:
+        raise InvalidInput(f"revision {revision} is not there: what can be restored ends at {newest}")
+
+
+class HistoryGone(BrainctlError):
+    """The history has been compacted beyond the revision that is asked for."""
+
+    exit_code = ExitCode.COMPACTED
+
+
+def _commits(old: Engine, new: Engine, revision: int, small: Small) -> Iterator[Commit]:
+    yield rebuild.records(new, small.records)
+    first = old.compacted
+    if first:
+        yield from rebuild.base(_live(old, first), first)
+    yield from rebuild.history(_changes(old, first + 1, revision), new)
+    if new.revision < revision:
+        yield Commit(revision)
+
+
+def _live(old: Engine, revision: int) -> Iterator[KeyVersion]:
+    yield from old.versions(b"", None, revision)
+
+
+def _changes(old: Engine, first: int, last: int) -> Iterator[KeyVersion]:
+    if first <= last:
+        for revision in old.history(first, last):
+            yield from revision.changes
+
+
+def small_records(directory: Path, revision: int) -> Small:
+    """The small records of the store in `directory` at `revision`, or at the first one behind it that is known."""
+    fs = OsFileSystem()
+    found = remains(str(directory), fs)
+    records: dict[bytes, bytes] = {}
+    at, known = 0, False
+    for part in found.parts:
+        if part.generation:
+            known = False  # reclaim drops small records; the next log segment repeats them all
+            continue
+        data, _lost = read_file(fs, f"{directory}/{part.name}")
+        for piece in scan(data, part.kind, part.seed(found.store)):
+            if isinstance(piece, Batch):
+                if piece.header.revision > revision and known:
+                    return _without_alarms(records, at)
+                if piece.header.flags & batch.SNAPSHOT:
+                    records, known = {}, True
+                at = piece.header.revision
+            elif isinstance(piece, Record):
+                _take(records, piece.data)
+    return _without_alarms(records, at)
+
+
+def _take(records: dict[bytes, bytes], data: bytes) -> None:
+    kind = data[KIND]
+    if kind < META_SET:
+        return
+    name = key_of(data)
+    if kind == META_SET:
+        records[name] = data[HEADER_SIZE + HEADER.unpack_from(data)[8] : -4]
+    else:
+        records.pop(name, None)
+
+
+def _without_alarms(records: dict[bytes, bytes], revision: int) -> Small:
+    return Small({name: value for name, value in records.items() if not name.startswith(ALARMS)}, revision)

@@ -1,0 +1,59 @@
+"""The pages under /debug/ of a server of brainctl, which it shows to its own machine only, over loopback."""
+
+import json
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from urllib.parse import unquote
+
+from brainctl.cli.session import Session
+from brainctl.cli.tls import context
+from brainctl.client.failure import CommandFailed
+from brainctl.errors import ExitCode
+
+PAGE_SECONDS = 5
+
+
+def fetch(
+    session: Session, endpoint: str, path: str, method: str = "GET", seconds: float = PAGE_SECONDS
+) -> dict[str, object]:
+    """What the page says. CommandFailed, with the server's reason, when it says nothing, or cannot be reached."""
+    from brainctl.stores.etcd.target import split_endpoint
+
+    address, secure = split_endpoint(endpoint, session.target().tls)
+    connection = (
+        HTTPSConnection(address, timeout=seconds, context=context(session.settings))
+        if secure
+        else HTTPConnection(address, timeout=seconds)
+    )
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, HTTPException) as error:
+        raise CommandFailed(f"{endpoint} could not be asked: {error}", ExitCode.CONNECTION) from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise CommandFailed(f"{endpoint} answers {response.status}: {body.decode(errors='replace').strip()}")
+    try:
+        found: dict[str, object] = json.loads(body)
+    except ValueError:
+        raise CommandFailed(f"{endpoint} is no server of brainctl") from None
+    return found
+
+
+def served_at(session: Session, url: str) -> str:
+    """Where the store at `url` is served, by default the first endpoint; empty when it is a directory that nobody
+    serves.
+    """
+    from brainctl.engine.vfs.directory_lock import holder
+    from brainctl.engine.vfs.filesystem import OsFileSystem
+
+    scheme, _, rest = url.partition("://")
+    if not url:
+        return session.settings.endpoints[0]
+    if scheme != "file":
+        return rest.partition(",")[0] if scheme == "etcd" else url
+    directory = Path(unquote(rest))
+    held = holder(str(directory), OsFileSystem()) if directory.is_dir() else None
+    return held.endpoint if held is not None else ""

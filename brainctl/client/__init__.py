@@ -1,0 +1,1 @@
+"""Recipes over any store: a watch that resumes, lease sessions, locks, mirrors, load."""

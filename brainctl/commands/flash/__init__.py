@@ -1,0 +1,1 @@
+"""brainctl flash, and the parts that only it needs."""

@@ -1,0 +1,1 @@
+"""brainctl migrate, and the parts that only it needs."""

@@ -1,0 +1,172 @@
+"""brainctl migrate."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import SystemRandom
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from brainctl.cli.command import single
+from brainctl.cli.session import Session
+from brainctl.cli.settings import read_duration
+from brainctl.cli.store_urls import Pd, TikvPrefix, compacted, must_exist, place
+from brainctl.client.failure import CommandFailed
+from brainctl.clock import ManualClock, SystemClock
+from brainctl.errors import BadArguments, BrainctlError, ExitCode, Unsupported
+from brainctl.migrate.checkpoint import History
+from brainctl.migrate.machine.state import Goal
+
+if TYPE_CHECKING:
+    from brainctl.commands.migrate.run import Migrator
+
+
+class MigrateOptions(NamedTuple):
+    """What to migrate, and how far."""
+
+    source: str
+    target: str
+    pd: str
+    tikv_prefix: str
+    history: History
+    goal: Goal
+    overwrite: bool
+    even_if_served: bool
+    freeze_hook: str
+    unfreeze_hook: str
+    freeze_timeout: float
+    retry_for: float
+    auth: bool
+
+
+def parse(
+    source: Annotated[str, typer.Option("--from", metavar="STORE", help="etcd, or etcd://, tikv://, file://")] = "",
+    target: Annotated[str, typer.Option("--to", metavar="STORE", help="tikv, or tikv://, file://")] = "",
+    pd: Pd = "",
+    tikv_prefix: TikvPrefix = "",
+    history: Annotated[
+        str, typer.Option("--history", metavar="all|none", help="history to take along: what is left of it, or none")
+    ] = "all",
+    until_synced: Annotated[bool, typer.Option("--until-synced", help="end when nothing is missing (default)")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="go on until SIGINT or SIGTERM")] = False,
+    cutover: Annotated[
+        bool, typer.Option("--cutover", help="sync, freeze the source, compare both sides, and commit the target")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="empty the target and start over")] = False,
+    even_if_served: Annotated[
+        bool, typer.Option("--even-if-served", help="end the process that serves a tikv:// target, or overwrites it")
+    ] = False,
+    freeze_hook: Annotated[
+        str, typer.Option("--freeze-hook", metavar="COMMAND", help="stops the writers, for --cutover")
+    ] = "",
+    unfreeze_hook: Annotated[
+        str, typer.Option("--unfreeze-hook", metavar="COMMAND", help="lets them go on when a cutover ends early")
+    ] = "",
+    writers_are_stopped: Annotated[
+        bool,
+        typer.Option("--writers-are-stopped", help="for --cutover without a freeze hook: nobody writes to the source"),
+    ] = False,
+    freeze_timeout: Annotated[
+        str,
+        typer.Option("--freeze-timeout", metavar="duration", help="how long a hook, and the writers to stop, may take"),
+    ] = "30s",
+    retry_for: Annotated[
+        str, typer.Option("--retry-for", metavar="duration", help="how long the source and the target may be away")
+    ] = "5m",
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="leave users, roles and the switch of authentication behind")
+    ] = False,
+) -> MigrateOptions:
+    """Copy a store into another one while it is in use, with revisions, versions and leases.
+
+    The target remembers how far it is: the same command goes on where the last one ended, however it ended.
+    """
+    if not source or not target:
+        raise BadArguments("migrate needs --from STORE and --to STORE")
+    if follow + cutover + until_synced > 1:
+        raise BadArguments("`--until-synced`, `--follow` and `--cutover` exclude each other, choose one")
+    if freeze_hook and not cutover:
+        raise BadArguments("`--freeze-hook` is for --cutover")
+    if writers_are_stopped and not cutover:
+        raise BadArguments("`--writers-are-stopped` is for --cutover")
+    if cutover and not freeze_hook and not writers_are_stopped:
+        raise BadArguments(
+            "--cutover needs --freeze-hook COMMAND, which stops the writers of the source, or --writers-are-stopped: "
+            "what is written to the source after the cutover is lost"
+        )
+    if history not in tuple(History):
+        raise BadArguments(f"--history is all or none, not {history!r}")
+    return MigrateOptions(
+        source,
+        target,
+        pd,
+        tikv_prefix,
+        History(history),
+        Goal.FOLLOW if follow else Goal.CUTOVER if cutover else Goal.SYNCED,
+        overwrite,
+        even_if_served,
+        freeze_hook,
+        unfreeze_hook,
+        read_duration(freeze_timeout, "--freeze-timeout"),
+        read_duration(retry_for, "--retry-for"),
+        not no_auth,
+    )
+
+
+async def run(session: Session, order: MigrateOptions) -> None:
+    """Migrate, and report."""
+    from brainctl.commands.migrate.report_view import as_json, as_text
+    from brainctl.commands.migrate.run import Migrator
+    from brainctl.migrate.machine.plan import CutOver
+
+    if session.settings.write_out not in ("simple", "json"):
+        raise Unsupported("migrate reports in the formats simple and json")
+    source = place(session, order.source, "--from", order.pd, order.tikv_prefix)
+    target = place(session, order.target, "--to", order.pd, order.tikv_prefix)
+    if source == target:
+        raise BadArguments("--from and --to are the same store")
+    must_exist(source)
+    migrator = Migrator(session, order, source, target, SystemClock(), ManualClock(), SystemRandom())
+    signals: list[int] = []
+    try:
+        with _stopping(migrator, signals), compacted(lambda: "the source compacts faster than it can be copied"):
+            report = await migrator.run()
+    except CutOver as done:
+        if order.goal is not Goal.CUTOVER:
+            raise
+        session.warn(str(done))
+        return
+    except BrainctlError as error:
+        if signals and error.passing:
+            raise CommandFailed(f"stopped while it waited: {error}", ExitCode(128 + signals[0])) from error
+        raise
+    session.write(as_json(report) if session.settings.write_out == "json" else as_text(report))
+    if report.reason:
+        raise CommandFailed(f"the cutover was given up: {report.reason}", migrator.exit_code)
+    if signals and order.goal is not Goal.FOLLOW:
+        raise CommandFailed(
+            f"stopped at revision {report.revision}; the same command goes on from there", ExitCode(128 + signals[0])
+        )
+
+
+@contextmanager
+def _stopping(migrator: "Migrator", came: list[int]) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM end it in order, and are added to `came`."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        came.append(number)
+        migrator.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+app = single("migrate", parse, run)

@@ -1,0 +1,1 @@
+"""brainctl serve, and the parts that only it needs."""

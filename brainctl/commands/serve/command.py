@@ -1,0 +1,294 @@
+"""brainctl serve."""
+
+import asyncio
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+
+from brainctl.cli.command import single
+from brainctl.cli.serve_flags import parameters
+from brainctl.cli.session import Session
+from brainctl.cli.settings import Given
+from brainctl.commands.serve import places
+from brainctl.commands.serve.log import check_log, start_log
+from brainctl.commands.serve.settings import ServeSettings
+from brainctl.errors import BadArguments, BrainctlError, InvalidInput
+
+if TYPE_CHECKING:
+    from brainctl.node.backend import Backend
+    from brainctl.node.node import Node
+    from brainctl.node.options import NodeOptions
+    from brainctl.server.tls.context import TlsOptions
+    from brainctl.wire.limits import Limits
+
+REQUEST_OVERHEAD_BYTES = 512 << 10
+"""What a message may have around the largest write, as in etcd."""
+REQUEST_BYTES_LIMIT = 64 << 20
+PROGRESS_LEAST_SECONDS = 0.1
+"""etcd's least interval of progress notifications."""
+SWITCH_SECONDS = 0.0005
+"""How long background work may keep the interpreter once the event loop wants it: a put asks for it several times."""
+_CLIENT_CERTIFICATES = ("trusted-ca-file", "client-crl-file", "allowed-cn", "client-cert-allowed-hostname")
+
+
+class Auth(NamedTuple):
+    """How users prove who they are, once authentication is turned on."""
+
+    token: str
+    token_ttl: int
+    bcrypt_cost: int
+
+
+class ServeOptions(NamedTuple):
+    """What to serve, and where."""
+
+    settings: ServeSettings
+    listen: str
+    metrics: str
+    """Where to serve metrics and health alone."""
+    advertise: tuple[str, ...]
+    tls: "TlsOptions | None"
+    auth: Auth
+    options: "NodeOptions"
+    limits: "Limits"
+
+
+def parse(etcd_setting: list[str] | None = None, **given: Given | None) -> ServeOptions:
+    """Serve the etcd API from a directory (--data-dir) or from TiKV (--store tikv://PD/PREFIX).
+
+    Says "ready" with its address on standard error once it takes connections. SIGTERM and SIGINT finish the calls in
+    progress and end it; a second one ends it at once. Each flag can also be set by a variable (BRAINCTL_SERVE_DATA_DIR
+    or ETCD_DATA_DIR for --data-dir) and in the file that --config-file names.
+    """
+    settings = ServeSettings(given, os.environ, etcd_setting or ())
+    check_log(settings.text("log-level"), settings.text("log-format"))
+    tls = _tls(settings)
+    listen = places.listening(settings, has_tls=tls is not None)
+    metrics = places.metrics(settings, has_tls=tls is not None)
+    advertise = places.advertised(settings)
+    auth = Auth(
+        settings.text("auth-token"), settings.number("auth-token-ttl", 1), settings.number("bcrypt-cost", 4, 31)
+    )
+    return ServeOptions(settings, listen, metrics, advertise, tls, auth, _node_options(settings), _limits(settings))
+
+
+parse.__signature__ = inspect.Signature(parameters())  # type: ignore[attr-defined]
+
+
+def _tls(settings: ServeSettings) -> "TlsOptions | None":
+    text = settings.text
+    client_cert_auth = settings.truth("client-cert-auth")
+    if bool(text("cert-file")) != bool(text("key-file")):
+        raise BadArguments("TLS needs both --cert-file and --key-file")
+    if not text("cert-file"):
+        if client_cert_auth or any(map(text, _CLIENT_CERTIFICATES)):
+            raise BadArguments("client certificates need TLS: --cert-file and --key-file")
+        return None
+    from brainctl.server.tls.context import TlsOptions
+
+    return TlsOptions(
+        text("cert-file"),
+        text("key-file"),
+        text("trusted-ca-file"),
+        client_cert_auth,
+        text("client-crl-file"),
+        text("allowed-cn"),
+        settings.texts("client-cert-allowed-hostname"),
+        settings.texts("cipher-suites"),
+        text("tls-min-version"),
+        text("tls-max-version"),
+    )
+
+
+def _node_options(settings: ServeSettings) -> "NodeOptions":
+    from brainctl.node.jobs.scrubber import ScrubOptions
+    from brainctl.node.options import NodeOptions
+
+    return NodeOptions(
+        name=settings.text("name"),
+        peer_urls=places.peers(settings),
+        max_request_bytes=settings.number("max-request-bytes", 1, REQUEST_BYTES_LIMIT),
+        max_txn_ops=settings.number("max-txn-ops", 1),
+        quota_bytes=settings.number("quota-backend-bytes"),
+        progress_seconds=max(settings.seconds("watch-progress-notify-interval"), PROGRESS_LEAST_SECONDS),
+        retention=settings.retention(),
+        scrub=ScrubOptions(settings.seconds("scrub-interval"), settings.number("scrub-rate", 0)),
+    )
+
+
+def _limits(settings: ServeSettings) -> "Limits":
+    from brainctl.wire.limits import Limits
+
+    message = settings.number("max-request-bytes") + REQUEST_OVERHEAD_BYTES
+    defaults = Limits()
+    return defaults._replace(
+        message_bytes=message,
+        page_bytes=2 * message,
+        streams=min(settings.number("max-concurrent-streams", 1, 2**32 - 1), 2**31 - 1),
+        partial_bytes=max(defaults.partial_bytes, 4 * message),
+        ping_min_seconds=settings.seconds("grpc-keepalive-min-time"),
+        silence_seconds=settings.seconds("grpc-keepalive-interval"),
+        ping_timeout_seconds=settings.seconds("grpc-keepalive-timeout"),
+    )
+
+
+def run(session: Session, plan: ServeOptions) -> None:
+    """Serve until a signal or a failure of the store ends it."""
+    import uvloop
+
+    from brainctl.engine.vfs.spare_descriptors import SPARE
+    from brainctl.server.admission import SPARE_DESCRIPTORS, raise_descriptor_limit
+    from brainctl.server.malloc import keep_freed_memory
+
+    raise_descriptor_limit()
+    SPARE.keep(SPARE_DESCRIPTORS)
+    start_log(plan.settings.text("log-level"), plan.settings.text("log-format"))
+    for remark in plan.settings.remarks:
+        session.warn(f"warning: {remark}")
+    keep_freed_memory()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(session, plan))
+
+
+async def _serve(session: Session, plan: ServeOptions) -> None:
+    from brainctl.server.app import serve
+    from brainctl.server.collector import calm_collector
+    from brainctl.server.gateway.access import GatewayAccess
+    from brainctl.server.notify import notify
+    from brainctl.server.tls.context import ServerTls
+
+    tls = ServerTls(plan.tls) if plan.tls else None
+    served = await _open(session, plan)
+    failures: list[BrainctlError] = []
+    stop = asyncio.Event()
+
+    def fail(error: BrainctlError) -> None:
+        failures.append(error)
+        stop.set()
+
+    def ready(address: str) -> None:
+        first = address.partition(",")[0]
+        served.announce(first)
+        urls = places.urls_of(plan.listen, address, has_tls=tls is not None)
+        served.node.cluster.client_urls = plan.advertise or urls
+        ready_file = plan.settings.text("ready-file")
+        if ready_file:
+            _write_whole(Path(ready_file), f"{address}\n")
+        session.warn(f"ready: serving {served.name} at {address}")
+        notify("READY=1")
+
+    served.on_failure(fail)
+    calm_collector()
+    try:
+        await serve(
+            served.node,
+            plan.listen,
+            metrics=plan.metrics,
+            tls=tls,
+            limits=plan.limits,
+            access=GatewayAccess(
+                plan.settings.texts("host-whitelist"),
+                plan.settings.texts("cors"),
+                enabled=plan.settings.truth("enable-grpc-gateway"),
+            ),
+            on_ready=ready,
+            on_stopping=partial(notify, "STOPPING=1"),
+            stop=stop,
+        )
+    finally:
+        await served.node.close()
+    if failures:
+        raise failures[0]
+
+
+class _Served(NamedTuple):
+    """A node and what differs between the media under it."""
+
+    node: "Node"
+    name: str
+    announce: Callable[[str], None]
+    """Tell those who find the store in use where it is served."""
+    on_failure: Callable[[Callable[[BrainctlError], None]], None]
+
+
+def _store(session: Session, plan: ServeOptions) -> str:
+    """Return the URL of --store; that of a context, which is for clients, only where nothing else is named."""
+    return session.settings.store if session.settings.store_given or not plan.settings.has_place else ""
+
+
+async def _open(session: Session, plan: ServeOptions) -> _Served:
+    directory, url = plan.settings.place(_store(session, plan))
+    if url.startswith("tikv://"):
+        return await _open_tikv(session, url, plan)
+    if url and not url.removeprefix("file://"):
+        raise InvalidInput(f"{url} names no directory: file://DIR does")
+    if url and not url.startswith("file://"):
+        raise InvalidInput(f"cannot serve {url}: file:// and tikv:// can be served")
+    return _open_local(session, unquote(url.removeprefix("file://")) or directory, plan)
+
+
+def _open_local(session: Session, directory: str, plan: ServeOptions) -> _Served:
+    from brainctl.engine.engine import Engine
+    from brainctl.engine.recovery.store_directory import other_tenant
+    from brainctl.mvcc.record_names import CHECKPOINT
+    from brainctl.node.local.backend import open_local
+
+    engine = Engine.open(directory)
+    try:
+        session.admission.to_serve(engine.record(CHECKPOINT), f"file://{directory}")
+    except BrainctlError:
+        engine.close()
+        raise
+    if beside := other_tenant(os.listdir(directory)):  # noqa: PTH208 - paths are strings throughout the engine
+        session.warn(f"warning: {directory} is served as the store of brainctl that it is, but {beside}")
+    backend = open_local(engine, asyncio.get_running_loop(), plan.settings.number("reclaim-rate", 0))
+
+    def on_failure(action: Callable[[BrainctlError], None]) -> None:
+        backend.on_failure = action
+
+    return _Served(_node(backend, plan), f"file://{directory}", engine.announce, on_failure)
+
+
+async def _open_tikv(session: Session, url: str, plan: ServeOptions) -> _Served:
+    from brainctl.stores.tikv import open_tikv_backend
+
+    if plan.settings.number("quota-backend-bytes") > 0:
+        raise BadArguments("--quota-backend-bytes: TiKV does not tell what a store takes up, so it cannot be limited")
+    plan = plan._replace(options=replace(plan.options, quota_bytes=None))
+    collection = plan.settings.text("tikv-gc")
+    if collection not in ("auto", "off"):
+        raise BadArguments(f"--tikv-gc: auto or off, not {collection!r}")
+    backend = await open_tikv_backend(url, collects=collection == "auto", admission=session.admission)
+
+    def on_failure(action: Callable[[BrainctlError], None]) -> None:
+        backend.on_failure = action
+
+    return _Served(_node(backend, plan), url, backend.announce, on_failure)
+
+
+def _node(backend: "Backend", plan: ServeOptions) -> "Node":
+    from brainctl.clock import SystemClock
+    from brainctl.node.access.passwords import Passwords
+    from brainctl.node.access.token_option import tokens_of
+    from brainctl.node.node import Node
+
+    clock = SystemClock()
+    tokens = tokens_of(plan.auth.token, clock, plan.auth.token_ttl)
+    return Node(backend, clock, tokens, Passwords(plan.auth.bcrypt_cost), plan.options)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that others wait for: they see all of it or nothing."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+app = single("serve", parse, run)

@@ -1,0 +1,1 @@
+"""brainctl snapshot, and the parts that only it needs."""

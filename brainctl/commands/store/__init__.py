@@ -1,0 +1,1 @@
+"""brainctl store, and the parts that only it needs."""

@@ -1,0 +1,1 @@
+"""brainctl trace, and the parts that only it needs."""

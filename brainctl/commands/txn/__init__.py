@@ -1,0 +1,1 @@
+"""brainctl txn, and the parts that only it needs."""

@@ -1,0 +1,1 @@
+"""brainctl verify, and the parts that only it needs."""

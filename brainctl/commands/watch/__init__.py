@@ -1,0 +1,1 @@
+"""brainctl watch, and the parts that only it needs."""

@@ -1,0 +1,1 @@
+"""Work beside the requests: reclaiming space, compacting the index, scrubbing."""

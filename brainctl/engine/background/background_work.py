@@ -1,0 +1,177 @@
+"""What an engine does beside reads and writes: reclaim, the index, scrubs.
+
+Each is an iterator of pieces of work, which the owner runs on any thread, between two of which it serves others.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from brainctl.engine.background.index_compactor import IndexCompactor
+from brainctl.engine.background.reclaimer import Reclaimer, Work, rest
+from brainctl.engine.background.scrubber import Scrub
+from brainctl.engine.index.log_coverage import LogCoverage
+from brainctl.engine.log.log_writer import LogWriter
+from brainctl.engine.options import EngineOptions
+from brainctl.engine.read.read_view import ReadView
+from brainctl.engine.recovery.open_store import Opened
+from brainctl.engine.stats import Stats
+
+
+class BackgroundWork(ReadView):
+    """Part of Engine."""
+
+    def __init__(self, options: EngineOptions, opened: Opened) -> None:
+        directory, fs, held, names, state = opened
+        end = state.end
+        super().__init__(state.index, state.segments, end.revision, end.compacted, options.cache_bytes)
+        self.directory = directory
+        self.options = options
+        self._fs = fs
+        self._owner = held
+        self._manifest = names
+        self._garbage = state.garbage
+        self._meta = dict(end.meta)
+        self._writer = LogWriter(directory, fs, options, names, Stats(), end, state.index.newest)
+        self.log_writes = self._writer.log_writes
+        """How large writes to the log were, in bytes."""
+        self.log_syncs = self._writer.log_syncs
+        """How long syncs of the log took."""
+        self._end = end
+        fail, segments, garbage = self._writer.fail, state.segments, state.garbage
+        self._indexing = IndexCompactor(directory, fs, names, state.index, garbage, segments, state.covered, fail)
+        settled, retire = self._settled_now, self._writer.space.retire
+        self._reclaim = Reclaimer(directory, fs, names, Stats(), garbage, settled, segments, self._maps, fail, retire)
+        self._new_records = state.read
+        """What is not in runs yet, in records that take as long to read."""
+        self._new_bytes = 0
+        self._confirmed = 0
+        """The last batch that says nothing."""
+        self._holds: Counter[int] = Counter()
+        """Compacted revisions at which somebody still reads what has been compacted since."""
+        self._background: Iterator[Work] | None = None
+        self._index_background: Iterator[Work] | None = None
+
+    def reclaim(
+        self, budget: int, *, everything: bool = False, nudge: Callable[[], None] | None = None
+    ) -> Iterator[Work]:
+        """Give back the space of what compaction has made dead, while reads and writes go on.
+
+        Yields pieces of work that read, write and sync about `budget` bytes each; the caller runs each, on any thread,
+        before it asks for the next. Segments are rewritten once `options.garbage_ratio` of them is dead, or, with
+        `everything`, if they get smaller at all. For that the log must go on in a new segment: `nudge` is called until
+        it does, to have an empty batch written when there is nothing else; by default that is done here and now.
+
+        A full disk ends the run and leaves everything as it was. Raises StoreFailed on any other I/O error,
+        StoreDamaged when a record that is to be kept is not sound.
+        """
+        if everything:
+            yield from self._reclaim.sweep(self._compacted_now, budget)
+            yield from self._seal(nudge or self._write_empty)
+            if self._index.runs or self._index.frozen is not None:
+                yield from self.index(budget // 8, everything=True)  # a byte of index takes longer
+        ratio = None if everything else self.options.garbage_ratio
+        yield from self._reclaim.run(self._compacted_now, budget, ratio)
+        if everything and not self._reclaim.closed:
+            yield self._writer.space.drop
+
+    @property
+    def reclaim_bytes(self) -> int:
+        """Bytes that reclaim has read and written since the store was opened, those of the work under way included, and
+        as much as what it has looked up takes as long as.
+        """
+        return self._reclaim.moved
+
+    @property
+    def index_due(self) -> bool:
+        """Whether so much is new that `index` is to be called."""
+        return self._much_is_new() and not self._indexing.busy
+
+    @property
+    def index_wanted(self) -> bool:
+        """Whether so much is new that `index` with `everything` is worth its while when nothing else is to be done."""
+        return self._new_records >= self.options.quiet_records and not self._indexing.busy
+
+    def index(self, budget: int, *, everything: bool = False) -> Iterator[Work]:
+        """Write the index of what is new as a run, once that is due or with `everything`, and merge runs of like size.
+
+        Yields pieces of work as `reclaim` does; both may be under way at the same time. A full disk ends it and leaves
+        everything as it was. Raises StoreFailed on any other I/O error, StoreDamaged when a run is not sound.
+        """
+        write = self._much_is_new() or (everything and bool(self._new_records or self._new_bytes))
+        write = write and self._indexed == self._revision
+        yield from self._indexing.run(
+            self._cover, self._much_is_new, self._compacted_now(), budget, write=write and bool(self._segments)
+        )
+
+    def index_step(self, budget: int, *, everything: bool = False) -> bool:
+        """Run one piece of `index` here and now; whether there may be more to do."""
+        self._index_background = self._index_background or self.index(budget, everything=everything)
+        work = next(self._index_background, None)
+        if work is None:
+            self._index_background = None
+            return False
+        work()
+        return True
+
+    def scrub(self) -> Scrub:
+        """A pass over all that the store has on its medium now; reads, writes and reclaim may go on meanwhile."""
+        return Scrub(self._fs, self._segments, self._index.runs, self._reclaim.is_replacing)
+
+    def reclaim_step(self, budget: int) -> bool:
+        """Run one piece of `reclaim` here and now; whether there may be more to do."""
+        self._background = self._background or self.reclaim(budget)
+        work = next(self._background, None)
+        if work is None:
+            self._background = None
+            return False
+        work()
+        return True
+
+    def defragment(self, budget: int = 1 << 20) -> Iterator[None]:
+        """Run `reclaim` of everything here and now, with a pause after each piece."""
+        for work in self.reclaim(budget, everything=True):
+            work()
+            yield
+
+    def _much_is_new(self) -> bool:
+        if self._indexed != self._revision:  # a run covers whole commits
+            return False
+        return self._new_records >= self.options.run_records or self._new_bytes >= self.options.run_bytes
+
+    def hold(self) -> Callable[[], None]:
+        """Keep all that can be read now, whatever is compacted, until the function that is returned is called."""
+        held = self._compacted
+        self._holds[held] += 1
+
+        def release() -> None:
+            self._holds[held] -= 1
+            if not self._holds[held]:
+                del self._holds[held]
+
+        return release
+
+    def _compacted_now(self) -> int:
+        """Up to which revision what is dead may go."""
+        return min(self._holds, default=self._compacted)
+
+    def _settled_now(self) -> int | None:
+        return self._indexing.settled
+
+    def _cover(self) -> LogCoverage:
+        """The store as it is published."""
+        self._new_records = self._new_bytes = 0
+        return LogCoverage.of(self._segments, self._revision, self._compacted, self._meta)
+
+    def _seal(self, nudge: Callable[[], None]) -> Iterator[Work]:
+        """Have the log go on in a new segment when there is something dead in the last one."""
+        last = max(self._segments, default=0)
+        if not last or not (self._segments[last].dead or self._segments[last].graves):
+            return
+        self._writer.seal()
+        while max(self._segments) == last:
+            nudge()
+            yield rest
+
+    def _write_empty(self) -> None:
+        """Begin a new segment when nobody else does."""
+        raise NotImplementedError

@@ -1,0 +1,212 @@
+"""When runs of the index are written, and which: of the delta when it has grown, and of runs of like size.
+
+Each is a job in pieces of background work. Merging takes long in a large store, so a delta that has grown meanwhile has
+its turn between two pieces: what an opening has to read stays bounded.
+"""
+
+import errno
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from threading import Event, Lock
+
+from brainctl.engine.background.reclaimer import Work
+from brainctl.engine.background.run_build import RunBuild, RunInput
+from brainctl.engine.format.record import HEADER
+from brainctl.engine.index.dead_versions import DeadVersions
+from brainctl.engine.index.key_index import KeyIndex
+from brainctl.engine.index.log_coverage import LogCoverage, Superseded
+from brainctl.engine.index.run_merge import merged, pick_runs, still_held
+from brainctl.engine.index.run_reader import Run
+from brainctl.engine.log.manifest import Manifest
+from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
+from brainctl.engine.stats import Stats
+from brainctl.engine.vfs.filesystem import FileSystem
+from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed
+
+
+class IndexCompactor:
+    """The runs of one engine."""
+
+    def __init__(
+        self,
+        directory: str,
+        fs: FileSystem,
+        manifest: Manifest,
+        index: KeyIndex,
+        garbage: DeadVersions,
+        segments: dict[int, Segment],
+        covered: LogCoverage | None,
+        fail: Callable[[BrainctlError], None],
+    ) -> None:
+        self._directory = directory
+        self._fs = fs
+        self._manifest = manifest
+        self._index = index
+        self._garbage = garbage
+        self._segments = segments
+        self._fail = fail
+        self._next = max((run.number for run in index.runs), default=0) + 1
+        self._durable = 0 if covered is None else covered.segment
+        """The segment of the place in the log up to which runs cover it."""
+        self._covered: LogCoverage | None = None
+        """What the frozen delta covers the log up to."""
+        self._superseded = Superseded()
+        self._turn = Lock()
+        self._closed = Event()
+        self._busy = False
+        self.stats = Stats()
+
+    def run(
+        self, cover: Callable[[], LogCoverage], due: Callable[[], bool], compacted: int, budget: int, *, write: bool
+    ) -> Iterator[Work]:
+        """Make a run of the delta with `write` and whenever it is `due`, and merge runs, in pieces of work of about
+        `budget` bytes.
+
+        A full disk ends it and leaves everything as it was. Raises StoreFailed on any other I/O error, StoreDamaged
+        when a run is not sound. One at a time.
+        """
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            if write or self._index.frozen is not None:
+                yield from self._run_of_delta(cover, compacted, budget)
+            while not self._closed.is_set() and (picked := self._pick()) is not None:
+                old = list(self._index.runs[slice(*picked)])
+                if not (yield from self._merge_all(old, cover, due, compacted, budget)):
+                    return
+                yield old.clear  # nobody else has their files mapped: they go now, which takes the kernel a while
+        finally:
+            self._busy = False
+
+    def _merge_all(
+        self, old: Sequence[Run], cover: Callable[[], LogCoverage], due: Callable[[], bool], compacted: int, budget: int
+    ) -> Generator[Work, None, bool]:
+        """Make one run of several; whether to go on."""
+        job = self._merge(old, compacted)
+        for work in self._do(job, budget):
+            yield work
+            # Once it is finished the manifest names what it has made, and the index must follow before anything else.
+            if due() and not job.finished and not self._closed.is_set():
+                yield from self._run_of_delta(cover, compacted, budget)
+        if job.run is None:
+            return False
+        self._index.exchange(old, job.run)
+        for run in old:
+            with suppress(OSError):
+                self._fs.unlink(run.path)
+        return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return self._busy
+
+    @property
+    def settled(self) -> int | None:
+        """Segments with numbers below this may be rewritten: those that no opening has to read as they were written.
+
+        None: all; while there are no runs, an opening reads everything in the order of the log.
+        """
+        if self._index.runs:
+            return self._durable
+        return None if self._covered is None else self._covered.segment
+
+    def close(self) -> None:
+        """Wait for the piece of work that is running, and let no other begin."""
+        with self._turn:
+            self._closed.set()
+
+    def _run_of_delta(self, cover: Callable[[], LogCoverage], compacted: int, budget: int) -> Iterator[Work]:
+        if self._index.frozen is None:
+            self._covered = cover()
+            self._superseded = self._garbage.cut()
+            self._index.freeze()
+        frozen, covered, superseded = self._index.frozen, self._covered, self._superseded
+        assert frozen is not None
+        assert covered is not None
+        segments = dict(self._segments)
+        source = RunInput(
+            len(frozen.entries),
+            frozen.pages,
+            lambda: still_held(superseded, compacted, partial(_held, segments)),
+            lambda: covered,
+        )
+        job = self._job(source, lambda: ((), self._index.runs))
+        yield from self._do(job, budget)
+        if job.run is not None:
+            self._index.settle(job.run)
+            self._durable = covered.segment
+            self._covered, self._superseded = None, Superseded()
+
+    def _pick(self) -> tuple[int, int] | None:
+        if self._index.frozen is not None:
+            return None
+        return pick_runs([run.header.entries for run in self._index.runs])
+
+    def _merge(self, old: Sequence[Run], compacted: int) -> RunBuild:
+        segments = dict(self._segments)
+        drop = partial(_gone, segments, compacted) if old[-1] is self._index.runs[-1] else None
+        source = RunInput(
+            sum(run.header.entries for run in old),
+            lambda: merged(old, drop),
+            lambda: still_held(_joined(old), compacted, partial(_held, segments)),
+            old[0].covered,
+        )
+        return self._job(source, partial(self._around, old))
+
+    def _around(self, old: Sequence[Run]) -> tuple[Sequence[Run], Sequence[Run]]:
+        """The runs that are newer than some, and those that are older."""
+        runs = self._index.runs
+        at = runs.index(old[0])
+        return runs[:at], runs[at + len(old) :]
+
+    def _job(self, source: RunInput, others: Callable[[], tuple[Sequence[Run], Sequence[Run]]]) -> RunBuild:
+        number, self._next = self._next, self._next + 1
+        return RunBuild(self._directory, self._fs, self._manifest, number, source, others)
+
+    def _do(self, job: RunBuild, budget: int) -> Iterator[Work]:
+        while not job.finished:
+            yield partial(self._work, job, budget)
+            if self._closed.is_set():
+                return
+        self.stats.add(job.stats)
+        error = job.error
+        if error is None:
+            return
+        if isinstance(error, StoreDamaged):
+            raise error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not self._manifest.in_doubt:
+            job.abandon()
+            return
+        failure = StoreFailed(f"{job.path}: {error.strerror or error} while the index was written")
+        self._fail(failure)
+        raise failure from error
+
+    def _work(self, job: RunBuild, budget: int) -> None:
+        with self._turn:
+            if not self._closed.is_set():
+                job.run_piece(budget)
+
+
+def _joined(runs: Sequence[Run]) -> Superseded:
+    joined = Superseded()
+    for run in reversed(runs):
+        joined.extend(run.superseded())
+    return joined
+
+
+def _held(segments: dict[int, Segment], address: int) -> bool:
+    segment = segments.get(address >> OFFSET_BITS)
+    return segment is not None and segment.has(address & OFFSET_MASK)
+
+
+def _gone(segments: dict[int, Segment], compacted: int, address: int) -> bool:
+    """Whether no reader needs a tombstone any more."""
+    segment = segments.get(address >> OFFSET_BITS)
+    offset = address & OFFSET_MASK
+    if segment is None or not segment.has(offset):
+        return True
+    mod: int = HEADER.unpack_from(segment.record(offset))[2]
+    return mod < compacted

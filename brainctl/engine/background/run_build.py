@@ -1,0 +1,111 @@
+"""The writing of one run of the index, in pieces.
+
+A run is whole and durable before the manifest names it; until then the log has all that is in it. A job that was
+interrupted leaves a file that no manifest names, which the next opening removes.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from brainctl.engine.index.log_coverage import LogCoverage, Superseded
+from brainctl.engine.index.run_reader import Run, run_name
+from brainctl.engine.index.run_writer import RunWriter, fill
+from brainctl.engine.log.manifest import Manifest
+from brainctl.engine.stats import Stats
+from brainctl.engine.vfs.filesystem import File, FileSystem
+from brainctl.errors import StoreDamaged
+
+_SYNC_BYTES = 256 << 10
+"""What is written between two syncs: not so much that a sync of the log would have to wait for it."""
+
+
+class RunInput(NamedTuple):
+    """What a run is to hold."""
+
+    keys: int
+    """At most so many."""
+    pages: Callable[[], Iterable[tuple[list[bytes], list[int]]]]
+    """Keys in order, and their entries."""
+    superseded: Callable[[], Superseded]
+    covered: Callable[[], LogCoverage]
+
+
+class RunBuild:
+    """The writing of one run. Touches nothing but files and its own state."""
+
+    def __init__(
+        self,
+        directory: str,
+        fs: FileSystem,
+        manifest: Manifest,
+        number: int,
+        source: RunInput,
+        others: Callable[[], tuple[Sequence[Run], Sequence[Run]]],
+    ) -> None:
+        """`others` are the runs that the store will have beside this one when it is done: newer ones, older ones."""
+        self.path = f"{directory}/{run_name(number)}"
+        self.run: Run | None = None
+        """The new one, once it is done."""
+        self.finished = False
+        self.error: OSError | StoreDamaged | None = None
+        self.stats = Stats()
+        self._directory = directory
+        self._fs = fs
+        self._manifest = manifest
+        self._number = number
+        self._source = source
+        self._others = others
+        self._made = False
+        self._budget = 0
+        self._steps = self._write()
+
+    def run_piece(self, budget: int) -> None:
+        """Write about `budget` bytes, unless the job is `finished`."""
+        self._budget = budget
+        try:
+            self.finished = next(self._steps, None) is None
+        except (OSError, StoreDamaged) as error:
+            self.error = error
+            self.finished = True
+
+    def abandon(self) -> None:
+        """Remove what has been written."""
+        if self._made:
+            with suppress(OSError):  # the next opening removes it; no other run has its number
+                self._fs.unlink(self.path)
+
+    def _write(self) -> Generator[bool, None, None]:
+        file = self._fs.create(self.path)
+        self._made = True
+        try:
+            yield from self._fill(file)
+        finally:
+            file.close()
+        yield True
+        self._fs.sync_directory(self._directory)
+        self.stats.syncs += 1
+        run = Run.open(self._directory, self._fs, self._manifest.store, self._number)
+        newer, older = ([other.number for other in others] for others in self._others())
+        self._manifest.list_runs([*newer, self._number, *older])
+        self.run = run
+
+    def _fill(self, file: File) -> Generator[bool, None, None]:
+        source = self._source
+        writer = RunWriter(file, self._manifest.store, self._number, source.keys)
+        unsynced = 0
+        for size in fill(writer, source.pages()):
+            self._budget -= size
+            unsynced += size
+            if unsynced >= _SYNC_BYTES:
+                writer.flush()
+                self._sync(file)
+                unsynced = 0
+            if self._budget <= 0:
+                yield True
+        self.stats.index_bytes += writer.finish(source.superseded(), source.covered())
+        self._sync(file)
+
+    def _sync(self, file: File) -> None:
+        file.sync()
+        self.stats.syncs += 1

@@ -1,0 +1,174 @@
+"""Reads everything that a live store has on its medium, and finds what has rotted before a reader does.
+
+It reads past the page cache where that can be: what is looked at is the medium, not the memory. Beside it reads, writes
+and reclaim go on; what reclaim replaces meanwhile is read in its new shape. Bytes of the log that are still to be
+written are none of its business.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+
+from crc32c import crc32c
+
+from brainctl.engine.background.reclaimer import Work
+from brainctl.engine.format import batch
+from brainctl.engine.index.run_reader import Run
+from brainctl.engine.log.segment import DATA, EXTENT_SIZE, Segment, unpack_extent, unpack_header
+from brainctl.engine.vfs.filesystem import File, FileSystem
+from brainctl.errors import StoreDamaged
+
+_PIECE = 256 << 10
+"""Bytes that one read asks for."""
+_KEYS = 4096
+"""Keys of a run that are proved in one piece of work."""
+_ATTEMPTS = 8
+"""How often a segment is read that always was replaced meanwhile."""
+
+
+class Scrub:
+    """One pass over one store."""
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        segments: dict[int, Segment],
+        runs: tuple[Run, ...],
+        busy: Callable[[int], bool],
+    ) -> None:
+        """`segments` are the live ones; `busy` tells whether reclaim is replacing the one of a number."""
+        self._fs = fs
+        self._segments = segments
+        self._runs = runs
+        self._busy = busy
+        self.findings: list[str] = []
+        """A sentence for each place that is not as it was written, with file and offset."""
+        self.skipped: list[str] = []
+        """Files that could not be read to their end because they were replaced again and again."""
+        self.bytes = 0
+        """How much was read."""
+        self.finished = False
+
+    def run(self, budget: int) -> Iterator[Work]:
+        """The pass, in pieces of work of about `budget` bytes; the caller runs each, on any thread, before it asks for
+        the next. A damaged file is a finding, and the pass goes on with the next one.
+        """
+        waiting = deque((number, _ATTEMPTS) for number in sorted(self._segments))
+        while waiting:
+            number, attempts = waiting.popleft()
+            part = self._segments.get(number)
+            if part is None:
+                continue  # nothing in it was needed any more
+            reading = _Reading(self._fs, part.path, partial(_segment, part, part.end))
+            yield from self._do(reading, budget)
+            if not reading.error:
+                continue
+            if self._segments.get(number) is part and not self._busy(number):
+                self.findings.append(reading.error)
+            elif attempts:
+                waiting.append((number, attempts - 1))
+            else:
+                self.skipped.append(part.path)
+        for run in self._runs:
+            reading = _Reading(self._fs, run.path, partial(_run, run))
+            yield from self._do(reading, budget)
+            if reading.error and not reading.gone:
+                self.findings.append(reading.error)
+        self.finished = True
+
+    def _do(self, reading: "_Reading", budget: int) -> Iterator[Work]:
+        while not reading.finished:
+            before = reading.bytes
+            yield partial(reading.work, budget)
+            self.bytes += reading.bytes - before
+
+
+class _Reading:
+    """The reading of one file; on any thread."""
+
+    def __init__(self, fs: FileSystem, path: str, steps: Callable[["_Reading"], Generator[None, None, None]]) -> None:
+        self._fs = fs
+        self.path = path
+        self.file: File | None = None
+        self.error = ""
+        """What is wrong with the file."""
+        self.gone = False
+        """Whether that is that it is no longer there."""
+        self.finished = False
+        self.bytes = 0
+        self._steps = steps(self)
+        self._window = b""
+        self._at = 0
+
+    def work(self, budget: int) -> None:
+        """Read and check about so many bytes more."""
+        end = self.bytes + budget
+        try:
+            if self.file is None:
+                self.file = self._fs.open(self.path, write=False)
+            while self.bytes < end and not self.finished:
+                self.finished = next(self._steps, self) is self
+        except FileNotFoundError:
+            self.gone = self.finished = True
+            self.error = f"{self.path}: the file is missing (offset 0)"
+        except StoreDamaged as damage:
+            self.error, self.finished = str(damage), True
+        except OSError as error:
+            self.error = f"{self.path}: {error.strerror or error} at offset {self._at + len(self._window)}"
+            self.finished = True
+        if self.finished and self.file is not None:
+            self.file.close()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the file as they are on the medium; fewer at its end."""
+        if not self._at <= offset <= offset + length <= self._at + len(self._window):
+            assert self.file is not None
+            self._at, self._window = offset, b""
+            self._window = self.file.read_through(max(length, _PIECE), offset)
+            self.bytes += len(self._window)
+        return self._window[offset - self._at : offset - self._at + length]
+
+
+def _segment(part: Segment, end: int, reading: _Reading) -> Generator[None, None, None]:
+    """Check the header of a segment, and its batches or extents up to `end`; StoreDamaged."""
+    unpack_header(reading.read(0, DATA), part.path)
+    at = DATA
+    while at < end:
+        place, length, crc, following = (
+            _log_step(part, at, reading) if part.extents is None else _packed_step(part, at, reading)
+        )
+        records = reading.read(place, length)
+        if len(records) < length or crc32c(records, part.seed) != crc:
+            raise StoreDamaged(f"{part.path}: the records at offset {place} are damaged")
+        at = following
+        yield
+
+
+def _log_step(part: Segment, at: int, reading: _Reading) -> tuple[int, int, int, int]:
+    """Where the records of the batch at `at` are, their length and CRC, and where the next one begins."""
+    header = batch.unpack(reading.read(at, batch.HEADER_SIZE), part.seed)
+    if header is None:
+        raise StoreDamaged(f"{part.path}: the batch header at offset {at} is damaged")
+    return at + batch.HEADER_SIZE, header.length, header.crc, at + header.span
+
+
+def _packed_step(part: Segment, at: int, reading: _Reading) -> tuple[int, int, int, int]:
+    """The same of the extent at `at`."""
+    header = unpack_extent(reading.read(at, EXTENT_SIZE), part.seed)
+    if header is None:
+        raise StoreDamaged(f"{part.path}: the extent header at offset {at} is damaged")
+    place = at + EXTENT_SIZE
+    return place, header.length, header.crc, place + header.length
+
+
+def _run(run: Run, reading: _Reading) -> Generator[None, None, None]:
+    """Check that the medium holds what the memory shows of a run, and that this is sound; StoreDamaged."""
+    for at in range(0, run.header.size, _PIECE):
+        data = reading.read(at, min(_PIECE, run.header.size - at))
+        offset = run.differs(data, at)
+        if offset is not None:
+            raise StoreDamaged(f"{run.path}: the byte at offset {offset} is damaged on the medium")
+        yield
+    for number, _key in enumerate(run.prove()):
+        if number % _KEYS == 0:
+            yield

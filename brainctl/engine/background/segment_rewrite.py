@@ -1,0 +1,214 @@
+"""Rewriting one segment without its dead records, or removing one that has no others.
+
+A job touches nothing but files and its own state. The new file is whole and durable before the manifest names it;
+until then the old one stays. A job that was interrupted leaves a file that no manifest names, which the next opening
+removes.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+
+from crc32c import crc32c
+
+from brainctl.engine.format import batch
+from brainctl.engine.format.record import HEADER, META_SET, PLACE, TOMBSTONE
+from brainctl.engine.log import segment
+from brainctl.engine.log.manifest import Manifest, segment_name
+from brainctl.engine.log.segment import DATA, EXTENT_SIZE, ExtentHeader, Extents, FileHeader, Segment
+from brainctl.engine.stats import Stats
+from brainctl.engine.vfs.filesystem import BLOCK, File, FileSystem, block_bytes, create_anew, write_all, write_through
+from brainctl.errors import StoreDamaged
+
+_KIND = 56
+"""Where a record has its kind."""
+_BUFFER = 256 << 10
+"""Extents are written in pieces of about this size, which begin and end with a block."""
+_AHEAD = 1 << 20
+"""So much of the old segment is read at a time."""
+
+
+class SegmentRewrite:
+    """The reclaim of one segment."""
+
+    def __init__(
+        self,
+        old: Segment,
+        drop: AbstractSet[int],
+        directory: str,
+        fs: FileSystem,
+        manifest: Manifest,
+        retire: Callable[[Segment], bool],
+        *,
+        remove: bool,
+    ) -> None:
+        """Make a copy of `old` without the records at the addresses in `drop`; with `remove`, no copy at all."""
+        self.old = old
+        self.drop = drop
+        self.new: Segment | None = None
+        """What replaces the old segment, once the job is done; None when nothing does."""
+        self.finished = False
+        self.error: OSError | StoreDamaged | None = None
+        """Why the job ended before its time."""
+        self.stats = Stats()
+        """What it has done; a job may run on a thread of its own."""
+        self._directory = directory
+        self._fs = fs
+        self._manifest = manifest
+        self._retire = retire
+        self._budget = 0
+        self._steps = self._unlink() if remove else self._pack()
+
+    def run(self, budget: int) -> None:
+        """Read and write about `budget` bytes, unless the job is `finished`."""
+        self._budget = budget
+        try:
+            self.finished = next(self._steps, None) is None
+        except (OSError, StoreDamaged) as error:
+            self.error = error
+            self.finished = True
+
+    def abandon(self) -> None:
+        """Remove what has been written; the old segment stays."""
+        if self.new is not None:
+            self.new.close()
+            with suppress(OSError):  # the next attempt or opening removes it
+                self._fs.unlink(self.new.path)
+
+    # -- steps --------------------------------------------------------------------------------------------------
+
+    def _unlink(self) -> Generator[bool, None, None]:
+        yield from self._switch(None)
+
+    def _pack(self) -> Generator[bool, None, None]:
+        old = self.old
+        generation = old.generation + 1
+        path = f"{self._directory}/{segment_name(old.number, generation)}"
+        new = Segment(old.number, generation, path, old.seed)
+        new.extents = Extents()
+        new.sequences = old.sequences
+        new.end = DATA
+        new.file = file = create_anew(self._fs, path)
+        self.new = new
+        buffer = bytearray()
+        for extent in self._kept(old):
+            buffer += extent
+            if len(buffer) >= _BUFFER:
+                self._write(file, new, buffer, len(buffer) // BLOCK * BLOCK)
+            if self._budget <= 0:
+                if not file.through:  # so that the next sync of the log does not wait for all of it
+                    self._sync(file)
+                yield True
+        self._write(file, new, buffer, len(buffer) // BLOCK * BLOCK)
+        write_all(file, buffer, new.end)
+        self.stats.reclaim_bytes += block_bytes(new.end, len(buffer))
+        new.end += len(buffer)
+        yield from self._finish(file, new)
+
+    def _kept(self, old: Segment) -> Generator[bytes, None, None]:
+        """Extents of the records to keep, header and all, noted in the new segment as they come; and nothing, now and
+        then, when the budget has been read away.
+        """
+        new = self.new
+        assert new is not None
+        place, warm = DATA, 0
+        for run in old.runs():
+            if run.end > warm:
+                warm = self._read_ahead(run.place, run.end)
+            records = old.mapped[run.place : run.end]
+            if crc32c(records, old.seed) != run.crc:
+                raise StoreDamaged(f"{old.path}: the records at offset {run.place} are damaged")
+            self._budget -= len(records)
+            self.stats.reclaim_read_bytes += len(records)
+            for first, last, count in _stretches(records, run.address, self.drop):
+                kept = records[first:last]
+                header = ExtentHeader(len(kept), crc32c(kept, old.seed), run.address + first, count)
+                self._note(new, place, header, kept)
+                yield segment.pack_extent(header, old.seed) + kept
+                place += EXTENT_SIZE + len(kept)
+            if self._budget <= 0:
+                yield b""
+
+    @staticmethod
+    def _note(new: Segment, place: int, header: ExtentHeader, first: bytes) -> None:
+        assert new.extents is not None
+        new.extents.add(header.address, place + EXTENT_SIZE, header.length)
+        new.record_bytes += header.length
+        fields = HEADER.unpack_from(first)
+        if fields[9] <= TOMBSTONE:
+            new.mark(fields[2], place)
+
+    def _read_ahead(self, place: int, end: int) -> int:
+        """Have the old file in memory from `place` to `end` at least, and to where: a map that has to wait for the
+        device would keep all other threads waiting.
+        """
+        file = self._fs.open(self.old.path, write=False)
+        try:
+            return place + len(file.read(max(end - place, _AHEAD) + batch.HEADER_SIZE, place))
+        finally:
+            file.close()
+
+    def _write(self, file: File, new: Segment, buffer: bytearray, size: int) -> None:
+        """Write the first bytes of the buffer, whole blocks, and take them out of it."""
+        if size:
+            write_through(file, buffer[:size], new.end)
+            del buffer[:size]
+            new.end += size
+            self._budget -= size
+            self.stats.reclaim_bytes += size
+
+    def _sync(self, file: File) -> None:
+        file.sync()
+        self.stats.syncs += 1
+
+    def _finish(self, file: File, new: Segment) -> Generator[bool, None, None]:
+        assert new.extents is not None
+        first, last = new.sequences
+        header = FileHeader(
+            segment.PACKED,
+            new.number,
+            new.generation,
+            len(new.extents.places),
+            self._manifest.store,
+            new.end,
+            first,
+            last,
+        )
+        write_all(file, segment.pack_header(header), 0)
+        self.stats.meta_bytes += DATA
+        self._sync(file)
+        yield True
+        self._fs.sync_directory(self._directory)
+        self.stats.syncs += 1
+        new.size = new.end
+        new.map = file.map()
+        new.close()
+        yield from self._switch(new.generation)
+
+    def _switch(self, generation: int | None) -> Generator[bool, None, None]:
+        """Have the manifest name the new file, then remove the old one: if that fails, the next opening does it."""
+        yield True
+        self._manifest.replace(self.old.number, generation)
+        yield True
+        with suppress(OSError):
+            if not self._retire(self.old):
+                self._fs.unlink(self.old.path)
+        self.stats.reclaimed_segments += 1
+        self.stats.reclaimed_bytes += self.old.size - (self.new.size if self.new is not None else 0)
+
+
+def _stretches(records: bytes, address: int, drop: AbstractSet[int]) -> Iterator[tuple[int, int, int]]:
+    """(start, end, number) of the stretches of records that are kept, of those that begin at `address`."""
+    length_at = PLACE.unpack_from
+    at, first, count = 0, 0, 0
+    while at < len(records):
+        length = length_at(records, at)[0]
+        if records[at + _KIND] < META_SET and address + at not in drop:
+            count += 1
+        else:
+            if count:
+                yield first, at, count
+            first, count = at + length, 0
+        at += length
+    if count:
+        yield first, at, count

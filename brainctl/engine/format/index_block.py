@@ -1,0 +1,74 @@
+"""The blocks of a run file: sorted keys with a number each, and their CRC (docs/formats/run.md)."""
+
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate, chain
+from mmap import mmap
+from struct import Struct
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from brainctl.errors import StoreDamaged
+
+HEADER = Struct("<IIII")
+"""CRC, level, number of keys, bytes of keys."""
+LEASED_KEYS = 0xFFFF
+"""The level of blocks that list the leased keys once more."""
+_PLACE = Struct("<Q")
+
+
+class IndexBlock(NamedTuple):
+    """A block: LEAVES have level 0, fences over them 1 and up."""
+
+    level: int
+    keys: list[bytes]
+    numbers: "array[int]"
+    """Leaf: entries. Fence: offsets of the blocks below."""
+    gains: "array[int]"
+    """Fence: the sum of the gains of all keys before the block below. Leaf: empty."""
+    end: int
+    """Where the next block begins."""
+
+
+def pack(
+    level: int, keys: Sequence[bytes], numbers: "array[int]", gains: "array[int]", offset: int, salt: int
+) -> bytes:
+    """The bytes of a block that is to lie at `offset` of the file whose CRCs have the salt `salt`."""
+    names = b"".join(keys)
+    ends = array("I", accumulate(map(len, keys)))
+    columns = numbers.tobytes() + gains.tobytes() + ends.tobytes()
+    body = HEADER.pack(0, level, len(keys), len(names))[4:] + columns + names
+    return crc32c(body, _seed(salt, offset)).to_bytes(4, "little") + body
+
+
+def unpack(data: mmap, offset: int, salt: int, path: str) -> IndexBlock:
+    """The block at `offset`, checked; StoreDamaged."""
+    if offset + HEADER.size <= len(data):
+        crc, level, count, size = HEADER.unpack_from(data, offset)
+        columns = 2 if 0 < level < LEASED_KEYS else 1
+        width = count * (8 * columns + 4)
+        end = offset + HEADER.size + width + size
+        if end <= len(data):
+            body = data[offset + 4 : end]
+            if crc32c(body, _seed(salt, offset)) == crc:
+                return _parse(body, level, count, columns, end)
+    raise StoreDamaged(f"{path}: the block at offset {offset} is damaged")
+
+
+def _parse(body: bytes, level: int, count: int, columns: int, end: int) -> IndexBlock:
+    at = HEADER.size - 4
+    numbers, gains, ends = array("Q"), array("q"), array("I")
+    numbers.frombytes(body[at : at + 8 * count])
+    at += 8 * count
+    if columns == 2:
+        gains.frombytes(body[at : at + 8 * count])
+        at += 8 * count
+    ends.frombytes(body[at : at + 4 * count])
+    names = body[at + 4 * count :]
+    keys = [names[first:last] for first, last in zip(chain((0,), ends), ends, strict=False)]
+    return IndexBlock(level, keys, numbers, gains, end)
+
+
+def _seed(salt: int, offset: int) -> int:
+    return crc32c(_PLACE.pack(offset), salt)

@@ -1,0 +1,1 @@
+"""The key index: a memtable over sorted immutable runs, and the versions that a compaction made dead."""

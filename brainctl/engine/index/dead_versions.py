@@ -1,0 +1,219 @@
+"""Which versions a compaction makes dead, and how much of each segment that is.
+
+Versions are noted when they are superseded, in the order of the log, and become dead when a compaction passes the
+revision that superseded them. Tombstones become dead when a compaction passes their own revision; a tombstone at
+exactly the compacted revision is kept, since a watch from there must still deliver the delete.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from struct import Struct
+from typing import NamedTuple
+
+from brainctl.engine.format.record import HEADER_SIZE
+from brainctl.engine.index.log_coverage import Superseded
+from brainctl.engine.index.run_reader import Run
+from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
+from brainctl.engine.vfs.filesystem import File, FileSystem
+
+_LENGTH_AND_LEASE = Struct("<I28xq")
+"""Of the header of a record."""
+
+
+class DeadVersions:
+    """Superseded versions and tombstones that await their compaction."""
+
+    def __init__(self, runs: Sequence[Run] = ()) -> None:
+        """Begin with what `runs`, newest first, have noted; it is read when it is first needed."""
+        self._unread = list(runs)
+        self._noted = Superseded()
+        self._sizes = array("I")
+        """Of each version that was noted, as `size_of` has it; 0 when nobody has looked."""
+        self._grave_sizes = array("I")
+        self._dead = self._buried = 0
+        """How many of either have been handed to their segments."""
+        self._dead_kept = self._buried_kept = 0
+        """How many of either are in runs."""
+        self._takes = 0
+
+    def supersede(self, revision: int, address: int, size: int = 0) -> None:
+        """The version at `address` was replaced at `revision`; revisions ascend. `size` as of `size_of`, if known."""
+        self._noted.revisions.append(revision)
+        self._noted.addresses.append(address)
+        self._sizes.append(size)
+
+    def bury(self, revision: int, address: int, size: int = 0) -> None:
+        """A tombstone was written at `revision`; revisions ascend. `size` as in `supersede`."""
+        self._noted.grave_revisions.append(revision)
+        self._noted.graves.append(address)
+        self._grave_sizes.append(size)
+
+    def cut(self) -> Superseded:
+        """What was noted since the last time, for a run to keep."""
+        noted, dead, buried = self._noted, self._dead_kept, self._buried_kept
+        self._dead_kept, self._buried_kept = len(noted.addresses), len(noted.graves)
+        return Superseded(
+            noted.revisions[dead:], noted.addresses[dead:], noted.grave_revisions[buried:], noted.graves[buried:]
+        )
+
+    def due(self, compacted: int, segments: dict[int, Segment], limit: int) -> "DeadBatch | None":
+        """Up to `limit` versions and tombstones that have died; None when there is nothing to do. StoreDamaged."""
+        if self._unread:
+            self._read(segments)
+        noted = self._noted
+        dead = _passed(noted.revisions, self._dead, compacted, limit)
+        buried = _passed(noted.grave_revisions, self._buried, compacted - 1, limit)
+        if (dead, buried) == (self._dead, self._buried):
+            return None
+        found_dead, found_graves = slice(self._dead, dead), slice(self._buried, buried)
+        return DeadBatch(
+            SupersededVersions(noted.addresses[found_dead], self._sizes[found_dead]),
+            SupersededVersions(noted.graves[found_graves], self._grave_sizes[found_graves]),
+            segments,
+            self._takes,
+        )
+
+    def take(self, due: "DeadBatch", segments: dict[int, Segment]) -> None:
+        """Hand what was due, and has been measured, to its segments. Nothing is handed over when somebody else has
+        taken it since it was found due, or when one of them was replaced: what is left is due again.
+        """
+        found = (*due.found_dead, *due.found_graves)
+        if due.takes != self._takes or any(segments.get(one.segment.number) is not one.segment for one in found):
+            return
+        self._takes += 1
+        for segment, offset, length, leased in due.found_dead:
+            segment.dead.append(offset)
+            segment.dead_bytes += length
+            if leased:
+                segment.leased_bytes = max(0, segment.leased_bytes - length)
+        for segment, offset, length, _leased in due.found_graves:
+            segment.graves.append(offset)
+            segment.grave_bytes += length
+        self._dead += len(due.dead.addresses)
+        self._buried += len(due.graves.addresses)
+        self._forget()
+
+    def sweep(self, compacted: int, segments: dict[int, Segment]) -> None:
+        """Hand over all that has died, here and now. StoreDamaged."""
+        while (due := self.due(compacted, segments, 1 << 16)) is not None:
+            due.measure(None)
+            self.take(due, segments)
+
+    def _read(self, segments: dict[int, Segment]) -> None:
+        older = Superseded()
+        for run in reversed(self._unread):
+            older.extend(run.superseded())
+        self._unread = []
+        self._dead_kept += len(older.addresses)
+        self._buried_kept += len(older.graves)
+        self._sizes = array("I", bytes(4 * len(older.addresses))) + self._sizes
+        self._grave_sizes = array("I", bytes(4 * len(older.graves))) + self._grave_sizes
+        older.extend(self._noted)
+        self._noted = older
+        for segment in segments.values():
+            segment.unswept_bytes = 0
+
+    def _forget(self) -> None:
+        """Drop what was handed over and is in runs."""
+        noted = self._noted
+        dead, buried = min(self._dead, self._dead_kept), min(self._buried, self._buried_kept)
+        if dead > 1 << 16 and dead * 2 > len(noted.addresses):
+            del noted.revisions[:dead], noted.addresses[:dead], self._sizes[:dead]
+            self._dead, self._dead_kept = self._dead - dead, self._dead_kept - dead
+        if buried > 1 << 16 and buried * 2 > len(noted.graves):
+            del noted.grave_revisions[:buried], noted.graves[:buried], self._grave_sizes[:buried]
+            self._buried, self._buried_kept = self._buried - buried, self._buried_kept - buried
+
+
+def _passed(revisions: "array[int]", at: int, compacted: int, limit: int) -> int:
+    """Where the first stands, from `at` on, that a compaction has not passed; or `limit` further."""
+    last = min(at + limit, len(revisions))
+    while at < last and revisions[at] <= compacted:
+        at += 1
+    return at
+
+
+class SupersededVersions(NamedTuple):
+    """Versions, and what is known of their sizes."""
+
+    addresses: "array[int]"
+    sizes: "array[int]"
+
+
+def size_of(length: int, *, leased: bool) -> int:
+    """The length of a record and whether it hangs on a lease, as one number."""
+    return length << 1 | leased
+
+
+class DeadRecord(NamedTuple):
+    """A record that is still there."""
+
+    segment: Segment
+    offset: int
+    """Of its first writing."""
+    length: int
+    leased: bool
+
+
+class DeadBatch:
+    """Versions that have died, before anybody has looked how large they are."""
+
+    def __init__(
+        self, dead: SupersededVersions, graves: SupersededVersions, segments: dict[int, Segment], takes: int
+    ) -> None:
+        self.dead = dead
+        self.graves = graves
+        self.takes = takes
+        """How often something had been taken when these were found due."""
+        self._segments = {
+            number: segments[number]
+            for number in {address >> OFFSET_BITS for address in (*dead.addresses, *graves.addresses)}
+            if number in segments
+        }
+        self.found_dead: list[DeadRecord] = []
+        """Those that are still there."""
+        self.found_graves: list[DeadRecord] = []
+
+    def __len__(self) -> int:
+        """How many they are."""
+        return len(self.dead.addresses) + len(self.graves.addresses)
+
+    def measure(self, fs: FileSystem | None) -> None:
+        """Find out how long they are, on any thread. Where that is not known it is read from the files, so that others
+        go on meanwhile, or, without `fs`, from the maps. OSError.
+        """
+        for noted, found in ((self.dead, self.found_dead), (self.graves, self.found_graves)):
+            unknown: dict[Segment, list[int]] = {}
+            for address, size in zip(noted.addresses, noted.sizes, strict=True):
+                segment, offset = self._segments.get(address >> OFFSET_BITS), address & OFFSET_MASK
+                if segment is None or not segment.has(offset):
+                    continue
+                if size:
+                    found.append(DeadRecord(segment, offset, size >> 1, bool(size & 1)))
+                else:
+                    unknown.setdefault(segment, []).append(offset)
+            for segment, offsets in unknown.items():
+                found.extend(_look(segment, offsets, fs))
+
+
+def _look(segment: Segment, offsets: list[int], fs: FileSystem | None) -> Iterator[DeadRecord]:
+    file = _open(segment, fs)
+    try:
+        for offset in offsets:
+            place = segment.place(offset)
+            data = file.read(HEADER_SIZE, place) if file is not None else segment.mapped[place : place + HEADER_SIZE]
+            length, lease = _LENGTH_AND_LEASE.unpack_from(data)
+            yield DeadRecord(segment, offset, length, lease != 0)
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _open(segment: Segment, fs: FileSystem | None) -> File | None:
+    """The file of a segment; None when the map is to be read: without `fs`, or when the file was replaced meanwhile."""
+    if fs is None:
+        return None
+    try:
+        return fs.open(segment.path, write=False)
+    except FileNotFoundError:
+        return None

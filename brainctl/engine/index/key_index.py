@@ -1,0 +1,265 @@
+"""Where the newest version of each key lies, and the keys in order.
+
+The index has levels, newest first: a delta in memory; while a run is being made of one, that one, frozen; and the runs.
+What is found further up hides what lies below. A key whose newest version is a tombstone keeps its entry until runs are
+merged after a compaction has passed it: reads at older revisions still find their way from there.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from heapq import merge
+
+from brainctl.engine.format import bloom_filter
+from brainctl.engine.format.index_entry import DELETED, GAIN_MASK, LEASED, NEW, SHIFT, delete, put, seen_above
+from brainctl.engine.index.memtable import MemTable
+from brainctl.engine.index.run_reader import Run
+
+_PAGE = 4096
+"""Keys that one step of walking a range takes from each level."""
+_KNOWN = 1 << 16
+"""Entries of runs that are kept in memory, twice: what lookups have found, and what has replaced it."""
+_ABSENT = 1 << 12
+"""Keys that lookups have not found, and that are kept in memory."""
+
+
+class KeyIndex:
+    """Addresses by key. An address is an int that is never 0 (segment number << 32 | offset)."""
+
+    def __init__(self, entries: dict[bytes, int] | None = None, runs: Sequence[Run] = ()) -> None:
+        """Begin with the entries of a delta, which are kept, above `runs`, newest first."""
+        self.delta = MemTable(entries)
+        self.frozen: MemTable | None = None
+        self.runs = tuple(runs)
+        self._entries = self.delta.entries
+        self._deep = bool(runs)
+        """Whether there is anything below the delta."""
+        self._filtered: tuple[Run, ...] = ()
+        self._filters: list[tuple[bytes, bytes, array[int], int, Callable[[bytes], int | None]]] = []
+        """What a lookup asks of each run in `_filtered`, since most keys are new to most runs: the first and the last
+        key, the filter and its length, and only then the leaves.
+        """
+        self._young: dict[bytes, int] = {}
+        self._old: dict[bytes, int] = {}
+        self._absent: set[bytes] = set()
+        """Keys that no run has: the put of a new key asks twice."""
+
+    def __len__(self) -> int:
+        """Live keys."""
+        total = self.delta.gains + sum(run.header.gains for run in self.runs)
+        return total if self.frozen is None else total + self.frozen.gains
+
+    # -- one key ------------------------------------------------------------------------------------------------
+
+    def find(self, key: bytes) -> int | None:
+        """The entry of the newest version of a key, be it a tombstone; None or 0 when it has none. StoreDamaged."""
+        entry = self._entries.get(key)
+        return self.below(key) if entry is None else entry
+
+    def newest(self, key: bytes) -> int:
+        """The address of the newest version of a key, be it a tombstone; 0 when it has none. StoreDamaged."""
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self.below(key)
+        return entry >> SHIFT if entry else 0
+
+    def below(self, key: bytes) -> int | None:
+        """What the levels under the delta have."""
+        if self.frozen is not None:
+            entry = self.frozen.entries.get(key)
+            if entry is not None:
+                return entry
+        if not self.runs:
+            return None
+        entry = self._young.get(key)
+        if entry is None:
+            if key in self._absent:
+                return 0
+            entry = self._old.get(key) or self._search(key)
+            if not entry:
+                if len(self._absent) >= _ABSENT:
+                    self._absent.clear()
+                self._absent.add(key)
+                return 0
+            if len(self._young) >= _KNOWN:
+                self._old, self._young = self._young, {}
+            self._young[key] = entry
+        return entry
+
+    def _search(self, key: bytes) -> int:
+        if self._filtered is not self.runs:
+            self._filters = [
+                (*run.bounds, run.filter, len(run.filter), run.find) for run in self.runs if run.header.root
+            ]
+            self._filtered = self.runs
+        place = bits = -1
+        for first, last, words, count, find in self._filters:
+            if first <= key <= last:
+                if bits < 0:
+                    place, bits = bloom_filter.spread(key)
+                if words[place * count >> 32] & bits == bits:
+                    entry = find(key)
+                    if entry is not None:
+                        return entry
+        return 0
+
+    def add_all(self, keys: Sequence[bytes], addresses: Sequence[int]) -> None:
+        """Note the first versions of keys that differ, of which no level knows anything; none has a lease."""
+        self.delta.add_all(keys, [address << SHIFT | NEW for address in addresses])
+
+    def put(self, key: bytes, address: int, leased: bool = False) -> int:
+        """Note a new version; the address of the live version that it replaces, 0 when there was none."""
+        entries = self._entries
+        here = entries.get(key)
+        if here is None:
+            lower = self.below(key) if self._deep else None
+            if not lower and not leased:
+                self.delta.add(key, address << SHIFT | NEW)
+                return 0
+            old = seen_above(lower) if lower else None
+        elif not (leased or here & (DELETED | LEASED)):
+            entries[key] = address << SHIFT | here & GAIN_MASK
+            return here >> SHIFT
+        else:
+            old = here
+        self.delta.set(key, here, put(old, address, LEASED if leased else 0))
+        return old >> SHIFT if old is not None and not old & DELETED else 0
+
+    def delete(self, key: bytes, address: int) -> int:
+        """Note a tombstone; the address of the live version that it ends, 0 when there was none."""
+        here = old = self._entries.get(key)
+        if old is None:
+            lower = self.below(key)
+            old = seen_above(lower) if lower else None
+        self.delta.set(key, here, delete(old, address))
+        return old >> SHIFT if old is not None and not old & DELETED else 0
+
+    # -- ranges -------------------------------------------------------------------------------------------------
+
+    def count(self, start: bytes, end: bytes | None) -> int:
+        """Live keys in `start <= key < end`."""
+        if end is not None and end <= start:
+            return 0
+        total = self.delta.count(start, end)
+        if self.frozen is not None:
+            total += self.frozen.count(start, end)
+        for run in self.runs:
+            total += run.gained(end) - (run.gained(start) if start else 0)
+        return total
+
+    def live(self, start: bytes, end: bytes | None, limit: int = 0) -> tuple[list[bytes], list[int]]:
+        """The first `limit` (0: all) live keys of a range, in order, and the addresses of their newest versions."""
+        if self.delta.plain and not self._deep:
+            keys, entries = self.delta.slice(start, end, limit)
+        else:
+            keys, entries = self._walk(start, end, limit, live=True)
+        return keys, [entry >> SHIFT for entry in entries]
+
+    def all(self, start: bytes, end: bytes | None, limit: int = 0) -> tuple[list[bytes], list[int]]:
+        """As `live`, with the deleted keys that are still known among them; entries instead of addresses."""
+        return self._walk(start, end, limit, live=False)
+
+    def page(
+        self, start: bytes, end: bytes | None, limit: int, *, live: bool
+    ) -> tuple[list[bytes], list[int], bytes | None]:
+        """Return the first keys of a range in order, their entries, and where the rest begins (None: there is none).
+
+        About `limit` keys of each level are looked at, whatever comes of them: deleted keys are left out with `live`.
+        """
+        keys, entries, following = self._page(start, end, limit)
+        if live and any(map(DELETED.__and__, entries)):
+            keys = [key for key, entry in zip(keys, entries, strict=True) if not entry & DELETED]
+            entries = [entry for entry in entries if not entry & DELETED]
+        return keys, entries, following
+
+    def _walk(self, start: bytes, end: bytes | None, limit: int, *, live: bool) -> tuple[list[bytes], list[int]]:
+        keys: list[bytes] = []
+        entries: list[int] = []
+        at: bytes | None = start
+        while at is not None and not (limit and len(keys) >= limit):
+            page = min(_PAGE, limit - len(keys) + 16) if limit else _PAGE
+            more, found, at = self._page(at, end, page if self.runs or self.frozen or limit else 0)
+            if live and any(map(DELETED.__and__, found)):
+                kept = [(key, entry) for key, entry in zip(more, found, strict=True) if not entry & DELETED]
+                more, found = [key for key, _ in kept], [entry for _, entry in kept]
+            keys += more
+            entries += found
+        if limit:
+            del keys[limit:], entries[limit:]
+        return keys, entries
+
+    def _page(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[int], bytes | None]:
+        """Keys of a range in order, about `limit` of them, their entries, and where the next page begins."""
+        levels = [self.delta.slice(start, end, limit)]
+        if self.frozen is not None:
+            levels.append(self.frozen.slice(start, end, limit))
+        levels += [run.slice(start, end, limit) for run in self.runs]
+        full = [keys[-1] for keys, _entries in levels if limit and len(keys) >= limit]
+        following = min(full) + b"\0" if full else None
+        levels = [level for level in levels if level[0]]
+        if len(levels) <= 1:
+            keys, entries = levels[0] if levels else ([], [])
+            return keys, entries, following
+        merged: dict[bytes, int] = {}
+        for keys, entries in reversed(levels):
+            merged.update(zip(keys, entries, strict=True))
+        keys = sorted(merged)
+        if following is not None:
+            while keys[-1] >= following:
+                keys.pop()
+        return keys, [merged[key] for key in keys], following
+
+    def leased(self) -> Iterator[bytes]:
+        """The live keys whose newest version has a lease, in order. StoreDamaged."""
+        found = [sorted(self.delta.leased), *(run.leased() for run in self.runs)]
+        if self.frozen is not None:
+            found.append(sorted(self.frozen.leased))
+        last = None
+        for key in merge(*found):
+            if key != last:
+                last = key
+                entry = self.find(key)
+                if entry and entry & LEASED:
+                    yield key
+
+    # -- levels -------------------------------------------------------------------------------------------------
+
+    def freeze(self) -> MemTable:
+        """Begin a new delta; the one until now stays as it is, until it is `settled`."""
+        assert self.frozen is None
+        self.delta.settle()
+        self.frozen = self.delta
+        self.delta = MemTable()
+        self._entries = self.delta.entries
+        self._deep = True
+        return self.frozen
+
+    def settle(self, run: Run) -> None:
+        """A run has become of the frozen delta."""
+        assert self.frozen is not None
+        self._absent.clear()
+        self._remember(self.frozen)
+        self.runs = (run, *self.runs)
+        self.frozen = None
+
+    def _remember(self, settled: MemTable) -> None:
+        """Have what is known of the runs follow the entries that have become a run."""
+        known = settled.entries
+        if len(known) > _KNOWN:  # to go through them would take longer than to look up again what is asked for
+            self._young, self._old = {}, {}
+            return
+        for key in known.keys() & self._old.keys():
+            del self._old[key]
+        found = self._young.keys() & known.keys()
+        if not settled.plain:  # new keys are not looked up in the runs as likely as what replaced others
+            found |= {key for key, entry in known.items() if entry & GAIN_MASK != NEW}
+        if len(self._young) + len(found) > _KNOWN:
+            self._old, self._young = self._young, {}
+            for key in found & self._old.keys():
+                del self._old[key]
+        self._young.update((key, known[key]) for key in found)
+
+    def exchange(self, old: Sequence[Run], new: Run) -> None:
+        """One run has become of several, which followed each other."""
+        at = self.runs.index(old[0])
+        assert self.runs[at : at + len(old)] == tuple(old)
+        self.runs = (*self.runs[:at], new, *self.runs[at + len(old) :])

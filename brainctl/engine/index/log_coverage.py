@@ -1,0 +1,119 @@
+"""What a run says of the stretch of the log that it covers, beside the index of it (docs/formats/run.md)."""
+
+import json
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+from brainctl.engine.log.segment import Segment
+
+
+@dataclass(slots=True)
+class Superseded:
+    """What a stretch of the log put an end to: addresses, each with the revision at which it died."""
+
+    revisions: "array[int]" = field(default_factory=lambda: array("Q"))
+    addresses: "array[int]" = field(default_factory=lambda: array("Q"))
+    grave_revisions: "array[int]" = field(default_factory=lambda: array("Q"))
+    graves: "array[int]" = field(default_factory=lambda: array("Q"))
+    """Tombstones, with their own revisions."""
+
+    def extend(self, other: "Superseded") -> None:
+        """Add what a later stretch put an end to."""
+        self.revisions += other.revisions
+        self.addresses += other.addresses
+        self.grave_revisions += other.grave_revisions
+        self.graves += other.graves
+
+    def pack(self) -> bytes:
+        """Its bytes in a run."""
+        columns = (self.revisions, self.addresses, self.grave_revisions, self.graves)
+        return len(self.addresses).to_bytes(8, "little") + b"".join(column.tobytes() for column in columns)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Superseded":
+        """What `pack` made."""
+        rows = array("Q", data)
+        dead = rows[0]
+        graves = (len(rows) - 1) // 2 - dead
+        ends = (1, 1 + dead, 1 + 2 * dead, 1 + 2 * dead + graves, len(rows))
+        return cls(*(rows[first:last] for first, last in pairwise(ends)))
+
+
+class SegmentState(NamedTuple):
+    """A segment at the place in the log that a run covers."""
+
+    generation: int
+    first: int
+    """Sequence of its first batch."""
+    last: int
+    end: int
+    record_bytes: int
+    dead_bytes: int
+
+
+@dataclass(slots=True)
+class LogCoverage:
+    """The store at the place in the log up to which runs cover it."""
+
+    segment: int = 0
+    offset: int = 0
+    sequence: int = 0
+    revision: int = 1
+    compacted: int = 0
+    meta: dict[bytes, bytes] = field(default_factory=dict)
+    segments: dict[int, SegmentState] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, segments: Mapping[int, Segment], revision: int, compacted: int, meta: dict[bytes, bytes]
+    ) -> "LogCoverage":
+        """A store with these segments, of which the last one is that of the log."""
+        states = {
+            part.number: SegmentState(
+                part.generation,
+                *part.sequences,
+                part.end,
+                part.record_bytes,
+                part.dead_bytes + part.grave_bytes + part.unswept_bytes,
+            )
+            for part in segments.values()
+        }
+        last = segments[max(segments)]
+        return cls(last.number, last.end, last.sequences[1], revision, compacted, dict(meta), states)
+
+    def pack(self) -> bytes:
+        """Its bytes in a run: JSON behind its length, then the small records."""
+        fields = {
+            "segment": self.segment,
+            "offset": self.offset,
+            "sequence": self.sequence,
+            "revision": self.revision,
+            "compacted": self.compacted,
+            "segments": {str(number): state for number, state in self.segments.items()},
+        }
+        text = json.dumps(fields).encode()
+        lengths = array("I", [len(self.meta), *map(len, self.meta), *map(len, self.meta.values())])
+        head = len(text).to_bytes(4, "little")
+        return b"".join([head, text, lengths.tobytes(), *self.meta, *self.meta.values()])
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "LogCoverage":
+        """What `pack` made."""
+        at = 4 + int.from_bytes(data[:4], "little")
+        fields = json.loads(data[4:at])
+        count = int.from_bytes(data[at : at + 4], "little")
+        first = at + 4 + 8 * count
+        ends = list(accumulate(array("I", data[at + 4 : first]), initial=first))
+        parts = [data[start:end] for start, end in pairwise(ends)]
+        return cls(
+            fields["segment"],
+            fields["offset"],
+            fields["sequence"],
+            fields["revision"],
+            fields["compacted"],
+            dict(zip(parts[:count], parts[count:], strict=True)),
+            {int(number): SegmentState(*state) for number, state in fields["segments"].items()},
+        )

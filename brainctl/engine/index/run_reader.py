@@ -1,0 +1,265 @@
+"""A run: an immutable file of sorted keys and their entries, which covers the log up to a place (docs/formats/run.md).
+
+Nothing is believed before its CRC-32C was checked: the header when the run is opened, each block and each section when
+it is first used.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+from mmap import mmap
+from struct import Struct
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from brainctl.engine.format import index_block
+from brainctl.engine.format.index_block import LEASED_KEYS, IndexBlock
+from brainctl.engine.format.index_entry import gains
+from brainctl.engine.format.record import CRC, RESIDUE
+from brainctl.engine.index.log_coverage import LogCoverage, Superseded
+from brainctl.engine.vfs.filesystem import FileSystem
+from brainctl.errors import StoreDamaged
+
+MAGIC = b"brainrun"
+FORMAT = 2
+START = 4096
+"""Where blocks begin: the header has the first 4096 bytes for itself."""
+_HEADER = Struct("<8sIIQQQqQQ")
+_SECTION = Struct("<QQI4x")
+SECTIONS = ("filter", "garbage", "state")
+_NODES = 1024
+"""Blocks that are kept in memory as they were last used, twice."""
+_BOUNDS = 1024
+
+
+def run_name(number: int) -> str:
+    """The file of a run."""
+    return f"{number:08d}.run"
+
+
+def salt(store: int, number: int) -> int:
+    """What seeds the CRCs of a run, so that bytes of another run or store never pass."""
+    return crc32c(Struct("<8sQQ").pack(MAGIC, store, number))
+
+
+class OutdatedRun(StoreDamaged):
+    """An earlier build wrote a run: nothing is wrong, but it is made anew, of the log."""
+
+
+class Section(NamedTuple):
+    """A part of the file that is read whole."""
+
+    offset: int
+    length: int
+    crc: int
+
+
+class RunHeader(NamedTuple):
+    """The first bytes of a run; a CRC-32C follows them."""
+
+    number: int
+    store: int
+    size: int
+    """Bytes of the file."""
+    entries: int
+    gains: int
+    """The sum of the gains of all entries."""
+    root: int
+    """Offset of the topmost block; 0 when there are no entries."""
+    leaves: int
+    """Where leaves and fences end, and the list of leased keys begins."""
+    sections: tuple[Section, ...]
+
+
+def pack_header(header: RunHeader) -> bytes:
+    """The first block of a run file."""
+    number, store, size, entries, gains, root, leaves, sections = header
+    body = _HEADER.pack(MAGIC, FORMAT, number, store, size, entries, gains, root, leaves)
+    body += b"".join(_SECTION.pack(*section) for section in sections)
+    return (body + CRC.pack(crc32c(body))).ljust(START, b"\0")
+
+
+def unpack_header(block: bytes, path: str) -> RunHeader:
+    """The header in the first block of the file at `path`; StoreDamaged."""
+    size = _HEADER.size + len(SECTIONS) * _SECTION.size
+    if len(block) < START or crc32c(block[: size + 4]) != RESIDUE or block[:8] != MAGIC or any(block[size + 4 :]):
+        raise StoreDamaged(f"{path}: the header at offset 0 is damaged")
+    _magic, version, number, store, length, entries, gains, root, leaves = _HEADER.unpack_from(block)
+    if version < FORMAT:
+        raise OutdatedRun(
+            f"{path}: format {version} at offset 8 is that of an earlier build, which is not used any more"
+        )
+    if version != FORMAT:
+        raise StoreDamaged(f"{path}: format {version} at offset 8 is not known; this build reads format {FORMAT}")
+    sections = tuple(
+        Section(*_SECTION.unpack_from(block, _HEADER.size + at * _SECTION.size)) for at in range(len(SECTIONS))
+    )
+    return RunHeader(number, store, length, entries, gains, root, leaves, sections)
+
+
+class Run:
+    """One run, open for reading."""
+
+    def __init__(self, path: str, header: RunHeader, data: mmap) -> None:
+        self.path = path
+        self.header = header
+        self.number = header.number
+        self._data = data
+        self._salt = salt(header.store, header.number)
+        self._young: dict[int, IndexBlock] = {}
+        self._old: dict[int, IndexBlock] = {}
+        self._gained: dict[bytes, int] = {}
+        """The sum of the gains below the bounds that were asked for lately."""
+
+    @classmethod
+    def open(cls, directory: str, fs: FileSystem, store: int, number: int) -> "Run":
+        """The run of a store; StoreDamaged, OSError."""
+        path = f"{directory}/{run_name(number)}"
+        try:
+            file = fs.open(path, write=False)
+        except FileNotFoundError:
+            raise StoreDamaged(f"{path}: the file is missing (offset 0)") from None
+        try:
+            header = unpack_header(file.read(START, 0), path)
+            if (header.number, header.store) != (number, store):
+                raise StoreDamaged(f"{path}: the header at offset 0 is that of another run")
+            if file.size() != header.size:
+                raise StoreDamaged(f"{path}: {file.size()} bytes long instead of {header.size}; see offset 24")
+            return cls(path, header, file.map())
+        finally:
+            file.close()
+
+    def find(self, key: bytes) -> int | None:
+        """The entry of a key; None when it has none here. `filter` tells that mostly at less cost."""
+        if not self.header.root:
+            return None
+        leaf = self._leaf(key)[0]
+        at = bisect_left(leaf.keys, key)
+        return leaf.numbers[at] if at < len(leaf.keys) and leaf.keys[at] == key else None
+
+    def gained(self, end: bytes | None) -> int:
+        """The sum of the gains of the keys below `end`; StoreDamaged."""
+        if end is None or not self.header.root:
+            return self.header.gains
+        known = self._gained.get(end)
+        if known is None:
+            leaf, before = self._leaf(end)
+            at = bisect_left(leaf.keys, end)
+            known = before + gains(leaf.numbers[:at])
+            if len(self._gained) >= _BOUNDS:
+                self._gained.clear()
+            self._gained[end] = known
+        return known
+
+    def slice(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[int]]:
+        """The first keys of a range and their entries: at least `limit`, if there are so many."""
+        keys: list[bytes] = []
+        entries: list[int] = []
+        if not self.header.root:
+            return keys, entries
+        leaf = self._leaf(start)[0]
+        first = bisect_left(leaf.keys, start)
+        while True:
+            last = len(leaf.keys)
+            if end is not None and last and leaf.keys[-1] >= end:
+                last = bisect_left(leaf.keys, end)
+            keys += leaf.keys[first:last]
+            entries += leaf.numbers[first:last]
+            following = self._next_leaf(leaf.end)
+            if last < len(leaf.keys) or len(keys) >= limit or following is None:
+                return keys, entries
+            leaf, first = following, 0
+
+    def leased(self) -> Iterator[bytes]:
+        """The keys whose version here has a lease."""
+        at = self.header.leaves
+        while at < self.header.sections[0].offset:
+            block = index_block.unpack(self._data, at, self._salt, self.path)
+            if block.level != LEASED_KEYS:
+                raise StoreDamaged(f"{self.path}: the block at offset {at} does not list leased keys")
+            yield from block.keys
+            at = block.end
+
+    def superseded(self) -> Superseded:
+        """What the stretch of the log that it covers put an end to; StoreDamaged."""
+        return Superseded.unpack(self._section(1))
+
+    def covered(self) -> LogCoverage:
+        """The store at the end of that stretch; StoreDamaged."""
+        return LogCoverage.unpack(self._section(2))
+
+    def prove(self) -> Iterator[tuple[bytes, int]]:
+        """Every key and its entry, when everything in the file is as it was written; StoreDamaged."""
+        for number in range(len(SECTIONS)):
+            self._section(number)
+        leased = list(self.leased())
+        del leased
+        for leaf in self.leaves():
+            yield from zip(leaf.keys, leaf.numbers, strict=True)
+
+    def differs(self, data: bytes, offset: int) -> int | None:
+        """Where the file has other bytes than `data`, which were read at `offset`; None when it has the same."""
+        known = self._data[offset : offset + max(len(data), 1)]
+        if known == data:
+            return None
+        same = (at for at, (a, b) in enumerate(zip(known, data, strict=False)) if a != b)
+        return offset + next(same, min(len(known), len(data)))
+
+    def leaves(self) -> Iterator[IndexBlock]:
+        """All leaves, in order, read once and not kept; StoreDamaged."""
+        at = START
+        while at < self.header.leaves:
+            block = index_block.unpack(self._data, at, self._salt, self.path)
+            if not block.level:
+                yield block
+            at = block.end
+
+    # -- blocks -------------------------------------------------------------------------------------------------
+
+    def _section(self, number: int) -> bytes:
+        offset, length, crc = self.header.sections[number]
+        data = self._data[offset : offset + length]
+        if crc32c(data, self._salt) != crc:
+            raise StoreDamaged(f"{self.path}: the {SECTIONS[number]} at offset {offset} is damaged")
+        return data
+
+    @cached_property
+    def bounds(self) -> tuple[bytes, bytes]:
+        """The first and the last key; there is one. StoreDamaged."""
+        last = self._node(self.header.root)
+        while last.level:
+            last = self._node(last.numbers[-1])
+        return self._leaf(b"")[0].keys[0], last.keys[-1]
+
+    @cached_property
+    def filter(self) -> "array[int]":
+        """The words of `keyfilter`; StoreDamaged."""
+        return array("Q", self._section(0))
+
+    def _leaf(self, key: bytes) -> tuple[IndexBlock, int]:
+        """The leaf in which a key lies if it has an entry, and the sum of the gains before that leaf."""
+        block, before = self._node(self.header.root), 0
+        while block.level:
+            at = max(0, bisect_right(block.keys, key) - 1)
+            before = block.gains[at]
+            block = self._node(block.numbers[at])
+        return block, before
+
+    def _next_leaf(self, at: int) -> IndexBlock | None:
+        while at < self.header.leaves:
+            block = self._node(at)
+            if not block.level:
+                return block
+            at = block.end
+        return None
+
+    def _node(self, offset: int) -> IndexBlock:
+        block = self._young.get(offset)
+        if block is None:
+            block = self._old.get(offset) or index_block.unpack(self._data, offset, self._salt, self.path)
+            if len(self._young) >= _NODES:
+                self._old, self._young = self._young, {}
+            self._young[offset] = block
+        return block

@@ -1,0 +1,79 @@
+"""A batch between its place in the log and its bytes there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from crc32c import crc32c
+
+from brainctl.engine.format import batch as frame
+from brainctl.engine.format.batch import BatchHeader
+from brainctl.engine.log.segment import Segment
+
+
+@dataclass(slots=True)
+class EncodedBatch:
+    """A batch with its place in the log, to be written in the order of preparation."""
+
+    segment: Segment
+    offset: int
+    header: BatchHeader
+    """`crc`, `group` and `zero_sectors` are filled in when it is written."""
+    parts: list[bytes]
+    """The records."""
+    addresses: list[int]
+    """Of the commit's changes, in order."""
+    fresh: bool
+    """All changes are puts without leases, each of another key, none of which the store has anything of."""
+    version_bytes: int
+    """Bytes of `parts` that are versions of keys."""
+    payload_bytes: int
+    """Bytes of the key-values as they were handed in."""
+    joined: list[bytes] = field(default_factory=list)
+    """Of a large batch, the records once more, in few pieces: to join them takes no time worth mentioning."""
+
+
+@dataclass(slots=True)
+class LogEnd:
+    """Where the log goes on, and with what."""
+
+    revision: int = 1
+    compacted: int = 0
+    sequence: int = 0
+    """Of the last batch."""
+    number: int = 0
+    """Of the newest segment file."""
+    tail: Segment | None = None
+    offset: int = 0
+    """Where in `tail` the next batch begins."""
+    spares: list[Segment] = field(default_factory=list)
+    """Empty segments that are ready to be used, in order."""
+    obsolete: list[Segment] = field(default_factory=list)
+    """Empty segments that were passed over, and will not be used."""
+    meta: dict[bytes, bytes] = field(default_factory=dict)
+    """The small records."""
+
+
+def seal(batch: EncodedBatch, group: int) -> bytes:
+    """The bytes of a batch, its checks filled in and padded to its span."""
+    records = b"".join(batch.joined or batch.parts)
+    seed = batch.segment.seed
+    header = batch.header._replace(group=group, crc=crc32c(records, seed))
+    data = frame.pack(header, seed) + records
+    zeros = frame.zero_sectors(data)
+    if zeros:
+        data = frame.pack(header._replace(zero_sectors=zeros), seed) + records
+    return data.ljust(header.span, b"\0")
+
+
+def groups(batches: Iterable[EncodedBatch], limit: int) -> list[list[EncodedBatch]]:
+    """The batches that are written with one sync: in one segment, and not more than `limit` bytes."""
+    found: list[list[EncodedBatch]] = []
+    size = 0
+    for batch in batches:
+        size += batch.header.span
+        if found and found[-1][0].segment is batch.segment and size <= limit:
+            found[-1].append(batch)
+        else:
+            found.append([batch])
+            size = batch.header.span
+    return found

@@ -1,0 +1,323 @@
+"""The end of the log: lays batches out, and writes them.
+
+`encode` runs on the side that owns the engine, `write` on the writer thread. A batch in between belongs to the
+writer thread, and so do the file and the map of a segment until the first of its batches is published.
+"""
+
+import errno
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from crc32c import crc32c
+
+from brainctl.clock import Durations
+from brainctl.engine.format import batch as frame
+from brainctl.engine.format import record
+from brainctl.engine.format.batch import BatchHeader
+from brainctl.engine.log import torn_write
+from brainctl.engine.log.encoded_batch import EncodedBatch, LogEnd, groups, seal
+from brainctl.engine.log.manifest import Manifest
+from brainctl.engine.log.segment import DATA, OFFSET_BITS, Segment
+from brainctl.engine.log.segment_allocator import SegmentAllocator, segment_path
+from brainctl.engine.options import EngineOptions
+from brainctl.engine.sector import SECTOR
+from brainctl.engine.stats import Stats
+from brainctl.engine.vfs.filesystem import FileSystem
+from brainctl.errors import BrainctlError, StoreFailed, StoreFull
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import Steps, finish, in_pieces
+
+_AT_A_TIME: Final = 512
+"""Changes that are laid out in a step."""
+
+
+class LogWriter:
+    """Appends batches to the log of one store."""
+
+    def __init__(
+        self,
+        directory: str,
+        fs: FileSystem,
+        options: EngineOptions,
+        manifest: Manifest,
+        stats: Stats,
+        end: LogEnd,
+        newest: Callable[[bytes], int],
+    ) -> None:
+        self._directory = directory
+        self._options = options
+        self._manifest = manifest
+        self.stats = stats
+        self._end = end
+        self._newest = newest
+        self._ahead: dict[bytes, int] = {}
+        """Addresses of versions that are laid out but not published."""
+        self.space = SegmentAllocator(directory, fs, options, manifest, stats)
+        self._next: Segment | None = None
+        """The segment after the last one, when it is being made ahead."""
+        self._outstanding = 0
+        self.failure: BrainctlError | None = None
+        """Set by the first error of a write: nothing is written after it."""
+        self.log_syncs = Durations(0.001, 14)
+        """How long syncs of the log took, in the buckets of etcd's histogram of the same."""
+        self.log_writes = Durations(SECTOR, 15)
+        """How large writes to the log were, in bytes instead of seconds; without zeros ahead of it."""
+
+    # -- the side that owns the engine --------------------------------------------------------------------------
+
+    def encode(self, commit: Commit) -> EncodedBatch:
+        """Do all of `encode_steps`."""
+        return finish(self.encode_steps(commit))
+
+    def encode_steps(self, commit: Commit) -> Steps[EncodedBatch]:
+        """Lay a commit out after those before it; StoreFailed or StoreFull when the log has ended, ValueError when an
+        imported KeyValue does not begin with its key. Once begun it must be done to the end before the next one.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if commit.imported:
+            _check_imported(commit)
+        end = self._end
+        size = record.OVERHEAD * len(commit.changes) + _meta_size(commit.meta.items())
+        for changes in in_pieces(commit.changes, _AT_A_TIME):
+            size += sum([len(change[5]) for change in changes])
+            if len(changes) == _AT_A_TIME:
+                yield len(changes) // 4
+        flags = 0
+        meta = commit.meta
+        need = frame.HEADER_SIZE + size
+        if end.tail is None or end.offset + need > end.tail.size or not self._may_hold(end.tail, need):
+            flags = frame.SNAPSHOT
+            meta = {**end.meta, **meta}
+            size += _meta_size(meta.items()) - _meta_size(commit.meta.items())
+            self._rotate(frame.HEADER_SIZE + size)
+        tail = end.tail
+        assert tail is not None
+        place = end.offset + frame.HEADER_SIZE
+        laid = _Laid(place, fresh=not commit.imported)
+        base, live = tail.number << OFFSET_BITS, record.IMPORTED if commit.imported else record.PUT
+        for changes in in_pieces(commit.changes, _AT_A_TIME):
+            first = len(laid.parts)
+            self._lay_changes(changes, live, base, laid)
+            if len(commit.changes) > _AT_A_TIME:
+                laid.joined.append(b"".join(laid.parts[first:]))
+                yield len(changes)
+        parts, addresses, version_bytes = laid.parts, laid.addresses, laid.at - place
+        first = len(parts)
+        flags |= frame.HAS_META if meta else 0
+        self._lay_meta(meta, commit.revision, place + version_bytes, parts)
+        end.sequence += 1
+        self._outstanding += 1
+        span = frame.aligned(place + size, self._options.alignment) - end.offset
+        compacted = max(commit.compact, end.compacted)
+        count = len(addresses) + len(meta)
+        header = BatchHeader(
+            size, 0, end.sequence, 0, end.revision + 1, commit.revision, compacted, count, 0, flags, span
+        )
+        payload = version_bytes - record.OVERHEAD * len(addresses)
+        if laid.joined:
+            laid.joined += parts[first:]
+        fresh = laid.fresh
+        prepared = EncodedBatch(tail, end.offset, header, parts, addresses, fresh, version_bytes, payload, laid.joined)
+        end.offset += span
+        end.revision = commit.revision
+        end.compacted = compacted
+        _change_meta(end.meta, commit.meta)
+        return prepared
+
+    def published(self, commit: Commit, addresses: list[int]) -> None:
+        """The index knows the oldest batch that was not published."""
+        self._outstanding -= 1
+        ahead = self._ahead
+        if not self._outstanding:
+            ahead.clear()
+            return
+        for change, address in zip(commit.changes, addresses, strict=True):
+            if ahead.get(change[0]) == address:
+                del ahead[change[0]]
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was laid out has been published."""
+        return not self._outstanding
+
+    def fail(self, failure: BrainctlError) -> None:
+        """Write nothing any more."""
+        self.failure = self.failure or failure
+
+    def close(self) -> None:
+        """Let go of what was prepared; a file that is being made is waited for."""
+        self.space.close()
+        if self._next is not None:
+            self._next.close()
+
+    def seal(self) -> None:
+        """Have the next batch begin a new segment."""
+        self._end.tail = None
+
+    def _may_hold(self, part: Segment, need: int) -> bool:
+        """Whether a segment may hold so large a batch: one whose file was used before, or may be, holds none that are
+        longer than an opening looks ahead in it (torn_write.REACH).
+        """
+        return need <= torn_write.REACH or (part.size > self._options.segment_size and not part.stale)
+
+    def _rotate(self, need: int) -> None:
+        end = self._end
+        while end.spares and not self._has_room(end.spares[0], need):
+            end.obsolete.append(end.spares.pop(0))
+        if end.spares:
+            end.tail = end.spares.pop(0)
+        else:
+            if self._next is not None and not self._has_room(self._next, need):
+                end.obsolete.append(self._next)
+                self._next = None
+            end.tail = self._next or self._number(need)
+            self._next = None
+        end.offset = DATA
+
+    def _has_room(self, part: Segment, need: int) -> bool:
+        """Whether an empty segment can hold a batch."""
+        return part.size >= DATA + need and self._may_hold(part, need)
+
+    def _number(self, need: int = 0) -> Segment:
+        """The next segment, which has no file yet."""
+        end = self._end
+        end.number += 1
+        path = segment_path(self._directory, end.number)
+        made = Segment(end.number, 0, path, frame.salt(self._manifest.store, end.number))
+        least = self._options.segment_size + (DATA if need > torn_write.REACH else 0)
+        made.size = frame.aligned(max(least, DATA + need), DATA)
+        return made
+
+    @property
+    def prepare_due(self) -> bool:
+        """Whether the log will soon need another segment, and none is being made."""
+        end = self._end
+        return end.tail is not None and end.offset * 2 > end.tail.size and self._next is None and not end.spares
+
+    def prepare(self) -> Callable[[], None]:
+        """Begin to make the next segment; returns the work to be done, on any thread."""
+        self._next = self._number()
+        return partial(self._make_ahead, self._next)
+
+    def _make_ahead(self, target: Segment) -> None:
+        try:
+            self.space.make(target)
+        except OSError as error:
+            # The log tries again when it gets there: until then there may be room.
+            if self._manifest.in_doubt:
+                self.fail(io_failure(error, self._directory))
+
+    def _lay_changes(self, changes: list[KeyVersion], live: int, base: int, laid: "_Laid") -> None:
+        """Lay some changes out behind those before them; `live` is the kind of those that are no tombstone."""
+        pack, crc, crc_bytes = record.HEADER.pack, crc32c, record.CRC.pack
+        ahead, newest, add, note = self._ahead, self._newest, laid.parts.append, laid.addresses.append
+        at = laid.at
+        imported = live == record.IMPORTED
+        for key, create, mod, version, lease, kv, sub in changes:
+            size = len(kv) + record.OVERHEAD
+            previous = 0 if imported else ahead.get(key) or newest(key)
+            kind = live if version else record.TOMBSTONE
+            if previous or lease or not version:
+                laid.fresh = False
+            body = pack(size, at, mod, create, version, lease, previous, sub, len(key), kind) + kv
+            add(body + crc_bytes(crc(body)))
+            address = base | at
+            ahead[key] = address
+            note(address)
+            at += size
+        laid.at = at
+
+    def _lay_meta(self, meta: dict[bytes, bytes | None], revision: int, at: int, parts: list[bytes]) -> None:
+        for name, value in meta.items():
+            size = record.OVERHEAD + len(name) + len(value or b"")
+            kind = record.META_REMOVE if value is None else record.META_SET
+            body = record.HEADER.pack(size, at, revision, 0, 0, 0, 0, 0, len(name), kind) + name + (value or b"")
+            parts.append(body + record.CRC.pack(crc32c(body)))
+            at += size
+
+    # -- the writer thread --------------------------------------------------------------------------------------
+
+    def write(self, batches: list[EncodedBatch]) -> None:
+        """Write batches, in the order in which they were encoded, and make them durable.
+
+        Raises StoreFull or StoreFailed; the log has ended then, for good: what the batches held may or may not be
+        found when the store is opened again, what was written before is there.
+        """
+        if self.failure is not None:
+            raise self.failure
+        try:
+            for group in groups(batches, min(self._options.group_limit, torn_write.REACH)):
+                self._write_group(group)
+        except OSError as error:
+            self.failure = io_failure(error, self._directory)
+            raise self.failure from error
+
+    def _write_group(self, group: list[EncodedBatch]) -> None:
+        target = group[0].segment
+        if target.file is None:
+            self.space.make(target)
+        first = group[0].header.sequence
+        data = b"".join([seal(batch, first) for batch in group])
+        offset = group[0].offset
+        target.written = max(target.written, offset)
+        self.space.write(target, data, offset)
+        file = target.file
+        assert file is not None
+        began = self._options.clock.monotonic()
+        file.sync()
+        self.log_writes.add(len(data))
+        self.log_syncs.add(self._options.clock.monotonic() - began)
+        stats = self.stats
+        batches = sum([frame.HEADER_SIZE + batch.header.length for batch in group])
+        stats.log_bytes += batches
+        stats.padding_bytes += len(data) - batches
+        stats.groups += 1
+        stats.syncs += 1
+        stats.batches += len(group)
+        stats.records += sum(batch.header.records for batch in group)
+        stats.payload_bytes += sum(batch.payload_bytes for batch in group)
+
+
+@dataclass(slots=True)
+class _Laid:
+    """The changes of a commit, as far as they are laid out."""
+
+    at: int
+    """Where the next one begins."""
+    fresh: bool
+    """See Prepared, as the other fields."""
+    parts: list[bytes] = field(default_factory=list)
+    addresses: list[int] = field(default_factory=list)
+    joined: list[bytes] = field(default_factory=list)
+
+
+def io_failure(error: OSError, directory: str) -> BrainctlError:
+    """StoreFull or StoreFailed, for an error that a store met."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(f"{directory}: {reason}; the store takes no writes until there is room and it is opened again")
+    return StoreFailed(f"{directory}: {reason}")
+
+
+def _meta_size(items: Iterable[tuple[bytes, bytes | None]]) -> int:
+    return sum([record.OVERHEAD + len(name) + len(value or b"") for name, value in items])
+
+
+def _change_meta(meta: dict[bytes, bytes], changes: dict[bytes, bytes | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            meta.pop(name, None)
+        else:
+            meta[name] = value
+
+
+def _check_imported(commit: Commit) -> None:
+    """Records find their key inside the KeyValue, so it must stand where our own marshalling puts it."""
+    for change in commit.changes:
+        at = record.key_offset(len(change.key))
+        if change.kv[:1] != b"\n" or change.kv[at : at + len(change.key)] != change.key:
+            raise ValueError("a KeyValue must be marshalled with its fields in order")

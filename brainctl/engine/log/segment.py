@@ -1,0 +1,303 @@
+"""A segment file: its header, its records by address, and walks over them (docs/formats/segment.md).
+
+A record's address is the segment and offset at which it was first written, and never changes. A LOG segment holds
+batches as they were written. A PACKED segment is what reclaim made of one: extents of the records that were kept,
+byte for byte, so each record must be looked up by the extent that holds its address.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from mmap import mmap
+from struct import Struct
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from brainctl.engine.format import batch as frame
+from brainctl.engine.format.record import CRC, HEADER, OVERHEAD, PLACE, RESIDUE, TOMBSTONE
+from brainctl.engine.vfs.filesystem import File
+from brainctl.errors import StoreDamaged, StoreTooNew
+
+MAGIC = b"brainseg"
+FORMAT = 1
+LOG, PACKED, RECYCLED = 0, 1, 2
+_HEADER = Struct("<8sHHIIIQQQQ")
+_EXTENT = Struct("<4sIIIII")
+EXTENT_MAGIC = b"bcX1"
+EXTENT_SIZE = _EXTENT.size
+DATA = 4096
+"""Where batches or extents begin: the file header has the first block for itself."""
+OFFSET_BITS = 32
+OFFSET_MASK = (1 << OFFSET_BITS) - 1
+_MARK_EVERY = 16 << 10
+"""Bytes of log between two entries of a segment's table of revisions."""
+
+
+class FileHeader(NamedTuple):
+    """The first bytes of a segment file; a CRC-32C follows them."""
+
+    kind: int
+    number: int
+    generation: int
+    """0 for a LOG segment, one more each time it is packed."""
+    extents: int
+    """Of a PACKED segment."""
+    store: int
+    """Identity of the store."""
+    end: int
+    """LOG: the size of the file. PACKED: where the last extent ends, which is the size of the file too."""
+    first: int
+    """PACKED: the lowest sequence of the batches that the LOG segment held; 0 when it held none."""
+    last: int
+    """PACKED: the highest."""
+
+
+def pack_header(header: FileHeader) -> bytes:
+    """The first block of a segment file."""
+    kind, number, generation, extents, store, end, first, last = header
+    body = _HEADER.pack(MAGIC, FORMAT, kind, number, generation, extents, store, end, first, last)
+    return (body + CRC.pack(crc32c(body))).ljust(DATA, b"\0")
+
+
+def unpack_header(block: bytes, path: str) -> FileHeader:
+    """The header in the first block of the file at `path`; StoreDamaged."""
+    size = _HEADER.size
+    if len(block) < DATA:
+        raise StoreDamaged(f"{path}: the file ends at offset {len(block)}, inside its header")
+    if crc32c(block[: size + 4]) != RESIDUE or block[:8] != MAGIC or any(block[size + 4 : DATA]):
+        raise StoreDamaged(f"{path}: the header at offset 0 is damaged")
+    _magic, version, *fields = _HEADER.unpack_from(block)
+    if version != FORMAT:
+        raise StoreTooNew(f"{path}: format {version} at offset 8 is of a later build; this one reads format {FORMAT}")
+    return FileHeader(*fields)
+
+
+def is_recycled(file: bytes) -> bool:
+    """Whether a log segment lies in a file that was another segment before, by the bytes of its header."""
+    return int.from_bytes(file[10:12], "little") == RECYCLED
+
+
+class ExtentHeader(NamedTuple):
+    """What precedes the records of an extent."""
+
+    length: int
+    crc: int
+    """CRC-32C of the records, seeded with the salt of the segment."""
+    address: int
+    """Offset at which the first record was first written; the others followed it directly."""
+    records: int
+
+
+def pack_extent(extent: ExtentHeader, seed: int) -> bytes:
+    """The header of an extent, with its CRC."""
+    fields = _EXTENT.pack(EXTENT_MAGIC, 0, *extent)[8:]
+    return EXTENT_MAGIC + crc32c(fields, seed).to_bytes(4, "little") + fields
+
+
+def unpack_extent(data: bytes, seed: int) -> ExtentHeader | None:
+    """The extent header in the first bytes of `data`, None when there is no sound one."""
+    if data[:4] != EXTENT_MAGIC or crc32c(data[8:EXTENT_SIZE], seed) != int.from_bytes(data[4:8], "little"):
+        return None
+    _magic, _crc, *fields = _EXTENT.unpack_from(data)
+    return ExtentHeader(*fields)
+
+
+class Extents:
+    """Which addresses a PACKED segment holds, and where."""
+
+    def __init__(self, read: Callable[["Extents"], None] | None = None) -> None:
+        """Begin empty; `read` adds the extents when the first is asked for."""
+        self.addresses = array("Q")
+        self.places = array("Q")
+        self.lengths = array("Q")
+        self._read = read
+
+    def add(self, address: int, place: int, length: int) -> None:
+        """Note an extent; addresses ascend."""
+        self.addresses.append(address)
+        self.places.append(place)
+        self.lengths.append(length)
+
+    def place(self, address: int) -> int:
+        """The offset in the file of the record at `address`; 0 when it is not held. StoreDamaged."""
+        if self._read is not None:
+            full = Extents()
+            self._read(full)
+            self.addresses, self.places, self.lengths, self._read = full.addresses, full.places, full.lengths, None
+        number = bisect_right(self.addresses, address) - 1
+        if number < 0:
+            return 0
+        into = address - self.addresses[number]
+        return self.places[number] + into if into < self.lengths[number] else 0
+
+
+class RecordSpan(NamedTuple):
+    """Records that follow each other directly: those of a batch, or of an extent."""
+
+    place: int
+    """Offset in the file of the first."""
+    end: int
+    address: int
+    """Offset at which the first was first written."""
+    crc: int
+    """CRC-32C of them all, seeded."""
+    first: int
+    """Of a batch: the store's revision before it, plus 1."""
+
+
+class Segment:
+    """One segment, open for reading; the tail of the log is written by the Writer."""
+
+    def __init__(self, number: int, generation: int, path: str, seed: int) -> None:
+        self.number = number
+        self.generation = generation
+        self.path = path
+        self.seed = seed
+        """The salt of its CRCs."""
+        self.file: File | None = None
+        self.map: mmap | None = None
+        self.size = 0
+        """Bytes of the file."""
+        self.stale = False
+        """Whether the file was another segment before: bytes of that one follow the log."""
+        self.written = 0
+        """Up to where the space of a log segment is known to have been written before."""
+        self.end = DATA
+        """Where the published batches, or the extents, end."""
+        self.extents: Extents | None = None
+        """None in a LOG segment."""
+        self.sequences = (0, 0)
+        """The first and the last batch that it holds or held; (0, 0) before there is one."""
+        self.record_bytes = 0
+        """Of versions of keys, live, old and dead."""
+        self.leased_bytes = 0
+        """Of versions that are not dead and hang on a lease, of those that were written since the store was opened."""
+        self.dead = array("Q")
+        """Offsets of versions that no reader can ask for any more."""
+        self.dead_bytes = 0
+        self.graves = array("Q")
+        """Offsets of compacted tombstones: dead once no older segment holds a dead version."""
+        self.grave_bytes = 0
+        self.unswept_bytes = 0
+        """Dead bytes as they were when the store was last open, until what is dead has been read."""
+        self.unmarked = False
+        """Whether the table of revisions must be made before it is used."""
+        self._mark_revisions = array("q")
+        self._mark_offsets = array("Q")
+        self._next_mark = 0
+
+    @property
+    def kind(self) -> int:
+        """LOG or PACKED."""
+        return LOG if self.extents is None else PACKED
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self.file is not None:
+            self.file.close()
+        self.file = None
+
+    # -- records by address -------------------------------------------------------------------------------------
+
+    def has(self, address: int) -> bool:
+        """Whether the record that was first written at offset `address` is still there."""
+        return self.extents is None or self.extents.place(address) != 0
+
+    def place(self, address: int) -> int:
+        """Where in the file the record lies that was first written at offset `address`, and is there."""
+        return address if self.extents is None else self.extents.place(address)
+
+    def length_at(self, address: int) -> int:
+        """Bytes of a record that is there."""
+        length: int = PLACE.unpack_from(self.mapped, self.place(address))[0]
+        return length
+
+    def record(self, address: int) -> bytes:
+        """The whole record first written at offset `address`, checked; StoreDamaged when it is not sound or gone."""
+        place = address if self.extents is None else self.extents.place(address)
+        data = self.mapped
+        if place:
+            length, known = PLACE.unpack_from(data, place)
+            record = data[place : place + length]
+            if known == address and length > OVERHEAD and crc32c(record) == RESIDUE:
+                return record
+        raise StoreDamaged(f"{self.path}: the record at offset {place or address} is damaged")
+
+    @property
+    def mapped(self) -> mmap:
+        """The file as memory."""
+        assert self.map is not None
+        return self.map
+
+    # -- walks --------------------------------------------------------------------------------------------------
+
+    def mark(self, revision: int, offset: int) -> None:
+        """Note that the batch or extent at `offset` begins with `revision`; kept now and then only."""
+        if offset >= self._next_mark:
+            self._mark_revisions.append(revision)
+            self._mark_offsets.append(offset)
+            self._next_mark = offset + _MARK_EVERY
+
+    def first_revision(self) -> int:
+        """The revision with which the segment begins; 0 when it holds nothing that was noted. StoreDamaged."""
+        if self.unmarked and self.extents is None:
+            batch = frame.unpack(self.mapped[DATA : DATA + frame.HEADER_SIZE], self.seed)
+            if batch is None:
+                raise StoreDamaged(f"{self.path}: the batch header at offset {DATA} is damaged")
+            return batch.first
+        if self.unmarked:
+            self._mark_all()
+        return self._mark_revisions[0] if self._mark_revisions else 0
+
+    def seek(self, revision: int) -> int:
+        """An offset of a batch or extent at or before the first record of `revision`. StoreDamaged."""
+        if self.unmarked:
+            self._mark_all()
+        number = bisect_right(self._mark_revisions, revision - 1) - 1
+        return self._mark_offsets[number] if number >= 0 else DATA
+
+    def read_extents(self, extents: Extents) -> None:
+        """Find the extents of a PACKED segment; StoreDamaged."""
+        for run in self.runs():
+            extents.add(run.address, run.place, run.end - run.place)
+
+    def _mark_all(self) -> None:
+        del self._mark_revisions[:], self._mark_offsets[:]
+        self._next_mark = 0
+        for run in self.runs():
+            if self.extents is None:
+                self.mark(run.first, run.place - frame.HEADER_SIZE)
+            else:
+                _length, _at, revision, *_rest, kind = HEADER.unpack_from(self.record(run.address))
+                if kind <= TOMBSTONE:
+                    self.mark(revision, run.place - EXTENT_SIZE)
+        self.unmarked = False
+
+    def runs(self, offset: int = DATA) -> Iterator[RecordSpan]:
+        """The batches or extents from the one at `offset` up to the published end; StoreDamaged."""
+        while offset < self.end:
+            if self.extents is None:
+                batch = frame.unpack(self.mapped[offset : offset + frame.HEADER_SIZE], self.seed)
+                if batch is None:
+                    raise StoreDamaged(f"{self.path}: the batch header at offset {offset} is damaged")
+                place = offset + frame.HEADER_SIZE
+                yield RecordSpan(place, place + batch.length, place, batch.crc, batch.first)
+                offset += batch.span
+            else:
+                extent = unpack_extent(self.mapped[offset : offset + EXTENT_SIZE], self.seed)
+                if extent is None:
+                    raise StoreDamaged(f"{self.path}: the extent header at offset {offset} is damaged")
+                place = offset + EXTENT_SIZE
+                yield RecordSpan(place, place + extent.length, extent.address, extent.crc, 0)
+                offset = place + extent.length
+
+    def records(self, offset: int = DATA) -> Iterator[tuple[int, bytes]]:
+        """(offset of first writing, checked bytes) of each record from the batch or extent at `offset` on."""
+        for run in self.runs(offset):
+            shift = run.address - run.place
+            at = run.place
+            while at < run.end:
+                record = self.record(at + shift)
+                yield at + shift, record
+                at += len(record)

@@ -1,0 +1,182 @@
+"""Reads every byte of a store and proves what can be proved of it, without changing anything."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from brainctl.engine.format import batch
+from brainctl.engine.format.index_entry import SHIFT
+from brainctl.engine.format.record import HEADER, HEADER_SIZE, META_SET, TOMBSTONE, key_offset
+from brainctl.engine.log import manifest
+from brainctl.engine.log.segment import DATA, OFFSET_BITS, OFFSET_MASK, Segment
+from brainctl.engine.offline.check_index import check_runs
+from brainctl.engine.offline.info import StoreInfo, describe
+from brainctl.engine.recovery.recover import recover
+from brainctl.engine.recovery.recovered import Recovered
+from brainctl.engine.vfs import directory_lock
+from brainctl.engine.vfs.filesystem import FileSystem, OsFileSystem
+from brainctl.errors import StoreDamaged
+from brainctl.etcdpb import kv_pb2
+
+
+class Report(NamedTuple):
+    """What a check has found."""
+
+    findings: list[str]
+    """One sentence for each thing that is wrong, with its file and offset. Empty: the store is sound."""
+    records: int
+    """How many records were read and found sound."""
+    info: StoreInfo | None
+    """What the store holds; None when it is too damaged to be opened."""
+
+
+class _Facts(NamedTuple):
+    """What later records must agree with."""
+
+    mod: int
+    create: int
+    version: int
+
+
+def _unseen(_done: int, _total: int) -> None:
+    """Show nothing."""
+
+
+def check(
+    directory: str | os.PathLike[str],
+    fs: FileSystem | None = None,
+    progress: Callable[[int, int], None] = _unseen,
+) -> Report:
+    """Check the store in `directory`: StoreInUse while another process has it open, OSError when it cannot be read.
+
+    Proved are: every CRC; that each record lies at its address and says of its key-value what that says of itself;
+    that revisions ascend, no batch passes one over, and sub-revisions count up; that each version follows the one
+    before it; that nothing that a reader can ask for is missing; that the index on the disk, whichever way it is asked,
+    says what the log says. `progress` is called with the bytes of the log that are proved, and with all of them. An
+    unfinished write at the end is no finding: opening the store cuts it.
+    """
+    fs = fs or OsFileSystem()
+    directory = os.fspath(directory)
+    held = directory_lock.take(directory, fs, os.getpid())
+    try:
+        listing = manifest.load(directory, fs)
+        if listing is None:
+            return Report([f"{directory}/{manifest.NAME}: the file is missing (offset 0)"], 0, None)
+        state = recover(directory, fs, listing, repair=False)
+        findings = list(check_runs(directory, fs, listing, state))
+    except StoreDamaged as damage:
+        return Report([str(damage)], 0, None)
+    finally:
+        held.release()
+    return _prove(state, findings, progress)
+
+
+def _prove(state: Recovered, findings: list[str], progress: Callable[[int, int], None]) -> Report:
+    facts: dict[int, _Facts] = {}
+    done, total = 0, sum(part.size for part in state.segments.values())
+    before: Segment | None = None
+    for number in sorted(state.segments):
+        part = state.segments[number]
+        try:
+            findings += _segment(part, facts, state)
+        except StoreDamaged as damage:
+            findings.append(str(damage))
+        findings += _batches(part, before)
+        before = part
+        part.close()
+        done += part.size
+        progress(done, total)
+    findings += _chains(state, facts)
+    return Report(findings, len(facts), describe(state))
+
+
+def _segment(part: Segment, facts: dict[int, _Facts], state: Recovered) -> Iterator[str]:
+    """What is wrong with the records of a segment, each for itself and beside its neighbours."""
+    last = (0, -1)
+    for offset, record in part.records():
+        _n, _at, mod, create, version, _lease, _previous, sub, _length, kind = HEADER.unpack_from(record)
+        address = part.number << OFFSET_BITS | offset
+        if kind >= META_SET:
+            continue
+        facts[address] = _Facts(mod, create, version)
+        problem = _contradiction(record)
+        if problem:
+            yield f"{part.path}: the record first written at offset {offset} {problem}"
+        if kind <= TOMBSTONE:
+            if (mod, sub) <= last or mod > state.end.revision:
+                yield f"{part.path}: the record first written at offset {offset} is out of order"
+            last = (mod, sub)
+
+
+def _contradiction(record: bytes) -> str | None:
+    """What the header of a record and its key-value disagree about."""
+    _n, _at, mod, create, version, lease, _previous, _sub, length, kind = HEADER.unpack_from(record)
+    try:
+        kv = kv_pb2.KeyValue.FromString(record[HEADER_SIZE:-4])
+    except DecodeError:
+        return "holds no key-value"
+    start = HEADER_SIZE + key_offset(length)
+    if kv.key != record[start : start + length]:
+        return "names another key than its key-value"
+    if (kv.mod_revision, kv.create_revision, kv.version, kv.lease) != (mod, create, version, lease):
+        return "names other revisions than its key-value"
+    return "is a tombstone with a version" if (kind == TOMBSTONE) != (version == 0) else None
+
+
+def _batches(part: Segment, before: Segment | None) -> Iterator[str]:
+    """Batches that do not begin with the revision after the last one, and bytes between them that are not zero: no
+    reader looks at those, but nobody wrote them.
+    """
+    if part.extents is not None:
+        return
+    offset, revision = DATA, 0
+    follows = before is not None and before.extents is None and before.number + 1 == part.number
+    for header in _headers(before) if before is not None and follows else ():
+        revision = header.revision
+    for header in _headers(part):
+        if revision and header.first != revision + 1:
+            yield f"{part.path}: the batch at offset {offset} begins with revision {header.first} after {revision}"
+        revision = header.revision
+        first, last = offset + batch.HEADER_SIZE + header.length, offset + header.span
+        if any(part.mapped[first:last]):
+            yield f"{part.path}: the padding at offset {first} is not zero"
+        offset = last
+
+
+def _headers(part: Segment) -> Iterator[batch.BatchHeader]:
+    """The headers of the batches of a log segment, up to its end or to the first that is not sound."""
+    offset = DATA
+    while offset < part.end:
+        header = batch.unpack(part.mapped[offset : offset + batch.HEADER_SIZE], part.seed)
+        if header is None:
+            return
+        yield header
+        offset += header.span
+
+
+def _chains(state: Recovered, facts: dict[int, _Facts]) -> Iterator[str]:
+    """Versions that readers may step to from newer ones, and that are missing or do not fit."""
+    keys, entries = state.index.all(b"", None)
+    for key, found in zip(keys, entries, strict=True):
+        newest = address = found >> SHIFT
+        while address in facts:
+            part = state.segments[address >> OFFSET_BITS]
+            _n, _at, mod, create, version, _lease, previous, *_ = HEADER.unpack_from(part.record(address & OFFSET_MASK))
+            if mod <= state.end.compacted or not previous or (version == 1 and previous not in facts):
+                break
+            before = facts.get(previous)
+            where = f"{part.path}: the record first written at offset {address & OFFSET_MASK}"
+            if before is None:
+                yield f"{where} follows a version of {key!r} that is missing"
+                break
+            follows = before.version == 0 if version == 1 else before.version > 0
+            if version > 1:
+                follows = before.version == version - 1 and before.create == create
+            if not follows or before.mod >= mod:
+                yield f"{where} does not follow the version of {key!r} that it names"
+            address = previous
+        if newest not in facts:
+            where = f"segment {newest >> OFFSET_BITS}: the newest version of {key!r}"
+            yield f"{where} is missing (offset {newest & OFFSET_MASK})"

@@ -1,0 +1,370 @@
+"""What can be saved of a damaged store: every sound record, and what was lost in between.
+
+Reads only, and reads on behind damage. A record counts when it is sound and lies where a sound batch or extent says
+that records are, or, where nothing says so, when its revision fits between its neighbours (docs/internals/recovery.md).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from brainctl.engine.format import batch as frame
+from brainctl.engine.format.record import HEADER, HEADER_SIZE, IMPORTED, KIND, META_SET, TOMBSTONE, key_of
+from brainctl.engine.index.log_coverage import LogCoverage
+from brainctl.engine.index.run_reader import OutdatedRun, Run
+from brainctl.engine.log import torn_write
+from brainctl.engine.log.manifest import segment_name
+from brainctl.engine.log.segment import (
+    DATA,
+    EXTENT_SIZE,
+    LOG,
+    OFFSET_BITS,
+    OFFSET_MASK,
+    Extents,
+    is_recycled,
+    unpack_header,
+)
+from brainctl.engine.offline.inventory import SegmentFile, StoreInventory, remains
+from brainctl.engine.offline.salvage_scan import Batch, Extent, Hole, Record, Unused, read_file, scan
+from brainctl.engine.vfs.filesystem import FileSystem
+from brainctl.errors import StoreDamaged
+
+
+@dataclass(slots=True)
+class Loss:
+    """A stretch of a file in which nothing is sound."""
+
+    file: str
+    offset: int
+    length: int
+    """Bytes; 0 when nothing tells how many."""
+    first: int
+    """The revisions that may have been there; 0 for none: small records, or a header whose records are sound."""
+    last: int
+    """0 with a `first`: nothing tells where it ended."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the log ended in it."""
+        return bool(self.first) and not self.last
+
+
+class Found(NamedTuple):
+    """A sound record that counts."""
+
+    part: SegmentFile
+    offset: int
+    """In the file."""
+    address: int
+    """Segment and offset of its first writing."""
+    data: bytes
+
+
+@dataclass(slots=True)
+class _Orphan:
+    """A sound record outside of all that is sound."""
+
+    address: int
+    mod: int
+    low: int
+
+
+@dataclass
+class Survey:
+    """A damaged store as it was found."""
+
+    directory: str
+    fs: FileSystem
+    store: int = 0
+    parts: list[SegmentFile] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    revision: int = 1
+    """The newest that is known of."""
+    compacted: int = 0
+    meta: dict[bytes, bytes] = field(default_factory=dict)
+    """The small records."""
+    meta_stale: bool = False
+    """Whether newer small records may have been lost."""
+    damaged: dict[int, set[int]] = field(default_factory=dict)
+    """By number of a segment in which something was lost: the addresses of its sound records."""
+    imported: int = 0
+    """The newest revision of what a migration brought along."""
+    runs: list[Run] = field(default_factory=list)
+    """Those of the index, newest first; none unless all are sound."""
+    records: int = 0
+    _whole: set[int] = field(default_factory=set)
+    """Log segments in which nothing was lost."""
+    _extents: dict[int, Extents] = field(default_factory=dict)
+    """Of packed segments in which nothing was lost."""
+    _file: tuple[str, tuple[bytes, list[tuple[int, int]]]] = ("", (b"", []))
+    """What was read last."""
+    _sequence: int = 0
+    """Of the last batch that was walked over."""
+    _last: SegmentFile | None = None
+    """The segment that it was in."""
+    _cut: tuple[int, int] | None = None
+    """Segment and offset of an unfinished write, which never counted."""
+    _seen: int = 1
+    """The newest revision of what was walked over."""
+    _waiting: list[Loss] = field(default_factory=list)
+    """Losses whose last revision the next sound structure tells."""
+    _orphans: list[_Orphan] = field(default_factory=list)
+    _accepted: set[int] = field(default_factory=set)
+    """Addresses of orphans that fit."""
+
+    def found(self) -> Iterator[Found]:
+        """Every record that counts, in the order of the log; to be asked once the survey is made."""
+        for part in self.parts:
+            end = 0
+            for piece in self._pieces(part):
+                match piece:
+                    case Batch(offset, batch):
+                        end = offset + batch.span
+                    case Extent(offset, extent):
+                        end = offset + EXTENT_SIZE + extent.length
+                    case Record(offset, at, data):
+                        address = part.number << OFFSET_BITS | at
+                        if offset < end or address in self._accepted:
+                            yield Found(part, offset, address, data)
+                    case _:
+                        pass
+
+    def held(self, address: int) -> bool:
+        """Whether the record that was first written there was found."""
+        number, at = address >> OFFSET_BITS, address & OFFSET_MASK
+        if number in self.damaged:
+            return address in self.damaged[number]
+        extents = self._extents.get(number)
+        return extents.place(at) != 0 if extents is not None else number in self._whole
+
+    def _pieces(self, part: SegmentFile) -> Iterator[Batch | Extent | Record | Hole | Unused]:
+        data, _lost = self._read(part)
+        if self._cut is not None and self._cut[0] == part.number:
+            data = data[: self._cut[1]].ljust(len(data), b"\0")
+        return scan(data, part.kind, part.seed(self.store))
+
+    def _read(self, part: SegmentFile) -> tuple[bytes, list[tuple[int, int]]]:
+        """The file of a segment, and what of it the device could not read."""
+        if self._file[0] != part.name:
+            self._file = part.name, read_file(self.fs, f"{self.directory}/{part.name}")
+        return self._file[1]
+
+    # -- making it ----------------------------------------------------------------------------------------------
+
+    def make(self) -> None:
+        """Look at everything. StoreDamaged when nothing tells which store it is; OSError."""
+        there = remains(self.directory, self.fs)
+        self.runs = self._sound_runs(there)
+        self.store, self.parts = there.store, there.parts
+        self.findings += there.findings
+        self._cut = self._unfinished()
+        parts = {part.number: part for part in self.parts}
+        for number, name in sorted(there.names.items()):
+            if number in parts:
+                self._look(parts[number])
+            else:
+                self._lose(number, name, 0, 0)
+        if self.runs:
+            self._compare(self.runs[0].covered())
+        self._settle(0)
+        self.compacted = max(self.compacted, self._implied())
+
+    def _implied(self) -> int:
+        """Up to where the store was compacted at least: a version that reclaim has taken was superseded by then."""
+        implied = 0
+        for one in self.found():
+            fields = HEADER.unpack_from(one.data)
+            mod, version, previous = fields[2], fields[4], fields[6]
+            if mod > implied and version != 1 and previous and not self.held(previous):
+                implied = mod if previous >> OFFSET_BITS not in self.damaged else implied
+        return implied
+
+    def _look(self, part: SegmentFile) -> None:
+        size = self._check_header(part)
+        end, bounds, unused = 0, (0, 0), False
+        extents = Extents()
+        sound: set[int] = set()
+        for piece in self._pieces(part):
+            match piece:
+                case Batch(offset, batch):
+                    self._take_batch(part, batch)
+                    end = offset + batch.span
+                    bounds = (min(batch.first, batch.revision), batch.revision)
+                case Extent(offset, extent):
+                    end = offset + EXTENT_SIZE + extent.length
+                    extents.add(extent.address, offset + EXTENT_SIZE, extent.length)
+                case Record(offset, at, data):
+                    sound.add(part.number << OFFSET_BITS | at)
+                    self._take(part, at, data, inside=offset < end)
+                case Hole():
+                    self._take_hole(part, piece, bounds if piece.offset < end else (0, 0))
+                case Unused():
+                    unused = not piece.stale
+        if size is not None and not unused:  # without its header nothing tells whether it was longer
+            self._lose(part.number, part.name, size, 0)
+        self._keep_addresses(part, sound, extents)
+
+    def _take_hole(self, part: SegmentFile, hole: Hole, bounds: tuple[int, int]) -> None:
+        """Note a hole; `bounds` are the revisions of the batch in which it is, if it is in a sound one."""
+        loss = self._lose(part.number, part.name, hole.offset, hole.end - hole.offset)
+        if bounds != (0, 0):
+            self._waiting.remove(loss)
+            loss.first, loss.last = bounds
+
+    def _keep_addresses(self, part: SegmentFile, sound: set[int], extents: Extents) -> None:
+        """Remember what `held` is asked for."""
+        if part.number in self.damaged:
+            self.damaged[part.number] = sound
+        elif part.kind == LOG:
+            self._whole.add(part.number)
+        else:
+            self._extents[part.number] = extents
+
+    def _check_header(self, part: SegmentFile) -> int | None:
+        """Note what is wrong with the file as a whole. Its size when the header cannot be read, else None."""
+        data, lost = self._read(part)
+        self.findings += [f"{part.name}: the device cannot read {b - a} bytes at offset {a}" for a, b in lost]
+        try:
+            header = unpack_header(data[:DATA], part.name)
+        except StoreDamaged as damage:
+            self.findings.append(str(damage))
+            return len(data)
+        if header.end > len(data):
+            self.findings.append(f"{part.name}: {len(data)} bytes long instead of {header.end} (offset {len(data)})")
+            self._lose(part.number, part.name, len(data), header.end - len(data))
+        if part.kind != LOG:
+            self._follow(part, header.first)
+            self._sequence = header.last
+        return None
+
+    def _follow(self, part: SegmentFile, sequence: int) -> None:
+        """Go on with a batch in `part`. One that is missing before it was at the end of a segment that is zeros now."""
+        before, self._last = self._last, part
+        if before is None or self._waiting or before.number + 1 < part.number:
+            return
+        if sequence > self._sequence + 1 > 1:
+            self._lose(before.number, before.name, 0, 0)
+
+    def _take_batch(self, part: SegmentFile, batch: frame.BatchHeader) -> None:
+        self._follow(part, batch.sequence)
+        self._sequence = batch.sequence
+        self._settle(batch.first - 1)
+        self._seen = self.revision = max(self.revision, batch.revision)
+        self.compacted = max(self.compacted, batch.compacted)
+        if batch.flags & frame.SNAPSHOT:
+            self.meta.clear()
+            self.meta_stale = False
+
+    def _take(self, part: SegmentFile, at: int, data: bytes, *, inside: bool) -> None:
+        mod, kind = HEADER.unpack_from(data)[2], data[KIND]
+        address = part.number << OFFSET_BITS | at
+        if not inside:
+            if kind <= TOMBSTONE:
+                self._orphans.append(_Orphan(address, mod, self._seen + (part.kind == LOG)))
+            return
+        self.records += 1
+        if kind >= META_SET:
+            self._take_small(data, remove=kind != META_SET)
+        elif kind == IMPORTED:
+            self.imported = max(self.imported, mod)
+        elif part.kind != LOG:
+            self._settle(mod)
+            self._seen = self.revision = max(self.revision, mod)
+
+    def _take_small(self, data: bytes, *, remove: bool) -> None:
+        name = key_of(data)
+        if remove:
+            self.meta.pop(name, None)
+        else:
+            self.meta[name] = data[HEADER_SIZE + len(name) : -4]
+
+    def _lose(self, number: int, name: str, offset: int, length: int) -> Loss:
+        loss = Loss(name, offset, length, self._seen, 0)
+        self.losses.append(loss)
+        self._waiting.append(loss)
+        self.damaged.setdefault(number, set())
+        self.meta_stale = self.meta_stale or name.endswith("-0.seg")
+        return loss
+
+    def _compare(self, covered: LogCoverage) -> None:
+        """A run knows how far the log went at least."""
+        self.compacted = max(self.compacted, covered.compacted)
+        if covered.sequence > self._sequence and not self._waiting:
+            number = covered.segment
+            self._lose(number, segment_name(number, 0), covered.offset, 0)
+        self.revision = max(self.revision, covered.revision)
+
+    def _sound_runs(self, there: StoreInventory) -> list[Run]:
+        listed = there.listing.runs if there.listing is not None else ()
+        try:
+            runs = [Run.open(self.directory, self.fs, there.store, number) for number in listed]
+            for run in runs:
+                for _ in run.prove():
+                    pass
+        except OutdatedRun:
+            return []
+        except StoreDamaged as damage:
+            self.findings.append(f"{damage}; the index is made anew, of the log")
+            return []
+        return runs
+
+    def _settle(self, last: int) -> None:
+        """The losses and orphans that wait lie before what follows revision `last`; 0: nothing follows."""
+        for loss in self._waiting:
+            if loss.file.endswith("-0.seg"):
+                loss.first += 1  # a log segment holds whole revisions
+            loss.last = last
+            if last and loss.first > last:
+                loss.first = loss.last = 0
+        self._waiting = []
+        for orphan in self._orphans:
+            if orphan.low <= orphan.mod and (not last or orphan.mod <= last):
+                self._accepted.add(orphan.address)
+                self.records += 1
+                self.revision = max(self.revision, orphan.mod)
+        self._orphans = []
+
+    # -- the end of the log -------------------------------------------------------------------------------------
+
+    def _unfinished(self) -> tuple[int, int] | None:
+        """Where the write lies that a crash has left unfinished, as opening the store would cut it; None without."""
+        logs = [part for part in self.parts if part.kind == LOG]
+        while logs:
+            part = logs.pop()
+            data, _lost = self._read(part)
+            seed, stale = part.seed(self.store), is_recycled(data)
+            if torn_write.is_clean(data, DATA, seed, stale=stale):
+                continue
+            end, sequence = _sound_end(data, seed)
+            if end == DATA and logs:
+                before, _lost = read_file(self.fs, f"{self.directory}/{logs[-1].name}")
+                sequence = _sound_end(before, logs[-1].seed(self.store))[1]
+            if torn_write.is_clean(data, end, seed, stale=stale):
+                return None
+            try:
+                torn_write.check_torn(data, end, sequence + 1, seed, part.name, stale=stale)
+            except StoreDamaged:
+                return None
+            return part.number, end
+        return None
+
+
+def _sound_end(data: bytes, seed: int) -> tuple[int, int]:
+    """Where the sound batches at the beginning of a log segment end, and the sequence of the last of them, or 0."""
+    at, sequence = DATA, 0
+    while (header := frame.unpack(data[at : at + frame.HEADER_SIZE], seed)) is not None:
+        place = at + frame.HEADER_SIZE
+        if crc32c(data[place : place + header.length], seed) != header.crc:
+            break
+        at, sequence = at + header.span, header.sequence
+    return at, sequence
+
+
+def survey(directory: str, fs: FileSystem) -> Survey:
+    """Look at the store in `directory`, however damaged it is, without changing it. StoreDamaged, OSError."""
+    made = Survey(directory, fs)
+    made.make()
+    return made

@@ -1,0 +1,110 @@
+"""The files of a store that may be damaged, as far as they can be told."""
+
+import re
+from typing import NamedTuple
+
+from brainctl.engine.format import batch
+from brainctl.engine.log import manifest
+from brainctl.engine.log.manifest import Listing, segment_name
+from brainctl.engine.log.segment import DATA, LOG, PACKED, FileHeader, unpack_header
+from brainctl.engine.offline.salvage_scan import read_file
+from brainctl.engine.vfs.filesystem import FileSystem
+from brainctl.errors import StoreDamaged
+
+_SEGMENT = re.compile(r"([0-9]{8,})-([0-9]+)\.seg")
+
+
+class SegmentFile(NamedTuple):
+    """One segment file."""
+
+    number: int
+    generation: int
+    name: str
+
+    @property
+    def kind(self) -> int:
+        """LOG or PACKED: a log segment has generation 0."""
+        return PACKED if self.generation else LOG
+
+    def seed(self, store: int) -> int:
+        """The salt of its CRCs."""
+        return batch.salt(store, self.number)
+
+
+class StoreInventory(NamedTuple):
+    """What is left of a store."""
+
+    store: int
+    """Its identity."""
+    listing: Listing | None
+    """None when the manifest cannot be read."""
+    parts: list[SegmentFile]
+    """The segments that are there and belong to it, oldest first."""
+    findings: list[str]
+    """A sentence for each file that is missing or cannot be read, the manifest included."""
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Of each segment that the store had, by number. Without the manifest, of all up to the newest one."""
+        found = {part.number: part.name for part in self.parts}
+        if self.listing is not None:
+            return {number: segment_name(number, generation) for number, generation in self.listing.segments.items()}
+        return {number: segment_name(number, 0) for number in range(1, max(found) + 1)} | found
+
+
+def remains(directory: str, fs: FileSystem) -> StoreInventory:
+    """Look for what is left. StoreDamaged when nothing tells the identity of the store; OSError.
+
+    Where the manifest cannot be read, the newest generation of each segment that is whole counts.
+    """
+    findings: list[str] = []
+    try:
+        listing = manifest.load(directory, fs)
+        if listing is None:
+            findings.append(f"{directory}/{manifest.NAME}: the file is missing (offset 0)")
+    except StoreDamaged as damage:
+        listing = None
+        findings.append(str(damage))
+    names = fs.names(directory)
+    if listing is None:
+        return _guess(directory, fs, names, findings)
+    parts = []
+    for number, generation in sorted(listing.segments.items()):
+        name = segment_name(number, generation)
+        if name in names:
+            parts.append(SegmentFile(number, generation, name))
+        else:
+            findings.append(f"{directory}/{name}: the file is missing (offset 0)")
+    return StoreInventory(listing.store, listing, parts, findings)
+
+
+def _guess(directory: str, fs: FileSystem, names: list[str], findings: list[str]) -> StoreInventory:
+    store: int | None = None
+    newest: dict[int, SegmentFile] = {}
+    sound: set[SegmentFile] = set()
+    for name in names:
+        match = _SEGMENT.fullmatch(name)
+        if match is None:
+            continue
+        part = SegmentFile(int(match[1]), int(match[2]), name)
+        header = _header(directory, fs, name)
+        if header is not None:
+            store = header.store if store is None else store
+            sound.add(part)
+        known = newest.get(part.number)
+        if known is None or (part in sound, part.generation) > (known in sound, known.generation):
+            newest[part.number] = part
+    if store is None:
+        raise StoreDamaged(f"{findings[0]}; and no segment tells which store this was")
+    findings.append("without its manifest nothing tells whether the store had newer segments than those that are there")
+    return StoreInventory(store, None, [newest[number] for number in sorted(newest)], findings)
+
+
+def _header(directory: str, fs: FileSystem, name: str) -> FileHeader | None:
+    path = f"{directory}/{name}"
+    data, _lost = read_file(fs, path)
+    try:
+        header = unpack_header(data[:DATA], path)
+    except StoreDamaged:
+        return None
+    return header if header.end == len(data) else None

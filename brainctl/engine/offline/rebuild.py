@@ -1,0 +1,117 @@
+"""Writes a store anew of versions of keys that are at hand: what was alive at a revision, and the history since."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+from brainctl.engine.engine import Engine
+from brainctl.engine.log import manifest
+from brainctl.engine.recovery.store_directory import BACKUP, is_occupied
+from brainctl.errors import NotEmpty
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
+
+CHANGES = 1000
+"""How many go into one commit, at least; a revision is not divided."""
+_BYTES = 4 << 20
+"""The same, in bytes."""
+
+
+@contextmanager
+def fresh(directory: Path) -> Iterator[Path]:
+    """Yield an empty directory for the files of a store, which are durably at `directory` when the block ends well, all
+    of them or none; what was made is removed when it does not.
+
+    A directory beside `directory` takes its name. Where that cannot be, since it is the root of a file system, one in
+    it is emptied into it: the names that make a store of files go last. NotEmpty when there is something at `directory`
+    (but for lost+found); OSError.
+    """
+    if directory.exists() and (not directory.is_dir() or is_occupied(path.name for path in directory.iterdir())):
+        raise NotEmpty(f'data-dir "{directory}" not empty or could not be read')
+    fixed = directory.is_dir() and (directory.is_mount() or any(directory.iterdir()))
+    home = directory if fixed else directory.parent
+    home.mkdir(parents=True, exist_ok=True)
+    part = Path(mkdtemp(prefix=f".{directory.name}.", dir=home))
+    try:
+        yield part
+        if fixed:
+            _move_up(part)
+        else:
+            part.replace(directory)
+    except BaseException:
+        shutil.rmtree(part)
+        raise
+    sync_directory(home)
+
+
+def _move_up(part: Path) -> None:
+    """Move what is in a directory into the one above it. A crash on the way leaves files without a manifest there."""
+    marks = (manifest.NAME, BACKUP)
+    names = [path.name for path in part.iterdir()]
+    for name in sorted(names, key=lambda name: (marks.index(name) + 1 if name in marks else 0, name)):
+        if name in marks:
+            sync_directory(part.parent)
+        (part / name).replace(part.parent / name)
+    part.rmdir()
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable; OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(engine: Engine, commits: Iterable[Commit]) -> None:
+    """Make commits durable one after the other. StoreFull, StoreFailed."""
+    for commit in commits:
+        prepared = engine.encode(commit)
+        engine.write(prepared)
+        engine.publish(commit, prepared)
+
+
+def records(engine: Engine, small: Mapping[bytes, bytes]) -> Commit:
+    """The small records."""
+    return Commit(engine.revision, meta=dict(small))
+
+
+def base(versions: Iterable[KeyVersion], revision: int) -> Iterator[Commit]:
+    """What was alive at `revision`, in key order; it becomes the compacted revision, also when nothing was."""
+    changes: list[KeyVersion] = []
+    size = 0
+    for version in versions:
+        changes.append(version)
+        size += len(version.kv)
+        if len(changes) >= CHANGES or size >= _BYTES:
+            yield _imported(changes, revision)
+            changes, size = [], 0
+    if changes or revision:
+        yield _imported(changes, revision)
+
+
+def _imported(changes: list[KeyVersion], revision: int) -> Commit:
+    return Commit(revision, changes, [None] * len(changes), compact=revision, imported=True)
+
+
+def history(versions: Iterable[KeyVersion], engine: Engine) -> Iterator[Commit]:
+    """The changes behind it in order, each commit made when the one before it is published."""
+    commit = Commit(0)
+    newer: dict[bytes, KeyVersion] = {}
+    size = 0
+    for change in versions:
+        if change.mod_revision > commit.revision and (len(commit.changes) >= CHANGES or size >= _BYTES):
+            yield commit
+            commit, newer, size = Commit(0), {}, 0
+        before = newer.get(change.key) or engine.get(change.key)
+        commit.revision = change.mod_revision
+        commit.changes.append(change)
+        commit.before.append(before if before is not None and before.version else None)
+        newer[change.key] = change
+        size += len(change.kv)
+    if commit.changes:
+        yield commit

@@ -1,0 +1,1 @@
+"""Reads: views at a revision, the undo log behind them, caches of ranges and records."""

@@ -1,0 +1,265 @@
+"""Ranges that were lately listed, as they were answered: what a list at the newest revision is joined of.
+
+A page has all live keys between two bounds, and their KeyValues. Pages do not overlap. A change of a key changes the
+page in whose bounds it lies, so a list reads from the index and the log only what was not listed before. A page that
+has not changed from one list to the next also keeps its part of the answer, joined: then a list costs the copying of
+its bytes. One that changes often and is not listed is given up.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import NamedTuple
+
+from brainctl.mvcc.range_response_kvs import framed
+from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS
+
+Read = Callable[[bytes, bytes | None, int], tuple[list[bytes], list[bytes], bytes | None]]
+"""At most so many of the first live keys of a range, their marshalled KeyValues, and the bound up to which these are
+all: the end of the range, or less.
+"""
+_KEYS = 128
+"""A page is made of so many keys at most, and may grow to twice as many."""
+_BYTES = 64 << 10
+"""The same of its KeyValues, one key apart."""
+_READ = 512
+"""Keys that are read at a time."""
+_FEW = 32
+"""A list of fewer keys than this leaves no page behind."""
+_CHANGES = 256
+"""So often a page changes between two lists, and is kept."""
+_OVERHEAD = 4096
+"""What a page counts for beside its keys, so that there are never very many."""
+_ENTRY = 120
+"""About what a key and its KeyValue take beside their bytes."""
+_BYTES_PER_KEY = STEP_BYTES // STEP_KEYS
+_WHOLE = 4
+"""What it costs, in keys, to take a page that is joined."""
+
+
+class Piece(NamedTuple):
+    """The beginning of a range, as far as one step reads it."""
+
+    keys: list[bytes]
+    """Left empty where parts are wanted."""
+    kvs: list[bytes]
+    """The KeyValues, or the parts that they are joined to (mvcc/range_response_kvs.py)."""
+    live: int
+    """How many keys these are."""
+    following: bytes | None
+    """Where the rest begins; None when there is none."""
+    cost: int
+    """As in mvcc/steps.py."""
+
+
+class CachedRange:
+    """The live keys of `start <= key < end`."""
+
+    __slots__ = ("_joined", "changes", "end", "keys", "kvs", "passed", "size", "start", "used")
+
+    def __init__(self, start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes]) -> None:
+        self.start = start
+        self.end = end
+        """None: no bound."""
+        self.keys = keys
+        self.kvs = kvs
+        self.size = _OVERHEAD + sum(map(_cost, keys, kvs))
+        """Bytes of memory, about."""
+        self.used = 0
+        """The number of the list that has asked for it last."""
+        self.changes = 0
+        """How many there were since then."""
+        self.passed = 0
+        """What it has cost to find its keys among deleted ones, in keys."""
+        self._joined: bytes | None = None
+
+    @property
+    def cost(self) -> int:
+        """What it costs to take all of it."""
+        if self._joined is not None:
+            return _WHOLE
+        return max(_WHOLE, len(self.keys), self.size // _BYTES_PER_KEY, 0 if self.used else self.passed)
+
+    def parts(self, room: int) -> list[bytes]:
+        """Those of all its keys (mvcc/range_response_kvs.py). It may grow by `room` bytes to keep them joined."""
+        if self._joined is None:
+            parts = framed(self.kvs)
+            if self.changes or not self.used or self.size - _OVERHEAD > room:
+                return parts
+            self._joined = b"".join(parts)
+            self.size += len(self._joined)
+        return [self._joined]
+
+    def change(self, key: bytes, kv: bytes | None) -> int:
+        """A key of its range is now like this, or is no more; by how much it has grown."""
+        keys, kvs = self.keys, self.kvs
+        self.changes += 1
+        at = bisect_left(keys, key)
+        before = 0
+        if self._joined is not None:
+            before = len(self._joined)
+            self._joined = None
+        if at < len(keys) and keys[at] == key:
+            before += _cost(key, kvs[at])
+            if kv is None:
+                del keys[at], kvs[at]
+            else:
+                kvs[at] = kv
+        elif kv is not None:
+            keys.insert(at, key)
+            kvs.insert(at, kv)
+        grown = (0 if kv is None else _cost(key, kv)) - before
+        self.size += grown
+        return grown
+
+
+class RangeCache:
+    """Pages in about `budget` bytes of memory."""
+
+    def __init__(self, budget: int, read: Read) -> None:
+        self._budget = budget
+        self._read = read
+        self._starts: list[bytes] = []
+        self._pages: list[CachedRange] = []
+        self._size = 0
+        self._lists = 0
+
+    def __len__(self) -> int:
+        """How many pages there are."""
+        return len(self._pages)
+
+    def begin(self) -> int:
+        """The number of a new list."""
+        self._lists += 1
+        return self._lists
+
+    def parts(self, number: int, start: bytes, end: bytes | None, limit: int) -> Piece:
+        """The parts of the first live keys of a range, `limit` (0: no bound) of them at most, for a list."""
+        parts: list[bytes] = []
+        count = cost = 0
+        for page, first, last in self._pieces(number, start, end, limit):
+            cost += page.cost
+            if last - first == len(page.keys):
+                size = page.size
+                parts += page.parts(self._budget - self._size)
+                self._size += page.size - size
+            else:
+                parts += framed(page.kvs[first:last])
+            count += last - first
+            self._use(page, number)
+            if cost >= STEP_KEYS:
+                return Piece([], parts, count, page.end if _before(page.end, end) else None, cost)
+        return Piece([], parts, count, None, cost)
+
+    def rows(self, number: int, start: bytes, end: bytes | None, limit: int) -> Piece:
+        """The same, but keys and KeyValues."""
+        keys: list[bytes] = []
+        kvs: list[bytes] = []
+        cost = 0
+        for page, first, last in self._pieces(number, start, end, limit):
+            cost += page.cost
+            keys += page.keys[first:last]
+            kvs += page.kvs[first:last]
+            self._use(page, number)
+            if cost >= STEP_KEYS:
+                return Piece(keys, kvs, len(keys), page.end if _before(page.end, end) else None, cost)
+        return Piece(keys, kvs, len(keys), None, cost)
+
+    def change(self, key: bytes, kv: bytes | None) -> None:
+        """A key has changed: its KeyValue, or None when it was deleted."""
+        number = bisect_right(self._starts, key) - 1
+        if number < 0 or not _before(key, self._pages[number].end):
+            return
+        page = self._pages[number]
+        self._size += page.change(key, kv)
+        large = len(page.keys) > 2 * _KEYS or page.size > _OVERHEAD + 4 * _BYTES or self._size > self._budget
+        if large or page.changes > _CHANGES:
+            self._size -= page.size
+            del self._starts[number], self._pages[number]
+
+    def _use(self, page: CachedRange, number: int) -> None:
+        page.used = number
+        page.changes = 0
+
+    def _pieces(
+        self, number: int, start: bytes, end: bytes | None, limit: int
+    ) -> Iterator[tuple[CachedRange, int, int]]:
+        """Pages that have the first `limit` live keys of a range, in order, and which of their keys these are."""
+        left = limit
+        at: bytes | None = start
+        while at is not None and _before(at, end):
+            place = bisect_right(self._starts, at)
+            page = self._pages[place - 1] if place else None
+            if page is not None and _before(at, page.end):
+                pages = [page]
+            else:
+                following = self._starts[place] if place < len(self._starts) else None
+                pages = self._fill(number, at, _least(following, end), left)
+            for page in pages:
+                first = bisect_left(page.keys, start) if start > page.start else 0
+                last = len(page.keys)
+                if end is not None and _before(end, page.end):
+                    last = bisect_left(page.keys, end)
+                if limit:
+                    last = min(last, first + left)
+                    left -= last - first
+                yield page, first, last
+                if limit and not left:
+                    return
+                at = page.end
+
+    def _fill(self, number: int, start: bytes, end: bytes | None, limit: int) -> list[CachedRange]:
+        """Pages for the beginning of a gap; they are kept."""
+        wanted = min(limit or _READ, _READ)
+        keys, kvs, upto = self._read(start, end, wanted)
+        pages = [CachedRange(start, upto, keys, kvs)] if wanted < _FEW else _paged(start, upto, keys, kvs)
+        if len(keys) < wanted and upto != end:  # the reading has ended for other keys than these
+            pages[0].passed = STEP_KEYS // 4
+        if wanted < _FEW:
+            return pages
+        size = sum(page.size for page in pages)
+        if self._size + size > self._budget:
+            self._evict(size, number)
+        if self._size + size <= self._budget:
+            at = bisect_left(self._starts, start)
+            self._pages[at:at] = pages
+            self._starts[at:at] = [page.start for page in pages]
+            self._size += size
+        return pages
+
+    def _evict(self, size: int, number: int) -> None:
+        """Make room, from what was not asked for longest; the pages of the list with this number stay."""
+        room = self._budget * 7 // 8 - size
+        dropped = set()
+        for page in sorted(self._pages, key=attrgetter("used")):
+            if self._size <= room:
+                break
+            if page.used != number:
+                self._size -= page.size
+                dropped.add(page.start)
+        self._pages = [page for page in self._pages if page.start not in dropped]
+        self._starts = [page.start for page in self._pages]
+
+
+def _paged(start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes]) -> list[CachedRange]:
+    """Pages of about one size for the keys of a range."""
+    pieces = max(-(-len(kvs) // _KEYS), -(-sum(map(len, kvs)) // _BYTES), 1)
+    step = -(-len(kvs) // pieces) or 1
+    starts = [start, *keys[step::step]]
+    return [
+        CachedRange(low, high, keys[at : at + step], kvs[at : at + step])
+        for low, high, at in zip(starts, [*starts[1:], end], range(0, len(kvs) or 1, step), strict=True)
+    ]
+
+
+def _cost(key: bytes, kv: bytes) -> int:
+    return len(key) + len(kv) + _ENTRY
+
+
+def _before(key: bytes | None, bound: bytes | None) -> bool:
+    """Whether a bound comes before another; None is behind all."""
+    return key is not None and (bound is None or key < bound)
+
+
+def _least(one: bytes | None, other: bytes | None) -> bytes | None:
+    return other if one is None or (other is not None and other < one) else one

@@ -1,0 +1,387 @@
+"""The durable state of a store, read from its index and its segments: the View of the rules."""
+
+from collections.abc import Callable, Iterator
+from mmap import mmap
+from struct import Struct
+
+from crc32c import crc32c
+
+from brainctl.engine.format.index_entry import DELETED, SHIFT
+from brainctl.engine.format.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, version_of
+from brainctl.engine.index.key_index import KeyIndex
+from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
+from brainctl.engine.read.range_cache import Piece, RangeCache
+from brainctl.engine.read.record_cache import RecentRecords
+from brainctl.engine.read.undo_log import UndoLog
+from brainctl.errors import StoreDamaged
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.range_response_kvs import framed
+from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS, Steps, finish, in_pieces
+from brainctl.mvcc.view import Revision, Selection
+
+_VERSION = Struct("<8xQQQq8xI")
+"""What a KeyVersion has of HEADER."""
+_MOD_AND_KIND = Struct("<8xQ40xB")
+Back = tuple[dict[bytes, int], int]
+"""What UndoLog.since returns."""
+_FEW = 32
+"""Records that are read at a time."""
+
+
+class ReadView:
+    """Implements mvcc.view.View. Every byte that it serves was checked against its CRC-32C; StoreDamaged.
+
+    Iterators read at the revision that was current when they were asked for, and hold good until a compaction
+    passes it.
+    """
+
+    def __init__(
+        self, index: KeyIndex, segments: dict[int, Segment], revision: int, compacted: int, cache_bytes: int
+    ) -> None:
+        self._index = index
+        self._recent = RecentRecords(cache_bytes)
+        self._pages = RangeCache(cache_bytes, self._read_range)
+        self._segments = segments
+        self._maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
+        """Segments in which addresses are offsets."""
+        self._revision = revision
+        self._indexed = revision
+        """The revision of the index: more than the store's while a large commit is published step by step. Reads at a
+        lower one than this are reads of the past.
+        """
+        self._compacted = compacted
+        self._undo = UndoLog(revision)
+
+    @property
+    def revision(self) -> int:
+        """As in View."""
+        return self._revision
+
+    @property
+    def compacted(self) -> int:
+        """As in View; 0 before the first compaction."""
+        return self._compacted
+
+    def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
+        """As in View."""
+        entry = self._index.find(key)
+        if not entry:
+            return None
+        at = revision if 0 < revision < self._revision else self._revision
+        if at < self._indexed:
+            address = self._at(entry >> SHIFT, at, deleted=bool(entry & DELETED))
+            if not address:
+                return None
+            record = self._record(address)
+        elif entry & DELETED:
+            return None
+        else:
+            address = entry >> SHIFT
+            record = self._recent.young.get(address) or self._recent.get(address) or self._record(address)
+        mod, create, version, lease, sub = _VERSION.unpack_from(record)
+        if not version:
+            return None
+        return tuple.__new__(KeyVersion, (key, create, mod, version, lease, record[HEADER_SIZE:-4], sub))
+
+    def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
+        """As in View."""
+        return finish(self.select_steps(start, end, revision, limit))
+
+    def select_steps(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
+        """As in Ranges."""
+        if end == start + b"\0":
+            return self._select_one(start, revision)
+        at = self._moment(revision)
+        back = self._undo.since(at, start, end)
+        total = -1 if back is None else self._index.count(start, end) - back[1]
+        parts: list[bytes] = []
+        found = 0
+        number = self._pages.begin()
+        place: bytes | None = start
+        while place is not None:
+            piece = self._piece(number, place, end, at, limit - found if limit else 0, back)
+            back = None
+            if parts or piece.following is not None:  # of many pieces, each is joined by itself
+                parts.append(b"".join(piece.kvs))
+            else:
+                parts = piece.kvs
+            found += piece.live
+            place = piece.following
+            if limit and found >= limit:
+                break
+            if place is not None:
+                yield piece.cost
+        else:
+            total = found
+        if total < 0:
+            total = yield from self.count_steps(start, end, at)
+        return Selection(parts, total)
+
+    def _moment(self, revision: int) -> int:
+        """The revision that is meant, as it is now."""
+        return revision if 0 < revision < self._revision else self._revision
+
+    def _piece(self, number: int, start: bytes, end: bytes | None, at: int, limit: int, back: Back | None) -> Piece:
+        """The parts of the beginning of a range at a revision, `limit` (0: no bound) of its keys at most; `back` is the
+        way back for the whole range, when that is known.
+        """
+        if at >= self._indexed:
+            return self._pages.parts(number, start, end, limit)
+        piece = self._undone(number, start, end, limit, at, back)
+        if piece is not None:
+            return piece
+        addresses, following = self._live_at(start, end, at)
+        kvs: list[bytes] = []
+        for some in self._few(addresses, self._kvs):
+            kvs += some
+            if len(kvs) < len(addresses) and (len(kvs) >= limit > 0 or sum(map(len, kvs)) > STEP_BYTES):
+                following = version_of(self._record(addresses[len(kvs) - 1])).key + b"\0"
+                break
+        kvs = kvs[: limit or None]
+        return Piece([], framed(kvs), len(kvs), following, STEP_KEYS)
+
+    def _undone(
+        self, number: int, start: bytes, end: bytes | None, limit: int, at: int, back: Back | None
+    ) -> Piece | None:
+        """The same, from what there is now and what has changed since; None when that is not known."""
+        wanted = limit
+        while True:
+            piece = self._pages.rows(number, start, end, wanted)
+            keys, kvs, bound = piece.keys, piece.kvs, piece.following
+            if bound is None and 0 < wanted <= len(keys):
+                bound = keys[-1] + b"\0"
+            back = back or self._undo.since(at, start, end if bound is None else bound)
+            if back is None:
+                return None
+            changed = back[0] if bound is None else {key: old for key, old in back[0].items() if key < bound}
+            if changed:
+                found = dict(zip(keys, kvs, strict=True))
+                live = [key for key, address in changed.items() if address]
+                for key in changed.keys() - live:
+                    found.pop(key, None)
+                found.update(zip(live, self._kvs([changed[key] for key in live]), strict=True))
+                kvs = [found[key] for key in sorted(found)]
+            if bound is None or len(kvs) >= limit or piece.following is not None:
+                kvs = kvs[: limit or None]
+                return Piece([], framed(kvs), len(kvs), bound, piece.cost + len(changed))
+            wanted += wanted + limit  # too many of them are new
+            back = None
+
+    def newest(self, key: bytes) -> bytes | None:
+        """The marshalled KeyValue of a key as it is now; None when it is not live."""
+        if self._indexed != self._revision:
+            found = self.get(key)
+            return None if found is None else found.kv
+        entry = self._index.find(key)
+        if not entry or entry & DELETED:
+            return None
+        return (self._recent.get(entry >> SHIFT) or self._record(entry >> SHIFT))[HEADER_SIZE:-4]
+
+    def _select_one(self, key: bytes, revision: int) -> Selection:
+        if not 0 < revision < self._revision:
+            kv = self.newest(key)
+        else:
+            found = self.get(key, revision)
+            kv = None if found is None else found.kv
+        return Selection([], 0) if kv is None else Selection(framed([kv]), 1)
+
+    def _read_range(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes], bytes | None]:
+        keys, entries, following = self._index.page(start, end, limit, live=True)
+        upto = end if following is None else following
+        if len(keys) > limit:
+            del keys[limit:], entries[limit:]
+            upto = keys[-1] + b"\0"
+        kvs: list[bytes] = []
+        for some in self._few([entry >> SHIFT for entry in entries], self._kvs):
+            kvs += some
+            if len(kvs) < len(keys) and sum(map(len, kvs)) > STEP_BYTES:
+                del keys[len(kvs) :]
+                upto = keys[-1] + b"\0"
+                break
+        return keys, kvs, upto
+
+    @staticmethod
+    def _few(addresses: list[int], read: Callable[[list[int]], list[bytes]]) -> Iterator[list[bytes]]:
+        """Read some addresses at a time: values may be large."""
+        return map(read, in_pieces(addresses, _FEW))
+
+    def count(self, start: bytes, end: bytes | None, revision: int) -> int:
+        """As in View."""
+        return finish(self.count_steps(start, end, revision))
+
+    def count_steps(self, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
+        """As in Ranges.
+
+        At the newest revision it takes the time of two bisections. At an older one it takes that of reading the range,
+        or of reading what has changed since, whichever promises to be less.
+        """
+        now = self._index.count(start, end)
+        at = self._moment(revision)
+        if at >= self._indexed:
+            return now
+        back = self._undo.since(at, start, end)
+        if back is not None:
+            return now - back[1]
+        if self._indexed == self._revision and self._revision - at < now // 2:
+            return now - (yield from self._gained(start, end, at, self._revision))
+        total = 0
+        place: bytes | None = start
+        while place is not None:
+            addresses, place = self._live_at(place, end, at)
+            total += len(addresses)
+            yield STEP_KEYS
+        return total
+
+    def _gained(self, start: bytes, end: bytes | None, since: int, until: int) -> Steps[int]:
+        """How many more keys of a range were live at `until` than at `since`."""
+        gained = 0
+        for later in self.history(since + 1, until):
+            for change in later.changes:
+                if change.version <= 1 and start <= change.key and (end is None or change.key < end):
+                    gained += 1 if change.version else -1
+            yield len(later.changes)
+        return gained
+
+    def versions(self, start: bytes, end: bytes | None, revision: int) -> Iterator[KeyVersion]:
+        """As in View."""
+        for stretch in self.stretches(start, end, revision):
+            yield from stretch
+
+    def stretches(self, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
+        """As in Ranges."""
+        at = self._moment(revision)
+        place: bytes | None = start
+        while place is not None:
+            addresses, place = self._live_at(place, end, at)
+            stretch: list[KeyVersion] = []
+            size = 0
+            for records in self._few(addresses, self._found):
+                stretch += map(version_of, records)
+                size += sum(map(len, records))
+                if size > STEP_BYTES:
+                    yield stretch
+                    stretch, size = [], 0
+            yield stretch
+
+    def leased(self) -> Iterator[KeyVersion]:
+        """As in KnowsLeased: found without reading other keys than those that ever had a lease."""
+        for key in self._index.leased():
+            found = self.get(key)
+            if found is not None:
+                yield found
+
+    def history(self, first: int, last: int) -> Iterator[Revision]:
+        """As in View. Revisions below the compacted one come without what the compaction made dead."""
+        main = 0
+        changes: list[KeyVersion] = []
+        for piece in self.history_pieces(first, last):
+            for change in piece:
+                if change[2] != main:
+                    if changes:
+                        yield Revision(main, changes)
+                    main, changes = change[2], []
+                changes.append(change)
+        if changes:
+            yield Revision(main, changes)
+
+    def history_pieces(self, first: int, last: int) -> Iterator[list[KeyVersion]]:
+        """As in View."""
+        piece: list[KeyVersion] = []
+        size = 0
+        for segment in self._segments_from(first):
+            for _address, record in segment.records(segment.seek(first)):
+                mod, kind = _MOD_AND_KIND.unpack_from(record)
+                if kind > TOMBSTONE or mod < first:
+                    continue
+                if mod > last:
+                    yield piece
+                    return
+                piece.append(version_of(record))
+                size += len(record)
+                if len(piece) >= STEP_KEYS or size > STEP_BYTES:
+                    yield piece
+                    piece, size = [], 0
+        yield piece
+
+    # -- by address ---------------------------------------------------------------------------------------------
+
+    def _record(self, address: int) -> bytes:
+        """The checked bytes of a record that must be there."""
+        number, at = address >> OFFSET_BITS, address & OFFSET_MASK
+        data = self._maps.get(number)
+        if data is not None:
+            length, known = PLACE.unpack_from(data, at)
+            record = data[at : at + length]
+            if known == at and crc32c(record) == RESIDUE:
+                return record
+        segment = self._segments.get(number)
+        if segment is None:
+            raise StoreDamaged(f"segment {number} is gone, but a record at its offset {at} is in use")
+        return segment.record(at)
+
+    def _kvs(self, addresses: list[int]) -> list[bytes]:
+        """The KeyValues of live versions."""
+        return [record[HEADER_SIZE:-4] for record in self._found(addresses)]
+
+    def _found(self, addresses: list[int]) -> list[bytes]:
+        """The records of live versions: those that are known, else from the log, checked."""
+        known = list(map(self._recent.young.get, addresses))
+        unknown = [address for address, record in zip(addresses, known, strict=True) if record is None]
+        read = iter(self._records(unknown))
+        return [record or next(read) for record in known]
+
+    def _records(self, addresses: list[int]) -> list[bytes]:
+        """The checked bytes of many records that must be there."""
+        try:
+            maps = [self._maps[address >> OFFSET_BITS] for address in addresses]
+        except KeyError:
+            return list(map(self._record, addresses))
+        offsets = [address & OFFSET_MASK for address in addresses]
+        places = list(map(PLACE.unpack_from, maps, offsets))
+        records = [data[at : at + place[0]] for data, at, place in zip(maps, offsets, places, strict=True)]
+        if [place[1] for place in places] == offsets and set(map(crc32c, records)) <= {RESIDUE}:
+            return records
+        return list(map(self._record, addresses))
+
+    def _at(self, address: int, revision: int, *, deleted: bool) -> int:
+        """The version of a key that was live at `revision`, from its newest one, which may be `deleted`; 0 when there
+        was none.
+        """
+        if deleted and not self._held(address):
+            return 0
+        while address:
+            record = self._record(address)
+            _n, _at, mod, _create, version, _lease, previous, _sub, _length, _kind = HEADER.unpack_from(record)
+            if mod <= revision:
+                return address if version else 0
+            if version == 1 and not self._held(previous):
+                return 0
+            address = previous
+        return 0
+
+    def _held(self, address: int) -> bool:
+        """Whether a tombstone is still there. One that is not was compacted: its key was deleted by then."""
+        segment = self._segments.get(address >> OFFSET_BITS)
+        return segment is not None and segment.has(address & OFFSET_MASK)
+
+    def _live_at(self, start: bytes, end: bytes | None, at: int) -> tuple[list[int], bytes | None]:
+        """Addresses of the live versions at the beginning of a range, at a revision and in key order, and where the
+        rest begins.
+        """
+        if at >= self._indexed:
+            _keys, entries, following = self._index.page(start, end, STEP_KEYS, live=True)
+            return [entry >> SHIFT for entry in entries], following
+        _keys, entries, following = self._index.page(start, end, STEP_KEYS, live=False)
+        found = [self._at(entry >> SHIFT, at, deleted=bool(entry & DELETED)) for entry in entries]
+        return list(filter(None, found)), following
+
+    def _segments_from(self, revision: int) -> list[Segment]:
+        """The segments in which `revision` and what came after it lie, oldest first."""
+        numbers = sorted(self._segments, reverse=True)
+        wanted: list[Segment] = []
+        for number in numbers:
+            segment = self._segments[number]
+            wanted.append(segment)
+            if 0 < segment.first_revision() < revision:
+                break
+        return wanted[::-1]

@@ -1,0 +1,106 @@
+"""The way into a directory: who owns it, what its manifest names, and what that holds."""
+
+import os
+from contextlib import suppress
+from random import Random, SystemRandom
+from typing import NamedTuple
+
+from brainctl.engine.index.run_reader import Run, run_name
+from brainctl.engine.log import manifest
+from brainctl.engine.log.log_writer import io_failure
+from brainctl.engine.log.manifest import Listing, Manifest
+from brainctl.engine.log.segment_allocator import is_spare
+from brainctl.engine.recovery import store_directory
+from brainctl.engine.recovery.recover import recover
+from brainctl.engine.recovery.recovered import Recovered
+from brainctl.engine.stats import Stats
+from brainctl.engine.vfs import directory_lock
+from brainctl.engine.vfs.filesystem import FileSystem, Lock
+from brainctl.errors import StoreDamaged
+
+
+class Opened(NamedTuple):
+    """A store that this process owns."""
+
+    directory: str
+    fs: FileSystem
+    held: Lock
+    names: Manifest
+    state: Recovered
+
+
+def open_store(directory: str, fs: FileSystem, rng: Random | None = None) -> Opened:
+    """Take the store in `directory`, or make a new one where there is none; errors as of `Engine.open`."""
+    try:
+        store_directory.must_be_ours(directory, fs)
+        fs.make_directory(directory)
+        held = directory_lock.take(directory, fs, os.getpid())
+    except OSError as error:
+        raise io_failure(error, directory) from error
+    try:
+        stats = Stats()
+        listing = _listing(directory, fs, stats, rng or SystemRandom())
+        names = Manifest(directory, fs, stats, listing)
+        state = _recover(directory, fs, listing, names)
+        _remove_orphans(directory, fs, listing)  # not before the store is known to be sound, and of this format
+        for part in state.end.obsolete:
+            part.close()
+            names.replace(part.number, None)
+            fs.unlink(part.path)
+    except OSError as error:
+        held.release()
+        raise io_failure(error, directory) from error
+    except BaseException:
+        held.release()
+        raise
+    return Opened(directory, fs, held, names, state)
+
+
+def remove_store(directory: str, fs: FileSystem) -> None:
+    """Remove the store in `directory`, its manifest last; StoreInUse, OSError."""
+    held = directory_lock.take(directory, fs, os.getpid())
+    try:
+        for name in sorted(fs.names(directory)):
+            if name.endswith((".seg", ".run")) or is_spare(name) or name.startswith(manifest.NAME):
+                fs.unlink(f"{directory}/{name}")
+        fs.sync_directory(directory)
+    finally:
+        held.release()
+
+
+def _listing(directory: str, fs: FileSystem, stats: Stats, rng: Random) -> Listing:
+    listing = manifest.load(directory, fs)
+    if listing is None:
+        if any(name.endswith(".seg") for name in fs.names(directory)):
+            raise StoreDamaged(f"{directory}/{manifest.NAME}: the file is missing, but there are segments (offset 0)")
+        listing = Listing(rng.getrandbits(64), {})
+        manifest.create(directory, fs, stats, listing)
+    return listing
+
+
+def _recover(directory: str, fs: FileSystem, listing: Listing, names: Manifest) -> Recovered:
+    """Read a store. Runs that are not sound are given up, and what they hold is read from the log."""
+    if listing.runs:
+        try:
+            runs = [Run.open(directory, fs, listing.store, number) for number in listing.runs]
+            return recover(directory, fs, listing, runs)
+        except StoreDamaged as damage:
+            if ".run" not in str(damage):
+                raise
+    state = recover(directory, fs, listing)
+    if listing.runs:
+        names.list_runs(())
+    for number in listing.runs:
+        with suppress(FileNotFoundError):
+            fs.unlink(f"{directory}/{run_name(number)}")
+    return state
+
+
+def _remove_orphans(directory: str, fs: FileSystem, listing: Listing) -> None:
+    """Remove files that a crash left before they became part of the store, or after they ceased to be."""
+    wanted = {manifest.segment_name(*segment) for segment in listing.segments.items()}
+    wanted.update(map(run_name, listing.runs))
+    for name in fs.names(directory):
+        orphan = name.endswith((".seg", ".run")) and name not in wanted
+        if orphan or is_spare(name) or name == f"{manifest.NAME}.new":
+            fs.unlink(f"{directory}/{name}")

@@ -1,0 +1,139 @@
+"""Opening a store: reads its segments in order and builds what the engine keeps in memory.
+
+Whatever the process or the machine was doing when it stopped, this is the one way in; a clean close leaves nothing
+that it would need.
+"""
+
+from collections.abc import Sequence
+
+from brainctl.engine.format import batch
+from brainctl.engine.index.dead_versions import DeadVersions
+from brainctl.engine.index.key_index import KeyIndex
+from brainctl.engine.index.log_coverage import LogCoverage, SegmentState
+from brainctl.engine.index.run_reader import Run
+from brainctl.engine.log import segment, torn_write
+from brainctl.engine.log.manifest import Listing, segment_name
+from brainctl.engine.log.segment import DATA, EXTENT_SIZE, Extents, Segment
+from brainctl.engine.recovery.log_replay import read_log, read_packed
+from brainctl.engine.recovery.recovered import Recovered
+from brainctl.engine.vfs.filesystem import FileSystem
+from brainctl.errors import StoreDamaged
+
+
+def recover(
+    directory: str, fs: FileSystem, listing: Listing, runs: Sequence[Run] = (), *, repair: bool = True
+) -> Recovered:
+    """Read a store: what lies behind the place in the log up to which `runs`, newest first, cover it; all of it when
+    there are none. StoreDamaged, which names file and offset; OSError.
+
+    An unfinished write at the end is cut when `repair` is set, which writes zeros to the file; otherwise it is passed
+    over, and nothing is written.
+    """
+    state = Recovered(garbage=DeadVersions(runs), index=KeyIndex(None, runs))
+    covered = _begin(state, listing, runs[0]) if runs else LogCoverage()
+    torn: tuple[Segment, int] | None = None
+    for number in sorted(listing.segments):
+        part = _open(directory, fs, listing, number, write=repair)
+        state.end.number = number
+        if number < covered.segment:
+            _pass_over(state, part, covered.segments.get(number))
+            continue
+        if part.extents is not None:
+            read_packed(state, part)
+            continue
+        if number == covered.segment:
+            _join(state, part, covered)
+            assert part.file is not None
+            part.file.fetch(covered.offset)
+        stop = read_log(state, part)
+        if part.sequences == (0, 0):
+            state.end.spares.append(part)
+        torn = _check_end(state, part, stop, torn)
+    if torn is not None and repair:
+        torn_write.cut(*torn)
+    for part in state.segments.values():
+        if part is not state.end.tail:
+            part.close()
+    state.index = KeyIndex(state.entries, runs)
+    return state
+
+
+def _check_end(
+    state: Recovered, part: Segment, stop: int, torn: tuple[Segment, int] | None
+) -> tuple[Segment, int] | None:
+    """The unfinished write that the log ends in, if there is one; StoreDamaged when it is no such thing."""
+    assert part.file is not None
+    clean = torn_write.is_clean(part.mapped, stop, part.seed, part.file.data_from, stale=part.stale)
+    if torn is not None and (part.sequences != (0, 0) or not clean):
+        raise StoreDamaged(f"{torn[0].path}: the batch at offset {torn[1]} is damaged: {part.path} came after it")
+    if clean:
+        return torn
+    torn_write.check_torn(part.mapped, stop, state.end.sequence + 1, part.seed, part.path, stale=part.stale)
+    return part, stop
+
+
+# -- what runs cover --------------------------------------------------------------------------------------------
+
+
+def _begin(state: Recovered, listing: Listing, newest: Run) -> LogCoverage:
+    """Start from what the newest run says; StoreDamaged when that does not fit the segments that there are."""
+    state.covered = covered = newest.covered()
+    if listing.segments.get(covered.segment) != 0 or covered.segment not in covered.segments:
+        where = newest.header.sections[2].offset
+        raise StoreDamaged(f"{newest.path}: the segment of its place in the log is not there (offset {where})")
+    end = state.end
+    end.revision, end.compacted, end.sequence = covered.revision, covered.compacted, covered.sequence
+    end.meta = dict(covered.meta)
+    return covered
+
+
+def _pass_over(state: Recovered, part: Segment, known: SegmentState | None) -> None:
+    """Take in a segment whose records runs have, without reading them."""
+    if part.extents is None and known is None:
+        state.end.obsolete.append(part)
+        return
+    state.segments[part.number] = part
+    part.unmarked = True
+    if part.extents is not None:
+        part.extents = Extents(part.read_extents)
+    if known is not None and known.generation == part.generation:
+        part.sequences, part.end = (known.first, known.last), known.end
+        part.record_bytes, part.unswept_bytes = known.record_bytes, known.dead_bytes
+
+
+def _join(state: Recovered, part: Segment, covered: LogCoverage) -> None:
+    """Take in the segment in which the place is that runs cover; it is read from there on."""
+    known = covered.segments[part.number]
+    part.sequences, part.record_bytes = (known.first, known.last), known.record_bytes
+    part.unswept_bytes, part.unmarked = known.dead_bytes, True
+    part.end = state.end.offset = covered.offset
+    state.segments[part.number] = state.end.tail = part
+
+
+def _open(directory: str, fs: FileSystem, listing: Listing, number: int, *, write: bool) -> Segment:
+    """A segment with its file checked against its header; StoreDamaged."""
+    generation = listing.segments[number]
+    path = f"{directory}/{segment_name(number, generation)}"
+    part = Segment(number, generation, path, batch.salt(listing.store, number))
+    try:
+        file = fs.open(part.path, write=write)
+    except FileNotFoundError:
+        raise StoreDamaged(f"{part.path}: the file is missing (offset 0)") from None
+    part.file = file
+    header = segment.unpack_header(file.read(DATA, 0), part.path)
+    kinds = (segment.PACKED,) if generation else (segment.LOG, segment.RECYCLED)
+    named = (header.number, header.generation, header.store) == (number, generation, listing.store)
+    if header.kind not in kinds or not named:
+        raise StoreDamaged(f"{part.path}: the header at offset 0 is that of another segment")
+    part.size = file.size()
+    if part.size != header.end:
+        raise StoreDamaged(f"{part.path}: {part.size} bytes long instead of {header.end} (offset {part.size})")
+    part.map = file.map()
+    part.stale = header.kind == segment.RECYCLED
+    part.written = part.size if part.stale else 0
+    if header.kind == segment.PACKED:
+        part.extents = Extents()
+        part.end = header.end
+        part.sequences = (header.first, header.last)
+        part.record_bytes = header.end - DATA - header.extents * EXTENT_SIZE
+    return part

@@ -1,0 +1,54 @@
+"""The lock that keeps a second process off a store, and tells it whom to ask instead."""
+
+import json
+from typing import NamedTuple
+
+from brainctl.engine.vfs.filesystem import FileSystem, Lock
+from brainctl.errors import StoreInUse
+
+NAME = "LOCK"
+
+
+class Holder(NamedTuple):
+    """Who has a store open."""
+
+    pid: int
+    endpoint: str
+    """Where it serves the store, for example "127.0.0.1:2379"; empty when it does not."""
+
+
+def take(directory: str, fs: FileSystem, pid: int) -> Lock:
+    """Lock a store; StoreInUse, which names the holder, when another process has it."""
+    lock = fs.lock(f"{directory}/{NAME}")
+    if lock is None:
+        holder = _read(directory, fs)
+        raise StoreInUse(f"{directory} is in use by process {holder.pid}")
+    note(lock, Holder(pid, ""))
+    return lock
+
+
+def note(lock: Lock, holder: Holder) -> None:
+    """Leave word of who holds the lock."""
+    lock.note(json.dumps(holder._asdict()).encode() + b"\n")
+
+
+def holder(directory: str, fs: FileSystem) -> Holder | None:
+    """Who has the store in `directory` open right now; None when nobody has."""
+    if NAME not in fs.names(directory):
+        return None
+    lock = fs.lock(f"{directory}/{NAME}")
+    if lock is None:
+        return _read(directory, fs)
+    lock.release()
+    return None
+
+
+def _read(directory: str, fs: FileSystem) -> Holder:
+    file = fs.open(f"{directory}/{NAME}", write=False)
+    try:
+        fields = json.loads(file.read(4096, 0) or b"{}")
+    except ValueError:
+        fields = {}
+    finally:
+        file.close()
+    return Holder(fields.get("pid", 0), fields.get("endpoint", ""))

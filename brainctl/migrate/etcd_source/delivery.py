@@ -1,0 +1,116 @@
+"""How the change stream is asked for, and when a silent one is given up. Pure: time and bytes are the caller's.
+
+etcd cuts a response into fragments by measuring the fragment anew for every event, so that fragments of many small
+events take it a time that grows with their square. Whole responses cost it nothing, but it puts the events of up to a
+thousand revisions into one. So the stream is asked for without fragments and with a limit of the size of a response;
+with fragments while responses are larger than that; and without either when the fragments do not come.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+from brainctl.stores.etcd.target import MAX_RECEIVE_BYTES
+
+WHOLE_BYTES = 64 << 20
+"""The largest response that is taken without fragments."""
+BATCH_REVISIONS = 1_000
+"""Revisions that etcd puts into one response at most (watchBatchMaxRevs)."""
+STALL_SECONDS = 10.0
+"""How long a stream may bring nothing while the source has moved on; twice as long after each time."""
+MAX_STALLS = 5
+ALIVE_BYTES = 4 << 10
+"""Fewer bytes are no part of a response: gRPC keeps a connection alive with a few dozen."""
+
+
+class Asked(NamedTuple):
+    """What a watch is asked for with."""
+
+    fragment: bool
+    max_receive: int
+
+
+class Shape(Enum):
+    """The three ways to ask."""
+
+    WHOLE = Asked(fragment=False, max_receive=WHOLE_BYTES)
+    FRAGMENTS = Asked(fragment=True, max_receive=WHOLE_BYTES)
+    ANY_SIZE = Asked(fragment=False, max_receive=MAX_RECEIVE_BYTES)
+
+
+_AFTER = {Shape.WHOLE: Shape.FRAGMENTS, Shape.FRAGMENTS: Shape.ANY_SIZE}
+
+
+class Delivery:
+    """Learns from how a stream went how to ask for the next one."""
+
+    def __init__(self) -> None:
+        self.shape = Shape.WHOLE
+        self._from = 0
+        self._bytes = 0
+
+    def too_large(self, received: int) -> bool:
+        """Note that a response after revision `received` is larger than the limit; False when there is no other way."""
+        if self.shape not in _AFTER:
+            return False
+        self._turn(_AFTER[self.shape], received)
+        return True
+
+    def silent(self, received: int) -> bool:
+        """Note that nothing comes after revision `received`; whether another way of asking may help."""
+        if self.shape is not Shape.FRAGMENTS:
+            return False
+        self._turn(Shape.ANY_SIZE, received)
+        return True
+
+    def arrived(self, received: int, size: int, source: int) -> bool:
+        """Note `size` bytes of events up to revision `received`, while the source was last seen at revision `source`.
+
+        True when the stream is to be opened again, because the large responses are behind it.
+        """
+        if self.shape is Shape.WHOLE:
+            return False
+        self._bytes += size
+        if received < source and received < self._from + BATCH_REVISIONS:
+            return False
+        small = received >= source or self._bytes <= WHOLE_BYTES // 2
+        self._turn(Shape.WHOLE if small else self.shape, received)
+        return small
+
+    def _turn(self, shape: Shape, received: int) -> None:
+        self.shape, self._from, self._bytes = shape, received, 0
+
+
+class Silence:
+    """Tells a stream that has stalled from one that is slow: something of a slow one arrives."""
+
+    def __init__(self, now: float) -> None:
+        self._heard = now
+        self._bytes = 0
+        self._patience = STALL_SECONDS
+        self.stalls = 0
+        """How often it has stalled since the last revision."""
+
+    def opened(self, now: float) -> None:
+        """Note that the stream was opened (again)."""
+        self._heard, self._bytes = now, 0
+
+    def arrived(self, now: float) -> None:
+        """Note that a revision has arrived."""
+        self._heard, self._patience, self.stalls = now, STALL_SECONDS, 0
+
+    def busy(self, now: float) -> None:
+        """Note that the stream is not read at the moment."""
+        self._heard = now
+
+    def has_stalled(self, now: float, received: int | None) -> bool:
+        """Look at a stream that owes revisions. `received` is the bytes that have arrived over its connection so far,
+        None when they are not counted.
+        """
+        if received is not None and received >= self._bytes + ALIVE_BYTES:
+            self._heard, self._bytes = now, received
+        if now - self._heard <= self._patience:
+            return False
+        self.stalls += 1
+        self._patience *= 2
+        self._heard = now
+        return True

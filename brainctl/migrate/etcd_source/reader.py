@@ -1,0 +1,159 @@
+"""What a migration reads from its source, each answer as an event of the state machine."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+
+from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError, InvalidInput
+from brainctl.etcdpb import kv_pb2 as kvpb
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.migrate.etcd_source.range_splitter import Splitter
+from brainctl.migrate.machine.events import (
+    BaseChosen,
+    LeasesFetched,
+    LeasesListed,
+    PageRead,
+    ReadPage,
+    SourceAt,
+    SourceCompacted,
+)
+from brainctl.migrate.witness import Position, WentBack
+from brainctl.stores.leases import lease_ttls
+from brainctl.stores.pages import Pager
+from brainctl.stores.store import Store
+from brainctl.stores.watching import oldest_revision
+
+LOOK_AGAIN_SECONDS = 1.0
+
+
+class SourceReader:
+    """Reads one source; every answer must come from the same cluster."""
+
+    def __init__(self, store: Store, cluster: int, position: Position = Position()) -> None:  # noqa: B008 - immutable
+        """`position` is where the Raft log of the source was when it was last looked at."""
+        self._store = store
+        self._cluster = cluster
+        self._pager = Pager(store)
+        self._revision = 0
+        self._position = position
+        self._tells_index = True
+
+    async def revision(self) -> int:
+        """The source's newest revision (a linearizable read)."""
+        return (await self._range(pb.RangeRequest(key=b"\0", count_only=True))).header.revision
+
+    async def look(self) -> SourceAt:
+        """Read the revision, and where the Raft log is.
+
+        Raises:
+            WentBack: either is behind what it was. (One look is not enough: a member that was just started may for a
+                moment not know what it has committed.)
+        """
+        revision, position = await self._look()
+        if position.is_behind(self._position):
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            revision, position = await self._look()
+            if position.is_behind(self._position):
+                raise WentBack(
+                    f"its Raft log is at term {position.raft_term}, index {position.raft_index}, and was at term "
+                    f"{self._position.raft_term}, index {self._position.raft_index}"
+                )
+        self._position = self._position.up_to(position)
+        return SourceAt(revision, *position)
+
+    async def _look(self) -> tuple[int, Position]:
+        """Read the revision, then the index of the member that has answered: it has committed all that was read."""
+        header = (await self._range(pb.RangeRequest(key=b"\0", count_only=True))).header
+        index = 0
+        if self._tells_index and header.raft_term:
+            try:
+                status = await self._store.status()
+            except ApiError as error:
+                if error.passing:
+                    raise
+                self._tells_index = False
+            else:
+                index = status.raftIndex if status.header.member_id == header.member_id else 0
+        return header.revision, Position(header.raft_term, index)
+
+    async def choose_base(self, attempt: int, *, oldest: bool) -> BaseChosen | SourceCompacted:
+        """The oldest readable revision or the newest, and where to cut the key space."""
+        base = await oldest_revision(self._store) if oldest else await self.revision()
+        try:
+            total = await self._count(base, b"\0", b"")
+            splitter = Splitter(
+                lambda start, end: self._count(base, start, end), lambda start, end: self._first(base, start, end)
+            )
+            splits = await splitter.splits(total)
+        except ApiError as error:
+            if error.status != COMPACTED:
+                raise
+            return SourceCompacted(attempt)
+        return BaseChosen(attempt, base, splits, total)
+
+    async def page(self, action: ReadPage) -> PageRead | SourceCompacted:
+        """The next keys of a span."""
+        try:
+            response = await self._checked(self._pager.page(action.start, action.end, action.revision), action.revision)
+        except ApiError as error:
+            if error.status != COMPACTED:
+                raise
+            return SourceCompacted(action.attempt)
+        kvs = [kv.SerializeToString() for kv in response.kvs]
+        following = response.kvs[-1].key + b"\0" if response.more else b""
+        return PageRead(action.attempt, action.span, kvs, sum(map(len, kvs)), _leases_of(response.kvs), following)
+
+    async def close(self) -> None:
+        """Close what was opened for pages; the store stays open."""
+        await self._pager.close()
+
+    async def leases(self, held: frozenset[int], *, final: bool) -> LeasesListed:
+        """All leases; with the TTLs of those that are new, or of all of them when `final`."""
+        response = await self._store.leases()
+        live = frozenset(lease.ID for lease in response.leases)
+        details = await lease_ttls(self._store, live if final else live - held)
+        return LeasesListed(response.header.revision, live, held, details, final)
+
+    async def fetch(self, ids: tuple[int, ...]) -> LeasesFetched:
+        """Those of the leases that the source knows."""
+        return LeasesFetched(ids, await lease_ttls(self._store, ids))
+
+    async def _count(self, revision: int, start: bytes, end: bytes) -> int:
+        request = pb.RangeRequest(key=start, range_end=end or b"\0", revision=revision, count_only=True)
+        return (await self._range(request)).count
+
+    async def _first(self, revision: int, start: bytes, end: bytes) -> bytes | None:
+        request = pb.RangeRequest(key=start, range_end=end or b"\0", revision=revision, keys_only=True, limit=1)
+        response = await self._range(request)
+        return response.kvs[0].key if response.kvs else None
+
+    async def _range(self, request: pb.RangeRequest) -> pb.RangeResponse:
+        return await self._checked(self._store.range(request), request.revision)
+
+    async def _checked(self, read: Awaitable[pb.RangeResponse], revision: int) -> pb.RangeResponse:
+        """Return the answer to a linearizable read at `revision`: none is older than one that came before the question.
+
+        Raises:
+            WentBack: this one is.
+        """
+        known = self._revision
+        try:
+            response = await read
+        except ApiError as error:
+            if error.status == FUTURE_REVISION:
+                raise WentBack(f"it has not reached revision {revision}, at which it was read") from error
+            raise
+        check_cluster(response.header.cluster_id, self._cluster)
+        if response.header.revision < known:
+            raise WentBack(f"it is at revision {response.header.revision}, and was at {known}")
+        self._revision = max(self._revision, response.header.revision)
+        return response
+
+
+def check_cluster(found: int, expected: int) -> None:
+    """InvalidInput when an answer came from another cluster than the migration began with."""
+    if found != expected:
+        raise InvalidInput(f"the source is cluster {found:x}, but this migration is from cluster {expected:x}")
+
+
+def _leases_of(kvs: Iterable[kvpb.KeyValue]) -> frozenset[int]:
+    return frozenset(kv.lease for kv in kvs if kv.lease)

@@ -1,0 +1,106 @@
+"""The copy of the base: spans of keys, read ahead in parallel, written in order within each span."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from brainctl.migrate.checkpoint import Span
+from brainctl.migrate.machine.events import PageRead, ReadPage
+
+READERS = 4
+"""Spans that are read at the same time."""
+READY_BYTES = 16 << 20
+"""Pages read but not yet written beyond which no further page is asked for."""
+WRITE_BYTES = 4 << 20
+"""Pages are joined for one write up to about this size."""
+
+
+def spans_of(splits: Sequence[bytes]) -> tuple[Span, ...]:
+    """The whole key space, cut at `splits`."""
+    starts = [b"\0", *splits]
+    return tuple(Span(start, end) for start, end in zip(starts, [*starts[1:], b""], strict=True))
+
+
+class Pages(NamedTuple):
+    """What one write takes."""
+
+    kvs: list[bytes]
+    size: int
+    leases: frozenset[int]
+    spans: tuple[Span, ...]
+    """What is left to copy once this is written."""
+
+
+class BaseCopy:
+    """Which pages to read, which to write, and what is then left."""
+
+    def __init__(self, spans: Iterable[Span], revision: int, attempt: int) -> None:
+        self._revision = revision
+        self._attempt = attempt
+        self._unwritten = dict(enumerate(spans))
+        self._unread = dict(self._unwritten)
+        self._reading: set[int] = set()
+        self._ready: deque[PageRead] = deque()
+        self._ready_bytes = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to be taken for writing."""
+        return not self._unwritten
+
+    def reads(self) -> list[ReadPage]:
+        """The pages to ask for now: at most one per span, so that the pages of a span come in order."""
+        wanted = []
+        for index, span in self._unread.items():
+            if len(self._reading) >= READERS or self._ready_bytes >= READY_BYTES:
+                break
+            if index not in self._reading:
+                self._reading.add(index)
+                wanted.append(ReadPage(self._attempt, index, span.start, span.end, self._revision))
+        return wanted
+
+    def add(self, page: PageRead) -> None:
+        """Take a page that was read."""
+        self._reading.discard(page.span)
+        self._ready.append(page)
+        self._ready_bytes += page.size
+        if page.next:
+            self._unread[page.span] = Span(page.next, self._unread[page.span].end)
+        else:
+            del self._unread[page.span]
+
+    def peek(self) -> Pages | None:
+        """The pages of the next write, None while there is none."""
+        if not self._ready:
+            return None
+        kvs: list[bytes] = []
+        size, leases, left = 0, frozenset[int](), dict(self._unwritten)
+        for page in self._next():
+            kvs += page.kvs
+            size += page.size
+            leases |= page.leases
+            _advance(left, page)
+        return Pages(kvs, size, leases, tuple(left.values()))
+
+    def take(self) -> None:
+        """The pages of `peek` are being written: forget them."""
+        for page in list(self._next()):
+            self._ready.popleft()
+            self._ready_bytes -= page.size
+            _advance(self._unwritten, page)
+
+    def _next(self) -> Iterable[PageRead]:
+        size = 0
+        for page in self._ready:
+            if size and size + page.size > WRITE_BYTES:
+                return
+            size += page.size
+            yield page
+
+
+def _advance(spans: dict[int, Span], page: PageRead) -> None:
+    """Take what `page` covers away from its span."""
+    if page.next:
+        spans[page.span] = Span(page.next, spans[page.span].end)
+    else:
+        del spans[page.span]

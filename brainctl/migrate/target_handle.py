@@ -1,0 +1,113 @@
+"""The target of a migration, which is closed while both sides are compared, and then taken again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from brainctl.errors import Fenced
+from brainctl.migrate.checkpoint import Record
+from brainctl.migrate.machine.events import Apply, DropLeases, GrantLeases, ImportBase, Reset, SetAuth, Write
+from brainctl.migrate.machine.phases import STREAMING
+from brainctl.stores.store import Checkpoint, ReplicaTarget
+
+OpenTarget = Callable[[], Awaitable[ReplicaTarget]]
+
+
+class TargetHandle:
+    """Carries out the writes of one process: all of them carry its run and its epoch."""
+
+    def __init__(self, target: ReplicaTarget, reopen: OpenTarget, run: str, epoch: int) -> None:
+        """`target` was taken over with this run and epoch; `reopen` opens it again, not taken over."""
+        self._target: ReplicaTarget | None = target
+        self._reopen = reopen
+        self._run = run
+        self._epoch = epoch
+        self._using = asyncio.Lock()
+
+    async def write(self, action: Write) -> None:
+        """Make a write durable, after a comparison that is under way. Fenced when another process has taken over."""
+        async with self._using:
+            target = await self._taken()
+            await _write(target, action, Checkpoint(self._run, self._epoch, action.record.encode()))
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """Close the target for the block, so that it can be opened for reading, then take it again.
+
+        Raises:
+            Fenced: another process has taken it over meanwhile, or written to it.
+        """
+        async with self._using:
+            await self._release()
+            yield
+            await self._taken()
+
+    async def stored(self) -> Record:
+        """Return the record that the target has.
+
+        Raises:
+            Fenced: another process has taken the target over.
+        """
+        async with self._using:
+            target = self._target or await self._reopen()
+            try:
+                return Record.decode(self._own(await target.checkpoint()).state)
+            finally:
+                if target is not self._target:
+                    await target.close()
+
+    async def close(self) -> None:
+        """Close the target."""
+        async with self._using:
+            await self._release()
+
+    async def _release(self) -> None:
+        target, self._target = self._target, None
+        if target is not None:
+            await target.close()
+
+    async def _taken(self) -> ReplicaTarget:
+        """Return the target; one that was closed is opened, and taken over by the next epoch of this process."""
+        if self._target is None:
+            target = await self._reopen()
+            try:
+                stored = self._own(await target.checkpoint())
+                _check_untouched(target.revision, Record.decode(stored.state))
+                checkpoint = stored._replace(epoch=stored.epoch + 1)
+                await target.take_over(checkpoint)
+            except BaseException:
+                await target.close()
+                raise
+            self._target, self._epoch = target, checkpoint.epoch
+        return self._target
+
+    def _own(self, stored: Checkpoint | None) -> Checkpoint:
+        """Return a checkpoint if this process wrote it, in whatever epoch; else Fenced."""
+        if stored is None or stored.run != self._run:
+            raise Fenced("another migration has taken over the target: run one into a store at a time")
+        return stored
+
+
+def _check_untouched(revision: int, record: Record) -> None:
+    """Raise Fenced unless the target is where its record says."""
+    if record.phase in STREAMING and revision != record.watermark:
+        raise Fenced(
+            f"the target is at revision {revision}, but this migration left it at {record.watermark}: another process "
+            "has written to it; stop that one, and start over with --overwrite"
+        )
+
+
+async def _write(target: ReplicaTarget, action: Write, checkpoint: Checkpoint) -> None:
+    match action:
+        case Reset():
+            await target.reset(checkpoint)
+        case ImportBase(kvs, record):
+            await target.import_base(kvs, record.base, checkpoint)
+        case Apply(events, record):
+            await target.apply(events, record.watermark, checkpoint)
+        case GrantLeases(leases, _):
+            await target.import_leases(leases, checkpoint)
+        case DropLeases(ids, _):
+            await target.drop_leases(ids, checkpoint)
+        case SetAuth(records, _):
+            await target.import_auth(records, checkpoint)

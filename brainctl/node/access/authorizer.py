@@ -1,0 +1,275 @@
+"""Who may call what, while authentication is on (etcd server/etcdserver/v3_server.go, apply/auth.go, api/v3rpc).
+
+Every method has a policy; one that has none is refused. What depends on keys is checked on the request itself: reads
+and watches against the durable users and roles, writes where they are evaluated, so that a write that follows the
+loss of a permission is refused however close behind it comes.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from google.protobuf.message import DecodeError, Message
+
+from brainctl.errors import AUTH_OLD_REVISION, PERMISSION_DENIED, USER_EMPTY, ApiError, BrainctlError, Code
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.permission import STATE, Identity
+from brainctl.mvcc.requests import check_delete, check_put
+from brainctl.mvcc.steps import Steps
+from brainctl.node.backend import Backend, Evaluate, Reply
+from brainctl.node.handler import Handler, refusal
+from brainctl.node.options import NodeOptions
+from brainctl.node.services.auth import SERVICE, AuthService
+from brainctl.node.services.kv.service import KvService
+from brainctl.node.services.lease import LeaseService
+from brainctl.node.services.maintenance.alarms import AlarmedBackend, AlarmService
+
+_KV = "/etcdserverpb.KV/"
+_LEASE = "/etcdserverpb.Lease/"
+_CLUSTER = "/etcdserverpb.Cluster/"
+_MAINTENANCE = "/etcdserverpb.Maintenance/"
+
+ROOT_ONLY = frozenset(
+    {
+        _KV + "Compact",
+        *(_CLUSTER + name for name in ("MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote")),
+        *(_MAINTENANCE + name for name in ("Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader", "Downgrade")),
+    }
+)
+ANY_USER = frozenset({_LEASE + "LeaseGrant", _MAINTENANCE + "Status", _CLUSTER + "MemberList"})
+OPEN = frozenset({SERVICE + "Authenticate"})
+"""Served whatever the caller shows."""
+ON_KEYS = frozenset({_KV + "Range", _KV + "Put", _KV + "DeleteRange", _KV + "Txn"})
+_REVOKE = _LEASE + "LeaseRevoke"
+_KNOWS_LEASES = frozenset(
+    {
+        _KV + "Put",
+        _KV + "Txn",
+        _REVOKE,
+        *(_LEASE + name for name in ("LeaseTimeToLive", "LeaseLeases", "LeaseKeepAlive")),
+    }
+)
+"""Methods whose checks ask which keys hang on leases."""
+_REMEMBERED = 1024
+
+Policy = Callable[[str, bytes, Reply, Identity | None], None]
+"""Serves a method, by its path, for somebody; ApiError, before anything has happened, when it may not be."""
+# What etcd's texts call the codes, in the reasons for which it cancels watches.
+_NAMES = {Code.UNAUTHENTICATED: "Unauthenticated", Code.INVALID_ARGUMENT: "InvalidArgument"}
+
+
+class Authorizer:
+    """Serves requests in the name of those who send them."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        auth: AuthService,
+        lease: LeaseService,
+        alarms: AlarmService,
+        handlers: Mapping[str, Handler],
+        options: NodeOptions,
+    ) -> None:
+        self._backend = backend
+        self._auth = auth
+        self._lease = lease
+        self._alarms = alarms
+        self._handlers = handlers
+        self._options = options
+        self._methods = auth.methods()
+        self._of_user: dict[Identity | None, dict[str, Handler]] = {}
+        self._policies: dict[str, Policy] = {
+            **dict.fromkeys(ROOT_ONLY, self._for_root),
+            **dict.fromkeys(ANY_USER, self._for_any_user),
+            **dict.fromkeys(ON_KEYS, self._on_keys),
+            **dict.fromkeys(self._methods, self._auth_method),
+            _REVOKE: self._revoke,
+            _LEASE + "LeaseTimeToLive": self._time_to_live,
+            _LEASE + "LeaseLeases": self._leases,
+            _MAINTENANCE + "Alarm": self._alarm,
+        }
+
+    def call(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
+        """Serve a method that has a handler, or refuse it."""
+        if self._lease.lessor.recovering and method in _KNOWS_LEASES:
+            self._lease.when_recovered(partial(self.call, method, body, reply, token, common_name))
+            return
+        try:
+            if method in OPEN:
+                self._handlers[method](body, reply)
+            else:
+                who = self._auth.identify(token, common_name)
+                self._policies.get(method, _deny)(method, body, reply, who)
+        except (DecodeError, ApiError) as error:
+            reply(refusal(error))
+
+    # -- streams ------------------------------------------------------------------------------------------------
+
+    def admit(self, method: str, token: str | None, common_name: str | None) -> None:
+        """Refuse a stream that is only for root; ApiError."""
+        assert method in ROOT_ONLY
+        if self._auth.enabled:
+            self._auth.check(self._auth.identify(token, common_name)).admin()
+
+    def admit_range(self, token: str | None, common_name: str | None, request: pb.RangeRequest) -> None:
+        """Refuse to read a range that the sender may not read; ApiError."""
+        if self._auth.enabled:
+            who = self._auth.identify(token, common_name)
+            self._auth.check(who).read(request.key, request.range_end)
+
+    def keep_alive(self, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
+        """One exchange on a LeaseKeepAlive stream: who may not delete the keys of a lease may not keep them either."""
+        if self._lease.lessor.recovering:
+            self._lease.when_recovered(partial(self.keep_alive, body, reply, token, common_name))
+            return
+        try:
+            lease = pb.LeaseKeepAliveRequest.FromString(body).ID
+            who = _known(self._auth.identify(token, common_name))
+            self._auth.check(who).lease(self._lease.lessor.attached(lease))
+        except (DecodeError, ApiError) as error:
+            reply(refusal(error))
+        else:
+            self._lease.keep_alive(body, reply)
+
+    def watch_refusal(self, token: str | None, common_name: str | None, request: pb.WatchCreateRequest) -> str:
+        """Why a watch may not be, in etcd's words; empty when it may. The range is that of the request as it came."""
+        if not self._auth.enabled:
+            return ""
+        try:
+            who = self._auth.identify(token, common_name)
+            self._auth.check(who).read(request.key or b"\0", request.range_end)
+        except ApiError as error:
+            code, text = error.status
+            return f"rpc error: code = {_NAMES.get(code, 'PermissionDenied')} desc = {text}"
+        return ""
+
+    # -- policies -----------------------------------------------------------------------------------------------
+
+    def _for_root(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        self._auth.check(who).admin()
+        self._handlers[method](body, reply)
+
+    def _for_any_user(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        _known(who)
+        self._handlers[method](body, reply)
+
+    def _auth_method(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        self._methods[method](body, reply, who)
+
+    def _on_keys(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        self._served_as(who)[method](body, reply)
+
+    def _revoke(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        self._served_as(_known(who))[method](body, reply)
+
+    def _time_to_live(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        _known(who)
+        request = pb.LeaseTimeToLiveRequest.FromString(body)
+        if request.keys:
+            self._auth.check(who).show(self._lease.lessor.attached(request.ID))
+        self._handlers[method](body, reply)
+
+    def _leases(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        _known(who)
+        check = self._auth.check(who)
+        if not check.is_admin:
+            for lease in self._lease.lessor.leases():
+                check.show(self._lease.lessor.attached(lease.id))
+        self._handlers[method](body, reply)
+
+    def _alarm(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        if pb.AlarmRequest.FromString(body).action == pb.AlarmRequest.GET:
+            self._for_any_user(method, body, reply, who)
+        else:
+            self._for_root(method, body, reply, who)
+
+    def _served_as(self, who: Identity | None) -> dict[str, Handler]:
+        """The handlers of one sender's requests on keys."""
+        found = self._of_user.get(who)
+        if found is None:
+            backend = UserBackend(self._backend, self._auth, self._lease, who)
+            revoke = partial(self._lease.revoke, check=backend.check_revoke)
+            found = self._alarms.guard(
+                {**KvService(AlarmedBackend(backend, self._alarms), self._options).handlers(), _REVOKE: revoke}
+            )
+            if len(self._of_user) >= _REMEMBERED:
+                self._of_user.clear()
+            self._of_user[who] = found
+        return found
+
+
+class UserBackend:
+    """A backend for one sender's requests on keys: it does what the sender may do."""
+
+    def __init__(self, backend: Backend, auth: AuthService, lease: LeaseService, who: Identity | None) -> None:
+        self._backend = backend
+        self._auth = auth
+        self._lease = lease
+        self._who = who
+
+    def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
+        """Queue a write, which is checked where it is evaluated."""
+        self._backend.submit(partial(self._evaluate, evaluate), request, reply)
+
+    def range(self, request: pb.RangeRequest, reply: Reply) -> None:
+        """Read, if the sender may."""
+        try:
+            self._auth.check(self._who).read(request.key, request.range_end)
+        except ApiError as error:
+            reply(error)
+        else:
+            self._backend.range(request, self._unless_changed(reply))
+
+    def read(self, request: pb.TxnRequest, reply: Reply) -> None:
+        """Read, if the sender may read all of it."""
+        try:
+            self._auth.check(self._who).txn(request, self._lease.lessor.attached)
+        except ApiError as error:
+            reply(error)
+        else:
+            self._backend.read(request, self._unless_changed(reply))
+
+    def check_revoke(self, batch: Batch, lease: int) -> None:
+        """Refuse to revoke a lease with keys that the sender may not delete; ApiError."""
+        self._auth.check_in(batch, self._who).lease(self._attached(batch, lease))
+
+    def _evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes | Steps[bytes]:
+        # What is malformed is refused as that, whoever sends it; transactions were checked before.
+        check = self._auth.check_in(batch, self._who)
+        attached = partial(self._attached, batch)
+        match request:
+            case pb.PutRequest():
+                check_put(request)
+                check.put(request, attached)
+            case pb.DeleteRangeRequest():
+                check_delete(request)
+                check.delete_range(request)
+            case pb.TxnRequest():
+                check.txn(request, attached)
+            case _:
+                raise ApiError(PERMISSION_DENIED)
+        return evaluate(batch, request)
+
+    def _attached(self, batch: Batch, lease: int) -> set[bytes]:
+        return self._lease.lessor.attached(lease) | batch.staged.attached(lease)
+
+    def _unless_changed(self, reply: Reply) -> Reply:
+        """A reply to a read that may take a while: it is dropped when users or roles have changed meanwhile."""
+        backend = self._backend
+        before = backend.record(STATE)
+
+        def settle(answer: bytes | BrainctlError) -> None:
+            reply(answer if backend.record(STATE) == before else ApiError(AUTH_OLD_REVISION))
+
+        return settle
+
+
+def _known(who: Identity | None) -> Identity:
+    if who is None:
+        raise ApiError(USER_EMPTY)
+    return who
+
+
+def _deny(method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+    del method, body, reply, who
+    raise ApiError(PERMISSION_DENIED)

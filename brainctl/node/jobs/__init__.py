@@ -1,0 +1,1 @@
+"""Jobs beside the requests: compaction, scrubs, reading history for watchers that are behind."""

@@ -1,0 +1,42 @@
+"""Compacts by itself what a retention does not keep; only the process that writes does it."""
+
+import logging
+from functools import partial
+
+from brainctl.clock import Clock
+from brainctl.errors import COMPACTED, ApiError, BrainctlError
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.node.backend import Backend
+from brainctl.node.jobs.retention import Retention
+
+_log = logging.getLogger(__name__)
+
+
+class Compactor:
+    """Runs for as long as its backend."""
+
+    def __init__(self, backend: Backend, clock: Clock, retention: Retention) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._retention = retention
+        retention.start(clock.monotonic(), backend.revision)
+        backend.call_later(retention.interval, self._step)
+
+    def _step(self) -> None:
+        backend, retention = self._backend, self._retention
+        if backend.leads:
+            revision = retention.due(self._clock.monotonic(), backend.revision)
+            if revision:
+                request = pb.CompactionRequest(revision=revision)
+                backend.submit(Batch.compact, request, partial(self._settle, revision))
+        retention.note(backend.revision)
+        backend.call_later(retention.interval, self._step)
+
+    def _settle(self, revision: int, answer: bytes | BrainctlError) -> None:
+        if isinstance(answer, ApiError) and answer.status == COMPACTED:
+            _log.debug("revision %d was compacted already", revision)
+        elif isinstance(answer, BrainctlError):
+            _log.warning("automatic compaction at revision %d is tried again: %s", revision, answer)
+            return
+        self._retention.done(self._clock.monotonic(), revision)

@@ -1,0 +1,213 @@
+"""The reading of history for watchers that are behind, a bounded piece at a time."""
+
+import logging
+from inspect import iscoroutinefunction
+from itertools import chain
+from typing import Protocol, cast
+
+from brainctl.errors import BrainctlError
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import Steps, finish, release
+from brainctl.mvcc.view import AsyncView, Revision, View
+from brainctl.mvcc.watch_hub import Read, WatchHub
+from brainctl.node.backend import Backend
+from brainctl.node.slices import one_slice
+
+_log = logging.getLogger(__name__)
+
+READ_BYTES = 1 << 18
+"""About how much history one step of catching up holds in memory."""
+READ_CHANGES = 1000
+TRAIL_KEYS = 10_000
+"""How many keys the trail remembers."""
+RETRY_SECONDS = 0.5
+"""How long to wait after the backend could not be read."""
+
+Place = tuple[bytes, int]
+"""Key and mod_revision of a change."""
+
+
+class CatchUp(Protocol):
+    """Reads the history that the hub wants, until it wants none."""
+
+    def wake(self) -> None:
+        """The hub may want something."""
+
+
+class HistoryChunk:
+    """The beginning of a wanted range, as far as it was read."""
+
+    def __init__(self, read: Read) -> None:
+        self.first = read.first
+        self.last = read.last
+        self.revisions: list[Revision] = []
+        self._bytes = self._changes = 0
+
+    def add(self, revision: Revision) -> bool:
+        """Take the next revision; True when that is enough for one step."""
+        return self.add_some(revision.changes) or self.enough()
+
+    def add_some(self, changes: list[KeyVersion]) -> bool:
+        """Take some changes more; True when a revision ended with those before them, and these are left for later."""
+        for change in changes:
+            if not self.revisions or self.revisions[-1].main != change.mod_revision:
+                if self.enough():
+                    return True
+                self.revisions.append(Revision(change.mod_revision, []))
+            self.revisions[-1].changes.append(change)
+            self._bytes += len(change.kv)
+            self._changes += 1
+        return False
+
+    def enough(self) -> bool:
+        """Whether what was read is enough for one step; then it ends here."""
+        if not self.revisions or (self._bytes < READ_BYTES and self._changes < READ_CHANGES):
+            return False
+        self.last = self.revisions[-1].main
+        return True
+
+
+class PreviousVersions:
+    """What came before each change, as the pieces read one after the other tell.
+
+    Looking up an old version walks back from the newest one, which is far for a key that changes often; the history
+    itself passes the version before on the way.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._newest: dict[bytes, KeyVersion | None] = {}
+
+    def follow(
+        self, piece: HistoryChunk, wanted: list[KeyVersion]
+    ) -> Steps[tuple[dict[Place, KeyVersion | None], list[KeyVersion]]]:
+        """The versions before the wanted changes of a piece, and the changes for which they must be looked up."""
+        if piece.first != self._next or len(self._newest) > TRAIL_KEYS:
+            self._newest.clear()
+        self._next = piece.last + 1
+        newest = self._newest
+        if not wanted:
+            newest.clear()
+            return {}, []
+        places = {(change.key, change.mod_revision) for change in wanted}
+        keys = {change.key for change in wanted}
+        known: dict[Place, KeyVersion | None] = {}
+        unknown: list[KeyVersion] = []
+        for change in chain.from_iterable(revision.changes for revision in piece.revisions):
+            if change.key not in keys:
+                newest.pop(change.key, None)
+                continue
+            place = (change.key, change.mod_revision)
+            if place in places:
+                places.remove(place)  # a transaction may change a key twice; what was before it is before the first
+                if change.key in newest:
+                    known[place] = newest[change.key]
+                else:
+                    unknown.append(change)
+            newest[change.key] = change if change.version else None
+            yield 1
+        return known, unknown
+
+
+class LocalCatchUp:
+    """Catches up from a view that answers at once, one bounded piece per turn of the event loop."""
+
+    def __init__(self, hub: WatchHub, view: View, backend: Backend) -> None:
+        self._hub = hub
+        self._view = view
+        self._backend = backend
+        self._scheduled = False
+        self._work: Steps[None] | None = None
+        """What is being done for the piece that is being read."""
+        self._trail = PreviousVersions()
+
+    def wake(self) -> None:
+        """Read in the next turn."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._backend.call_later(0, self._step)
+
+    def _step(self) -> None:
+        """Do one slice of work on the piece that was begun, or is to be."""
+        self._scheduled = False
+        if self._work is None:
+            read = self._hub.next_read()
+            if read is None:
+                return
+            self._work = self._feed(read)
+        try:
+            if one_slice(self._work).done:
+                self._work = None
+        except BrainctlError as error:
+            # A record that cannot be read will not become readable: who needs it is told, and the others go on.
+            _log.error("history for a watcher cannot be read: %s", error)
+            self._work = None
+            self._hub.abandon(str(error))
+        if self._work is not None or self._hub.behind:
+            self.wake()
+
+    def _feed(self, read: Read) -> Steps[None]:
+        view = self._view
+        piece = HistoryChunk(read)
+        for changes in view.history_pieces(read.first, read.last):
+            if piece.add_some(changes):
+                break
+            yield len(changes)
+        previous, unknown = yield from self._trail.follow(
+            piece, (yield from self._hub.previous_wanted(piece.revisions))
+        )
+        for change in unknown:
+            previous[change.key, change.mod_revision] = view.get(change.key, change.mod_revision - 1)
+            yield 1
+        yield from self._hub.feed(piece.first, piece.last, piece.revisions, previous)
+        for revision in piece.revisions:
+            yield from release(revision.changes)
+
+
+class RemoteCatchUp:
+    """Catches up from a view over a network, in one task that lives while somebody is behind."""
+
+    def __init__(self, hub: WatchHub, view: AsyncView, backend: Backend) -> None:
+        self._hub = hub
+        self._view = view
+        self._backend = backend
+        self._running = False
+        self._trail = PreviousVersions()
+
+    def wake(self) -> None:
+        """Start the task unless it runs."""
+        if not self._running:
+            self._running = True
+            self._backend.spawn(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while (read := self._hub.next_read()) is not None:
+                await self._step(read)
+        except BrainctlError as error:
+            _log.warning("history for watchers cannot be read, trying again: %s", error)
+            self._hub.compacted(self._view.compacted)
+            self._backend.call_later(RETRY_SECONDS, self.wake)
+        finally:
+            self._running = False
+
+    async def _step(self, read: Read) -> None:
+        view = self._view
+        piece = HistoryChunk(read)
+        async for revision in view.history(read.first, read.last):
+            if piece.add(revision):
+                break
+        wanted = finish(self._hub.previous_wanted(piece.revisions))
+        previous, unknown = finish(self._trail.follow(piece, wanted))
+        for change in unknown:
+            previous[change.key, change.mod_revision] = await view.get(change.key, change.mod_revision - 1)
+        # What was compacted meanwhile may be missing from what was read; the hub then cancels instead of sending.
+        self._hub.compacted(view.compacted)
+        finish(self._hub.feed(piece.first, piece.last, piece.revisions, previous))
+
+
+def catch_up(hub: WatchHub, backend: Backend) -> CatchUp:
+    """The way to catch up that fits a backend's view."""
+    if iscoroutinefunction(backend.view.get):
+        return RemoteCatchUp(hub, cast("AsyncView", backend.view), backend)
+    return LocalCatchUp(hub, cast("View", backend.view), backend)

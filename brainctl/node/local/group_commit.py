@@ -1,0 +1,363 @@
+"""Group commit: an event loop that owns the state, and one thread that writes.
+
+A write is evaluated when it is submitted, on the durable state and what is staged above it, and joins the open batch.
+While the writer thread makes one batch durable the next one fills; that is the whole of group commit. Readers see
+the durable state only, so they never wait, and nothing undurable is ever visible. Any failure to write ends the
+backend: what was acknowledged is on the disk, and every write in flight has an unknown outcome.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from typing import cast
+
+from google.protobuf.message import Message
+
+from brainctl.engine.engine import Engine
+from brainctl.engine.log.encoded_batch import EncodedBatch
+from brainctl.errors import STOPPED, ApiError, BrainctlError, StoreFailed, UnknownOutcome
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.header import Header
+from brainctl.mvcc.pending_writes import PendingWrites
+from brainctl.mvcc.steps import Steps, release
+from brainctl.mvcc.tally import Tally
+from brainctl.mvcc.weight import LARGE_CHANGES
+from brainctl.node.backend import Evaluate, EvaluateRun, Observer, ObserverSteps, Replies, Reply
+from brainctl.node.lane import Lane
+from brainctl.node.local.batch_window import BatchWindow
+from brainctl.node.local.write_stages import GroupTimeline, Stages
+from brainctl.node.reply_guard import INTERNAL
+from brainctl.node.slices import Slices
+
+_log = logging.getLogger(__name__)
+
+IDENTITY = b"identity"
+"""The small record with cluster id and member id, 8 bytes each, big endian."""
+RAFT_TERM = 2
+
+Answer = tuple[Reply, bytes | BrainctlError]
+
+
+class GroupCommit:
+    """The writing part of LocalBackend."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self.engine = engine
+        self.failure: BrainctlError | None = None
+        self.on_failure: Callable[[BrainctlError], None] | None = None
+        self.on_closing: Callable[[], None] | None = None
+        """Called when nothing is written any more, while the directory is still held."""
+        self.stages = Stages(engine.options.clock)
+        self.slices = Slices(loop)
+        self._now = engine.options.clock.monotonic
+        self._loop = loop
+        self._observers: list[Observer] = []
+        self._in_steps: dict[Observer, ObserverSteps] = {}
+        self.tally = Tally()
+        """Of the operations since the store was opened."""
+        self._staged = PendingWrites(engine, self.tally)
+        self._in_flight: list[Answer] | None = None
+        self._answers: list[Answer] = []
+        self._sealing = False
+        self._gather = BatchWindow()
+        self._waiting: asyncio.TimerHandle | None = None
+        """Set while the open batch waits for more writes."""
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+        identity = engine.record(IDENTITY) or b"\0" * 16
+        self.header = Header(int.from_bytes(identity[:8]), int.from_bytes(identity[8:]), RAFT_TERM)
+        self._lane = Lane(loop, self._rest)
+        self._batch = self._open_batch()
+        self._path = GroupTimeline()
+        """Of the open batch."""
+        self._work: SimpleQueue[tuple[Commit, EncodedBatch, GroupTimeline] | None] = SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="log writer", daemon=True)
+        self._writer.start()
+
+    def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
+        """Evaluate at once, answer when durable."""
+        if self.failure is not None or self._closed:
+            reply(ApiError(STOPPED))
+            return
+        if self._lane.taken:
+            self._lane.wait(partial(self.submit, evaluate, request, reply))
+            return
+        opens = self._opens()
+        answer = self._evaluate(evaluate, request)
+        if isinstance(answer, bytes | BrainctlError):
+            self._join(reply, answer, 1, opens=opens)
+        else:
+            self._lane.take(partial(self._begin_long, evaluate, request, reply))
+            if self._rests:
+                self._lane.go_on()
+
+    def _evaluate(self, evaluate: Evaluate, request: Message) -> bytes | Steps[bytes] | BrainctlError:
+        try:
+            return evaluate(self._batch, request)
+        except BrainctlError as error:
+            return error
+        except Exception:
+            self._break()
+            raise
+
+    @property
+    def _rests(self) -> bool:
+        """Whether everything that was evaluated is durable."""
+        return self._in_flight is None and not self._answers
+
+    def _begin_long(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
+        """Evaluate a long write, by itself: everything before it is durable, and nothing else is evaluated before it
+        is. So what it reads does not change while it is prepared in slices.
+        """
+        if self.failure is not None:
+            reply(ApiError(STOPPED))
+            return
+        self._idle.clear()
+        self._opens()
+        try:
+            answer = self._evaluate(evaluate, request)
+        except Exception:  # noqa: BLE001 - the store has ended, and who waits for the answer must hear of it
+            _log.exception("a write could not be evaluated")
+            reply(ApiError(INTERNAL))
+            return
+        if isinstance(answer, bytes | BrainctlError):
+            self._join(reply, answer, 1, opens=True)
+        else:
+            self.slices.run(self._whole(answer), partial(self._end_long, reply), urgent=True)
+
+    def _whole(self, steps: Steps[bytes]) -> Steps[bytes]:
+        try:
+            return (yield from steps)
+        except BrainctlError:
+            raise
+        except Exception:
+            self._break()
+            raise
+
+    def _end_long(self, reply: Reply, answer: bytes | BrainctlError) -> None:
+        if self.failure is not None:
+            reply(UnknownOutcome(str(self.failure)))
+        else:
+            self._join(reply, answer, 1, opens=True)
+
+    def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
+        """As `submit`, for several writes."""
+        if self.failure is not None or self._closed:
+            for place in range(len(bodies)):
+                replies.one(place, ApiError(STOPPED))
+            return
+        if self._lane.taken:
+            self._lane.wait(partial(self.submit_run, evaluate, bodies, replies))
+            return
+        opens = self._opens()
+        try:
+            answers, failed = evaluate(self._batch, bodies)
+        except Exception:
+            self._break()
+            raise
+        self._join(_Run(replies, answers, failed), b"", len(bodies), opens=opens)
+
+    def _open_batch(self) -> Batch:
+        batch = Batch(self._staged, self.engine.record, self.header)
+        batch.slices = True
+        return batch
+
+    def _rest(self) -> None:
+        """Nobody waits for a long write any more."""
+        if self._rests:
+            self._idle.set()
+
+    def _opens(self) -> bool:
+        """Whether the write that comes is the first of its batch."""
+        if self._answers:
+            return False
+        self._path.submitted = self._now()
+        self._path.received = self.stages.heard_at or self._path.submitted
+        return True
+
+    def _break(self) -> None:
+        """A write that broke half way has left changes staged that nobody asked for."""
+        self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess"))
+
+    def _join(self, reply: Reply, answer: bytes | BrainctlError, writes: int, *, opens: bool) -> None:
+        path = self._path
+        if opens:
+            path.evaluated = self._now()
+        path.writes += writes
+        self._answers.append((reply, answer))
+        if self._in_flight is None and not self._sealing:
+            self._seal_gathered()
+        elif self._waiting is not None and path.writes >= self._gather.wanted:
+            self._waiting.cancel()
+            self._waiting = None
+            self._loop.call_soon(self._seal)
+
+    def subscribe(self, observer: Observer, steps: ObserverSteps | None = None) -> None:
+        """See `Backend`."""
+        self._observers.append(observer)
+        if steps is not None:
+            self._in_steps[observer] = steps
+
+    def _seal_gathered(self) -> None:
+        """Hand the open batch to the writer in this turn of the loop, or once those have written who are expected."""
+        self._sealing = True
+        self._idle.clear()
+        delay = self._gather.delay(self._path.writes, self._now())
+        if delay:
+            self._waiting = self._loop.call_later(delay, self._seal)
+        else:
+            self._loop.call_soon(self._seal)
+
+    def _seal(self) -> None:
+        """Hand the open batch to the writer and open the next one."""
+        self._sealing = False
+        self._waiting = None
+        self._gather.closed(self._path.writes)
+        if self.failure is not None or not self._answers:
+            return
+        self._in_flight, self._answers = self._answers, []
+        self._idle.clear()
+        commit, path = self._batch.commit, self._path
+        if self._batch.empty:
+            self._durable(commit, None, path)
+            return
+        path.sealed = self._now()
+        self._batch = self._open_batch()
+        self._path = GroupTimeline()
+        if _is_large(commit):
+            self.slices.run(self.engine.encode_steps(commit), partial(self._encoded, commit, path), urgent=True)
+            return
+        try:
+            prepared: EncodedBatch | BrainctlError = self.engine.encode(commit)
+        except BrainctlError as error:
+            prepared = error
+        self._encoded(commit, path, prepared)
+
+    def _encoded(self, commit: Commit, path: GroupTimeline, prepared: EncodedBatch | BrainctlError) -> None:
+        """Have a commit written that has its place in the log."""
+        if isinstance(prepared, BrainctlError):  # background work has ended the log
+            self._fail(prepared)
+            return
+        path.encoded = self._now()
+        self._work.put((commit, prepared, path))
+
+    def _write(self) -> None:
+        """The writer thread."""
+        while (work := self._work.get()) is not None:
+            commit, prepared, path = work
+            syncs = self.engine.log_syncs.seconds
+            path.taken = self._now()
+            try:
+                self.engine.write(prepared)
+            except BrainctlError as error:
+                self._loop.call_soon_threadsafe(self._fail, error)
+                return
+            path.written = self._now()
+            path.syncing = self.engine.log_syncs.seconds - syncs
+            self._loop.call_soon_threadsafe(self._durable, commit, prepared, path)
+
+    def _durable(self, commit: Commit, prepared: EncodedBatch | None, path: GroupTimeline) -> None:
+        """Show a commit to readers and watchers, then answer those who wait for it."""
+        if self.failure is not None:
+            return
+        if prepared is None:
+            self._shown(commit, prepared, path)
+            return
+        path.woken = self._now()
+        if _is_large(commit):
+            self.slices.run(self._show_steps(commit, prepared, path), self._after_steps, urgent=True)
+            return
+        self.engine.publish(commit, prepared)
+        if commit.changes or commit.meta or commit.compact:  # else it was not staged: see `_confirm`
+            self._staged.durable(commit)
+        for observer in self._observers:
+            observer(commit)
+        path.applied = self._now()
+        self._shown(commit, prepared, path)
+
+    def _show_steps(self, commit: Commit, prepared: EncodedBatch, path: GroupTimeline) -> Steps[None]:
+        """The same for a large commit, step by step: readers see all of it at once."""
+        yield from self.engine.publish_steps(commit, prepared)
+        self._staged.durable(commit)
+        for observer in self._observers:
+            steps = self._in_steps.get(observer)
+            if steps is None:
+                observer(commit)
+            else:
+                yield from steps(commit)
+        path.applied = self._now()
+        self._shown(commit, prepared, path)
+        for items in (commit.changes, commit.before, prepared.parts, prepared.joined, prepared.addresses):
+            yield from release(cast("list[object]", items))
+
+    def _after_steps(self, outcome: BrainctlError | None) -> None:
+        if outcome is not None and not self._closed:  # else it was shown, and what was left to do was to forget it
+            self._fail(StoreFailed(f"a large commit could not be shown: {outcome}"))
+
+    def _shown(self, commit: Commit, prepared: EncodedBatch | None, path: GroupTimeline) -> None:
+        """Answer those who wait for a commit that readers see, and go on with the next."""
+        answers, self._in_flight = self._in_flight, None
+        for reply, answer in answers or ():
+            reply(answer)
+        self._gather.answered(path.writes, self._path.writes, self._now())
+        if prepared is not None and path.writes:  # else it is nobody's write: see `_confirm`
+            first = commit.changes[0].mod_revision if commit.changes else commit.revision + 1
+            self.stages.done(path, range(first, commit.revision + 1))
+        if self._answers:
+            if not self._sealing:
+                self._seal_gathered()
+        elif self._lane.taken:
+            self._lane.go_on()
+        else:
+            self._idle.set()
+        self._published(commit)
+
+    def _fail(self, error: BrainctlError) -> None:
+        """Stop for good."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        _log.error("%s", error)
+        waiting = (self._in_flight or []) + self._answers
+        self._in_flight, self._answers = None, []
+        for reply, _ in waiting:
+            reply(UnknownOutcome(str(error)))
+        self._lane.empty()
+        self._idle.set()
+        if self.on_failure is not None:
+            self.on_failure(error)
+
+    def _published(self, commit: Commit) -> None:
+        """A commit is visible, and its writes are answered."""
+        raise NotImplementedError
+
+
+def _is_large(commit: Commit) -> bool:
+    """Whether it takes longer than a turn of the event loop may to encode or show a commit."""
+    return len(commit.changes) > LARGE_CHANGES and not commit.imported
+
+
+class _Run:
+    """The answers to the writes of a run; called when they are durable, or with the error that all of them have."""
+
+    __slots__ = ("_answers", "_failed", "_replies")
+
+    def __init__(self, replies: Replies, answers: list[bytes | BrainctlError], failed: int) -> None:
+        self._replies = replies
+        self._answers = answers
+        self._failed = failed
+
+    def __call__(self, outcome: bytes | BrainctlError) -> None:
+        answers = self._answers
+        if isinstance(outcome, BrainctlError):
+            answers = [outcome] * len(answers)
+        elif not self._failed:
+            self._replies.all(cast("list[bytes]", answers))
+            return
+        for place, answer in enumerate(answers):
+            self._replies.one(place, answer)

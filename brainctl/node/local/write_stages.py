@@ -1,0 +1,192 @@
+"""Where the time of writes goes: the stages on a write's way, in counters that cost a write next to nothing.
+
+The time is taken per group commit, on the way of the write that opened the group: it waits longest, and the others of
+its group are counted as having waited as long. So the histograms count every write, and each stage is an upper bound.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Final, Protocol, runtime_checkable
+
+from brainctl.clock import Clock, Durations
+from brainctl.engine.engine import Engine
+from brainctl.mvcc.tally import Tally
+
+STAGES: Final = {
+    "receive": "the read of the connection, and the requests before it in that read",
+    "batch": "evaluating the write, and laying out the group for the log",
+    "queue": "waiting for the group before it, and for more writes to join",
+    "wake": "handing the group to the thread that writes, and back: the scheduler, and the lock of the interpreter",
+    "write": "handing the bytes to the file system",
+    "sync": "fdatasync: the disk",
+    "apply": "showing the changes to readers and watchers",
+    "reply": "making the answers of the group",
+}
+"""By name, in the order of the way: what the time was spent on."""
+BUCKETS: Final = 24
+SLOW_SECONDS: Final = 0.1
+"""etcd's default of --warning-apply-duration."""
+KEPT: Final = 256
+"""So many of the last groups can be asked for one by one."""
+
+
+class GroupTimeline:
+    """The way of one group commit: moments of the clock, each set when it comes."""
+
+    __slots__ = (
+        "applied",
+        "encoded",
+        "evaluated",
+        "received",
+        "replied",
+        "revisions",
+        "sealed",
+        "submitted",
+        "syncing",
+        "taken",
+        "woken",
+        "writes",
+        "written",
+    )
+
+    def __init__(self) -> None:
+        self.writes = 0
+
+    received: float
+    """The connection was read that brought the first write."""
+    submitted: float
+    """The first write reached the backend."""
+    evaluated: float
+    sealed: float
+    """No more writes join."""
+    encoded: float
+    taken: float
+    """The writer thread has it."""
+    written: float
+    """It is durable."""
+    syncing: float
+    """Seconds of the last that were syncs."""
+    woken: float
+    """The event loop has it again."""
+    applied: float
+    replied: float
+    writes: int
+    revisions: range
+    """Those that the group made; none when it only changed leases, users and the like."""
+
+    @property
+    def seconds_of_rules(self) -> float:
+        """What passed in evaluating the writes and in showing the changes, without the waits and the disk between."""
+        return self.evaluated - self.submitted + self.applied - self.woken
+
+    def seconds(self) -> tuple[float, ...]:
+        """By stage, in the order of STAGES; together they are what passed from `received` to `replied`."""
+        return (
+            self.submitted - self.received,
+            self.evaluated - self.submitted + self.encoded - self.sealed,
+            self.sealed - self.evaluated,
+            self.taken - self.encoded + self.woken - self.written,
+            self.written - self.taken - self.syncing,
+            self.syncing,
+            self.applied - self.woken,
+            self.replied - self.applied,
+        )
+
+
+@runtime_checkable
+class TimedBackend(Protocol):
+    """A backend over the local engine, which times the stages of its writes."""
+
+    stages: "Stages"
+    engine: Engine
+    tally: Tally
+    on_closing: Callable[[], None] | None
+
+
+def stages_of(backend: object, clock: Clock) -> "Stages":
+    """The stages of a backend; of one that times none, stages that stay empty."""
+    return backend.stages if isinstance(backend, TimedBackend) else Stages(clock)
+
+
+class Stages:
+    """The stages of the writes of one backend."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.monotonic
+        self.heard_at = 0.0
+        """When the connection was read whose requests are being served; 0.0 when none is."""
+        self._durations = [Durations(1e-6, BUCKETS) for _ in STAGES]
+        self._groups = Durations(1, 14)
+        self._commits = Durations(1e-3, 14)
+        self._slow = 0
+        self._last: deque[GroupTimeline] = deque(maxlen=KEPT)
+        self._uncounted = 0
+        """How many of the last groups are not in the histograms yet."""
+
+    def heard(self) -> None:
+        """A connection has been read, and what it brought is submitted next."""
+        self.heard_at = self._now()
+
+    def served(self) -> None:
+        """What the connection brought has been submitted."""
+        self.heard_at = 0.0
+
+    def done(self, path: GroupTimeline, revisions: range) -> None:
+        """A group has come to its end, which made these revisions."""
+        path.replied = self._now()
+        path.revisions = revisions
+        self._last.append(path)
+        self._uncounted += 1
+        if self._uncounted == KEPT:
+            self._count()
+
+    @property
+    def durations(self) -> dict[str, Durations]:
+        """Per stage, from a microsecond to eight seconds."""
+        self._count()
+        return dict(zip(STAGES, self._durations, strict=True))
+
+    @property
+    def groups(self) -> Durations:
+        """How many writes the groups had; its unit is a write."""
+        self._count()
+        return self._groups
+
+    @property
+    def commits(self) -> Durations:
+        """How long groups took to be made durable: writing and syncing; in milliseconds by powers of two."""
+        self._count()
+        return self._commits
+
+    @property
+    def slow(self) -> int:
+        """How many writes spent more than SLOW_SECONDS in being evaluated and in being applied."""
+        self._count()
+        return self._slow
+
+    def describe(self, revision: int) -> dict[str, object] | None:
+        """The way of the group that made a revision, for JSON: how many writes, and microseconds by stage."""
+        path = self.of(revision)
+        if path is None:
+            return None
+        stages = {name: round(1e6 * seconds, 1) for name, seconds in zip(STAGES, path.seconds(), strict=True)}
+        return {"writes": path.writes, "microseconds": stages}
+
+    def of(self, revision: int) -> GroupTimeline | None:
+        """The way of the group that made a revision; None when it is not among the last ones."""
+        return next((path for path in reversed(self._last) if revision in path.revisions), None)
+
+    def _count(self) -> None:
+        """Bring the histograms up to date: some hundred groups at once, which costs half of one by one."""
+        if not self._uncounted:
+            return
+        paths = list(islice(self._last, len(self._last) - self._uncounted, None))
+        self._uncounted = 0
+        writes = [path.writes for path in paths]
+        by_stage = zip(*[path.seconds() for path in paths], strict=True)
+        for durations, seconds in zip(self._durations, by_stage, strict=True):
+            durations.add_all(seconds, writes)
+        self._commits.add_all([path.written - path.taken for path in paths], [1] * len(paths))
+        self._slow += sum(path.writes for path in paths if path.seconds_of_rules > SLOW_SECONDS)
+        self._groups.add_all(writes, [1] * len(writes))

@@ -1,0 +1,23 @@
+"""Work beside the requests that owes somebody a reply."""
+
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from brainctl.errors import ApiError, BrainctlError, Code, Status
+from brainctl.node.backend import Reply
+
+_log = logging.getLogger(__name__)
+
+INTERNAL = Status(Code.INTERNAL, "internal error; the server's log has more")
+
+
+async def answering(work: Coroutine[Any, Any, None], reply: Reply) -> None:
+    """Do work that calls `reply` at its end; when it fails instead, reply with the error, so that nobody waits."""
+    try:
+        await work
+    except BrainctlError as error:
+        reply(error)
+    except Exception:  # noqa: BLE001 - somebody waits for the reply
+        _log.exception("work for a request failed")
+        reply(ApiError(INTERNAL))

@@ -1,0 +1,1 @@
+"""The RPC services of a node, one module each."""

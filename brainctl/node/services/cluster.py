@@ -1,0 +1,125 @@
+"""The Cluster service of a cluster that has one member, and can have no other.
+
+It answers as an etcd of one member does, with two differences, since nothing could ever run as a second member here:
+a learner is refused as by an etcd that was told to take none (--max-learners 0), and a voting member, which would
+cost a real etcd its quorum at once, is refused as by one that has lost it.
+"""
+
+import re
+from collections.abc import Sequence
+
+from google.protobuf.message import DecodeError
+
+from brainctl.errors import (
+    MEMBER_NOT_FOUND,
+    MEMBER_NOT_LEARNER,
+    MEMBER_URLS_INVALID,
+    MEMBER_URLS_TAKEN,
+    TOO_FEW_STARTED,
+    TOO_MANY_LEARNERS,
+    UNHEALTHY,
+    ApiError,
+)
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.batch import Batch
+from brainctl.node.backend import Backend, Reply
+from brainctl.node.handler import Handler, refusal
+
+MEMBER = b"member"
+"""The small record with what was set of the member: a marshalled Member with its peer URLs."""
+_CLUSTER = "/etcdserverpb.Cluster/"
+_URL = re.compile(r"(?i:https?)://(?:[^/?#@\s]*@)?(?:[^:/?#\[\]\s]*|\[[^\]\s]*\]):[0-9]*(?:[?#].*)?|unixs?:.*")
+
+
+class ClusterService:
+    """Cluster.MemberList, MemberAdd, MemberRemove, MemberUpdate and MemberPromote."""
+
+    def __init__(
+        self, backend: Backend, name: str = "default", client_urls: Sequence[str] = (), peer_urls: Sequence[str] = ()
+    ) -> None:
+        """`peer_urls` are those of the member until a request changes them."""
+        self._backend = backend
+        self._peer_urls = peer_urls
+        self.name = name
+        self.client_urls = client_urls
+        """Where clients reach the member; set when the server listens."""
+
+    def handlers(self) -> dict[str, Handler]:
+        """By path."""
+        return {
+            _CLUSTER + "MemberList": self.member_list,
+            _CLUSTER + "MemberAdd": self.member_add,
+            _CLUSTER + "MemberRemove": self.member_remove,
+            _CLUSTER + "MemberUpdate": self.member_update,
+            _CLUSTER + "MemberPromote": self.member_promote,
+        }
+
+    def member_list(self, body: bytes, reply: Reply) -> None:
+        """Cluster.MemberList; as in etcd, the header has no revision."""
+        del body
+        reply(pb.MemberListResponse(header=self._header(), members=[self._member()]).SerializeToString())
+
+    def member_add(self, body: bytes, reply: Reply) -> None:
+        """Cluster.MemberAdd: refused, with the reason that fits best."""
+        try:
+            request = pb.MemberAddRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        urls = [url.strip() for url in request.peerURLs]
+        if not urls or not all(map(_URL.fullmatch, urls)):
+            reply(ApiError(MEMBER_URLS_INVALID))
+        elif set(urls) & set(self._member().peerURLs):
+            reply(ApiError(MEMBER_URLS_TAKEN))
+        else:
+            reply(ApiError(TOO_MANY_LEARNERS if request.isLearner else UNHEALTHY))
+
+    def member_remove(self, body: bytes, reply: Reply) -> None:
+        """Cluster.MemberRemove: the only member cannot be removed."""
+        self._refuse(body, pb.MemberRemoveRequest, ApiError(TOO_FEW_STARTED), reply)
+
+    def member_promote(self, body: bytes, reply: Reply) -> None:
+        """Cluster.MemberPromote: the only member votes already."""
+        self._refuse(body, pb.MemberPromoteRequest, ApiError(MEMBER_NOT_LEARNER), reply)
+
+    def _refuse(
+        self,
+        body: bytes,
+        kind: type[pb.MemberRemoveRequest] | type[pb.MemberPromoteRequest],
+        error: ApiError,
+        reply: Reply,
+    ) -> None:
+        try:
+            known = self._backend.header.member_id == kind.FromString(body).ID
+        except DecodeError as fault:
+            reply(refusal(fault))
+            return
+        reply(error if known else ApiError(MEMBER_NOT_FOUND))
+
+    def member_update(self, body: bytes, reply: Reply) -> None:
+        """Cluster.MemberUpdate: sets the peer URLs, which are shown and not used; as in etcd they may be anything."""
+        try:
+            request = pb.MemberUpdateRequest.FromString(body)
+        except DecodeError as error:
+            reply(refusal(error))
+            return
+        self._backend.submit(self._update, request, reply)
+
+    def _update(self, batch: Batch, request: pb.MemberUpdateRequest) -> bytes:
+        if self._backend.header.member_id != request.ID:
+            raise ApiError(MEMBER_NOT_FOUND)
+        batch.set_record(MEMBER, pb.Member(peerURLs=request.peerURLs).SerializeToString())
+        member = self._member(request.peerURLs)
+        return pb.MemberUpdateResponse(header=self._header(), members=[member]).SerializeToString()
+
+    def _member(self, peer_urls: Sequence[str] | None = None) -> pb.Member:
+        if peer_urls is None:
+            record = self._backend.record(MEMBER)
+            peer_urls = self._peer_urls if record is None else pb.Member.FromString(record).peerURLs
+        return pb.Member(
+            ID=self._backend.header.member_id, name=self.name, peerURLs=peer_urls, clientURLs=self.client_urls
+        )
+
+    def _header(self) -> pb.ResponseHeader:
+        header = self._backend.header
+        return pb.ResponseHeader(cluster_id=header.cluster_id, member_id=header.member_id, raft_term=header.raft_term)

@@ -1,0 +1,162 @@
+"""KV.RangeStream: a range in chunks that merge to the response of KV.Range (etcd server/etcdserver/v3_server.go).
+
+All chunks are read at one revision, that of the store when the request came. A chunk is about as large as the largest
+request; only the last one has a header, `more` and the count. The keys are always in order: a sort target without an
+order sorts each chunk in etcd 3.7.3, which then goes on after the wrong key and sends keys twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from inspect import iscoroutinefunction
+from typing import cast
+
+from google.protobuf.message import DecodeError
+
+from brainctl.errors import COMPACTED, ApiError, BrainctlError, Code, Status
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc import ranges
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.range_response_kvs import framed
+from brainctl.mvcc.view import AsyncView, View
+from brainctl.node.backend import Backend
+from brainctl.node.handler import MALFORMED
+from brainctl.wire.varint import varint
+
+FIRST_KEYS = 10
+"""How many keys the first chunk has at most; later ones are fitted to the size."""
+NO_SORT = Status(Code.UNIMPLEMENTED, "RangeStream does not support custom sort orders")
+NO_FILTERS = Status(Code.UNIMPLEMENTED, "RangeStream does not support revision filters")
+
+
+async def range_stream(
+    backend: Backend, body: bytes, chunk_bytes: int, admit: Callable[[pb.RangeRequest], None]
+) -> AsyncIterator[bytes]:
+    """The marshalled RangeStreamResponses to a marshalled RangeRequest; ApiError.
+
+    `admit` is asked before each chunk and may refuse it: permissions can be lost on the way. So can the revision: a
+    compaction that overtakes the stream ends it with an error.
+    """
+    request = _parse(body)
+    admit(request)
+    now = await _read_revision(backend, request)
+    view = backend.view
+    revision = request.revision if request.revision > 0 else now
+    start, end = ranges.bounds(request.key, request.range_end)
+    if request.count_only:
+        total = await _count(view, start, end, revision)
+        yield _chunk(ranges.response(backend.header(now), [], total, more=False))
+        return
+    left = request.limit if request.limit > 0 else 1 << 63
+    keys = FIRST_KEYS
+    sent = 0
+    while True:
+        taken = _Taken(min(keys, left), chunk_bytes)
+        await _take(view, start, end, revision, taken)
+        kvs = [ranges.shown(version, request) for version in taken.versions]
+        sent += len(kvs)
+        left -= len(kvs)
+        start = taken.following or start
+        if taken.following is None or not left:
+            more = taken.following is not None
+            total = sent + (await _count(view, start, end, revision) if more else 0)
+            yield _chunk(ranges.response(backend.header(now), framed(kvs), total, more=more))
+            return
+        chunk = _chunk(ranges.response(b"", framed(kvs), 0, more=False))
+        keys = fitted(len(kvs), len(chunk), chunk_bytes)
+        yield chunk
+        admit(request)
+        if revision < backend.compacted:
+            raise ApiError(COMPACTED)
+
+
+async def range_page(backend: Backend, request: pb.RangeRequest, size: int) -> bytes:
+    """Return the marshalled response to a plain range with a limit, with fewer keys when these have more than `size`
+    bytes, and without a count; ApiError.
+    """
+    now = await _read_revision(backend, request)
+    revision = request.revision if request.revision > 0 else now
+    start, end = ranges.bounds(request.key, request.range_end)
+    taken = _Taken(request.limit, size)
+    await _take(backend.view, start, end, revision, taken)
+    if revision < backend.compacted:
+        raise ApiError(COMPACTED)
+    kvs = [ranges.shown(version, request) for version in taken.versions]
+    return ranges.response(backend.header(now), framed(kvs), len(kvs), more=taken.following is not None)
+
+
+def fitted(keys: int, size: int, wanted: int) -> int:
+    """How many keys to take next, when that many came to `size` bytes; 1 at least."""
+    if size * 2 < wanted:
+        return keys * 2
+    return max(keys // 2, 1) if size > wanted * 2 else keys
+
+
+def _parse(body: bytes) -> pb.RangeRequest:
+    try:
+        request = pb.RangeRequest.FromString(body)
+    except DecodeError as error:
+        raise ApiError(MALFORMED) from error
+    ranges.check_range(request)
+    if not ranges.is_unsorted(request):
+        raise ApiError(NO_SORT)
+    if ranges.has_filters(request):
+        raise ApiError(NO_FILTERS)
+    return request
+
+
+async def _read_revision(backend: Backend, request: pb.RangeRequest) -> int:
+    """The newest revision, by a read that sees what was acknowledged before; ApiError for the revision asked for."""
+    read: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def settle(answer: bytes | BrainctlError) -> None:
+        if read.done():
+            return
+        if isinstance(answer, BrainctlError):
+            read.set_exception(answer)
+        else:
+            read.set_result(answer)
+
+    backend.range(pb.RangeRequest(key=request.key, revision=request.revision, count_only=True), settle)
+    return pb.RangeResponse.FromString(await read).header.revision
+
+
+def _chunk(response: bytes) -> bytes:
+    return b"\n%b%b" % (varint(len(response)), response)
+
+
+class _Taken:
+    """The first versions of a range, as many as fit."""
+
+    def __init__(self, limit: int, size: int) -> None:
+        self.versions: list[KeyVersion] = []
+        self.following: bytes | None = None
+        """The key of the first that does not fit, None when all fit."""
+        self._limit = limit
+        self._left = size
+
+    def add(self, version: KeyVersion) -> bool:
+        """Take the next version; False when it does not fit. The first one does."""
+        self._left -= len(version.kv)
+        if self.versions and (len(self.versions) >= self._limit or self._left < 0):
+            self.following = version.key
+            return False
+        self.versions.append(version)
+        return True
+
+
+async def _take(view: View | AsyncView, start: bytes, end: bytes | None, revision: int, taken: _Taken) -> None:
+    """Take the versions of a range as far as they fit."""
+    if not iscoroutinefunction(view.get):
+        for version in cast("View", view).versions(start, end, revision):
+            if not taken.add(version):
+                return
+        return
+    async for version in cast("AsyncView", view).versions(start, end, revision):
+        if not taken.add(version):
+            return
+
+
+async def _count(view: View | AsyncView, start: bytes, end: bytes | None, revision: int) -> int:
+    if iscoroutinefunction(view.get):
+        return await cast("AsyncView", view).count(start, end, revision)
+    return cast("View", view).count(start, end, revision)

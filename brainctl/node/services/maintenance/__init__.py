@@ -1,0 +1,1 @@
+"""The Maintenance service: status, hashes, alarms, downgrades, snapshots."""

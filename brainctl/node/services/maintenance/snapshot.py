@@ -1,0 +1,188 @@
+"""Maintenance.Snapshot: the store as a database file of etcd, from which a real etcd can be restored.
+
+The file has etcd's buckets (etcd server/storage/schema): every revision that is not compacted with what was live at
+the compaction, leases, users and roles, and the few records of meta without which etcd does not start. It is written
+to an unnamed temporary file first, because a bbolt file begins with what is known last, and then sent in order.
+"""
+
+import asyncio
+import hashlib
+from array import array
+from collections.abc import AsyncIterator, Iterator
+from inspect import iscoroutinefunction
+from itertools import chain
+from tempfile import TemporaryFile
+from typing import IO, cast
+
+from brainctl.errors import ApiError, Code, Status
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.lessor import LEASES, decode_ttl, lease_id
+from brainctl.mvcc.permission import ROLES, USERS, auth_state
+from brainctl.mvcc.sorting import sort
+from brainctl.mvcc.steps import Steps, cost, finish
+from brainctl.mvcc.view import AsyncView, View
+from brainctl.node.backend import Backend
+from brainctl.node.slices import in_slices
+from brainctl.wire.bbolt import PAGE_SIZE, Items, Writer
+from brainctl.wire.varint import varint
+
+STORAGE_VERSION = "3.7.0"
+CHUNK = 32 << 10
+"""Bytes of the file in one response, as etcd sends them."""
+_DIGEST_BYTES = 1 << 20
+ATTEMPTS = 3
+"""How often a snapshot is begun anew because a compaction has overtaken it."""
+_OVERTAKEN = Status(Code.UNAVAILABLE, "brainctl: compactions overtook the snapshot; try again")
+
+
+async def snapshot(backend: Backend) -> AsyncIterator[bytes]:
+    """The marshalled SnapshotResponses: the file, then its SHA-256. ApiError when compactions are faster."""
+    with TemporaryFile() as file:
+        digest = await _build(backend, file)
+        total = file.seek(0, 2)
+        file.seek(0)
+        while blob := file.read(CHUNK):
+            left = total - file.tell()
+            yield pb.SnapshotResponse(remaining_bytes=left, blob=blob, version=STORAGE_VERSION).SerializeToString()
+            await asyncio.sleep(0)
+    yield pb.SnapshotResponse(blob=digest, version=STORAGE_VERSION).SerializeToString()
+
+
+async def _build(backend: Backend, file: IO[bytes]) -> bytes:
+    for _ in range(ATTEMPTS):
+        compacted, revision = backend.compacted, backend.revision
+        with TemporaryFile() as spool:
+            rows = _Rows(spool)
+            if iscoroutinefunction(backend.view.get):
+                await _gather_remote(rows, cast("AsyncView", backend.view), compacted, revision)
+                if backend.compacted != compacted:
+                    continue
+            else:
+                await in_slices(backend, _gather(rows, cast("View", backend.view), compacted, revision))
+            return await asyncio.to_thread(_write, file, _buckets(backend, rows, compacted, revision))
+    raise ApiError(_OVERTAKEN)
+
+
+class _Rows:
+    """The rows of the bucket of keys, in a file; in memory is only where they are."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._at = array("Q", [0])
+        """Where each row begins, and the last one ends."""
+        self._revisions = array("Q")
+        self._subs = array("I")
+        self._deletes = bytearray()
+        self._order: list[int] = []
+        """The first rows in the order of their revisions; those behind them are in order."""
+
+    def add(self, version: KeyVersion) -> None:
+        """Append a row."""
+        value = _row_value(version)
+        self._file.write(value)
+        self._at.append(self._at[-1] + len(value))
+        self._revisions.append(version.mod_revision)
+        self._subs.append(version.sub)
+        self._deletes.append(not version.version)
+
+    def sort(self) -> Steps[None]:
+        """Put the rows that are there into the order of their revisions; only rows above them may follow."""
+        rows = list(range(len(self._subs)))
+        self._order = yield from sort(rows, lambda row: (self._revisions[row], self._subs[row]), reverse=False)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and values of the bucket, in order."""
+        for row in chain(self._order, range(len(self._order), len(self._subs))):
+            self._file.seek(self._at[row])
+            place = _place(self._revisions[row], self._subs[row])
+            yield place + b"t" * self._deletes[row], self._file.read(self._at[row + 1] - self._at[row])
+
+
+def _gather(rows: _Rows, view: View, compacted: int, revision: int) -> Steps[None]:
+    """Add what etcd would hold, in revision order."""
+    if compacted > 0:
+        for stretch in view.stretches(b"", None, compacted):
+            for version in stretch:
+                if version.mod_revision < compacted:
+                    rows.add(version)
+            yield cost(stretch)
+        yield from rows.sort()
+    for piece in view.history_pieces(max(compacted, 1), revision):
+        for version in piece:
+            rows.add(version)
+        yield cost(piece)
+
+
+async def _gather_remote(rows: _Rows, view: AsyncView, compacted: int, revision: int) -> None:
+    """The same over a network."""
+    if compacted > 0:
+        async for version in view.versions(b"", None, compacted):
+            if version.mod_revision < compacted:
+                rows.add(version)
+        finish(rows.sort())
+    async for group in view.history(max(compacted, 1), revision):
+        for version in group.changes:
+            rows.add(version)
+
+
+def _buckets(backend: Backend, rows: _Rows, compacted: int, revision: int) -> dict[bytes, Items]:
+    member = backend.header.member_id
+    compaction = _place(max(compacted, 0), 0)
+    meta = {
+        b"confState": b'{"voters":[%d],"auto_leave":false}' % member,
+        b"consistent_index": revision.to_bytes(8),
+        b"storageVersion": STORAGE_VERSION.encode(),
+        b"term": backend.header.raft_term.to_bytes(8),
+    }
+    if compacted > 0:
+        meta |= {b"finishedCompactRev": compaction, b"scheduledCompactRev": compaction}
+    auth = auth_state(backend.record)
+    leases = {
+        (lease & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8): b"\x08%b\x10%b" % (varint(lease), varint(decode_ttl(record)))
+        for lease, record in ((lease_id(name), record) for name, record in backend.records(LEASES).items())
+    }
+    return {
+        b"alarm": (),
+        b"auth": [(b"authEnabled", bytes([auth.enabled])), (b"authRevision", auth.revision.to_bytes(8))],
+        b"authRoles": _named(backend, ROLES),
+        b"authUsers": _named(backend, USERS),
+        b"cluster": [(b"clusterVersion", STORAGE_VERSION.encode())],
+        b"key": rows.items(),
+        b"lease": sorted(leases.items()),
+        b"members": [(b"%x" % member, b'{"id":%d,"peerURLs":[],"name":"default"}' % member)],
+        b"members_removed": (),
+        b"meta": sorted(meta.items()),
+    }
+
+
+def _named(backend: Backend, prefix: bytes) -> Items:
+    """Small records of one kind by the rest of their names, as etcd keeps them in a bucket of their own."""
+    return sorted((name.removeprefix(prefix), record) for name, record in backend.records(prefix).items())
+
+
+def _place(main: int, sub: int) -> bytes:
+    return b"%b_%b" % (main.to_bytes(8), sub.to_bytes(8))
+
+
+def _row_value(version: KeyVersion) -> bytes:
+    """Etcd's record of a deletion holds the key and nothing else."""
+    return version.kv if version.version else b"\n%b%b" % (varint(len(version.key)), version.key)
+
+
+def _write(file: IO[bytes], buckets: dict[bytes, Items]) -> bytes:
+    """Fill the file; the SHA-256 of it."""
+    file.seek(2 * PAGE_SIZE)
+    file.truncate()
+    writer = Writer(file.write)
+    for name in sorted(buckets):
+        writer.bucket(name, buckets[name])
+    head = writer.finish()
+    file.seek(0)
+    file.write(head)
+    file.flush()
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(_DIGEST_BYTES):
+        digest.update(piece)
+    return digest.digest()

@@ -1,0 +1,61 @@
+"""How many calls there were, by method and by how they ended: plain integers, so that counting costs a call nothing."""
+
+from collections import Counter
+from typing import Final
+
+from brainctl.errors import Code
+from brainctl.server.admission import Room
+from brainctl.server.gateway.routes import ROUTES
+
+_RANGE_STREAM: Final = "/etcdserverpb.KV/RangeStream"
+_KINDS: Final = {
+    **{
+        route.method: ("bidi_stream" if route.many_requests else "server_stream" if route.many_responses else "unary")
+        for route in ROUTES.values()
+    },
+    _RANGE_STREAM: "server_stream",
+}
+
+
+class Method:
+    """The calls of one method."""
+
+    __slots__ = ("failed", "kind", "name", "ok", "service", "started")
+
+    def __init__(self, path: str, kind: str) -> None:
+        self.service, _, self.name = path.removeprefix("/").rpartition("/")
+        self.kind = kind
+        self.started = 0
+        self.ok = 0
+        """Ended without an error."""
+        self.failed: Counter[Code] = Counter()
+        """Ended with one."""
+
+    @property
+    def pending(self) -> int:
+        """How many were begun and have not ended."""
+        return self.started - self.ok - self.failed.total()
+
+    def ended(self, code: Code) -> None:
+        """A call has ended."""
+        if code == Code.OK:
+            self.ok += 1
+        else:
+            self.failed[code] += 1
+
+
+class Calls:
+    """The calls of a server, over all its connections."""
+
+    def __init__(self) -> None:
+        self.methods = {path: Method(path, kind) for path, kind in _KINDS.items()}
+        """By path."""
+        self._unknown = Method("/unknown/unknown", "unary")
+        self.room = Room()
+        """For their connections."""
+        self.received_bytes = 0
+        self.sent_bytes = 0
+
+    def of(self, path: str) -> Method:
+        """The method at a path; one that is not of etcd's API is counted with all such."""
+        return self.methods.get(path, self._unknown)

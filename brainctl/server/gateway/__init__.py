@@ -1,0 +1,1 @@
+"""The JSON gateway under /v3/."""

@@ -1,0 +1,1 @@
+"""A connection of HTTP/2: unary and streaming calls, and what is written back."""

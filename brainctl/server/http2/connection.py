@@ -1,0 +1,183 @@
+"""One connection of the edge: asyncio on one side, the sans-IO core on the other, a node behind it.
+
+Every read is walked whole, then everything that was answered meanwhile leaves in one write. Answers that come later (a
+group commit) leave in one write per event-loop turn. While the socket takes no more, nothing is read and the streams
+are paused; while that or the client's flow control holds back too much, requests wait in a backlog before they reach
+the node. So a client that does not read costs a bounded amount of memory.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final, cast
+
+from brainctl.errors import STOPPED
+from brainctl.server.http2.streaming import StreamingCalls
+from brainctl.server.http2.streams import STREAMS
+from brainctl.server.http2.unary import UnaryCalls
+from brainctl.server.http2.write_buffer import WRITE_BYTES, WriteBuffer
+from brainctl.server.node_protocol import Node
+from brainctl.server.pages import Pages
+from brainctl.server.status import DEADLINE_EXCEEDED
+from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Requests, Reset, Resumed
+from brainctl.wire.frames import ErrorCode
+from brainctl.wire.limits import Limits
+from brainctl.wire.server import ServerConnection
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG_PER_STREAM: Final = 4
+"""Events per allowed stream that may wait while a client does not read, before it is cut off."""
+_STREAMING: Final = frozenset(STREAMS)
+
+
+class Http2Protocol(asyncio.Protocol):
+    """A connection whose client speaks HTTP/2."""
+
+    def __init__(
+        self,
+        node: Node,
+        pages: Pages,
+        limits: Limits,
+        on_lost: Callable[["Http2Protocol"], None],
+        common_name: str | None = None,
+    ) -> None:
+        """`common_name` is that of the client's verified certificate, where certificates say who a client is."""
+        self._heard = node.stages.heard
+        self._served = node.stages.served
+        self._pages = pages
+        self._on_lost = on_lost
+        self._limits = limits
+        self._calls = pages.calls
+        self._connection = ServerConnection(_STREAMING, limits)
+        self._loop = asyncio.get_running_loop()
+        self._outgoing = WriteBuffer(self._connection, limits, pages.calls)
+        self._deadlines: dict[int, float] = {}
+        parts = (node, self._connection, self._outgoing, pages.calls, self._deadlines, common_name)
+        self._unary = UnaryCalls(*parts)
+        self._streams = StreamingCalls(*parts)
+        self._backlog: list[Event] = []
+        """What was asked while too much waits to be sent."""
+
+    # -- asyncio ------------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello: the SETTINGS of the server."""
+        transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        transport.set_write_buffer_limits(high=WRITE_BYTES)
+        self._outgoing.transport = transport
+        self._outgoing.flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Serve the requests in `data`."""
+        outgoing = self._outgoing
+        outgoing.due = True
+        self._calls.received_bytes += len(data)
+        self._heard()
+        self._go_on(self._connection.receive(data))
+        self._served()
+        outgoing.flush()
+
+    def pause_writing(self) -> None:
+        """The socket is full: hear and make no more until it is not."""
+        self._outgoing.socket_full = self._outgoing.full = True
+        if self._outgoing.transport is not None:
+            self._outgoing.transport.pause_reading()
+        self._streams.pause_all()
+
+    def resume_writing(self) -> None:
+        """The socket takes more."""
+        self._outgoing.socket_full = False
+        if self._outgoing.transport is not None:
+            self._outgoing.transport.resume_reading()
+        self._streams.resume_all(self._connection.paused)
+        self._go_on([])
+        self._outgoing.flush_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Close what the client had open."""
+        del exc
+        self._outgoing.transport = None
+        self._backlog = []
+        self._connection.close()
+        self._streams.close_all()
+        self._on_lost(self)
+
+    # -- events of the core -------------------------------------------------------------------------------------------
+
+    def _go_on(self, events: list[Event]) -> None:
+        """Serve what was left over, then `events`, until too much waits to be sent."""
+        if self._backlog:
+            events = self._backlog + events
+            self._backlog = []
+        if self._outgoing.look():
+            self._backlog = events
+            if len(events) > _BACKLOG_PER_STREAM * self._limits.streams:
+                self._connection.close(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
+                self._streams.close_all()
+        else:
+            self._serve(events)
+
+    def _serve(self, events: list[Event]) -> None:
+        rest = iter(events)
+        for event in rest:
+            if type(event) is Requests:
+                left = self._unary.serve(event)
+                if left is not None:
+                    self._backlog = [left, *rest]
+                    return
+            else:
+                self._on_event(event)
+            if self._outgoing.full:
+                self._backlog = [*rest]
+                return
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Opened(stream_id, head):
+                self._streams.begin(stream_id, head)
+            case Message(stream_id, body):
+                self._streams.message(stream_id, body)
+            case Reset(stream_id):
+                self._streams.close(stream_id)
+            case PageRequest(stream_id, head, body):
+                self._streams.open_page(self._pages, stream_id, head, body)
+            case Closed(code, text):
+                _log.info("connection closed: %s (%d)", text, code)
+                self._streams.close_all()
+            case HalfClosed(stream_id):
+                self._streams.half_close(stream_id)
+            case Resumed(stream_id) if not self._outgoing.socket_full:
+                self._streams.resume(stream_id)
+            case _:  # an answer to what is over, or GOAWAY: the client will close by itself
+                pass
+
+    # -- for the server -----------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self._connection.tick():
+            if self._connection.closed:
+                _log.info("a client that has not answered a PING is cut off")
+                self.abort()
+                return
+            self._outgoing.flush_soon()
+        if self._deadlines:
+            now = self._loop.time()
+            for stream_id in [stream_id for stream_id, at in self._deadlines.items() if at <= now]:
+                self._streams.close(stream_id, DEADLINE_EXCEEDED.code)
+                self._connection.expire(stream_id, DEADLINE_EXCEEDED)
+            self._outgoing.flush_soon()
+
+    def drain(self) -> None:
+        """Take no more requests, end the streams, answer what was asked, then close."""
+        self._outgoing.ending = True
+        self._connection.shutdown()
+        self._streams.drain(partial(self._streams.fail, status=STOPPED))
+        self._outgoing.flush_soon()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._outgoing.transport is not None:
+            self._outgoing.transport.abort()

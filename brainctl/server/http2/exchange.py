@@ -1,0 +1,99 @@
+"""The answer to a request over HTTP/2 that is not gRPC."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from brainctl.server.http_request import BROKEN, Call, HttpRequest, Page, is_local
+from brainctl.server.pages import Pages
+from brainctl.wire.head import Head
+from brainctl.wire.server import ServerConnection
+
+_log = logging.getLogger(__name__)
+
+
+class Http2Exchange:
+    """One answer on a connection; among its streams it is one that takes no messages."""
+
+    def __init__(
+        self, connection: ServerConnection, stream_id: int, flush: Callable[[], None], over: Callable[[], None]
+    ) -> None:
+        self._connection = connection
+        self._stream_id = stream_id
+        self._flush = flush
+        self._over = over
+        self._call: Call | None = None
+        self._closed = False
+        self._begun = False
+
+    def serve(self, pages: Pages, head: Head, body: bytes, transport: asyncio.Transport | None) -> None:
+        """Have the request answered."""
+        fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.fields}
+        fields["host"] = head.authority or fields.get("host", "")
+        secure = transport is not None and transport.get_extra_info("sslcontext") is not None
+        local = transport is not None and is_local(transport.get_extra_info("peername"))
+        try:
+            self._call = pages.serve(HttpRequest(head.method, head.path, fields, body, secure, local), self)
+        except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
+            _log.exception("%s failed", head.path.partition("?")[0])
+            self.respond(BROKEN)
+        if self._closed:
+            self._close_call()
+
+    # -- Exchange -----------------------------------------------------------------------------------------------------
+
+    def respond(self, page: Page) -> None:
+        """See Exchange."""
+        self._connection.respond(self._stream_id, page.status, page.content_type, page.body, page.fields)
+        self._over()
+        self._flush()
+
+    def begin(self, page: Page) -> None:
+        """See Exchange."""
+        self._begun = True
+        self._connection.begin_page(self._stream_id, page.status, page.content_type, page.fields)
+        self.send(page.body)
+
+    def send(self, data: bytes) -> None:
+        """See Exchange."""
+        self._connection.send_page(self._stream_id, data)
+        self._flush()
+        if self._connection.paused(self._stream_id):
+            self.pause()
+
+    def end(self) -> None:
+        """See Exchange."""
+        self._connection.end_page(self._stream_id)
+        self._over()
+        self._flush()
+
+    # -- for the connection, as a stream ------------------------------------------------------------------------------
+
+    def half_close(self) -> None:
+        """Nothing: the request was whole."""
+
+    def pause(self) -> None:
+        """The client does not read."""
+        if self._call is not None:
+            self._call.pause()
+
+    def resume(self) -> None:
+        """The client reads again."""
+        if self._call is not None:
+            self._call.resume()
+
+    def drain(self) -> None:
+        """End an answer that has no end of its own."""
+        if self._begun:
+            self.end()
+
+    def close(self) -> None:
+        """It is over, or the client has gone away: there is nobody to answer any more."""
+        self._closed = True
+        self._close_call()
+
+    def _close_call(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.close()
+            self._connection.end_page(self._stream_id)

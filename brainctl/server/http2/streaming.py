@@ -1,0 +1,119 @@
+"""The streaming calls of one connection of HTTP/2, and its requests that are not gRPC."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from brainctl.errors import BrainctlError, Code, Status
+from brainctl.server.call_stats import Calls
+from brainctl.server.http2.exchange import Http2Exchange
+from brainctl.server.http2.open_streams import OpenStreams
+from brainctl.server.http2.streams import STREAMS
+from brainctl.server.http2.write_buffer import WriteBuffer
+from brainctl.server.node_protocol import Node
+from brainctl.server.pages import Pages
+from brainctl.server.status import DEADLINE_EXCEEDED, INTERNAL, SOONEST_SECONDS, status_of
+from brainctl.wire.head import Head
+from brainctl.wire.server import ServerConnection
+
+_log = logging.getLogger(__name__)
+
+
+class StreamingCalls(OpenStreams):
+    """Opens them, and carries messages both ways."""
+
+    def __init__(
+        self,
+        node: Node,
+        connection: ServerConnection,
+        outgoing: WriteBuffer,
+        calls: Calls,
+        deadlines: dict[int, float],
+        common_name: str | None,
+    ) -> None:
+        super().__init__()
+        self._node = node
+        self._connection = connection
+        self._outgoing = outgoing
+        self._calls = calls
+        self._deadlines = deadlines
+        self._common_name = common_name
+        self._loop = asyncio.get_running_loop()
+
+    # -- from the client ----------------------------------------------------------------------------------------------
+
+    def begin(self, stream_id: int, head: Head) -> None:
+        """A streaming call begins."""
+        method = self._calls.of(head.path)
+        method.started += 1
+        if head.timeout is not None and head.timeout < SOONEST_SECONDS:
+            method.ended(DEADLINE_EXCEEDED.code)
+            self._connection.fail(stream_id, DEADLINE_EXCEEDED)
+            return
+        stream = STREAMS[head.path](self._node, _Outlet(self, stream_id), head.token, self._common_name)
+        self.add(stream_id, stream, method)
+        if head.timeout is not None:
+            self._deadlines[stream_id] = self._loop.time() + head.timeout
+        if self._outgoing.socket_full:
+            stream.pause()
+
+    def message(self, stream_id: int, body: bytes) -> None:
+        """The client sent a message."""
+        stream = self.call(stream_id)
+        if stream is None:
+            return
+        try:
+            stream.message(body)
+        except BrainctlError as error:
+            self.fail(stream_id, status_of(error))
+        except Exception:  # noqa: BLE001 - a bug in one stream must not end the others
+            _log.exception("a stream failed")
+            self.fail(stream_id, INTERNAL)
+
+    def open_page(self, pages: Pages, stream_id: int, head: Head, body: bytes) -> None:
+        """A request that is not gRPC."""
+        soon, over = self._outgoing.flush_soon, partial(self.close, stream_id)
+        exchange = Http2Exchange(self._connection, stream_id, soon, over)
+        self.add(stream_id, exchange)
+        exchange.serve(pages, head, body, self._outgoing.transport)
+
+    # -- to the client ------------------------------------------------------------------------------------------------
+
+    def send(self, stream_id: int, body: bytes) -> None:
+        """One message of a stream, for its outlet."""
+        self._connection.send(stream_id, body)
+        self._outgoing.made(len(body))
+        if self._connection.paused(stream_id):
+            self.pause(stream_id)
+
+    def finish(self, stream_id: int) -> None:
+        """End a stream with OK, for its outlet."""
+        self.close(stream_id, Code.OK)
+        self._connection.finish(stream_id)
+        self._outgoing.flush_soon()
+
+    def fail(self, stream_id: int, status: Status) -> None:
+        """End a stream with a status, for its outlet."""
+        self.close(stream_id, status.code)
+        self._connection.fail(stream_id, status)
+        self._outgoing.flush_soon()
+
+    def close(self, stream_id: int, code: Code = Code.CANCELLED) -> None:
+        """A stream has come to this end; nothing is said to the client."""
+        self._deadlines.pop(stream_id, None)
+        self.end(stream_id, code)
+
+    def close_all(self) -> None:
+        """The client has gone away."""
+        self.end_all()
+        self._deadlines.clear()
+
+
+class _Outlet:
+    """The answering side of one stream of a connection."""
+
+    def __init__(self, calls: StreamingCalls, stream_id: int) -> None:
+        self.send: Callable[[bytes], None] = partial(calls.send, stream_id)
+        self.finish: Callable[[], None] = partial(calls.finish, stream_id)
+        self.fail: Callable[[Status], None] = partial(calls.fail, stream_id)

@@ -1,0 +1,135 @@
+"""The streaming RPCs: what a node's sessions and iterators look like as streams of a connection."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from brainctl.errors import BrainctlError
+from brainctl.server.health import HealthCheck, HealthList, HealthWatch
+from brainctl.server.http2.stream_writer import Stream, StreamWriter
+from brainctl.server.node_protocol import Node
+from brainctl.server.reflection import Reflection
+from brainctl.server.status import INTERNAL, status_of
+
+_log = logging.getLogger(__name__)
+
+
+class WatchStream:
+    """Watch.Watch: goes on after the client's last request, until the client resets it."""
+
+    def __init__(self, node: Node, outlet: StreamWriter, token: str | None, common_name: str | None) -> None:
+        self._session = node.watch(outlet.send, token, common_name)
+        self.message = self._session.receive
+        self.pause = self._session.pause
+        self.resume = self._session.resume
+        self.close = self._session.close
+
+    def half_close(self) -> None:
+        """Nothing: the events of the watches go on."""
+
+
+class KeepAliveStream:
+    """Lease.LeaseKeepAlive: an answer per message, in their order as the node gives it; ends after the last of both."""
+
+    def __init__(self, node: Node, outlet: StreamWriter, token: str | None, common_name: str | None) -> None:
+        self._node = node
+        self._outlet = outlet
+        self._who = (token, common_name)
+        self._pending = 0
+        self._last = False
+
+    def message(self, body: bytes) -> None:
+        """Have the node renew a lease."""
+        self._pending += 1
+        self._node.keep_alive(body, self._answer, *self._who)
+
+    def half_close(self) -> None:
+        """End, now or with the last answer."""
+        self._last = True
+        self._end_if_done()
+
+    def pause(self) -> None:
+        """Nothing: there is at most one answer per message, and the connection bounds the rest."""
+
+    def resume(self) -> None:
+        """Nothing, as for `pause`."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _answer(self, answer: bytes | BrainctlError) -> None:
+        self._pending -= 1
+        if isinstance(answer, BrainctlError):
+            self._outlet.fail(status_of(answer))
+        else:
+            self._outlet.send(answer)
+            self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._last and not self._pending:
+            self._outlet.finish()
+
+
+class IteratorStream:
+    """An RPC that the node serves with an iterator, taken no faster than the client reads and closed with the stream.
+
+    Some are unary: they wait for others, and stop waiting when their client goes away.
+    """
+
+    def __init__(
+        self, method: str, node: Node, outlet: StreamWriter, token: str | None, common_name: str | None
+    ) -> None:
+        self._open = partial(node.stream, method, token=token, common_name=common_name)
+        self._outlet = outlet
+        self._task: asyncio.Task[None] | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.pause = self._flowing.clear
+        self.resume = self._flowing.set
+
+    def message(self, body: bytes) -> None:
+        """Begin with the request; there is only one."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(body))
+
+    def half_close(self) -> None:
+        """Nothing: the answer goes on."""
+
+    def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self, request: bytes) -> None:
+        try:
+            async for body in self._open(request):
+                self._outlet.send(body)
+                await self._flowing.wait()
+        except BrainctlError as error:
+            self._outlet.fail(status_of(error))
+        except Exception:  # noqa: BLE001 - the client must hear of it
+            _log.exception("a stream failed")
+            self._outlet.fail(INTERNAL)
+        else:
+            self._outlet.finish()
+
+
+ITERATED: Final = (
+    "/etcdserverpb.KV/RangeStream",
+    "/etcdserverpb.Maintenance/Snapshot",
+    *(f"/v3lockpb.Lock/{name}" for name in ("Lock", "Unlock")),
+    *(f"/v3electionpb.Election/{name}" for name in ("Campaign", "Proclaim", "Leader", "Observe", "Resign")),
+)
+STREAMS: Final[dict[str, Callable[[Node, StreamWriter, str | None, str | None], Stream]]] = {
+    "/etcdserverpb.Watch/Watch": WatchStream,
+    "/etcdserverpb.Lease/LeaseKeepAlive": KeepAliveStream,
+    **{path: partial(IteratorStream, path) for path in ITERATED},
+    "/grpc.health.v1.Health/Check": HealthCheck,
+    "/grpc.health.v1.Health/List": HealthList,
+    "/grpc.health.v1.Health/Watch": HealthWatch,
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Reflection,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Reflection,
+}
+"""The RPCs by path that are more than one message each way, or may take as long as they like."""

@@ -1,0 +1,1 @@
+"""TLS of the server: certificates that are read again, cipher suites, who may connect."""

@@ -1,0 +1,1 @@
+"""A real etcd, or anything that speaks its API, as a store."""

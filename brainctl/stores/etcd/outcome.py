@@ -1,0 +1,103 @@
+"""What a gRPC status means for the one who asked: an answer of etcd, nobody there, or nobody knows."""
+
+import re
+
+from brainctl.errors import ApiError, BrainctlError, Code, ConnectionFailed, Status, TimedOut, UnknownOutcome
+
+WRITES = frozenset(
+    (
+        "/etcdserverpb.KV/Put",
+        "/etcdserverpb.KV/DeleteRange",
+        "/etcdserverpb.KV/Txn",
+        "/etcdserverpb.Lease/LeaseGrant",
+        "/etcdserverpb.Lease/LeaseRevoke",
+        "/etcdserverpb.Auth/RoleAdd",
+        "/etcdserverpb.Auth/RoleDelete",
+        "/etcdserverpb.Auth/RoleRevokePermission",
+        "/etcdserverpb.Auth/UserAdd",
+        "/etcdserverpb.Auth/UserDelete",
+        "/etcdserverpb.Auth/UserRevokeRole",
+        "/etcdserverpb.Cluster/MemberAdd",
+        "/etcdserverpb.Cluster/MemberPromote",
+        "/etcdserverpb.Cluster/MemberRemove",
+        "/etcdserverpb.Maintenance/Downgrade",
+        "/etcdserverpb.Maintenance/MoveLeader",
+    )
+)
+"""Calls whose repetition is not the same as one call."""
+
+_LEFT_OPEN = (
+    "etcdserver: request timed out",
+    "etcdserver: leader changed",
+    "etcdserver: server stopped",
+)
+"""Answers of etcd after which a proposal may still be carried out."""
+
+_TRANSPORT = frozenset((Code.CANCELLED, Code.UNKNOWN, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNAVAILABLE))
+
+
+def is_from_server(code: Code, details: str) -> bool:
+    """Whether etcd itself has answered, rather than the connection to it."""
+    return details.startswith(("etcdserver:", "auth:", "etcdclient:")) or code not in _TRANSPORT
+
+
+_TOO_LARGE = re.compile(r"larger than max(?:imum)? (?:\((\d+) vs\.? (\d+)\))?")
+
+
+class MessageTooLarge(ApiError):
+    """A request or an answer that is larger than a limit; its text names the limit and the flag."""
+
+    def __init__(self, details: str, sentence: str) -> None:
+        """Take gRPC's own words, for programs, and ours."""
+        super().__init__(Status(Code.RESOURCE_EXHAUSTED, details))
+        self.args = (sentence,)
+
+
+def failure(
+    method: str, endpoint: str, code: Code, details: str, timeout: float | None, elapsed: float = 0.0
+) -> BrainctlError:
+    """Return the error for a call that had been sent to `endpoint` and failed after `elapsed` seconds, of `timeout`.
+
+    The server keeps to the time limit too, and may be the first to end the call; gRPC tells that in several ways.
+    """
+    if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(details):
+        return _too_large(method, endpoint, details)
+    if is_from_server(code, details):
+        if method in WRITES and details.startswith(_LEFT_OPEN):
+            return UnknownOutcome(f"the outcome of {_name(method)} is unknown: {details}")
+        return ApiError(Status(code, details))
+    late = code is Code.DEADLINE_EXCEEDED or (timeout is not None and elapsed >= timeout)
+    reason = f"no answer within {timeout:g} s" if late and timeout is not None else _lost(details)
+    if method in WRITES:
+        return UnknownOutcome(f"the outcome of {_name(method)} is unknown: {endpoint}: {reason}")
+    if late:
+        return TimedOut(f"{endpoint}: {reason}")
+    return ConnectionFailed(f"{endpoint}: {reason}")
+
+
+def _too_large(method: str, endpoint: str, details: str) -> BrainctlError:
+    found = _TOO_LARGE.search(details)
+    size, limit = (found[1], found[2]) if found else (None, None)
+    figures = f" ({size} bytes, {limit} are allowed)" if size and limit else ""
+    if "CLIENT: Received" in details:
+        text = f"{endpoint}: the answer is too large for this client{figures}: ask for less, or raise --max-recv-bytes"
+        if method in WRITES:
+            return UnknownOutcome(f"the outcome of {_name(method)} is unknown: {text}")
+    elif "Sent message" in details or details.startswith("trying to send"):
+        text = f"the request is too large for this client{figures}: raise --max-request-bytes, and that of the server"
+    else:
+        text = f"{endpoint}: the request is too large for the server{figures}: raise its --max-request-bytes"
+    return MessageTooLarge(details, text)
+
+
+def _lost(details: str) -> str:
+    """Return in words what gRPC's core says about a connection that broke during a call."""
+    if "keepalive" in details or "ping timeout" in details:
+        return "the server gives no sign of life: see --keepalive-time and --keepalive-timeout"
+    if "too_many_pings" in details:
+        return "the server closed the connection because of too many pings: raise --keepalive-time"
+    return "the connection was lost before an answer came"
+
+
+def _name(method: str) -> str:
+    return method.rpartition("/")[2]

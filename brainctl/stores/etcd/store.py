@@ -1,0 +1,197 @@
+"""A real etcd, or anything that speaks its API, as a Store.
+
+Reads go to another endpoint when one cannot be reached. A write is sent once: when it fails after it was sent,
+nobody knows whether it happened, and UnknownOutcome says so.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from dataclasses import replace
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from brainctl.errors import AUTH_OLD_REVISION, INVALID_AUTH_TOKEN, ApiError, BrainctlError, Code, ConnectionFailed
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.etcd.channel import Connection, first_dialed
+from brainctl.stores.etcd.outcome import WRITES, failure
+from brainctl.stores.etcd.target import EtcdTarget
+from brainctl.stores.unary import Reply, UnaryCalls
+
+_Metadata = tuple[tuple[str, str], ...]
+
+
+class EtcdStore(UnaryCalls):
+    """The API of an etcd cluster over gRPC. Connects when first used; the loop that uses it must close it."""
+
+    def __init__(self, target: EtcdTarget) -> None:
+        self.target = target
+        self._connections = [Connection(endpoint, target) for endpoint in target.endpoints]
+        self._turn = 0
+        self._token = target.token
+
+    @property
+    def url(self) -> str:
+        """See `Store`."""
+        return "etcd://" + ",".join(endpoint.partition("://")[2] or endpoint for endpoint in self.target.endpoints)
+
+    async def call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
+        """See `Store`."""
+        try:
+            return await self._attempt(method, request, reply)
+        except ApiError as error:
+            if error.status not in (INVALID_AUTH_TOKEN, AUTH_OLD_REVISION) or not self.target.user:
+                raise
+            self._token = ""  # a restart or a change of users has ended it, and the call was refused unseen
+            return await self._attempt(method, request, reply)
+
+    async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
+        """See `Store`. The server is asked to end the stream when it has lost its leader."""
+        method = "/etcdserverpb.Watch/Watch"
+        channel, metadata = await self._ready()
+        stream: AsyncIterable[pb.WatchResponse] = channel.stream_stream(
+            method,
+            request_serializer=pb.WatchRequest.SerializeToString,
+            response_deserializer=pb.WatchResponse.FromString,
+        )(requests, metadata=(*metadata, ("hasleader", "true")))
+        async for response in self._responses(method, stream):
+            yield response
+
+    async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
+        """See `Store`."""
+        method = "/etcdserverpb.Lease/LeaseKeepAlive"
+        channel, metadata = await self._ready()
+        stream: AsyncIterable[pb.LeaseKeepAliveResponse] = channel.stream_stream(
+            method,
+            request_serializer=pb.LeaseKeepAliveRequest.SerializeToString,
+            response_deserializer=pb.LeaseKeepAliveResponse.FromString,
+        )(_once(pb.LeaseKeepAliveRequest(ID=lease)), metadata=metadata, timeout=self.target.command_timeout)
+        async for response in self._responses(method, stream, self.target.command_timeout):
+            return response
+        raise ConnectionFailed(f"{self._endpoint}: the server ended LeaseKeepAlive without an answer")
+
+    async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
+        """See `Store`. There is no time limit."""
+        method = "/etcdserverpb.Maintenance/Snapshot"
+        async for response in self._stream(method, pb.SnapshotRequest(), pb.SnapshotResponse.FromString):
+            yield response
+
+    async def range_stream(self, request: pb.RangeRequest) -> AsyncIterator[pb.RangeResponse]:
+        """KV.RangeStream: the parts of a range, in order (etcd 3.7 and newer)."""
+        method = "/etcdserverpb.KV/RangeStream"
+        async for response in self._stream(method, request, pb.RangeStreamResponse.FromString):
+            yield response.range_response
+
+    def beside(self, max_receive: int) -> "EtcdStore":
+        """Return a store of the same server over a connection of its own, on which a message has at most `max_receive`
+        bytes and the bytes that arrive are counted.
+        """
+        limit = min(max_receive, self.target.max_receive)
+        endpoints = (*self.target.endpoints[self._turn :], *self.target.endpoints[: self._turn])
+        target = replace(self.target, endpoints=endpoints, token=self._token, max_receive=limit, counted=True)
+        return type(self)(target)
+
+    @property
+    def received(self) -> int | None:
+        """The bytes that have arrived over the connection in use; None when that is not known."""
+        return self._connections[self._turn].received
+
+    async def close(self) -> None:
+        """See `Store`."""
+        for connection in self._connections:
+            await connection.drop()
+
+    @property
+    def _endpoint(self) -> str:
+        return self._connections[self._turn].endpoint
+
+    async def _attempt(self, method: str, request: Message, reply: type[Reply]) -> Reply:
+        """One write, or as many reads as there are endpoints."""
+        for _ in range(len(self._connections) - 1):
+            try:
+                return await self._send(method, request, reply)
+            except ConnectionFailed:
+                if method in WRITES:
+                    raise
+                self._turn = (self._turn + 1) % len(self._connections)
+        return await self._send(method, request, reply)
+
+    async def _send(self, method: str, request: Message, reply: type[Reply]) -> Reply:
+        channel, metadata = await self._ready()
+        stub: Callable[..., grpc.aio.UnaryUnaryCall[Message, Reply]] = channel.unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=reply.FromString,
+        )
+        began, timeout = _now(), self.target.command_timeout
+        try:
+            return await stub(request, metadata=metadata, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(method, error, began, timeout) from error
+
+    async def _stream(
+        self, method: str, request: Message, deserialize: Callable[[bytes], Reply]
+    ) -> AsyncIterator[Reply]:
+        channel, metadata = await self._ready()
+        stream: AsyncIterable[Reply] = channel.unary_stream(
+            method, request_serializer=type(request).SerializeToString, response_deserializer=deserialize
+        )(request, metadata=metadata)
+        async for response in self._responses(method, stream):
+            yield response
+
+    async def _responses(
+        self, method: str, stream: AsyncIterable[Reply], limit: float | None = None
+    ) -> AsyncIterator[Reply]:
+        began = _now()
+        try:
+            async for response in stream:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(method, error, began, limit) from error
+
+    def _failure(self, method: str, error: grpc.aio.AioRpcError, began: float, limit: float | None) -> BrainctlError:
+        code = Code[error.code().name]
+        return failure(method, self._endpoint, code, error.details() or code.name, limit, _now() - began)
+
+    async def _ready(self) -> tuple[grpc.aio.Channel, _Metadata]:
+        """A connected channel to the first endpoint that can be reached, starting with the last used, and what
+        shows who we are. Nothing has been sent of a call when this raises ConnectionFailed.
+        """
+        connected = self._connections[self._turn].connected
+        if connected is not None:
+            return connected, await self._identity(connected)
+        count = len(self._connections)
+        order = [(self._turn + step) % count for step in range(count)]
+        place, channel = await first_dialed([self._connections[place] for place in order])
+        self._turn = order[place]
+        return channel, await self._identity(channel)
+
+    async def _identity(self, channel: grpc.aio.Channel) -> _Metadata:
+        if not self._token and self.target.user:
+            self._token = await self._authenticate(channel)
+        return (("token", self._token),) if self._token else ()
+
+    async def _authenticate(self, channel: grpc.aio.Channel) -> str:
+        method = "/etcdserverpb.Auth/Authenticate"
+        request = pb.AuthenticateRequest(name=self.target.user, password=self.target.password)
+        stub: Callable[..., grpc.aio.UnaryUnaryCall[Message, pb.AuthenticateResponse]] = channel.unary_unary(
+            method,
+            request_serializer=pb.AuthenticateRequest.SerializeToString,
+            response_deserializer=pb.AuthenticateResponse.FromString,
+        )
+        began, timeout = _now(), self.target.command_timeout
+        try:
+            return (await stub(request, timeout=timeout)).token
+        except grpc.aio.AioRpcError as error:
+            if error.details() == "etcdserver: authentication is not enabled":
+                return ""
+            raise self._failure(method, error, began, timeout) from error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _once(request: pb.LeaseKeepAliveRequest) -> AsyncIterator[pb.LeaseKeepAliveRequest]:
+    yield request

@@ -1,0 +1,144 @@
+"""A node in this process as a Store: file:// without a server, and tikv://."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+from google.protobuf.message import Message
+
+from brainctl.clock import Clock, ManualClock, SystemClock
+from brainctl.engine.engine import Engine
+from brainctl.errors import BrainctlError
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.record_names import CHECKPOINT
+from brainctl.node.local.backend import open_local
+from brainctl.node.node import Node
+from brainctl.node.services.kv.range_stream import range_page
+from brainctl.stores.unary import Reply, UnaryCalls
+from brainctl.stores.unfinished import Admission, Standing, changes
+from brainctl.stores.urls import of_directory
+
+HELD_RESPONSES = 16
+"""How many responses wait for the reader of a watch before its stream is paused."""
+
+
+def open_node(directory: Path, clock: Clock | None = None) -> Node:
+    """A node over the local engine in a directory, which it holds alone; to be called on the event loop.
+
+    StoreInUse when another process holds it, StoreDamaged, StoreFull.
+    """
+    engine = Engine.open(str(directory))
+    return Node(open_local(engine, asyncio.get_running_loop()), clock or SystemClock())
+
+
+def open_directory(directory: Path, clock: Clock | None = None, admission: Admission | None = None) -> "NodeStore":
+    """The local engine in a directory as a Store; raises as `open_node` does.
+
+    With `admission` a copy that a migration has not finished is not changed: no lease runs out in it either.
+    """
+    url = of_directory(str(directory))
+    engine = Engine.open(str(directory))
+    refused = admission.to_read(engine.record(CHECKPOINT), url) if admission is not None else None
+    clock = ManualClock() if refused else clock or SystemClock()
+    return NodeStore(Node(open_local(engine, asyncio.get_running_loop()), clock), url, refused)
+
+
+class NodeStore(UnaryCalls):
+    """Calls a node as a client would call a server; who holds the data needs no password."""
+
+    def __init__(self, node: Node, url: str, refused: BrainctlError | None = None) -> None:
+        """Changes are refused with the error `refused`, if there is one."""
+        self.node = node
+        self._refused = refused
+        self._url = url
+        self._token = node.process_token
+
+    @property
+    def url(self) -> str:
+        """See `Store`."""
+        return self._url
+
+    async def call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
+        """See `Store`."""
+        if self._refused is not None and changes(method, request):
+            raise self._refused
+        answer = Answer()
+        self.node.call(method, request.SerializeToString(), answer, self._token)
+        return reply.FromString(await answer.wait())
+
+    @property
+    def migration(self) -> Standing | None:
+        """How far the migration into this store is; None when there was none."""
+        return Standing.of(self.node.backend.record(CHECKPOINT))
+
+    async def page(self, request: pb.RangeRequest, size: int) -> pb.RangeResponse:
+        """Return the answer to a plain range with a limit, with fewer keys when these have more than `size` bytes, but
+        one at least; its count is that of the page.
+        """
+        return pb.RangeResponse.FromString(await range_page(self.node.backend, request, size))
+
+    async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
+        """See `Store`. A reader that falls behind holds a few responses, and gets the rest from the history."""
+        responses: asyncio.Queue[bytes] = asyncio.Queue()
+
+        def take(body: bytes) -> None:
+            responses.put_nowait(body)
+            if responses.qsize() >= HELD_RESPONSES:
+                session.pause()
+
+        session = self.node.watch(take, self._token)
+
+        async def feed() -> None:
+            async for request in requests:
+                session.receive(request.SerializeToString())
+
+        feeder = asyncio.ensure_future(feed())
+        try:
+            while True:
+                body = await responses.get()
+                if responses.empty():
+                    session.resume()
+                yield pb.WatchResponse.FromString(body)
+        finally:
+            feeder.cancel()
+            with suppress(asyncio.CancelledError):
+                await feeder
+            session.close()
+
+    async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
+        """See `Store`."""
+        if self._refused is not None:
+            raise self._refused
+        answer = Answer()
+        self.node.keep_alive(pb.LeaseKeepAliveRequest(ID=lease).SerializeToString(), answer, self._token)
+        return pb.LeaseKeepAliveResponse.FromString(await answer.wait())
+
+    async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
+        """See `Store`."""
+        async for body in self.node.snapshot(self._token):
+            yield pb.SnapshotResponse.FromString(body)
+
+    async def close(self) -> None:
+        """See `Store`."""
+        await self.node.close()
+
+
+class Answer:
+    """A reply that can be awaited."""
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def __call__(self, answer: bytes | BrainctlError) -> None:
+        """Take the reply of a node; one that nobody waits for any more is dropped."""
+        if self._future.done():
+            return
+        if isinstance(answer, BrainctlError):
+            self._future.set_exception(answer)
+        else:
+            self._future.set_result(answer)
+
+    async def wait(self) -> bytes:
+        """The marshalled response; raises the error."""
+        return await self._future

@@ -1,0 +1,101 @@
+"""One group commit: requests evaluated together on what they need of the state, and written in one transaction."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+
+from brainctl.errors import BrainctlError
+from brainctl.mvcc.batch import Batch
+from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.header import Header
+from brainctl.mvcc.pending_writes import PendingWrites
+from brainctl.mvcc.read_set import footprint
+from brainctl.mvcc.steps import Steps, finished
+from brainctl.tikv.ahead import is_large
+from brainctl.tikv.key_codec import MAX_KEY
+from brainctl.tikv.prefetched_view import PrefetchedView, Wanted
+from brainctl.tikv.state_view import StateView
+
+MAX_REQUESTS = 512
+MAX_GROUP_BYTES = 1 << 20
+"""A group takes no further request once it has this many bytes of them."""
+MAX_REQUEST_BYTES = 3 << 20
+"""The client cannot read a value above 4 MiB."""
+Reply = Callable[[bytes | BrainctlError], None]
+Answer = bytes | BrainctlError
+Records = Callable[[bytes], bytes | None]
+"""The small record of a name as it is durable now."""
+
+
+class Write:
+    """A write that waits for its turn."""
+
+    def __init__(self, evaluate: Callable[[Batch, Any], bytes | Steps[bytes]], request: Message, reply: Reply) -> None:
+        self.evaluate = evaluate
+        self.request = request
+        self.footprint: list[Wanted] = [(start, end, 0) for start, end in footprint(request)]
+        self.size = request.ByteSize()
+        self._reply: Reply | None = reply
+
+    @property
+    def too_large(self) -> bool:
+        """Whether TiKV could not store it."""
+        return self.size > MAX_REQUEST_BYTES or any(
+            len(start) > MAX_KEY and end == start + b"\0" for start, end, _ in self.footprint
+        )
+
+    def answer(self, answer: Answer) -> None:
+        """Answer it, unless that was done."""
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            reply(answer)
+
+    @property
+    def answered(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._reply is None
+
+
+class Evaluated(NamedTuple):
+    """What a group is to make durable, and the answer to each of its writes."""
+
+    writes: list[Write]
+    answers: list[Answer]
+    commit: Commit
+    loaded: PrefetchedView
+
+
+def take_group(queue: list[Write]) -> list[Write]:
+    """Take the writes of the next group from the front of a queue."""
+    size = taken = 0
+    while taken < min(len(queue), MAX_REQUESTS) and size < MAX_GROUP_BYTES:
+        size += queue[taken].size
+        taken += 1
+    group = queue[:taken]
+    del queue[:taken]
+    return group
+
+
+async def evaluate_group(group: list[Write], view: StateView, records: Records, header: Header) -> Evaluated:
+    """Evaluate writes in order; TikvFailed. Of a group that is too large for one transaction a first part is taken:
+    `writes` of the result says which. A single write may be as large as it is.
+    """
+    loaded = PrefetchedView(view)
+    await loaded.load({wanted for write in group for wanted in write.footprint})
+    while True:
+        batch = Batch(PendingWrites(loaded), records, header)
+        answers = [_evaluate(write, batch) for write in group]
+        if loaded.missing:
+            await loaded.load_missing()
+        elif len(group) > 1 and is_large(batch.commit):
+            group = group[: len(group) // 2]
+        else:
+            return Evaluated(group, answers, batch.commit, loaded)
+
+
+def _evaluate(write: Write, batch: Batch) -> Answer:
+    try:
+        return finished(write.evaluate(batch, write.request))
+    except BrainctlError as error:
+        return error

@@ -1,0 +1,45 @@
+"""The commits of another process, as they appear in the log."""
+
+from collections.abc import AsyncIterator
+
+from brainctl.mvcc.commit import Commit
+from brainctl.tikv.state_view import StateView
+from brainctl.tikv.value_codec import Head
+
+
+async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes]) -> AsyncIterator[Commit]:
+    """What happened between the head `known` and the state of `view`, in order.
+
+    `records` are the small records as they were at `known`; their changes come with the last commit.
+    """
+    pending: Commit | None = None
+    async for _, block in view.blocks(known.revision + 1):
+        changes = [stored for stored in block if known.revision < stored.mod <= view.revision]
+        if not changes:
+            continue
+        if pending is not None and pending.revision != changes[0].mod:
+            yield pending
+            pending = None
+        # The revision of a large transaction is in several blocks, and is shown as one.
+        pending = pending or Commit(0)
+        pending.revision = changes[-1].mod
+        pending.changes += [stored.version() for stored in changes]
+        pending.before += [
+            stored.version() if stored is not None and stored.live else None for stored in await view.before(changes)
+        ]
+    last = pending or Commit(view.revision)
+    last.revision = view.revision
+    if view.head.records != known.records:
+        now = await read_records(view)
+        last.meta = {name: now.get(name) for name in records.keys() | now.keys() if records.get(name) != now.get(name)}
+    if view.compacted > known.compacted:
+        last.compact = view.compacted
+    if last.changes or last.meta or last.compact or view.revision > known.revision:
+        yield last
+
+
+async def read_records(view: StateView) -> dict[bytes, bytes]:
+    """All small records."""
+    section = view.layout.records
+    bounds = view.layout.bounds(section, b"", None)
+    return {key[len(section) :]: value async for page in view.reader.scan(*bounds) for key, value in page}

@@ -1,0 +1,56 @@
+"""What a process has shown of a store: the state that its replies and watches are about."""
+
+from collections.abc import Callable
+
+from brainctl.mvcc.commit import Commit
+from brainctl.tikv.log_follower import commits_since, read_records
+from brainctl.tikv.state_view import StateView
+from brainctl.tikv.value_codec import Head
+
+
+class PublishedState:
+    """The newest durable head and small records, and the observers that hear of each commit once."""
+
+    def __init__(self) -> None:
+        self.head = Head()
+        self.records: dict[bytes, bytes] = {}
+        self.observers: list[Callable[[Commit], None]] = []
+        self.on_hole: Callable[[int | None], None] = _nothing
+        """Called with None before commits of which some may be missing, and after them with the last revision."""
+
+    async def load(self, state: StateView) -> None:
+        """Begin with a state; nobody hears of what was before it."""
+        self.records = await read_records(state)
+        self.head = state.head
+
+    def show(self, commit: Commit, head: Head) -> None:
+        """Take in a commit that is durable, and tell the observers."""
+        self.head = head
+        for name, value in commit.meta.items():
+            if value is None:
+                self.records.pop(name, None)
+            else:
+                self.records[name] = value
+        for observer in self.observers:
+            observer(commit)
+
+    async def catch_up(self, state: StateView) -> None:
+        """Take in, commit by commit, what other processes wrote up to a state of the store."""
+        known = self.head
+        if state.head.sequence <= known.sequence:
+            return
+        # A compaction may have removed what was written since.
+        holes = state.compacted > known.revision
+        if holes:
+            self.on_hole(None)
+        try:
+            async for commit in commits_since(known, state, self.records):
+                self.show(commit, state.head._replace(revision=commit.revision))
+            self.head = state.head
+        finally:
+            if holes:
+                self.on_hole(self.head.revision)
+
+
+def _nothing(_: int | None) -> None:
+    """Take no notice."""

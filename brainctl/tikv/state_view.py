@@ -1,0 +1,302 @@
+"""The state of a store at one moment, read from TiKV.
+
+The newest state is section k alone. A read at an older revision takes the candidates of its range from sections k
+and d, and steps from each that is too new to the version before, until one is old enough: through the blocks of the
+log, or, where that version is not younger than the last compaction, through section b.
+
+While a large commit is written ahead of the head (`ahead`), the sections hold versions beyond the head: the newest
+state is then read as an older one is.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+from brainctl.errors import StoreDamaged
+from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.range_response_kvs import framed
+from brainctl.mvcc.view import Revision, Selection
+from brainctl.tikv.blocks import Blocks
+from brainctl.tikv.client import Reader
+from brainctl.tikv.counts import BLOCK_KEYS, LARGEST_BLOCK, TOP, Counts, Known, within
+from brainctl.tikv.key_codec import Layout, position
+from brainctl.tikv.value_codec import Head, Stored
+
+BLOCK_PAGE = 16
+"""Blocks of the log asked for at a time; most are small, and none but those of large values are above 64 KiB."""
+REWINDABLE = 10_000
+"""Up to how many revisions back a count is corrected from the log instead of reading every version of its range."""
+
+
+class StateView:
+    """An `AsyncView` of one snapshot or transaction."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        reader: Reader,
+        head: Head,
+        blocks: Blocks,
+        loaded: dict[bytes, bytes | None] | None = None,
+        counts: Counts | None = None,
+    ) -> None:
+        """`loaded` are TiKV keys already read at the same moment; `counts` of the store are used and added to."""
+        self.layout = layout
+        self.reader = reader
+        self.head = head
+        self._blocks = blocks
+        self._loaded = loaded or {}
+        self._counts = None if head.ahead else counts
+
+    @property
+    def revision(self) -> int:
+        """See `View`."""
+        return self.head.revision
+
+    @property
+    def compacted(self) -> int:
+        """See `View`."""
+        return self.head.compacted
+
+    # -- the newest state, tombstones and all ---------------------------------------------------------------------
+
+    async def newest(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+        """The newest version of each key, live or a tombstone; keys without one are left out."""
+        layout = self.layout
+        values = await self.reader.get([place for key in keys for place in (layout.live(key), layout.dead(key))])
+        found = {}
+        for key in keys:
+            value = values.get(layout.live(key)) or values.get(layout.dead(key))
+            if value is not None:
+                found[key] = Stored.unpack(value)
+        return await self._settled(found)
+
+    async def _settled(self, found: dict[bytes, Stored]) -> dict[bytes, Stored]:
+        """Replace versions beyond the head by those before them."""
+        todo = [(key, stored) for key, stored in found.items() if stored.mod > self.revision]
+        while todo:
+            steps = await self.before([stored for _, stored in todo])
+            for (key, _), before in zip(todo, steps, strict=True):
+                if before is None:
+                    del found[key]
+                else:
+                    found[key] = before
+            todo = [(key, found[key]) for key, _ in todo if key in found and found[key].mod > self.revision]
+        return found
+
+    async def newest_in(self, start: bytes, end: bytes | None) -> dict[bytes, Stored]:
+        """The newest version of each key of a range, live or a tombstone."""
+        found: dict[bytes, Stored] = {}
+        for section in (self.layout.lives, self.layout.deads):
+            async for page in self._section(section, start, end):
+                found.update(page)
+        return await self._settled(found)
+
+    async def _section(
+        self, section: bytes, start: bytes, end: bytes | None, limit: int = 0
+    ) -> AsyncIterator[list[tuple[bytes, Stored]]]:
+        skip = len(section)
+        async for page in self.reader.scan(*self.layout.bounds(section, start, end), limit):
+            yield [(key[skip:], Stored.unpack(value)) for key, value in page]
+
+    def _past(self, revision: int) -> int:
+        """Return the revision to step back to, 0 where the index as it is has the answer."""
+        if 0 < revision < self.revision:
+            return revision
+        return self.revision if self.head.ahead else 0
+
+    # -- AsyncView ------------------------------------------------------------------------------------------------
+
+    async def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
+        """See `View`."""
+        place = self.layout.live(key)
+        if not self._past(revision):
+            value = self._loaded[place] if place in self._loaded else (await self.reader.get([place])).get(place)
+            return None if value is None else Stored.unpack(value).version()
+        found = await self.newest([key])
+        old = await self._at(found, self._past(revision))
+        return old[key].version() if key in old else None
+
+    async def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
+        """See `View`."""
+        if end == start + b"\0":
+            version = await self.get(start, revision)
+            return Selection([] if version is None else framed([version.kv]), int(version is not None))
+        found: list[tuple[bytes, Stored]] = []
+        async for page in self._pages(start, end, revision, limit + 1 if limit else 0):
+            found += page
+            if limit and len(found) > limit:
+                total = await self.count(start, end, revision)
+                if self._counts is not None:
+                    following = found[limit - 1][0] + b"\0"
+                    self._counts.follow(following, end, self._past(revision) or self.revision, total - limit)
+                return Selection(framed([stored.kv for _, stored in found[:limit]]), total)
+        return Selection(framed([stored.kv for _, stored in found]), len(found))
+
+    async def count(self, start: bytes, end: bytes | None, revision: int) -> int:
+        """See `View`."""
+        if end == start + b"\0":
+            return int(await self.get(start, revision) is not None)
+        past = self._past(revision)
+        counts = self._counts
+        if counts is not None:
+            following = counts.following(start, end, past or self.revision)
+            if following is not None:
+                return following
+        if not past:
+            return await self._count_now(start, end)
+        moved = None if counts is None else counts.moved(start, TOP if end is None else end, past, self.revision)
+        if moved is not None:
+            return await self._count_now(start, end) - moved
+        if self.head.ahead or self.revision - past > REWINDABLE:
+            return sum([len(page) async for page in self._pages(start, end, revision)])
+        return await self._count_now(start, end) + await self._count_since(start, end, past)
+
+    async def _count_now(self, start: bytes, end: bytes | None) -> int:
+        """Return how many keys of a range the index has."""
+        counts = self._counts
+        if counts is None:
+            return await self.reader.count(*self.layout.bounds(self.layout.lives, start, end))
+        top = TOP if end is None else end
+        known = counts.known(start, top, self.revision)
+        behind = known.at < self.revision
+        if behind and (self.compacted > known.at or self.revision - known.at > REWINDABLE):
+            # What happened since is not in the log, or too much.
+            known = Known(0, self.revision, [], [(start, top)])
+        total = known.total
+        if known.held and known.at < self.revision:
+            async for stored in self.changes(known.at + 1, self.revision):
+                version = stored.version()
+                if version.version <= 1 and within(version.key, known.held):
+                    total += 1 if version.version else -1
+        for gap in known.gaps:
+            total += await self._count_gap(counts, *gap)
+        return total
+
+    async def _count_gap(self, counts: Counts, start: bytes, end: bytes) -> int:
+        """Count a range by reading its keys, and remember it in pieces."""
+        pieces: list[tuple[bytes, int]] = []
+        size = 0
+        lives = self.layout.lives
+        async for page in self.reader.key_pages(*self.layout.bounds(lives, start, None if end == TOP else end)):
+            size += len(page)
+            if size >= BLOCK_KEYS:
+                pieces.append((page[-1][len(lives) :] + b"\0", size))
+                size = 0
+        pieces.append((end, size))
+        total = sum(count for _, count in pieces)
+        if total <= LARGEST_BLOCK // 2:
+            pieces = [(end, total)]
+        for upto, count in pieces:
+            if start < upto:
+                counts.learn(start, upto, count, self.revision)
+            start = upto
+        return total
+
+    async def versions(self, start: bytes, end: bytes | None, revision: int) -> AsyncIterator[KeyVersion]:
+        """See `View`."""
+        async for page in self._pages(start, end, revision):
+            for _, stored in page:
+                yield stored.version()
+
+    async def history(self, first: int, last: int) -> AsyncIterator[Revision]:
+        """See `View`."""
+        revision = Revision(0, [])
+        async for stored in self.changes(first, last):
+            if stored.mod != revision.main:
+                if revision.changes:
+                    yield revision
+                revision = Revision(stored.mod, [])
+            revision.changes.append(stored.version())
+        if revision.changes:
+            yield revision
+
+    # -- the log --------------------------------------------------------------------------------------------------
+
+    async def changes(self, first: int, last: int) -> AsyncIterator[Stored]:
+        """The changes of the revisions `first` to `last`, in order, with where their predecessors are."""
+        async for _, block in self.blocks(first):
+            for stored in block:
+                if stored.mod > last:
+                    return
+                if stored.mod >= first:
+                    yield stored
+
+    async def blocks(self, first: int) -> AsyncIterator[tuple[bytes, list[Stored]]]:
+        """The blocks of the log that hold revision `first` and later ones, with their positions."""
+        log = self.layout.log
+        # What is beyond the head may be replaced by something else, and must not be remembered.
+        ends = log + position(self.revision + 1, 0)
+        async for page in self.reader.scan(log + position(first, 0), ends, largest=BLOCK_PAGE):
+            for key, value in page:
+                place = key[len(log) :]
+                yield place, self._blocks.add(place, value)
+
+    async def before(self, changes: Sequence[Stored]) -> list[Stored | None]:
+        """For each change the version before it, tombstone or not; None where there is none or it is not kept."""
+        steps = [
+            (change.before, change.before_block, change.version().key) if change.before else None for change in changes
+        ]
+        old = [step for step in steps if step is not None and step[0] <= self.compacted]
+        layout = self.layout
+        bases = await self.reader.get([layout.base(key) for _, _, key in old]) if old else {}
+        found: dict[tuple[int, bytes], Stored] = {}
+        for mod, _, key in old:
+            value = bases.get(layout.base(key))
+            if value is not None and (stored := Stored.unpack(value)).mod == mod:
+                found[mod, key] = stored
+        rest = [step for step in steps if step is not None and (step[0], step[2]) not in found]
+        blocks = await self._blocks.load(self.reader, (place for _, place, _ in rest), self.revision)
+        mods = {mod for mod, _, _ in rest}
+        for block in blocks.values():
+            found |= {(stored.mod, stored.version().key): stored for stored in block if stored.mod in mods}
+        return [None if step is None else found.get((step[0], step[2])) for step in steps]
+
+    # -- older revisions ------------------------------------------------------------------------------------------
+
+    async def _pages(
+        self, start: bytes, end: bytes | None, revision: int, limit: int = 0
+    ) -> AsyncIterator[list[tuple[bytes, Stored]]]:
+        """The live versions of a range, in key order; `limit` is a hint that more will not be used."""
+        lives = self.layout.lives
+        revision = self._past(revision)
+        if not revision:
+            async for page in self._section(lives, start, end, limit):
+                yield page
+            return
+        async for page in self._section(lives, start, end):
+            bound = page[-1][0] + b"\0"
+            candidates = dict(page)
+            async for deads in self._section(self.layout.deads, start, bound):
+                candidates.update(deads)
+            start = bound
+            yield sorted((await self._at(candidates, revision)).items())
+        async for page in self._section(self.layout.deads, start, end):
+            yield sorted((await self._at(dict(page), revision)).items())
+
+    async def _at(self, newest: dict[bytes, Stored], revision: int) -> dict[bytes, Stored]:
+        """What was live at `revision` of keys of which the newest versions are given."""
+        live = {key: stored for key, stored in newest.items() if stored.mod <= revision and stored.live}
+        todo = [stored for stored in newest.values() if stored.mod > revision]
+        while todo:
+            steps = await self.before(todo)
+            for newer, stored in zip(todo, steps, strict=True):
+                if stored is None and newer.before and newer.replaced_live:
+                    raise StoreDamaged(f"revision {newer.before} of a key is not in TiKV, though it is not compacted")
+                if stored is not None and stored.mod <= revision and stored.live:
+                    live[stored.version().key] = stored
+            todo = [stored for stored in steps if stored is not None and stored.mod > revision]
+        return live
+
+    async def _count_since(self, start: bytes, end: bytes | None, revision: int) -> int:
+        """By how much the number of live keys of a range at `revision` differs from now."""
+        first: dict[bytes, Stored] = {}
+        last: dict[bytes, Stored] = {}
+        async for stored in self.changes(revision + 1, self.revision):
+            key = stored.version().key
+            if start <= key and (end is None or key < end):
+                first.setdefault(key, stored)
+                last[key] = stored
+        return _live(stored.replaced_live for stored in first.values()) - _live(s.live for s in last.values())
+
+
+def _live(flags: Iterable[bool]) -> int:
+    return sum(flags)

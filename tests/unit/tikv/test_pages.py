@@ -1,0 +1,78 @@
+"""The pages of a server whose TiKV is away: they answer, and say why; and its metrics."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from brainctl.clock import SystemClock
+from brainctl.node.node import Node
+from brainctl.server import pages
+from brainctl.server.http_request import HttpRequest, Page
+from brainctl.tikv.backend import Role, open_backend
+from tests.peers.servers import Playground
+from tests.unit.tikv.calls import put, read
+from tests.unit.tikv.proxy import proxied
+
+
+class Told:
+    """An exchange that keeps the page."""
+
+    def __init__(self) -> None:
+        self.page: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+
+    def respond(self, page: Page) -> None:
+        self.page.set_result(page)
+
+
+async def page(served: pages.Pages, target: str) -> Page:
+    told = Told()
+    served.serve(HttpRequest("GET", target, {}, b"", secure=False, local=True), told)
+    return await asyncio.wait_for(told.page, 60)
+
+
+def figures(text: bytes) -> Mapping[str, float]:
+    lines = [line.rsplit(" ", 1) for line in text.decode().splitlines() if line.startswith("brainctl_tikv")]
+    return {name: float(value) for name, value in lines}
+
+
+def test_probes_are_answered_while_tikv_is_silent(
+    tikv: Playground, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with proxied(tikv) as behind:
+            backend = await open_backend([behind.endpoint], prefix, Role.FOLLOWER)
+            served = pages.Pages(Node(backend, SystemClock()))
+            assert (await page(served, "/readyz"))[0] == 200
+            behind.store.hold(lambda _: True, forward=False)
+            monkeypatch.setattr(pages, "ANSWER_SECONDS", 0.5)
+            for target in ("/readyz", "/livez", "/health"):
+                status, _, body = (await page(served, target))[:3]
+                assert status == 503
+                assert b"the store has not answered within 0.5 s" in body
+            # What needs no TiKV is answered all the same.
+            assert (await page(served, "/metrics"))[0] == (await page(served, "/version"))[0] == 200
+            behind.store.cut()
+            behind.store.release()
+            await asyncio.wait_for(backend.close(), 120)
+
+    asyncio.run(run())
+
+
+def test_metrics_tell_what_tikv_is_asked_for(tikv: Playground, prefix: str) -> None:
+    async def run() -> None:
+        backend = await open_backend([tikv.endpoint], prefix, Role.LEADER)
+        served = pages.Pages(Node(backend, SystemClock()))
+        before = figures((await page(served, "/metrics"))[2])
+        await put(backend, b"a")
+        await put(backend, b"b")
+        assert (await read(backend, b"a", b"c")).count == 2
+        after = figures((await page(served, "/metrics"))[2])
+        commits = 'brainctl_tikv_request_seconds_count{kind="commit"}'
+        assert after[commits] - before[commits] >= 2
+        scanned = 'brainctl_tikv_keys_total{kind="scan"}'
+        assert after[scanned] - before[scanned] >= 2
+        assert after['brainctl_tikv_failures_total{reason="unavailable"}'] == 0
+        await backend.close()
+
+    asyncio.run(run())
