@@ -1,4 +1,4 @@
-"""Blocks of the revision log, which never change once written, kept in memory while they are of use."""
+"""Cache blocks of the revision log in memory. A block never changes once it is written."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -8,10 +8,11 @@ from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.value_codec import Stored, unpack_block
 
 CACHED_BYTES = 32 << 20
+"""Bytes of blocks that are kept in memory, as they are stored (32 MiB)."""
 
 
 class Blocks:
-    """The blocks read or written last, by position."""
+    """An LRU cache of the blocks read or written last, by position."""
 
     def __init__(self, layout: Layout, limit: int = CACHED_BYTES) -> None:
         self._layout = layout
@@ -20,7 +21,11 @@ class Blocks:
         self._bytes = 0
 
     def add(self, place: bytes, value: bytes) -> list[Stored]:
-        """Unpack a block, and remember it; StoreDamaged."""
+        """Unpack a block and remember it. Beyond the limit the blocks that were used longest ago are evicted.
+
+        Raises:
+            StoreDamaged: the value is not a block.
+        """
         known = self._known.get(place)
         if known is not None:
             self._known.move_to_end(place)
@@ -34,13 +39,21 @@ class Blocks:
         return changes
 
     def clear(self) -> None:
-        """Forget all: the store was started over."""
+        """Forget all blocks. A store that was started over uses the same positions for other blocks."""
         self._known.clear()
         self._bytes = 0
 
     async def load(self, reader: Reader, places: Iterable[bytes], upto: int) -> dict[bytes, list[Stored]]:
-        """Return those of the blocks that exist, by position; blocks beyond the revision `upto` may be replaced by
-        others and are not remembered. StoreDamaged.
+        """Return those of the blocks that exist, by position, from memory or from TiKV.
+
+        Args:
+            reader: the snapshot or transaction from which missing blocks are read.
+            places: positions of blocks.
+            upto: the newest revision. Blocks beyond it may be replaced by others and are not remembered.
+
+        Raises:
+            StoreDamaged: a value in the log is not a block.
+            TikvFailed: TiKV does not answer.
         """
         beyond = upto.to_bytes(8)
         found: dict[bytes, list[Stored]] = {}

@@ -1,12 +1,12 @@
-"""The `tikv-client` package behind types, with its traps closed. Nothing else imports the package.
+"""Wrap the `tikv-client` package in typed classes that avoid its traps. No other module imports the package.
 
-* Its exceptions are translated (`errors`). Locks that a dead writer left are waited for until they run out.
+* Its exceptions are translated (`errors`). Locks that a dead writer left are waited for until they expire.
 * Its stream of timestamps does not survive a lost connection to the Placement Driver: the client connects anew.
-* Replies above 4 MiB fail, after seconds: pages begin and grow by the bytes that values have had of late, the first one
-  of a client with a single pair; what is too large all the same is asked for in smaller pages.
+* Replies above 4 MiB fail, after seconds. So the first page of a client is a single pair, and pages grow by the bytes
+  that recent values have had; a page that is still too large is read again in smaller ones.
 * A transaction keeps its writes here until it commits: each call into the package costs about 50 us when it is awaited
   by itself, so they are handed over together.
-* A commit is never cancelled and never rolled back while its outcome is unknown.
+* A commit is never cancelled, and never rolled back while its outcome is unknown.
 """
 
 import asyncio
@@ -27,46 +27,54 @@ Pair = tuple[bytes, bytes]
 PATIENCE = 8.0
 """Seconds for which a read waits for locks and for TiKV to come back; a dead writer's locks last about three."""
 ANSWER_SECONDS = 6.0
-"""How long the package may take for one request; by itself it waits for ever on a connection that has gone silent."""
+"""Seconds to wait for the package to answer one request; on a connection that has gone silent it would wait for ever.
+"""
 LOCK_SECONDS = 30.0
-"""The same for a lock, which may have to outwait that of a dead process."""
+"""Seconds to wait for a lock, which may only come when that of a dead process has expired."""
 LONGEST_READ_SECONDS = 1500.0
-"""How long after its timestamp a snapshot is read: later TiKV may have dropped what it needs (`safepoint`)."""
+"""Seconds after its timestamp for which a snapshot is read. Later TiKV may have dropped what it needs (`safepoint`)."""
 PAUSE = 0.05
 """Seconds between two attempts."""
 SETTLE_DOWN = 0.2
 """Seconds that the package's background tasks get before the interpreter may end."""
 LARGEST_PAGE = 512
-"""Pages grow with what the page before weighed; this bounds what a stretch of larger values can do."""
+"""Pairs in the largest page. Pages grow as the page before was light; this bounds what a stretch of larger values
+costs.
+"""
 FIRST_KEY_PAGE = 128
+"""Keys in the first page of a scan without values."""
 LARGEST_KEY_PAGE = 1024
-"""Below what is likely to be refused where values are sent along: the package tries such a request for seconds."""
+"""Keys in the largest page without values. It is below what is likely to be refused where a server sends the values all
+the same: the package retries such a request for seconds.
+"""
 GROWTH = 8
-"""By how much the pages of a range grow at most, from one to the next."""
+"""The factor by which a page is larger than the one before it, at most."""
 HANDED_OVER = 256
-"""Writes handed to the package at a time."""
+"""Writes given to the package at a time."""
 
 _commits: set["asyncio.Task[None]"] = set()
-"""Commits on their way, so that none is collected before it ends."""
+"""Commits under way. The event loop has only weak references to tasks, and this set keeps them until they end."""
 
 
 class Reader(Protocol):
-    """Reads of one consistent state: a snapshot, or a transaction."""
+    """Reads of one consistent state: a snapshot, or a transaction. Each raises TikvFailed."""
 
     async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The values of those keys that exist."""
+        """Return the values of those keys that exist."""
 
     def scan(self, start: bytes, end: bytes, limit: int = 0, largest: int = LARGEST_PAGE) -> AsyncIterator[list[Pair]]:
-        """Pages of the pairs of a range in key order, `limit` in all when that is not 0, `largest` in a page."""
+        """Yield the pairs of a range in key order, in pages of up to `largest`; up to `limit` in all when that is not
+        0.
+        """
 
     async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
-        """The keys of a range in order, at most `limit` when that is not 0."""
+        """Return the keys of a range in order, up to `limit` when that is not 0."""
 
     def key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
-        """Pages of the keys of a range in order, whose number is not known."""
+        """Yield the keys of a range in order, in pages of varying size."""
 
     async def count(self, start: bytes, end: bytes) -> int:
-        """How many keys a range has."""
+        """Return the number of keys in a range."""
 
 
 class _Reads:
@@ -82,7 +90,11 @@ class _Reads:
         return await self._get(keys, self._traffic.got.fits(LARGEST_GET))
 
     async def _get(self, keys: Sequence[bytes], size: int) -> dict[bytes, bytes]:
-        """The values of keys, `size` of which are asked for at a time."""
+        """Return the values of those keys that exist, asking for `size` keys at a time.
+
+        Raises:
+            TikvFailed: TiKV does not answer, or a single value is larger than a reply can be.
+        """
         found: dict[bytes, bytes] = {}
         if len(keys) > size:
             parts = [keys[at : at + size] for at in range(0, len(keys), size)]
@@ -100,7 +112,12 @@ class _Reads:
         return found
 
     async def _read(self, kind: str, method: str, *args: object) -> Any:  # noqa: ANN401 - as the package
-        """Repeat a read while locks stand in its way, TiKV is away, or the package fails for reasons of its own."""
+        """Call a method of the package, and repeat it while locks are in the way, TiKV is away, or the package itself
+        fails.
+
+        Raises:
+            TikvFailed: repeating would not help, or PATIENCE has run out.
+        """
         time = asyncio.get_running_loop().time
         deadline = time() + PATIENCE
         while True:
@@ -120,7 +137,7 @@ class _Reads:
             await self._recover(failed)
 
     async def _recover(self, failed: TikvFailed) -> None:
-        """What to do before a read that failed is repeated."""
+        """Prepare to repeat a read that failed; subclasses reconnect here."""
 
     async def scan(
         self, start: bytes, end: bytes, limit: int = 0, largest: int = LARGEST_PAGE
@@ -182,7 +199,7 @@ class _Reads:
 
 
 class Snapshot(_Reads):
-    """Reads at one timestamp, over one connection or, where that is lost, the next."""
+    """Reads at one timestamp, over one connection and, when that is lost, over the next."""
 
     def __init__(self, client: "Client", connection: Any, timestamp: int, traffic: Traffic) -> None:  # noqa: ANN401
         super().__init__(connection.snapshot(timestamp, False), traffic, client.where)
@@ -223,15 +240,24 @@ class Transaction(_Reads):
             raise failed
 
     async def get_locked(self, key: bytes) -> bytes | None:
-        """The newest value of a key, which nobody else writes until this transaction, a locking one, ends."""
+        """Return the newest value of a key, and lock it: no other transaction writes it until this one ends.
+
+        Only a transaction that was begun with `locking` can do so.
+
+        Raises:
+            TikvFailed: TiKV does not answer, or the lock is not free in time.
+        """
         value: bytes | None = await self._read("lock", "get_for_update", key)
         return value
 
     async def commit(self, writes: Mapping[bytes, bytes | None]) -> None:
-        """Write values, and delete the keys whose value is None. TikvFailed: unless its failure is one of NOT_WRITTEN
-        the writes may have happened or, for as long as the locks last, may still happen.
+        """Write values, and delete the keys whose value is None; on return TiKV says that they are durable.
 
         Once begun it runs to its end, also when the caller is cancelled.
+
+        Raises:
+            TikvFailed: when its failure is one of NOT_WRITTEN nothing was written; otherwise the writes may have
+                happened or, for as long as the locks last, may still happen.
         """
         inner, self._inner = self._inner, None
         task = asyncio.ensure_future(_commit(inner, list(writes.items()), self._where))
@@ -251,11 +277,13 @@ class Transaction(_Reads):
             self._traffic.failures[error.failure] += 1
 
     def abandon(self) -> None:
-        """Have others use another connection: this one does not answer. A commit under way stays under way."""
+        """Drop the connection, which does not answer, so that other calls make a new one. A commit under way stays
+        under way.
+        """
         self._client.drop(self._connection)
 
     async def rollback(self) -> None:
-        """Let go of a transaction that is not to be committed; does nothing after `commit`."""
+        """Roll back a transaction that is not to be committed; does nothing after `commit`."""
         inner, self._inner = self._inner, None
         if inner is not None:
             await _rollback(inner)
@@ -266,7 +294,8 @@ async def _commit(
     writes: list[tuple[bytes, bytes | None]],
     where: str,
 ) -> None:
-    # The package's own put is a coroutine, which begins when its turn comes; that of the object in it begins at once.
+    # The package's own put is a coroutine, which begins only when its turn comes. The put of the object inside begins
+    # at once, so that a whole part of the writes is handed over together.
     put, delete = inner.inner.put, inner.inner.delete
     try:
         for at in range(0, len(writes), HANDED_OVER):
@@ -281,7 +310,7 @@ async def _commit(
         failed = translate(error, where)
         if failed.failure in NOT_WRITTEN:
             await _rollback(inner)
-        # When the outcome is unknown the transaction is dropped here, and with it what keeps its locks alive.
+        # When the outcome is unknown, the transaction is dropped here, and with it what keeps its locks alive.
         raise failed from error
 
 
@@ -293,10 +322,10 @@ async def _rollback(inner: Any) -> None:  # noqa: ANN401 - as the package
 
 
 class Client:
-    """A connection to a TiKV cluster."""
+    """A connection to a TiKV cluster, made with the first use and again after it is lost."""
 
     def __init__(self, endpoints: Sequence[str]) -> None:
-        """Of the Placement Driver: "host:port" each. Connects with the first use."""
+        """Create a client with the addresses of the Placement Driver, each "host:port". Connects with the first use."""
         self._endpoints = list(endpoints)
         self.where = ",".join(endpoints)
         self._inner: Any = None
@@ -304,15 +333,32 @@ class Client:
         self.traffic = Traffic()
 
     async def timestamp(self) -> int:
-        """A timestamp of the cluster's oracle: reads at it see every commit that was answered before this call."""
+        """Return a timestamp of the cluster's oracle: reads at it see every commit that was answered before this call.
+
+        Its upper bits are milliseconds, the lowest 18 bits a counter.
+
+        Raises:
+            TikvFailed: the Placement Driver does not answer.
+        """
         return int(await self._connected("timestamp", lambda inner: inner.current_timestamp()))
 
     async def snapshot(self, timestamp: int) -> Snapshot:
-        """The state at a timestamp that the oracle gave."""
+        """Return a reader of the state at a timestamp that the oracle gave.
+
+        Raises:
+            TikvUnavailable: no connection can be made.
+        """
         return Snapshot(self, await self.connection(), timestamp, self.traffic)
 
     async def begin(self, *, locking: bool = False) -> Transaction:
-        """A transaction that fails when a key that it writes was written by another since, or a locking one."""
+        """Begin a transaction that fails when another one has written since a key that it writes.
+
+        Args:
+            locking: begin a pessimistic transaction, for `Transaction.get_locked`.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
 
         async def begin(connection: Any) -> Transaction:  # noqa: ANN401 - the package has no types
             begun = await connection.begin(pessimistic=locking)
@@ -321,14 +367,26 @@ class Client:
         return await self._connected("begin", begin)
 
     async def collect(self, timestamp: int) -> None:
-        """End the locks that are older than a timestamp, and make it the safe point of TiKV's garbage collection: what
-        was replaced or removed before it may be dropped. TikvFailed.
+        """Run TiKV's garbage collection up to a timestamp.
+
+        Locks older than the timestamp are ended, and it becomes the safe point: values that were replaced or removed
+        before it may be dropped.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
         """
         await self._connected("collect", lambda connection: connection.inner.gc(timestamp))
 
     async def ask_driver(self, method: str, request: bytes, address: str = "") -> bytes:
-        """Return the answer of the Placement Driver, at an address or whichever answers, to a call that the package
-        does not have: both are marshalled messages of the service pdpb.PD. TikvUnavailable.
+        """Call a method of the Placement Driver that the package does not offer, and return the marshalled answer.
+
+        Args:
+            method: the name of a method of the service pdpb.PD.
+            request: the marshalled request.
+            address: the driver to ask; any that answers when it is empty.
+
+        Raises:
+            TikvUnavailable: no driver answers.
         """
         import grpc.aio  # noqa: PLC0415 - takes a tenth of a second, and is seldom asked for
 
@@ -343,18 +401,22 @@ class Client:
         raise TikvUnavailable(Failure.UNAVAILABLE, "its Placement Driver does not answer", self.where) from failed
 
     async def close(self) -> None:
-        """Let go of the connection, and let the package's tasks end."""
+        """Drop the connection, and give the package's tasks SETTLE_DOWN seconds to end."""
         if self._inner is not None:
             self._inner = None
             await asyncio.sleep(SETTLE_DOWN)
 
     def drop(self, connection: object) -> None:
-        """Let go of a connection that failed, so that the next call makes another."""
+        """Drop a connection that failed, so that the next call makes another one."""
         if self._inner is connection:
             self._inner = None
 
     async def connection(self) -> Any:  # noqa: ANN401 - the package has no types
-        """The package's client, connected; TikvUnavailable."""
+        """Return the package's client, connected.
+
+        Raises:
+            TikvUnavailable: no connection can be made.
+        """
         async with self._connecting:
             if self._inner is None:
                 try:
@@ -366,7 +428,11 @@ class Client:
             return self._inner
 
     async def _connected(self, kind: str, call: Callable[[Any], Awaitable[Result]]) -> Result:
-        """Make a call that needs the Placement Driver, over a new connection when the one at hand is lost."""
+        """Make a call that needs the Placement Driver, and repeat it over a new connection while the old one is lost.
+
+        Raises:
+            TikvFailed: it still fails when PATIENCE has run out.
+        """
         time = asyncio.get_running_loop().time
         deadline = time() + PATIENCE
         while True:

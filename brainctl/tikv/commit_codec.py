@@ -1,4 +1,4 @@
-"""One commit as the TiKV keys that it writes, pure."""
+"""Encode one commit as the TiKV keys that it writes. Nothing here does I/O."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -9,24 +9,26 @@ from brainctl.tikv.key_codec import Layout, position
 from brainctl.tikv.value_codec import NOWHERE, OVERHEAD, Stored, pack_block
 
 BLOCK_BYTES = 64 << 10
-"""A block of the log is closed when it has grown to this; only a larger single change makes a larger block."""
+"""A block of the log takes no change that would make it larger than this (64 KiB); only a single larger change makes a
+larger block.
+"""
 
 Writes = dict[bytes, bytes | None]
-"""TiKV keys and their new values; None deletes."""
+"""TiKV keys and their new values; None deletes the key."""
 
 
 class Encoded(NamedTuple):
-    """What a commit writes, the head excepted."""
+    """What a commit writes, except the head."""
 
     blocks: dict[bytes, bytes]
     """The blocks of the log, by position."""
     keys: dict[bytes, Writes]
-    """By changed key what belongs together: sections k and d, and the version kept in section b."""
+    """By changed user key the writes that belong together: sections k and d, and the version kept in section b."""
     records: Writes
     """The small records."""
 
     def writes(self, layout: Layout) -> Writes:
-        """All of it, for one transaction."""
+        """Return all of the writes, for one transaction."""
         writes: Writes = {layout.block(place): value for place, value in self.blocks.items()}
         for index in self.keys.values():
             writes.update(index)
@@ -35,7 +37,7 @@ class Encoded(NamedTuple):
 
 
 def encode_commit(layout: Layout, commit: Commit, known: Mapping[bytes, Stored], compacted: int) -> Encoded:
-    """Return what makes a commit durable, as `encode_steps` does, in one go."""
+    """Return what makes a commit durable, encoded in one go; the arguments are those of `encode_steps`."""
     encoded = Encoded({}, {}, {})
     for _ in encode_steps(encoded, layout, commit, known, compacted):
         pass
@@ -45,11 +47,15 @@ def encode_commit(layout: Layout, commit: Commit, known: Mapping[bytes, Stored],
 def encode_steps(
     encoded: Encoded, layout: Layout, commit: Commit, known: Mapping[bytes, Stored], compacted: int
 ) -> Iterator[None]:
-    """Fill `encoded`, which is empty, with what makes a commit durable, one block of the log in each step.
+    """Fill `encoded` with what makes a commit durable, and yield after each block of the log.
 
-    `known` holds the newest stored version, live or a tombstone, of every changed key that has one. `compacted` is the
-    compacted revision before this commit: a version not younger than that leaves the index here and may be gone from
-    the log, so it is kept in section b.
+    Args:
+        encoded: empty at the beginning.
+        layout: the keys of the store.
+        commit: the changes and small records to encode.
+        known: the newest stored version, live or a tombstone, of every changed key that has one.
+        compacted: the compacted revision before this commit. A version at or below it leaves the index here and may be
+            gone from the log, so it is kept in section b.
     """
     keys = encoded.keys
     newest: dict[bytes, Stored] = {}
@@ -84,7 +90,7 @@ def _stored(change: KeyVersion, place: bytes, before: Stored | None) -> Stored:
 
 
 def _index(layout: Layout, key: bytes, stored: Stored, known: Stored | None) -> Writes:
-    """Section k or d of a key, and its removal from the other one."""
+    """Return the writes to section k or d for the newest version of a key, and its removal from the other section."""
     writes: Writes = {layout.live(key) if stored.live else layout.dead(key): stored.pack()}
     if known is not None and known.live != stored.live:
         writes[layout.live(key) if known.live else layout.dead(key)] = None
@@ -92,7 +98,7 @@ def _index(layout: Layout, key: bytes, stored: Stored, known: Stored | None) -> 
 
 
 def _blocks(changes: list[KeyVersion]) -> Iterator[tuple[bytes, list[KeyVersion]]]:
-    """The changes cut into blocks, each with its position: revision and sub-revision of its last change."""
+    """Yield the changes of each block with the block's position: revision and sub-revision of its last change."""
     block: list[KeyVersion] = []
     size = 0
     for change in changes:

@@ -1,5 +1,7 @@
-"""What the TiKV client's exceptions mean. It raises one class for everything; its texts are Rust debug output, of which
-an operator sees none: BRAINCTL_DEBUG=1 logs them.
+"""Translate the exceptions of the `tikv-client` package.
+
+The package raises one class for everything; its texts are Rust debug output, of which an operator sees nothing unless
+BRAINCTL_DEBUG=1 logs them.
 """
 
 import logging
@@ -14,32 +16,34 @@ _log = logging.getLogger(__name__)
 
 
 class Failure(Enum):
-    """What a failed call of the client says about the transaction, and what an operator can do."""
+    """What a failed call of the package means for the transaction; the value is the advice to an operator."""
 
     CONFLICT = "try again"
     """Another transaction wrote one of the keys first; nothing was written."""
     EXISTS = "choose another key"
     """A key that was to be inserted exists; nothing was written."""
     LOCKED = "they run out within seconds: try again then"
-    """The locks of another transaction stand in the way; nothing was written."""
+    """The locks of another transaction are in the way; nothing was written."""
     TOO_LARGE = "make it smaller, or raise raftstore.raft-entry-max-size of TiKV"
-    """Nothing was written."""
+    """The value or the key is larger than TiKV takes; nothing was written."""
     REPLY_TOO_LARGE = "ask for less at a time"
+    """An answer is larger than the package reads (4 MiB): a read has to ask for fewer items."""
     UNAVAILABLE = "check that its servers run and can be reached from here"
     """TiKV cannot be reached. Nothing is known about a commit."""
     DISK_FULL = "give it space"
-    """Nothing is known about a commit."""
+    """A server of TiKV has no space left. Nothing is known about a commit."""
     UNDETERMINED = "try again, with BRAINCTL_DEBUG=1 for all that the client says"
     """Anything else. Nothing is known about a commit."""
 
 
 class Cause(NamedTuple):
-    """A text of the client, and what it means."""
+    """A part of the package's text, and what an exception with it means."""
 
     part: str
-    """Occurs in the text."""
+    """The words that occur in the text."""
     failure: Failure
     sentence: str
+    """The cause in words for an operator."""
 
 
 _PD_SILENT = "its Placement Driver does not answer"
@@ -67,19 +71,21 @@ _CAUSES = (
     Cause("transport error", Failure.UNAVAILABLE, _NO_SERVER),
     Cause("error trying to connect", Failure.UNAVAILABLE, _NO_SERVER),
 )
-"""In order: the first text that occurs decides."""
+"""What the package's texts mean. The order counts: the first entry that occurs in a text decides."""
 
 NOT_WRITTEN = frozenset({Failure.CONFLICT, Failure.EXISTS, Failure.LOCKED, Failure.TOO_LARGE})
 """Failures after which it is certain that a commit wrote nothing; only then may it be rolled back. (To roll back a
-commit that did happen would remove those of its writes that are still marked by locks.)"""
+commit that did happen would remove those of its writes that are still marked by locks.)
+"""
 
 _LIMIT = 4 << 20
+"""Bytes of the largest reply that the package reads."""
 _FOUND = re.compile(r"(?:length too large: found |message larger than max \()(\d+)")
 _MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.){1,200})')
 
 
 def cause(text: str) -> tuple[Failure, str]:
-    """Return what an exception of the client with this text means, and a sentence about it without any Rust."""
+    """Return what an exception of the package with this text means, and a sentence about it without any Rust."""
     for known in _CAUSES:
         if known.part in text:
             return known.failure, known.sentence
@@ -89,7 +95,7 @@ def cause(text: str) -> tuple[Failure, str]:
 
 
 def classify(text: str) -> Failure:
-    """Return what an exception with this text means."""
+    """Return what an exception of the package with this text means."""
     return cause(text)[0]
 
 
@@ -97,8 +103,14 @@ class TikvFailed(BrainctlError):
     """A call of the TiKV client failed; `failure` says what that means."""
 
     def __init__(self, failure: Failure, sentence: str, where: str = "", raw: str = "", outcome: str = "") -> None:
-        """Describe a failure of the cluster `where` (the addresses of its Placement Driver) in words: the sentence, the
-        `outcome` of a write, and the advice of `failure`. `raw` is the client's own text.
+        """Create the error with a text of its sentence, the outcome, and the advice of `failure`.
+
+        Args:
+            failure: what the failure means.
+            sentence: the cause in words.
+            where: the addresses of the cluster's Placement Driver.
+            raw: the package's own text.
+            outcome: what happened to a write; empty for other calls.
         """
         place = f"TiKV at {where}" if where else "TiKV"
         super().__init__(f"{place}: {sentence}{outcome and '; '}{outcome}; {failure.value}")
@@ -110,9 +122,11 @@ class TikvFailed(BrainctlError):
         self.passing = failure not in (Failure.TOO_LARGE, Failure.REPLY_TOO_LARGE, Failure.DISK_FULL)
 
     def fitting(self, asked: int) -> int:
-        """How many items to ask for, less than `asked`, where a reply was too large for so many.
+        """Return how many items to ask for after a reply to `asked` items was too large; fewer than `asked`, at least
+        1.
 
-        An eighth of what fits if all are alike: they are not, and it takes the package two seconds to fail again.
+        The answer is an eighth of what would fit if all items were equally large. They are not, and it takes the
+        package two seconds to fail again.
         """
         size = _FOUND.search(self.raw)
         return max(1, asked * (_LIMIT // 8) // max(int(size[1]) if size else 0, _LIMIT))
@@ -126,19 +140,25 @@ class TikvUnavailable(TikvFailed, ConnectionFailed):
 
 
 class RequestFailed(ApiError):
-    """A request that TiKV did not answer; nothing was changed by it. For clients of the API it is etcd's time-out, for
-    a command that has the store open the cause in words.
+    """A request that TiKV did not answer, and that changed nothing.
+
+    Clients of the API get etcd's time-out; a command that has the store open shows the cause in words.
     """
 
     def __init__(self, failed: TikvFailed) -> None:
-        """Take text and exit code of what failed."""
+        """Create the error with the text and the exit code of `failed`."""
         super().__init__(TIMEOUT)
         self.args = (str(failed),)
         self.exit_code = failed.exit_code
 
 
 def translate(error: Exception, where: str = "") -> TikvFailed:
-    """Return the error of this project for one of the client's, or for its silence. `where` is the cluster."""
+    """Return the error of this project for an exception of the package, or for its silence (TimeoutError).
+
+    Args:
+        error: what was raised.
+        where: the addresses of the cluster's Placement Driver.
+    """
     if isinstance(error, TikvFailed):
         return error
     text = str(error)
@@ -150,8 +170,9 @@ def translate(error: Exception, where: str = "") -> TikvFailed:
 
 
 def not_connected(error: Exception, where: str) -> TikvFailed:
-    """Return the error for a connection that was not made. The client panics when the Placement Driver that it reaches
-    has no leader.
+    """Return the error for a connection that could not be made.
+
+    The package panics when the Placement Driver that it reaches has no leader: that counts as unavailable too.
     """
     failed = translate(error, where)
     if failed.failure is Failure.UNAVAILABLE:
