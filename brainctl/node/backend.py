@@ -1,4 +1,8 @@
-"""The seam between the RPCs of a node and what keeps its data (the local engine, or TiKV)."""
+"""The interface between the RPCs of a node and what keeps its data (the local engine, or TiKV).
+
+`Backend` is what both have. The protocols `TakesRuns`, `TakesSteps` and `ReadsPoints` are optional: a node looks with
+`isinstance` which of these faster ways its backend offers.
+"""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -15,125 +19,140 @@ from brainctl.mvcc.view import AsyncView, View
 
 T = TypeVar("T")
 Reply = Callable[[bytes | BrainctlError], None]
-"""Takes the marshalled response, or the error, exactly once."""
+"""Receives the marshalled response, or the error. It is called exactly once per request."""
 
 
 class Replies(Protocol):
-    """Takes the answers to several requests: each exactly once."""
+    """Receives the answers to several requests, each exactly once: by one call of `all`, or by one of `one` each."""
 
     def one(self, place: int, answer: bytes | BrainctlError) -> None:
-        """The answer to the request at this place, from 0 on."""
+        """Receive the answer to one request.
+
+        Args:
+            place: The position of the request in the run, from 0 on.
+            answer: The marshalled response or the error.
+        """
 
     def all(self, answers: list[bytes]) -> None:
-        """The answers to all of them, in their order, none of which is an error."""
+        """Receive the marshalled responses to all requests in their order; none of them is an error."""
 
 
 Evaluate = Callable[[Batch, Any], bytes | Steps[bytes]]
-"""Stages the changes of a request and returns its marshalled response; raises ApiError and stages nothing.
+"""Stages the changes of a request in the batch and returns its marshalled response.
 
-It may return the steps of that instead, which have not begun, when the batch allows it (`Batch.slices`).
+When it raises ApiError, it has staged nothing. It may return steps instead, which have not begun and whose result is
+the response, when the batch allows it (`Batch.slices`).
 """
 EvaluateRun = Callable[[Batch, list[bytes]], tuple[list[bytes | BrainctlError], int]]
-"""The same for several marshalled requests, in order: their answers, and how many of them are errors."""
+"""Evaluates several marshalled requests in order; returns their answers, and how many of the answers are errors."""
 
 
 Observer = Callable[[Commit], None]
-"""Follows the commits."""
+"""Is called with each commit after it became durable."""
 ObserverSteps = Callable[[Commit], Steps[None]]
-"""The same in steps, for a commit with very many changes."""
+"""Does the work of an `Observer` in steps, for a commit with very many changes (more than LARGE_CHANGES)."""
 
 
 @runtime_checkable
 class TakesRuns(Protocol):
-    """A backend that evaluates several requests in one go."""
+    """A backend that evaluates several requests with one call, which costs less per request."""
 
     def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
-        """Queue writes, in their order, as Backend.submit does."""
+        """Queue writes in their order, as `Backend.submit` does for one write."""
 
 
 @runtime_checkable
 class TakesSteps(Protocol):
-    """A backend that cuts long reads into slices."""
+    """A backend that cuts long reads into slices, between which the event loop serves other requests."""
 
     async def in_slices(self, steps: Steps[T]) -> T:
-        """Do work on what can be read now, and return its result; BrainctlError. What is compacted meanwhile stays."""
+        """Do work on the state that is readable now, and return its result.
+
+        A compaction that happens meanwhile takes nothing away from this work.
+
+        Raises:
+            BrainctlError: The work raised it, or the backend was closed meanwhile.
+        """
 
 
 @runtime_checkable
 class ReadsPoints(Protocol):
-    """A backend that has a shorter way to one key as it is now."""
+    """A backend that has a shorter way to the newest version of one key."""
 
     def get(self, key: bytes, reply: Reply) -> None:
-        """Answer as Backend.range does to a request that has nothing but the key."""
+        """Answer as `Backend.range` answers a request that consists of the key only."""
 
 
 class Backend(Protocol):
     """Durable revisions and small records, written by one writer in group commits.
 
-    All methods are called on the event loop. Replies are called on it too, some before the method returns.
+    All methods are called on the event loop. Replies are called on it too, some of them before the method returns.
     """
 
     @property
     def header(self) -> Header:
-        """Marshals response headers: the ids of the cluster and of this member are part of the data."""
+        """Return what marshals response headers; the ids of the cluster and of this member are part of the data."""
 
     @property
     def view(self) -> View | AsyncView:
-        """The durable state."""
+        """Return the durable state, for reading."""
 
     @property
     def revision(self) -> int:
-        """The newest durable revision."""
+        """Return the newest durable revision."""
 
     @property
     def compacted(self) -> int:
-        """The compacted revision."""
+        """Return the compacted revision."""
 
     @property
     def size(self) -> int:
-        """Bytes that the data takes up on its backend."""
+        """Return how many bytes the data takes up on its backend."""
 
     @property
     def size_in_use(self) -> int:
-        """Bytes of it that are not garbage."""
+        """Return how many bytes of `size` are not garbage."""
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one that writes; only that one knows when leases expire."""
+        """Return whether this process is the one that writes; only that one knows when leases expire."""
 
     def record(self, name: bytes) -> bytes | None:
-        """A small record as it is durable now."""
+        """Return a small record as it is durable now; None when there is none of that name."""
 
     def records(self, prefix: bytes) -> dict[bytes, bytes]:
-        """The small records whose names start with `prefix`, as they are durable now."""
+        """Return the small records whose names start with `prefix`, by name, as they are durable now."""
 
     def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
-        """Queue a write. Writes are evaluated in the order of submission, each seeing those before it; `reply` is
-        called when the group commit that carries the write is durable, or with the error.
+        """Queue a write.
+
+        Writes are evaluated in the order of submission, and each sees the writes before it. `reply` is called when the
+        group commit that carries the write is durable, or with the error.
         """
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
         """Answer a transaction that consists of reads only from the durable state."""
 
     def range(self, request: pb.RangeRequest, reply: Reply) -> None:
-        """Answer a range request, which was checked, from the durable state."""
+        """Answer a range request from the durable state; the caller has checked the request."""
 
     def deaf_seconds(self) -> float:
-        """For how long in all the event loop has heard nobody, as in Deafness."""
+        """Return the total of seconds in which the event loop read no connection, as `Deafness` counts them."""
 
     def subscribe(self, observer: Observer, steps: ObserverSteps | None = None) -> None:
-        """Have `observer` called with each commit once it is durable, in order, before its replies; of a large commit
-        `steps` may be taken instead.
+        """Register `observer`, which is called with each commit once it is durable, in order, before its replies.
+
+        For a large commit `steps` may be used instead of `observer`.
         """
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run work beside the requests; it is cancelled when the backend closes."""
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Run an action after a while, unless the backend was closed before."""
+        """Run an action after some seconds, unless the backend is closed before."""
 
     async def defragment(self) -> None:
         """Give back the space of garbage; reads and writes go on meanwhile."""
 
     async def close(self) -> None:
-        """Finish what is queued, then let go of the data."""
+        """Finish what is queued, then release the data."""

@@ -1,4 +1,4 @@
-"""The handler of a unary method: marshalled request in, marshalled response or error to a reply."""
+"""The type of the handlers of unary methods: a marshalled request in, a marshalled response or an error to a reply."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -10,25 +10,25 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.node.backend import Evaluate, Reply
 
 Handler = Callable[[bytes, Reply], None]
-"""Serves one unary method: takes the marshalled request."""
+"""Serves one unary method: takes the marshalled request and the reply."""
 
 
 MALFORMED = Status(Code.INTERNAL, "grpc: failed to unmarshal the received message")
 
 
 class KvBackend(Protocol):
-    """The part of a backend that keys need; see `Backend`."""
+    """The part of a backend that the KV service needs; see `Backend`."""
 
     def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
-        """Queue a write."""
+        """See `Backend.submit`."""
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
-        """Answer a transaction of reads."""
+        """See `Backend.read`."""
 
     def range(self, request: pb.RangeRequest, reply: Reply) -> None:
-        """Answer a range request."""
+        """See `Backend.range`."""
 
 
 def refusal(error: Exception) -> BrainctlError:
-    """What to answer to a request that could not be taken."""
+    """Return the answer to a request that could not be parsed or was refused; any foreign error becomes MALFORMED."""
     return error if isinstance(error, BrainctlError) else ApiError(MALFORMED)

@@ -1,4 +1,7 @@
-"""A node's own methods, awaited: for services that are made of other services, with the rights of their caller."""
+"""A client of a node inside its own process, with the rights of a caller.
+
+The Lock and Election services are made of other services (KV, Lease, Watch), as in etcd; this is how they call them.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -14,7 +17,7 @@ from brainctl.node.backend import Reply
 from brainctl.node.handler import MALFORMED
 
 HELD_RESPONSES = 16
-"""So many responses may wait for whoever follows a watch before the watch is paused."""
+"""How many responses may wait for the reader of a watch before the watch is paused."""
 _Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response", bound=Message)
 
@@ -39,16 +42,17 @@ class Methods(Protocol):
     """The part of a node that a caller needs; see `Node`."""
 
     def call(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
-        """Serve a unary method."""
+        """See `Node.call`."""
 
     def watch(self, send: Callable[[bytes], None], token: str | None, common_name: str | None) -> Session:
-        """Open a watch stream."""
+        """See `Node.watch`."""
 
 
 class InProcessClient:
-    """Somebody's access to a node.
+    """The access of one caller (token, common name) to a node.
 
-    Errors of the API keep their text and lose their code, as they do in etcd, where these services are clients.
+    Errors of the API keep their text and lose their code (it becomes UNKNOWN), as they do in etcd, where these services
+    are clients too.
     """
 
     def __init__(self, node: Methods, token: str | None, common_name: str | None) -> None:
@@ -56,7 +60,12 @@ class InProcessClient:
         self._who = (token, common_name)
 
     async def call(self, method: str, request: Message, kind: type[_Response]) -> _Response:
-        """The response of a method, by path; BrainctlError."""
+        """Call a unary method by its path and return its response.
+
+        Raises:
+            ApiError: The node answered with an error of the API; the code is UNKNOWN, the text is kept.
+            BrainctlError: The node answered with another error.
+        """
         answered: asyncio.Future[bytes | BrainctlError] = asyncio.get_running_loop().create_future()
 
         def settle(answer: bytes | BrainctlError) -> None:
@@ -72,11 +81,15 @@ class InProcessClient:
         return kind.FromString(answer)
 
     def post(self, method: str, request: Message) -> None:
-        """Call a method and wait for nothing: it is done in its order all the same."""
+        """Call a method without waiting for the answer; the node still serves it in order with the other calls."""
         self._node.call(method, request.SerializeToString(), lambda _: None, *self._who)
 
     async def events(self, create: pb.WatchCreateRequest) -> AsyncGenerator[pb.WatchResponse, None]:
-        """The responses of a watch that carry events; ends when the watched revisions are compacted. ApiError."""
+        """Yield the responses of a watch that carry events; end when the watched revisions are compacted.
+
+        Raises:
+            ApiError: The watch was cancelled for another reason.
+        """
         received: asyncio.Queue[bytes] = asyncio.Queue()
 
         def send(body: bytes) -> None:
@@ -102,12 +115,12 @@ class InProcessClient:
 
 
 def unknown(text: str) -> ApiError:
-    """An error that has a text and no code of its own."""
+    """Return an error that has a text and no code of its own (UNKNOWN)."""
     return ApiError(Status(Code.UNKNOWN, text))
 
 
 async def grant_session(caller: InProcessClient, lease: int) -> int:
-    """The lease, or when there is none a new one that lives for a minute unless the client keeps it alive."""
+    """Return `lease`, or when it is 0 a new lease that lives for 60 seconds unless the client keeps it alive."""
     if lease:
         return lease
     request = pb.LeaseGrantRequest(TTL=60)
@@ -115,7 +128,10 @@ async def grant_session(caller: InProcessClient, lease: int) -> int:
 
 
 async def await_turn(caller: InProcessClient, prefix: bytes, revision: int) -> None:
-    """Wait until no key under `prefix` is older than `revision`: always for the next older one, not for all."""
+    """Wait until no key under `prefix` was created before `revision`.
+
+    It watches only the next older key, not all of them, so that the release of a lock wakes one waiter.
+    """
     older = pb.RangeRequest(
         key=prefix,
         range_end=prefix_end(prefix),
@@ -136,7 +152,11 @@ async def await_turn(caller: InProcessClient, prefix: bytes, revision: int) -> N
 
 
 def parse(kind: type[_Request], body: bytes) -> _Request:
-    """A request; ApiError."""
+    """Return the parsed request.
+
+    Raises:
+        ApiError: The bytes are no message of this kind.
+    """
     try:
         return kind.FromString(body)
     except DecodeError as error:
@@ -144,7 +164,7 @@ def parse(kind: type[_Request], body: bytes) -> _Request:
 
 
 Serve = Callable[[InProcessClient, bytes], AsyncIterator[bytes]]
-"""Serves one method that may take its time: its responses, of which a unary method has one; BrainctlError.
+"""Serves one method that may wait long: yields its marshalled responses, of which a unary method has one.
 
-It is cancelled when its client goes away.
+It raises BrainctlError, and is cancelled when its client goes away.
 """

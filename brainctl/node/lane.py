@@ -1,4 +1,14 @@
-"""Long writes, which are evaluated by themselves, and the writes that wait meanwhile."""
+"""The lane of long writes, each of which is evaluated by itself while later writes wait.
+
+A transaction that reads or changes very much is evaluated in slices over several turns of the event loop. Nothing may
+change what it reads meanwhile, so the writes that arrive after it wait in this lane.
+
+    put 1, put 2        evaluated at once, in the open batch
+    long transaction    `take`: the lane is taken
+    put 3, put 4        `wait`: queued
+    1 and 2 durable     `go_on`: the long transaction begins, in slices
+    it is durable       `go_on`: puts 3 and 4 are evaluated, up to AT_A_TIME in a turn; then the lane is free
+"""
 
 import asyncio
 from collections import deque
@@ -6,36 +16,39 @@ from collections.abc import Callable
 from typing import Final
 
 AT_A_TIME: Final = 16
-"""Writes that have waited are evaluated so many in a turn of the event loop."""
+"""How many of the waiting writes are evaluated in one turn of the event loop."""
 
 Action = Callable[[], None]
 
 
 class Lane:
-    """Taken from when a long write comes until everything that waited has been evaluated; in the order of coming."""
+    """The queue behind long writes, in order of arrival.
+
+    It is taken from the arrival of a long write until everything that waited behind it has been evaluated.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_free: Action) -> None:
-        """`on_free` is called when the lane has become free."""
+        """Create a free lane; `on_free` is called each time when the lane has become free again."""
         self.taken = False
         self._loop = loop
         self._on_free = on_free
         self._long: Action | None = None
         self._waiting: deque[Action] = deque()
         self._busy = False
-        """A long write has begun, and is not durable."""
+        """Whether a long write has begun and is not durable yet."""
         self._scheduled = False
 
     def take(self, begin: Action) -> None:
-        """A long write has come; `begin` will be called from `go_on`."""
+        """Take the lane for a long write that has arrived; `go_on` will call `begin`."""
         self.taken = True
         self._long = begin
 
     def wait(self, submit: Action) -> None:
-        """A write has come while the lane is taken; `submit` will be called."""
+        """Queue a write that has arrived while the lane is taken; `submit` will be called when its turn comes."""
         self._waiting.append(submit)
 
     def go_on(self) -> None:
-        """Everything that was evaluated is durable: begin the long write, or evaluate what has waited for it."""
+        """Begin the long write, or evaluate what has waited for it; everything evaluated before must be durable."""
         begin, self._long = self._long, None
         self._busy = begin is not None
         if begin is not None:
@@ -44,7 +57,7 @@ class Lane:
             self._submit_some()
 
     def empty(self) -> None:
-        """Submit everything at once: it will be refused."""
+        """Submit everything that waits at once; the store has failed, so all of it will be refused."""
         self.taken = False
         begin, self._long = self._long, None
         waiting, self._waiting = self._waiting, deque()

@@ -1,4 +1,4 @@
-"""What there is to count in a node, for whoever shows it."""
+"""The figures of a node, for the page of metrics and whoever else shows them."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -12,45 +12,45 @@ from brainctl.tikv.traffic import Traffic
 
 @runtime_checkable
 class OverTikv(Protocol):
-    """A backend that counts what it asks of TiKV."""
+    """A backend that counts its requests to TiKV."""
 
     @property
     def traffic(self) -> Traffic:
-        """What was asked of TiKV."""
+        """Return what was requested of TiKV so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """Of the local engine."""
+    """The figures of the local engine."""
 
     stats: Stats
     log_syncs: Durations
-    """How long syncs of the log took."""
+    """How long syncs of the log took, in seconds."""
     log_writes: Durations
     """How large writes to the log were, in bytes."""
     alignment: int
-    """Each of them begins at a multiple of so many bytes."""
+    """Each write to the log begins at a multiple of this number of bytes."""
     tally: Tally
     keys: int
-    """Live keys."""
+    """The number of live keys."""
     scrub: ScrubState
 
 
 @dataclass(frozen=True, slots=True)
 class NodeMetrics:
-    """Of one node, now."""
+    """The figures of one node at one moment."""
 
     compacted: int = 0
     """The compacted revision."""
     watch_streams: int = 0
     watchers: int = 0
     slow_watchers: int = 0
-    """Those of them that are reading the history, or whose clients do not read."""
+    """Watchers that are still reading history (unsynced), or whose clients do not read."""
     leases: int = 0
     expired_leases: int = 0
-    """Revoked because their time was over, since the start."""
+    """How many leases were revoked because their time was over, since the start."""
     auth_revision: int = 0
     engine: EngineFigures | None = None
-    """None where the data is elsewhere."""
+    """None when the data is not in the local engine."""
     tikv: Traffic | None = None
-    """None where the data is not on TiKV."""
+    """None when the data is not on TiKV."""

@@ -1,4 +1,8 @@
-"""A node: every RPC of the etcd API by its path, over one backend. No transport here: bytes in, bytes out."""
+"""A node: every RPC of the etcd API by its path, over one backend. No transport here: bytes in, bytes out.
+
+Unary RPCs go through `Node.call`, RPCs that answer with a stream (or wait long) through `Node.stream`, and the two
+bidirectional streams have methods of their own (`Node.watch`, `Node.keep_alive`).
+"""
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -52,7 +56,7 @@ class Node:
         self._watch = WatchService(backend, clock, options.progress_seconds)
         self._maintenance = MaintenanceService(backend, options)
         self.cluster = ClusterService(backend, options.name, peer_urls=options.peer_urls)
-        """The member list; whoever serves the node says there where clients reach it."""
+        """The member list; whoever serves the node enters there the URLs at which clients reach it."""
         alarms = self._maintenance.alarms
         self._alarms = alarms
         points = backend if isinstance(backend, ReadsPoints) else None
@@ -71,9 +75,9 @@ class Node:
         if options.retention is not None:
             Compactor(backend, clock, options.retention)
         self.scrubber: Scrubber | None = None
-        """None where the data is elsewhere."""
+        """None when the data is not in the local engine."""
         self.wear: WearLog | None = None
-        """The same."""
+        """None when the data is not in the local engine."""
         if isinstance(backend, TimedBackend):
             self.scrubber = Scrubber(backend, backend.engine, clock, options.scrub, alarms.corrupt)
             self.wear = WearLog(backend, backend.engine, clock)
@@ -82,16 +86,23 @@ class Node:
 
     @property
     def process_token(self) -> str:
-        """The token with which this process itself may do everything; it is nowhere else."""
+        """Return the token with which this process itself may do everything; it is stored nowhere else."""
         return self._auth.process_token
 
     def call(
         self, method: str, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None
     ) -> None:
-        """Serve a unary RPC: `method` is its path, `body` the marshalled request. `reply` is called once.
+        """Serve a unary RPC; `reply` is called exactly once.
 
-        While authentication is on, the sender is who shows a `token`, or else the `common_name` of a verified client
-        certificate. This and the streams take both.
+        While authentication is on, the sender is identified by `token`, or without one by `common_name`. The methods
+        `stream`, `puts`, `keep_alive`, `watch` and `snapshot` take the same two.
+
+        Args:
+            method: The path of the RPC, such as "/etcdserverpb.KV/Range".
+            body: The marshalled request.
+            reply: Receives the marshalled response or the error.
+            token: The sender's token, from the metadata of the call.
+            common_name: The common name of the sender's verified client certificate.
         """
         handler = self.handlers.get(method)
         if handler is None and method in self._streams:
@@ -106,7 +117,11 @@ class Node:
     def puts(
         self, bodies: list[bytes], replies: Replies, token: str | None = None, common_name: str | None = None
     ) -> None:
-        """Serve KV.Put for several requests of one sender, in their order, as `call` does."""
+        """Serve KV.Put for several requests of one sender, in their order, as `call` does.
+
+        They are evaluated as one run when none of them needs a look of its own: authentication is off, no alarm is
+        raised, and the longest request fits below the quota and the limit of a request.
+        """
         longest = max(map(len, bodies))
         plain = not self._auth.enabled and self._alarms.takes_run(longest) and self._kv.takes_run(longest)
         if plain and self._runs is not None:
@@ -118,9 +133,12 @@ class Node:
     def stream(
         self, method: str, body: bytes, token: str | None = None, common_name: str | None = None
     ) -> AsyncIterator[bytes]:
-        """The responses of an RPC that takes its time or answers with a stream, by its path; BrainctlError.
+        """Return the responses of an RPC that waits long or answers with a stream, by its path.
 
-        Those that are unary answer once. Who goes away closes the iterator, and with that leaves queues and watches.
+        A unary RPC yields one response. When the client goes away, closing the iterator leaves its queues and watches.
+
+        Raises:
+            ApiError: The method is unknown. The iterator raises the errors of the RPC itself.
         """
         if method == SNAPSHOT:
             return self.snapshot(token, common_name)
@@ -133,7 +151,7 @@ class Node:
         return serve(InProcessClient(self, token, common_name), body)
 
     def figures(self) -> NodeMetrics:
-        """What there is to count, now."""
+        """Return the current figures of the node for the page of metrics."""
         backend = self.backend
         counted = None
         if isinstance(backend, TimedBackend) and self.scrubber is not None:
@@ -161,7 +179,7 @@ class Node:
         )
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
-        """One exchange on a Lease.LeaseKeepAlive stream."""
+        """Serve one exchange of a Lease.LeaseKeepAlive stream: one request, one reply."""
         if self._auth.enabled:
             self._guard.keep_alive(body, reply, token, common_name)
         else:
@@ -174,16 +192,25 @@ class Node:
         return self._watch.open(send, partial(self._guard.watch_refusal, token, common_name))
 
     def snapshot(self, token: str | None = None, common_name: str | None = None) -> AsyncIterator[bytes]:
-        """The marshalled SnapshotResponses of Maintenance.Snapshot; ApiError when the sender may not have them."""
+        """Return the marshalled SnapshotResponses of Maintenance.Snapshot.
+
+        Raises:
+            ApiError: The sender is not permitted to take a snapshot.
+        """
         self._guard.admit(SNAPSHOT, token, common_name)
         return self._maintenance.snapshot()
 
     async def close(self) -> None:
-        """Finish the writes that were submitted, then let go of the data."""
+        """Finish the writes that were submitted, then release the data."""
         await self.backend.close()
 
     def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
-        """What the store has written to its backend, and what takes its space; Unsupported where that is elsewhere."""
+        """Answer with what the store has written to its medium and what takes its space.
+
+        Args:
+            reply: Receives the directory, the space and the wear. It receives Unsupported when the data is not in the
+                local engine, or the error of reading the history.
+        """
         backend, log = self.backend, self.wear
         if log is None or not isinstance(backend, TimedBackend):
             reply(Unsupported("there is no medium here to tell of"))

@@ -1,7 +1,7 @@
 """The space quota: how large a store may be for a write that takes room (etcd server/storage/quota.go).
 
-The size is that of what is durable. Writes that are on their way when it is looked at may go beyond the quota by what
-one group commit carries.
+The size is that of the durable data. Writes that are in flight when it is read may exceed the quota by as much as one
+group commit carries.
 """
 
 from collections.abc import Callable
@@ -16,31 +16,39 @@ from brainctl.node.options import QUOTA_DEFAULT_BYTES
 _KEY_OVERHEAD = 256
 _LEASE_OVERHEAD = 64
 _OPERATION_BYTES = 4
-"""No put of a transaction is shorter."""
+"""The least number of bytes that a put takes in a marshalled transaction."""
 _UNLIMITED = 1 << 62
 
 
 def fitting(room: int) -> int:
-    """How long a request may be that fits into some room, whatever is in it."""
+    """Return the length in bytes up to which any request fits into `room` bytes, whatever is in it.
+
+    The worst case is a transaction of the shortest possible puts, each of which is charged _KEY_OVERHEAD.
+    """
     return (room - 1 - _KEY_OVERHEAD) // (1 + _KEY_OVERHEAD // _OPERATION_BYTES)
 
 
 class Quota:
-    """The room that a store has left."""
+    """The room that a store has left below its quota."""
 
     def __init__(self, backend: Backend, quota_bytes: int | None) -> None:
-        """`quota_bytes`: 0 is the default, negative or None no limit."""
+        """Create the quota of a backend.
+
+        Args:
+            backend: The store.
+            quota_bytes: 0 is the default (QUOTA_DEFAULT_BYTES), negative or None no limit.
+        """
         self._backend = backend
         self.bytes = 0 if quota_bytes is None else quota_bytes or QUOTA_DEFAULT_BYTES
-        """As the status reports it; not positive when there is no limit."""
+        """The quota as Maintenance.Status reports it; not positive when there is no limit."""
         self.short = _UNLIMITED
-        """Requests that are not longer are admitted."""
+        """Requests up to this length in bytes fit without a look at them: it saves parsing each one to price it."""
         if self.bytes > 0:
             self._measure()
             backend.subscribe(self._publish)
 
     def admits(self, path: str, body: bytes) -> bool:
-        """Whether a request fits that is served at a path of COSTS."""
+        """Return whether there is room for a request; `path` is one of COSTS."""
         if self.bytes <= 0:
             return True
         self._measure()
@@ -64,7 +72,7 @@ def _put_cost(body: bytes) -> int:
     try:
         return _put(pb.PutRequest.FromString(body))
     except DecodeError:
-        return 0  # the handler says so
+        return 0  # the handler answers that it is malformed
 
 
 def _txn_cost(body: bytes) -> int:
@@ -97,4 +105,4 @@ COSTS: dict[str, Callable[[bytes], int]] = {
     "/etcdserverpb.KV/Txn": _txn_cost,
     "/etcdserverpb.Lease/LeaseGrant": _grant_cost,
 }
-"""What a marshalled request is charged, by path; 0 when it takes no room."""
+"""What a marshalled request is charged in bytes, by path; 0 when it takes no room."""

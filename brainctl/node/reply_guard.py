@@ -1,4 +1,4 @@
-"""Work beside the requests that owes somebody a reply."""
+"""A guard for work beside the requests at whose end somebody waits for a reply."""
 
 import logging
 from collections.abc import Coroutine
@@ -13,7 +13,7 @@ INTERNAL = Status(Code.INTERNAL, "internal error; the server's log has more")
 
 
 async def answering(work: Coroutine[Any, Any, None], reply: Reply) -> None:
-    """Do work that calls `reply` at its end; when it fails instead, reply with the error, so that nobody waits."""
+    """Do work that calls `reply` at its end; when the work fails instead, reply with the error so that nobody waits."""
     try:
         await work
     except BrainctlError as error:

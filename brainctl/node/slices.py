@@ -1,9 +1,17 @@
-"""The one place where long work is cut into slices, between which the event loop serves others.
+"""Long work cut into slices, between which the event loop serves other requests; no other module does this.
 
-Work is a generator of steps (mvcc/steps.py). The first slice is done at once, so that what is short is answered as if
-there were no slices. What is not finished then goes on in later turns of the event loop: one slice in each turn,
-whatever is waiting, so that a turn takes no longer when many ask for much. Of what waits, a few are worked on in turn;
-the others begin when one of these is finished, which bounds the memory of answers that are being made.
+Work is a generator of steps (mvcc/steps.py): each step yields its cost, in keys. The first slice is done at once, so
+that short work is answered as if there were no slices. Unfinished work goes on in later turns of the event loop: one
+slice in each turn, however much is waiting, so that a turn takes no longer when many clients ask for large ranges. Of
+the waiting work, AT_A_TIME pieces are worked on in turn; the others begin when one of these is finished, which bounds
+the memory of the answers that are being built.
+
+Example: a range of 100,000 keys while single keys are read:
+
+    turn 1    range: keys 1 to 1024 (the first slice, inside the call)
+    turn 2    gets from the sockets; range: keys 1025 to 2048
+    ...
+    turn 98   gets from the sockets; range: its last slice; its reply is called
 """
 
 import asyncio
@@ -19,7 +27,7 @@ from brainctl.node.reply_guard import INTERNAL
 
 T = TypeVar("T")
 SLICE_KEYS: Final = 1024
-"""What one turn of the event loop may cost in long work, in keys: about two milliseconds."""
+"""The most that one turn of the event loop spends on long work, in keys: about two milliseconds."""
 AT_A_TIME: Final = 16
 """How many pieces of work take turns."""
 
@@ -27,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Slice(NamedTuple):
-    """What one slice came to."""
+    """The outcome of one slice: its cost in keys, and the result when the work is done."""
 
     cost: int
     done: bool
@@ -35,7 +43,7 @@ class Slice(NamedTuple):
 
 
 def one_slice(steps: Steps[Any]) -> Slice:
-    """Do one slice of some work; raises what the work raises."""
+    """Do one slice of some work; what the work raises is passed on."""
     spent = 0
     try:
         while spent < SLICE_KEYS:
@@ -46,7 +54,11 @@ def one_slice(steps: Steps[Any]) -> Slice:
 
 
 async def in_slices(backend: object, steps: Steps[T]) -> T:
-    """Do work on a backend in slices, wherever its data is, and return the result; BrainctlError."""
+    """Do work on a backend in slices, wherever its data is, and return the result.
+
+    Raises:
+        BrainctlError: The work raised it, or the backend was closed meanwhile.
+    """
     if isinstance(backend, TakesSteps):
         return await backend.in_slices(steps)
     while True:
@@ -65,10 +77,10 @@ class Slices:
         self._waiting: deque[_Work[Any]] = deque()
         self._scheduled = False
         self.largest = 0
-        """The most that one turn has cost, in keys."""
+        """The largest cost of one turn so far, in keys."""
 
     def __len__(self) -> int:
-        """How many pieces of work are not finished."""
+        """Return how many pieces of work wait for their next slice."""
         return len(self._waiting)
 
     def run(
@@ -81,8 +93,12 @@ class Slices:
     ) -> None:
         """Do work, now and in later turns, and call `settle` with its result or error.
 
-        `hold` is called when there is more than one slice, and what it returns at the end, however that comes. What is
-        `urgent`, because others wait for it, has every second turn.
+        Args:
+            steps: The work.
+            settle: Receives the result or the error, exactly once.
+            hold: Is called when there is more than one slice (such as to pin the revision that is read). It returns a
+                function that is called at the end, in success and failure alike.
+            urgent: Gives the work every second turn, because others wait for it (a large commit).
         """
         work = _Work(steps, settle, urgent=urgent)
         if self._slice(work):
@@ -93,7 +109,11 @@ class Slices:
         self._schedule()
 
     async def result(self, steps: Steps[T], hold: Callable[[], Callable[[], None]] | None = None) -> T:
-        """Do work in slices and return its result; BrainctlError. Cancelling ends the work."""
+        """Do work in slices and return its result. Cancelling the caller ends the work.
+
+        Raises:
+            BrainctlError: The work raised it, or `close` was called.
+        """
         done: asyncio.Future[T] = self._loop.create_future()
 
         def settle(result: T | BrainctlError) -> None:
@@ -127,14 +147,14 @@ class Slices:
             self._schedule()
 
     def close(self) -> None:
-        """End all work with an error: the store is about to be closed."""
+        """End all work with the error STOPPED: the store is about to be closed."""
         while self._waiting:
             work = self._waiting.popleft()
             work.steps.close()
             work.end(ApiError(STOPPED))
 
     def _slice(self, work: "_Work[T]") -> bool:
-        """Do one slice; whether that was the last."""
+        """Do one slice; return whether the work has ended with it."""
         try:
             cost, done, result = one_slice(work.steps)
         except BrainctlError as error:
@@ -151,7 +171,7 @@ class Slices:
 
 
 class _Work(Generic[T]):
-    """Steps, and who waits for them."""
+    """Steps, and the callback that waits for their result."""
 
     __slots__ = ("_settle", "release", "steps", "urgent")
 
@@ -162,7 +182,7 @@ class _Work(Generic[T]):
         self._settle = settle
 
     def end(self, result: T | BrainctlError) -> None:
-        """Let go of what was held, and settle."""
+        """Release what was held, and settle."""
         if self.release is not None:
             self.release()
         self._settle(result)

@@ -1,8 +1,8 @@
-"""Who may call what, while authentication is on (etcd server/etcdserver/v3_server.go, apply/auth.go, api/v3rpc).
+"""Authorization while authentication is on (etcd server/etcdserver/v3_server.go, apply/auth.go, api/v3rpc).
 
-Every method has a policy; one that has none is refused. What depends on keys is checked on the request itself: reads
-and watches against the durable users and roles, writes where they are evaluated, so that a write that follows the
-loss of a permission is refused however close behind it comes.
+Every method has a policy; a method without one is refused. Permissions on keys are checked on the request itself: those
+of reads and watches against the durable users and roles, those of writes where they are evaluated. So a write is
+refused however closely it follows the write that withdrew the permission.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ ROOT_ONLY = frozenset(
 )
 ANY_USER = frozenset({_LEASE + "LeaseGrant", _MAINTENANCE + "Status", _CLUSTER + "MemberList"})
 OPEN = frozenset({SERVICE + "Authenticate"})
-"""Served whatever the caller shows."""
+"""Methods that are served whatever token the caller sends."""
 ON_KEYS = frozenset({_KV + "Range", _KV + "Put", _KV + "DeleteRange", _KV + "Txn"})
 _REVOKE = _LEASE + "LeaseRevoke"
 _KNOWS_LEASES = frozenset(
@@ -49,17 +49,17 @@ _KNOWS_LEASES = frozenset(
         *(_LEASE + name for name in ("LeaseTimeToLive", "LeaseLeases", "LeaseKeepAlive")),
     }
 )
-"""Methods whose checks ask which keys hang on leases."""
+"""Methods whose checks need to know which keys are attached to leases."""
 _REMEMBERED = 1024
 
 Policy = Callable[[str, bytes, Reply, Identity | None], None]
-"""Serves a method, by its path, for somebody; ApiError, before anything has happened, when it may not be."""
-# What etcd's texts call the codes, in the reasons for which it cancels watches.
+"""Serves a method, by its path, for a user; raises ApiError, before anything has happened, when it is not permitted."""
+# The names of gRPC codes in etcd's texts, in the reasons for which it cancels watches.
 _NAMES = {Code.UNAUTHENTICATED: "Unauthenticated", Code.INVALID_ARGUMENT: "InvalidArgument"}
 
 
 class Authorizer:
-    """Serves requests in the name of those who send them."""
+    """Serves requests with the rights of those who send them."""
 
     def __init__(
         self,
@@ -106,19 +106,27 @@ class Authorizer:
     # -- streams ------------------------------------------------------------------------------------------------
 
     def admit(self, method: str, token: str | None, common_name: str | None) -> None:
-        """Refuse a stream that is only for root; ApiError."""
+        """Check that the sender may open a stream that is only for root.
+
+        Raises:
+            ApiError: The token is not valid, or the sender is not root.
+        """
         assert method in ROOT_ONLY
         if self._auth.enabled:
             self._auth.check(self._auth.identify(token, common_name)).admin()
 
     def admit_range(self, token: str | None, common_name: str | None, request: pb.RangeRequest) -> None:
-        """Refuse to read a range that the sender may not read; ApiError."""
+        """Check that the sender may read a range.
+
+        Raises:
+            ApiError: The token is not valid, or the sender may not read the range.
+        """
         if self._auth.enabled:
             who = self._auth.identify(token, common_name)
             self._auth.check(who).read(request.key, request.range_end)
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
-        """One exchange on a LeaseKeepAlive stream: who may not delete the keys of a lease may not keep them either."""
+        """Serve one exchange on a LeaseKeepAlive stream, for senders who may write the keys attached to the lease."""
         if self._lease.lessor.recovering:
             self._lease.when_recovered(partial(self.keep_alive, body, reply, token, common_name))
             return
@@ -132,7 +140,10 @@ class Authorizer:
             self._lease.keep_alive(body, reply)
 
     def watch_refusal(self, token: str | None, common_name: str | None, request: pb.WatchCreateRequest) -> str:
-        """Why a watch may not be, in etcd's words; empty when it may. The range is that of the request as it came."""
+        """Return in etcd's words why a watch is refused; empty when it is permitted.
+
+        The checked range is that of the request as it arrived, before it is interpreted.
+        """
         if not self._auth.enabled:
             return ""
         try:
@@ -184,7 +195,7 @@ class Authorizer:
             self._for_root(method, body, reply, who)
 
     def _served_as(self, who: Identity | None) -> dict[str, Handler]:
-        """The handlers of one sender's requests on keys."""
+        """Return the handlers of one sender's requests on keys; they are remembered for up to _REMEMBERED senders."""
         found = self._of_user.get(who)
         if found is None:
             backend = UserBackend(self._backend, self._auth, self._lease, who)
@@ -199,7 +210,7 @@ class Authorizer:
 
 
 class UserBackend:
-    """A backend for one sender's requests on keys: it does what the sender may do."""
+    """A backend for one sender's requests on keys, which refuses what the sender may not do."""
 
     def __init__(self, backend: Backend, auth: AuthService, lease: LeaseService, who: Identity | None) -> None:
         self._backend = backend
@@ -212,7 +223,7 @@ class UserBackend:
         self._backend.submit(partial(self._evaluate, evaluate), request, reply)
 
     def range(self, request: pb.RangeRequest, reply: Reply) -> None:
-        """Read, if the sender may."""
+        """Answer a range request, if the sender may read the range."""
         try:
             self._auth.check(self._who).read(request.key, request.range_end)
         except ApiError as error:
@@ -221,7 +232,7 @@ class UserBackend:
             self._backend.range(request, self._unless_changed(reply))
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
-        """Read, if the sender may read all of it."""
+        """Answer a transaction of reads, if the sender may read all of it."""
         try:
             self._auth.check(self._who).txn(request, self._lease.lessor.attached)
         except ApiError as error:
@@ -230,11 +241,15 @@ class UserBackend:
             self._backend.read(request, self._unless_changed(reply))
 
     def check_revoke(self, batch: Batch, lease: int) -> None:
-        """Refuse to revoke a lease with keys that the sender may not delete; ApiError."""
+        """Check that the sender may delete all keys of a lease.
+
+        Raises:
+            ApiError: The sender may not write one of the keys.
+        """
         self._auth.check_in(batch, self._who).lease(self._attached(batch, lease))
 
     def _evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes | Steps[bytes]:
-        # What is malformed is refused as that, whoever sends it; transactions were checked before.
+        # A malformed request is refused as malformed, whoever sends it; transactions were checked before.
         check = self._auth.check_in(batch, self._who)
         attached = partial(self._attached, batch)
         match request:
@@ -254,7 +269,7 @@ class UserBackend:
         return self._lease.lessor.attached(lease) | batch.staged.attached(lease)
 
     def _unless_changed(self, reply: Reply) -> Reply:
-        """A reply to a read that may take a while: it is dropped when users or roles have changed meanwhile."""
+        """Return a reply for a read in slices: it fails with AUTH_OLD_REVISION if users or roles change meanwhile."""
         backend = self._backend
         before = backend.record(STATE)
 

@@ -1,4 +1,4 @@
-"""JSON Web Tokens and their keys (etcd server/auth/jwt.go, options.go). Loaded only where a node gives them out."""
+"""JSON Web Tokens and their keys (etcd server/auth/jwt.go, options.go). Imported only when they are used."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _KEYS: dict[str, tuple[type[PrivateKey], type[PublicKey]]] = {
     "Ed": (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey),
 }
 METHODS = frozenset({f"{family}{bits}" for family in ("RS", "PS", "ES", "HS") for bits in (256, 384, 512)} | {"EdDSA"})
-"""Values of the option sign-method."""
+"""The permitted values of the option sign-method."""
 _SIGNATURE_ONLY: "Options" = {
     "verify_exp": False,
     "verify_nbf": False,
@@ -45,10 +45,11 @@ _SIGNATURE_ONLY: "Options" = {
     "verify_sub": False,
     "verify_jti": False,
 }
-"""Times are checked against the clock of the node. Whom a token is for and who made it is not looked at, as in etcd:
-other issuers write these claims, and the key decides."""
+"""PyJWT checks the signature only. Times are checked against the clock of the node. Audience and issuer are not
+checked, as in etcd: other issuers write these claims, and the key decides.
+"""
 _PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----.*?-----END EC PARAMETERS-----\s*", re.DOTALL)
-"""What openssl ecparam writes before a key."""
+"""The section that `openssl ecparam` writes before a key."""
 
 
 class JwtTokens:
@@ -64,14 +65,18 @@ class JwtTokens:
         self._ttl = ttl_seconds
 
     def assign(self, user: str, revision: int) -> str:
-        """A token, when there is a key to sign with."""
+        """Return a signed token.
+
+        Raises:
+            ApiError: There is no key to sign with.
+        """
         if self._sign is None:
             raise ApiError(VERIFY_ONLY)
         claims = {"username": user, "revision": revision, "exp": int(self._clock.wall() + self._ttl)}
         return jwt.encode(claims, self._sign, algorithm=self._method)
 
     def identify(self, token: str, revision: int) -> Identity | None:
-        """The user and the auth revision that a token names, when its signature and its time are good."""
+        """Return the user and the auth revision of a token; None when its signature or its time is not valid."""
         del revision
         try:
             claims = jwt.decode(token, self._verify, algorithms=[self._method], options=_SIGNATURE_ONLY)
@@ -89,19 +94,23 @@ class JwtTokens:
         return Identity(user, int(made_at))
 
     def forget(self, user: str) -> None:
-        """Nothing: the change of the auth revision is what ends these tokens."""
+        """See `Tokens.forget`. It does nothing: the change of the auth revision ends these tokens."""
 
     def clear(self) -> None:
-        """Nothing, as for `forget`."""
+        """See `Tokens.clear`. It does nothing: the change of the auth revision ends these tokens."""
 
 
 def _number(claim: object) -> float:
-    """The value of a claim that should be a number; -1 when it is none."""
+    """Return the value of a claim that should be a number; -1 when it is none."""
     return claim if isinstance(claim, int | float) and not isinstance(claim, bool) else -1
 
 
 def jwt_tokens(options: Mapping[str, str], clock: Clock) -> JwtTokens:
-    """The tokens that the options of --auth-token ask for; BadArguments."""
+    """Return the tokens that the options of --auth-token select.
+
+    Raises:
+        BadArguments: An option or a key is missing or wrong, or a key cannot be read.
+    """
     method = options.get("sign-method", "")
     if method not in METHODS:
         raise BadArguments(f"--auth-token: sign-method {method!r} is none of {', '.join(sorted(METHODS))}")
@@ -153,7 +162,7 @@ def _key_pair(method: str, private_pem: bytes, public_pem: bytes) -> tuple[Priva
 
 
 def _public_key(method: str, pem: bytes) -> PublicKeyTypes:
-    """A public key by itself or, as in etcd except for Ed25519, in a certificate."""
+    """Return a public key by itself or, as in etcd except for Ed25519, from a certificate."""
     if b"-----BEGIN CERTIFICATE-----" in pem and not method.startswith("Ed"):
         return load_pem_x509_certificate(pem).public_key()
     return load_pem_public_key(pem)
@@ -168,7 +177,11 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 
 
 def duration_seconds(text: str) -> float:
-    """A duration such as 5m, 1h30m or 1.5s in seconds; BadArguments."""
+    """Return a duration such as 5m, 1h30m or 1.5s in seconds.
+
+    Raises:
+        BadArguments: The text is no such duration.
+    """
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise BadArguments(f"{text!r} is not a duration such as 5m or 1h30m")

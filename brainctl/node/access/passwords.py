@@ -1,7 +1,7 @@
 """Passwords: hashed and compared with bcrypt, in threads, a few at a time.
 
-A password is seen by nothing else. It is neither kept nor logged, and what is derived from it leaves the node only
-as the hash in the durable record of its user.
+No other module sees a password. It is neither kept nor logged, and what is derived from it leaves the node only as the
+hash in the durable record of its user.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from brainctl.errors import TOO_MANY_REQUESTS, ApiError, Code, Status
 COST = 10
 """bcrypt's and etcd's default: about 50 ms of one core."""
 MIN_CHARACTERS = 2
-"""etcd takes empty passwords, of which CVE-2020-15115 warns; one that is a single character is no better."""
+"""etcd accepts empty passwords, of which CVE-2020-15115 warns; a password of one character is no better."""
 MAX_BYTES = 72
-"""bcrypt does not look further."""
+"""bcrypt ignores bytes after these."""
 TOO_SHORT = Status(
     Code.INVALID_ARGUMENT, f"etcdserver: a password has at least {MIN_CHARACTERS} characters; see also no_password"
 )
 TOO_LONG = Status(Code.UNKNOWN, "bcrypt: password length exceeds 72 bytes")
 MAX_WAITING = 256
-"""So many passwords may wait for their turn, about ten seconds' worth; who comes then is told to come again."""
+"""How many passwords may wait for their turn, about ten seconds of work; later ones get TOO_MANY_REQUESTS."""
 _AT_ONCE = 2
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")
@@ -34,12 +34,16 @@ class Passwords:
 
     def __init__(self, cost: int = COST) -> None:
         self._cost = cost
-        # Hashing is the one thing that a stranger can have done at will; the rest of the machine stays usable.
+        # Anyone can make the node hash passwords, without being known to it: leave the other cores usable.
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
 
     async def hashed(self, password: str) -> bytes:
-        """The hash of a password; ApiError when it is too short or too long, and when too many wait."""
+        """Return the hash of a password.
+
+        Raises:
+            ApiError: The password is too short or too long, or too many wait.
+        """
         if len(password) < MIN_CHARACTERS:
             raise ApiError(TOO_SHORT)
         if len(password.encode()) > MAX_BYTES:
@@ -47,7 +51,11 @@ class Passwords:
         return await self._in_turn(self._hash, password)
 
     async def matches(self, password: str, expected: bytes | None) -> bool:
-        """Whether a password has this hash. Takes the same time for None, which nothing matches. ApiError when busy."""
+        """Return whether a password has this hash. None matches no password, and takes as long.
+
+        Raises:
+            ApiError: Too many passwords wait.
+        """
         return await self._in_turn(self._compare, password, expected)
 
     async def _in_turn(self, work: Callable[[*_Arguments], _Result], *args: *_Arguments) -> _Result:
@@ -72,5 +80,5 @@ class Passwords:
             return False
         try:
             return bcrypt.checkpw(secret, expected)
-        except ValueError:  # the record holds what somebody said was a hash
+        except ValueError:  # hashes of clients are stored unchecked (hashedPassword), so it may be none
             return False

@@ -1,4 +1,4 @@
-"""The value of --auth-token: which tokens a node gives out, and with which keys (etcd server/auth/options.go)."""
+"""The value of --auth-token: which kind of tokens a node issues, and with which keys (etcd server/auth/options.go)."""
 
 from brainctl.clock import Clock
 from brainctl.errors import BadArguments
@@ -6,10 +6,13 @@ from brainctl.node.access.tokens import SIMPLE_TTL_SECONDS, NoTokens, SimpleToke
 
 
 def tokens_of(option: str, clock: Clock, simple_ttl_seconds: float = SIMPLE_TTL_SECONDS) -> Tokens:
-    """The tokens that a value of --auth-token asks for: `simple`, `jwt,sign-method=...,...` or nothing; BadArguments.
+    """Return the tokens that a value of --auth-token selects: `simple`, `jwt,sign-method=...,...` or nothing.
 
     Options of jwt: sign-method, pub-key and priv-key (PEM files, the public key also as a certificate; for HS the
     secret is the content of priv-key), and ttl (such as 10m).
+
+    Raises:
+        BadArguments: The value is none of these.
     """
     kind, *pairs = option.split(",")
     options: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""Tokens: what a client shows after it has given its password once (etcd server/auth/simple_token.go, jwt.go).
+"""Tokens: what a client sends after it has sent its password once (etcd server/auth/simple_token.go, jwt.go).
 
-Simple tokens are names of sessions that this node remembers; they end with the node. JSON Web Tokens are signed and
-remembered by nobody; they name the auth revision of their making, and so end with any change of users or roles.
+Simple tokens are names of sessions that this node remembers; they end with the node. JSON Web Tokens are signed and not
+remembered; they carry the auth revision at which they were issued, and so end with any change of users or roles.
 Nothing here writes a token anywhere but to its owner: logs show `fingerprint`s.
 """
 
@@ -19,38 +19,42 @@ _LETTERS = 16
 
 
 def fingerprint(token: str) -> str:
-    """What a log may show of a token."""
+    """Return what a log may show of a token: 12 hex digits of its SHA-256."""
     return hashlib.sha256(token.encode()).hexdigest()[:12]
 
 
 class Tokens(Protocol):
-    """Gives tokens out and recognises them."""
+    """Issues tokens and recognises them."""
 
     def assign(self, user: str, revision: int) -> str:
-        """A token for a user whose password was right at an auth revision; ApiError when none can be made here."""
+        """Return a token for a user whose password was right at an auth revision.
+
+        Raises:
+            ApiError: This node cannot issue tokens.
+        """
 
     def identify(self, token: str, revision: int) -> Identity | None:
-        """Whose token this is; None when it is nobody's. `revision` is the present auth revision."""
+        """Return the user of a token; None when it is not valid. `revision` is the present auth revision."""
 
     def forget(self, user: str) -> None:
-        """Recognise no more tokens of a user, where that is possible."""
+        """Forget the tokens of a user, if this kind of tokens can be forgotten."""
 
     def clear(self) -> None:
-        """Recognise no token that was given out so far, where that is possible."""
+        """Forget all tokens, if this kind of tokens can be forgotten."""
 
 
 class SimpleTokens:
-    """Sessions that this node remembers until they are not used for a while."""
+    """Sessions that this node remembers until they were not used for `ttl_seconds`."""
 
     def __init__(self, clock: Clock, ttl_seconds: float = SIMPLE_TTL_SECONDS) -> None:
         self._clock = clock
         self._ttl = ttl_seconds
         self._given = 0
-        # In the order of expiry: a token that is used goes to the end.
+        # In the order of expiry, since a token that is used moves to the end: expired ones are at the beginning.
         self._sessions: dict[str, tuple[float, str]] = {}
 
     def assign(self, user: str, revision: int) -> str:
-        """A new session; sixteen random letters and a number, as etcd's tokens look."""
+        """Return the token of a new session: sixteen random letters and a number, as etcd's tokens look."""
         del revision
         self._expire()
         self._given += 1
@@ -60,7 +64,7 @@ class SimpleTokens:
         return token
 
     def identify(self, token: str, revision: int) -> Identity | None:
-        """The user of a session, which lives on for its full time from now."""
+        """Return the user of a session, and extend it to its full time from now; None when there is no such session."""
         found = self._sessions.pop(token, None)
         if found is None:
             return None
@@ -89,18 +93,22 @@ class SimpleTokens:
 
 
 class NoTokens:
-    """Gives out none: only certificates identify users."""
+    """Issues no tokens: only certificates identify users."""
 
     def assign(self, user: str, revision: int) -> str:
-        """None: whoever asks is refused."""
+        """Refuse to issue a token.
+
+        Raises:
+            ApiError: Always.
+        """
         del user, revision
         raise ApiError(AUTH_FAILED)
 
     def identify(self, token: str, revision: int) -> None:
-        """Nobody."""
+        """Return None: no token is valid."""
 
     def forget(self, user: str) -> None:
-        """Nothing."""
+        """See `Tokens.forget`. There are none."""
 
     def clear(self) -> None:
-        """Nothing."""
+        """See `Tokens.clear`. There are none."""

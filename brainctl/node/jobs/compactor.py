@@ -1,4 +1,4 @@
-"""Compacts by itself what a retention does not keep; only the process that writes does it."""
+"""Automatic compaction of what a retention does not keep; only the process that writes does it."""
 
 import logging
 from functools import partial
@@ -14,9 +14,10 @@ _log = logging.getLogger(__name__)
 
 
 class Compactor:
-    """Runs for as long as its backend."""
+    """Compacts from time to time for as long as its backend is open."""
 
     def __init__(self, backend: Backend, clock: Clock, retention: Retention) -> None:
+        """Create the compactor of a backend and schedule its first look, one interval from now."""
         self._backend = backend
         self._clock = clock
         self._retention = retention

@@ -1,6 +1,10 @@
-"""Which history is kept without being asked: --auto-compaction-mode (etcd server/etcdserver/api/v3compactor).
+"""The history that automatic compaction keeps: --auto-compaction-mode (etcd server/etcdserver/api/v3compactor).
 
-A retention is asked from time to time which revision to compact at, and is told whether that worked.
+The compactor asks a retention from time to time at which revision to compact, and calls `done` when that succeeded.
+
+Example: `KeepPeriod(3600)` looks every 6 minutes and notes the newest revision each time. When an hour has passed, it
+compacts at the oldest of its 11 notes, the revision of an hour ago; the next compaction is due an hour later.
+`KeepRevisions(1000)` looks every 5 minutes; at revision 5200 it compacts at 4200.
 """
 
 from collections import deque
@@ -18,19 +22,19 @@ class Retention(Protocol):
 
     @property
     def interval(self) -> float:
-        """How often to ask."""
+        """Return how often to ask, in seconds."""
 
     def start(self, now: float, revision: int) -> None:
-        """Begin with the newest revision, and forget what was noted before."""
+        """Begin with `revision` as the newest, and forget what was noted before."""
 
     def due(self, now: float, revision: int) -> int:
-        """The revision to compact at; 0 for none."""
+        """Return the revision to compact at; 0 for none."""
 
     def done(self, now: float, revision: int) -> None:
-        """The store was compacted at a revision."""
+        """Note that the store was compacted at a revision."""
 
     def note(self, revision: int) -> None:
-        """An interval ends with this revision as the newest."""
+        """Note `revision` as the newest at the end of an interval."""
 
 
 class KeepPeriod:
@@ -46,7 +50,7 @@ class KeepPeriod:
         self._last_time = 0.0
 
     def start(self, now: float, revision: int) -> None:
-        """See `Retention`. The first compaction comes a whole period later."""
+        """See `Retention.start`. The first compaction comes a whole period later."""
         self._revisions.clear()
         self._revisions.append(revision)
         self._pause = self.seconds
@@ -54,7 +58,7 @@ class KeepPeriod:
         self._last_time = now
 
     def due(self, now: float, revision: int) -> int:
-        """See `Retention`: the revision of a period ago."""
+        """See `Retention.due`: the revision of a period ago."""
         del revision
         oldest = self._revisions[0]
         if now - self._last_time < self._pause or oldest == self._last_done:
@@ -63,17 +67,17 @@ class KeepPeriod:
         return oldest
 
     def done(self, now: float, revision: int) -> None:
-        """See `Retention`."""
+        """See `Retention.done`."""
         self._last_time = now
         self._last_done = revision
 
     def note(self, revision: int) -> None:
-        """See `Retention`."""
+        """See `Retention.note`."""
         self._revisions.append(revision)
 
 
 class KeepRevisions:
-    """Keeps the newest `count` revisions: looks every five minutes."""
+    """Keeps the newest `count` revisions; looks every five minutes."""
 
     interval = REVISION_INTERVAL_SECONDS
 
@@ -83,20 +87,20 @@ class KeepRevisions:
         self._last_done = 0
 
     def start(self, now: float, revision: int) -> None:
-        """See `Retention`."""
+        """See `Retention.start`."""
         del now, revision
         self._last_done = 0
 
     def due(self, now: float, revision: int) -> int:
-        """See `Retention`."""
+        """See `Retention.due`: the newest revision less `count`."""
         del now
         wanted = revision - self.count
         return wanted if wanted > 0 and wanted != self._last_done else 0
 
     def done(self, now: float, revision: int) -> None:
-        """See `Retention`."""
+        """See `Retention.done`."""
         del now
         self._last_done = revision
 
     def note(self, revision: int) -> None:
-        """See `Retention`."""
+        """See `Retention.note`. Nothing is noted."""

@@ -1,4 +1,4 @@
-"""Scrubs a store now and then, beside everything else, and raises the alarm CORRUPT when something has rotted."""
+"""Scrubbing of a store now and then, beside the requests; it raises the alarm CORRUPT when data is damaged."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from brainctl.node.local.token_bucket import Bucket
 
 _log = logging.getLogger(__name__)
 PIECE_BYTES = 256 << 10
-"""How much one step reads."""
+"""The bytes that one step reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +21,35 @@ class ScrubOptions:
     """When to scrub, and how fast."""
 
     interval: float = 0.0
-    """Seconds from the beginning of one pass to that of the next; 0 scrubs only when asked to."""
+    """Seconds from the beginning of one pass to that of the next; 0 scrubs only on request."""
     rate: int = 16 << 20
-    """Bytes per second that are read at most; 0 does not bound it."""
+    """The most bytes per second that are read; 0 is no bound."""
 
 
 @dataclass(slots=True)
 class ScrubState:
-    """What the scrubbing of a store has come to."""
+    """The progress and the findings of the scrubbing of a store."""
 
     running: bool = False
     passes: int = 0
-    """That were finished since the store was opened."""
+    """How many passes were finished since the store was opened."""
     bytes: int = 0
-    """Read by all passes."""
+    """The bytes that all passes have read."""
     finished_at: float = 0.0
-    """When the last pass was finished, in seconds since the epoch; 0 before the first."""
+    """The end of the last finished pass, in seconds since the epoch; 0 before the first."""
     findings: list[str] = field(default_factory=list)
-    """Of the last pass, or of the one that is running."""
+    """The damage found by the running pass, or else by the last one."""
     skipped: list[str] = field(default_factory=list)
-    """Files that it could not look at whole."""
+    """The files that the last pass could not read whole."""
 
 
 class Scrubber:
-    """Runs for as long as its backend."""
+    """Scrubs a store for as long as its backend is open."""
 
     def __init__(
         self, backend: Backend, engine: Engine, clock: Clock, options: ScrubOptions, alarm: Callable[[], None]
     ) -> None:
-        """`alarm` is called when a pass has found the first damage."""
+        """Create a scrubber and schedule its passes; `alarm` is called when a pass finds its first damage."""
         self._backend = backend
         self._engine = engine
         self._clock = clock
@@ -64,7 +64,7 @@ class Scrubber:
         self._backend.call_later(self._options.interval, self._due)
 
     def start(self) -> None:
-        """Begin a pass, unless one is under way."""
+        """Begin a pass, unless one is running."""
         if self.state.running:
             return
         self.state.running = True
@@ -80,7 +80,7 @@ class Scrubber:
                 await asyncio.to_thread(work)
                 state.bytes = before + scrub.bytes
                 self._tell(scrub)
-                # A piece is counted when the next one is asked for.
+                # `scrub.bytes` counts a piece only when the next one is requested, so the wait is one piece late.
                 await asyncio.sleep(bucket.take(scrub.bytes - paid, self._clock.monotonic()))
                 paid = scrub.bytes
             self._tell(scrub)

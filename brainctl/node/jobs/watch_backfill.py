@@ -1,4 +1,4 @@
-"""The reading of history for watchers that are behind, a bounded piece at a time."""
+"""Reading of history for unsynced watchers, a bounded piece at a time. The package docstring has an example."""
 
 import logging
 from inspect import iscoroutinefunction
@@ -16,26 +16,27 @@ from brainctl.node.slices import one_slice
 _log = logging.getLogger(__name__)
 
 READ_BYTES = 1 << 18
-"""About how much history one step of catching up holds in memory."""
+"""About how many bytes of history one step of catching up holds in memory."""
 READ_CHANGES = 1000
+"""The changes after which a step of catching up ends, at the next end of a revision."""
 TRAIL_KEYS = 10_000
-"""How many keys the trail remembers."""
+"""The most keys that `PreviousVersions` remembers, checked between pieces."""
 RETRY_SECONDS = 0.5
-"""How long to wait after the backend could not be read."""
+"""Seconds to wait after the backend could not be read."""
 
 Place = tuple[bytes, int]
 """Key and mod_revision of a change."""
 
 
 class CatchUp(Protocol):
-    """Reads the history that the hub wants, until it wants none."""
+    """Reads the history that the watch hub wants, until it wants none."""
 
     def wake(self) -> None:
-        """The hub may want something."""
+        """Look whether the hub wants history; call it whenever that may be so."""
 
 
 class HistoryChunk:
-    """The beginning of a wanted range, as far as it was read."""
+    """The beginning of a wanted range of revisions, as far as it was read; it always ends at the end of a revision."""
 
     def __init__(self, read: Read) -> None:
         self.first = read.first
@@ -44,11 +45,11 @@ class HistoryChunk:
         self._bytes = self._changes = 0
 
     def add(self, revision: Revision) -> bool:
-        """Take the next revision; True when that is enough for one step."""
+        """Take the next revision; return whether that is enough for one step."""
         return self.add_some(revision.changes) or self.enough()
 
     def add_some(self, changes: list[KeyVersion]) -> bool:
-        """Take some changes more; True when a revision ended with those before them, and these are left for later."""
+        """Take more changes; return True when a revision before them was enough, so that these are left for later."""
         for change in changes:
             if not self.revisions or self.revisions[-1].main != change.mod_revision:
                 if self.enough():
@@ -60,7 +61,7 @@ class HistoryChunk:
         return False
 
     def enough(self) -> bool:
-        """Whether what was read is enough for one step; then it ends here."""
+        """Return whether what was read is enough for one step; if so, end the range with the last revision read."""
         if not self.revisions or (self._bytes < READ_BYTES and self._changes < READ_CHANGES):
             return False
         self.last = self.revisions[-1].main
@@ -68,10 +69,10 @@ class HistoryChunk:
 
 
 class PreviousVersions:
-    """What came before each change, as the pieces read one after the other tell.
+    """The version before each change (`prev_kv`), found while pieces of history are read one after the other.
 
     Looking up an old version walks back from the newest one, which is far for a key that changes often; the history
-    itself passes the version before on the way.
+    itself passes the previous version on its way.
     """
 
     def __init__(self) -> None:
@@ -81,7 +82,7 @@ class PreviousVersions:
     def follow(
         self, piece: HistoryChunk, wanted: list[KeyVersion]
     ) -> Steps[tuple[dict[Place, KeyVersion | None], list[KeyVersion]]]:
-        """The versions before the wanted changes of a piece, and the changes for which they must be looked up."""
+        """Return the versions before the wanted changes of a piece, and the changes that must be looked up instead."""
         if piece.first != self._next or len(self._newest) > TRAIL_KEYS:
             self._newest.clear()
         self._next = piece.last + 1
@@ -99,7 +100,8 @@ class PreviousVersions:
                 continue
             place = (change.key, change.mod_revision)
             if place in places:
-                places.remove(place)  # a transaction may change a key twice; what was before it is before the first
+                # A transaction may change a key twice: the previous version of both is that before the first change.
+                places.remove(place)
                 if change.key in newest:
                     known[place] = newest[change.key]
                 else:
@@ -118,17 +120,17 @@ class LocalCatchUp:
         self._backend = backend
         self._scheduled = False
         self._work: Steps[None] | None = None
-        """What is being done for the piece that is being read."""
+        """The unfinished work on the current piece; None when no piece was begun."""
         self._trail = PreviousVersions()
 
     def wake(self) -> None:
-        """Read in the next turn."""
+        """See `CatchUp.wake`: read in the next turn of the event loop."""
         if not self._scheduled:
             self._scheduled = True
             self._backend.call_later(0, self._step)
 
     def _step(self) -> None:
-        """Do one slice of work on the piece that was begun, or is to be."""
+        """Do one slice of work on the current piece, or begin the next piece."""
         self._scheduled = False
         if self._work is None:
             read = self._hub.next_read()
@@ -139,7 +141,7 @@ class LocalCatchUp:
             if one_slice(self._work).done:
                 self._work = None
         except BrainctlError as error:
-            # A record that cannot be read will not become readable: who needs it is told, and the others go on.
+            # A record that cannot be read will not become readable: cancel the watchers that need it, serve the others.
             _log.error("history for a watcher cannot be read: %s", error)
             self._work = None
             self._hub.abandon(str(error))
@@ -165,7 +167,7 @@ class LocalCatchUp:
 
 
 class RemoteCatchUp:
-    """Catches up from a view over a network, in one task that lives while somebody is behind."""
+    """Catches up from a view over a network, in one task that lives while a watcher is unsynced."""
 
     def __init__(self, hub: WatchHub, view: AsyncView, backend: Backend) -> None:
         self._hub = hub
@@ -175,7 +177,7 @@ class RemoteCatchUp:
         self._trail = PreviousVersions()
 
     def wake(self) -> None:
-        """Start the task unless it runs."""
+        """See `CatchUp.wake`: start the task unless it runs."""
         if not self._running:
             self._running = True
             self._backend.spawn(self._run())
@@ -201,13 +203,13 @@ class RemoteCatchUp:
         previous, unknown = finish(self._trail.follow(piece, wanted))
         for change in unknown:
             previous[change.key, change.mod_revision] = await view.get(change.key, change.mod_revision - 1)
-        # What was compacted meanwhile may be missing from what was read; the hub then cancels instead of sending.
+        # Changes compacted meanwhile may be missing from what was read; the hub then cancels instead of sending.
         self._hub.compacted(view.compacted)
         finish(self._hub.feed(piece.first, piece.last, piece.revisions, previous))
 
 
 def catch_up(hub: WatchHub, backend: Backend) -> CatchUp:
-    """The way to catch up that fits a backend's view."""
+    """Return the kind of catching up that fits the view of a backend: local or over a network."""
     if iscoroutinefunction(backend.view.get):
         return RemoteCatchUp(hub, cast("AsyncView", backend.view), backend)
     return LocalCatchUp(hub, cast("View", backend.view), backend)

@@ -1,4 +1,4 @@
-"""Keeps the count of what a store writes to its backend, over restarts, and says what takes its space."""
+"""The count of what a store writes to its medium, kept over restarts, and the report of what takes its space."""
 
 import asyncio
 from pathlib import Path
@@ -13,24 +13,24 @@ from brainctl.node.backend import Backend
 
 SAVE_SECONDS = 3600.0
 STEP_KEYS = 512
-"""How many keys are looked at before requests get their turn."""
+"""How many keys are read between two turns of the event loop."""
 
 
 class Space(NamedTuple):
-    """What takes the space of a store, in bytes."""
+    """The bytes of a store by what takes them."""
 
     live: int
-    """Newest versions of keys."""
+    """The newest versions of live keys."""
     history: int
     """Older versions, and tombstones, that can still be read."""
     dead: int
-    """What compaction has left to reclaim."""
+    """Versions that were compacted and are not reclaimed yet."""
     other: int
     """Headers, padding, small records."""
 
 
 class WearLog:
-    """The counts of one open store."""
+    """The write counts of one open store, saved every hour and at the end."""
 
     def __init__(self, backend: Backend, engine: Engine, clock: Clock) -> None:
         self._backend = backend
@@ -42,7 +42,7 @@ class WearLog:
         backend.call_later(SAVE_SECONDS, self._due)
 
     def now(self) -> WriteHistory:
-        """All that was counted up to now."""
+        """Return all that was counted up to now, with what earlier processes have saved."""
         if self._kept is None:
             now = self._clock.wall()
             self._kept = write_history.load(self._directory) or WriteHistory(now, now)
@@ -52,7 +52,7 @@ class WearLog:
         return self._kept
 
     def close(self) -> None:
-        """Keep what was counted, if a change was made."""
+        """Save the counts, if a change was made."""
         if self._engine.stats.records > self._counted.records or self._kept is not None:
             write_history.save(self._directory, write_history.render(self.now()))
 
@@ -64,7 +64,11 @@ class WearLog:
 
 
 async def space(engine: Engine) -> Space:
-    """Look at every live key, with pauses: what has changed meanwhile is counted as it was or as it is."""
+    """Return the space of a store by kind.
+
+    It reads the index entry of every live key, with pauses: what changes meanwhile is counted as before or after the
+    change.
+    """
     live = 0
     start: bytes | None = b""
     while start is not None:

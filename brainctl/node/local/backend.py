@@ -1,4 +1,4 @@
-"""The local engine as a backend: reads at once, writes in group commits, and what is done beside the requests."""
+"""The local engine as a backend: reads at once, writes in group commits, and background work beside the requests."""
 
 import asyncio
 import secrets
@@ -23,18 +23,18 @@ from brainctl.node.local.write_stages import GroupTimeline
 
 T = TypeVar("T")
 RECLAIM_BYTES = 256 << 10
-"""How much one step of background reclaim may read and write; requests are served between steps."""
+"""The most bytes that one step of background reclaim reads and writes; requests are served between steps."""
 RECLAIM_RATE = 64 << 20
-"""Bytes per second that reclaim may read and write, unless it is told otherwise."""
+"""The most bytes per second that reclaim reads and writes, unless it is set otherwise."""
 RECLAIM_BURST = 1 << 20
 QUIET_SECONDS = 1.0
-"""A store without writes for so long has time to write its index."""
+"""After this many seconds without a write a store uses the quiet to write its index."""
 INDEX_BYTES = 64 << 10
-"""How much of the index one step may write: a step holds the interpreter for some milliseconds."""
+"""The most bytes of the index that one step writes: a step holds the interpreter lock for some milliseconds."""
 
 
 class LocalBackend(GroupCommit):
-    """A backend over a directory of this machine; made by `open_local`."""
+    """A backend over a directory of this machine; `open_local` creates it."""
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, reclaim_rate: int) -> None:
         super().__init__(engine, loop)
@@ -44,7 +44,7 @@ class LocalBackend(GroupCommit):
         self._timers: set[asyncio.TimerHandle] = set()
         self._reclaiming = False
         self._indexing = False
-        # What a compaction before the last stop has left to do.
+        # A compaction before the last stop may have left garbage to reclaim and an index to write.
         self.spawn(self._reclaim())
         self.spawn(self._index())
         self._deafness = Deafness(engine.options.clock.monotonic, self.call_later)
@@ -56,41 +56,41 @@ class LocalBackend(GroupCommit):
 
     @property
     def revision(self) -> int:
-        """The newest durable revision."""
+        """Return the newest durable revision."""
         return self.engine.revision
 
     @property
     def compacted(self) -> int:
-        """The compacted revision."""
+        """Return the compacted revision."""
         return self.engine.compacted
 
     @property
     def size(self) -> int:
-        """Bytes of the files."""
+        """Return the bytes of all files."""
         return self.engine.size
 
     @property
     def size_in_use(self) -> int:
-        """Bytes of live records."""
+        """Return the bytes of live records."""
         return self.engine.size_in_use
 
     @property
     def leads(self) -> bool:
-        """Always: the directory is held alone."""
+        """Return True: this process holds the lock of the directory, so no other writes."""
         return True
 
     def record(self, name: bytes) -> bytes | None:
-        """A small record."""
+        """See `Backend.record`."""
         return self.engine.record(name)
 
     def records(self, prefix: bytes) -> dict[bytes, bytes]:
-        """Small records by prefix."""
+        """See `Backend.records`."""
         return self.engine.meta(prefix)
 
     # -- reads --------------------------------------------------------------------------------------------------
 
     def get(self, key: bytes, reply: Reply) -> None:
-        """Answer at once."""
+        """See `ReadsPoints.get`. The reply is called before this returns."""
         engine = self.engine
         try:
             answer: bytes | BrainctlError = point_response(self.header(engine.revision), engine.newest(key))
@@ -99,23 +99,23 @@ class LocalBackend(GroupCommit):
         reply(answer)
 
     def range(self, request: pb.RangeRequest, reply: Reply) -> None:
-        """Answer at once, or slice by slice."""
+        """See `Backend.range`. The reply is called before this returns, or after the last of several slices."""
         engine = self.engine
         self.slices.run(range_steps(engine, request, self.header(engine.revision)), reply, engine.hold)
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
-        """Answer at once, or slice by slice."""
+        """See `Backend.read`. The reply is called before this returns, or after the last of several slices."""
         batch = Batch(PendingWrites(Pinned(self.engine), self.tally), self.engine.record, self.header)
         self.slices.run(batch.txn_steps(request), reply, self.engine.hold)
 
     async def in_slices(self, steps: Steps[T]) -> T:
-        """See `TakesSteps`."""
+        """See `TakesSteps.in_slices`."""
         return await self.slices.result(steps, self.engine.hold)
 
     # -- background ---------------------------------------------------------------------------------------------
 
     def _published(self, commit: Commit) -> None:
-        """Begin what a commit has made worth doing."""
+        """Start the background work that a commit has made due: reclaim, writing the index, making the next segment."""
         if commit.compact and not self._reclaiming:
             self.spawn(self._reclaim())
         self._last_commit = self._loop.time()
@@ -126,13 +126,13 @@ class LocalBackend(GroupCommit):
             self.spawn(asyncio.to_thread(self.engine.prepare()))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """See `Backend`."""
+        """See `Backend.spawn`."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> None:
-        """See `Backend`."""
+        """See `Backend.call_later`."""
         if self._closed:
             return
 
@@ -144,7 +144,7 @@ class LocalBackend(GroupCommit):
         self._timers.add(handle)
 
     async def _reclaim(self) -> None:
-        """Give back space in small steps beside the event loop, one at a time."""
+        """Give back space in small steps on another thread, one step at a time."""
         self._reclaiming = True
         try:
             await self._give_back(everything=False)
@@ -154,7 +154,7 @@ class LocalBackend(GroupCommit):
             self._reclaiming = False
 
     async def _give_back(self, *, everything: bool) -> None:
-        """Reclaim at the rate that is allowed."""
+        """Reclaim at the permitted rate; with `everything` also where little is garbage."""
         engine = self.engine
         for work in engine.reclaim(RECLAIM_BYTES, everything=everything, nudge=self._confirm_resting):
             moved = engine.reclaim_bytes
@@ -164,7 +164,10 @@ class LocalBackend(GroupCommit):
                 await asyncio.sleep(delay)
 
     def _confirm(self) -> None:
-        """Let the log say that what was written last was durable."""
+        """Write an empty commit, which proves that the commit before it was durable.
+
+        Without it, damage to the last record of an earlier segment could be taken for an unfinished write.
+        """
         try:
             commit, prepared = self.engine.confirm()
         except BrainctlError as error:  # background work has ended the log
@@ -175,7 +178,7 @@ class LocalBackend(GroupCommit):
         self._work.put((commit, prepared, GroupTimeline()))
 
     def _confirm_resting(self) -> None:
-        """`_confirm`, when nothing is being written."""
+        """Call `_confirm` when nothing is being written."""
         if self._idle.is_set() and not self._answers and self.failure is None:
             self._confirm()
 
@@ -189,7 +192,7 @@ class LocalBackend(GroupCommit):
         self.call_later(QUIET_SECONDS, self._use_quiet)
 
     async def _index(self, *, everything: bool = False) -> None:
-        """Write the index of what is new to the disk, so that the next opening need not read it from the log."""
+        """Write the index of new keys to the disk, so that the next opening need not read them from the log."""
         self._indexing = True
         try:
             for work in self.engine.index(INDEX_BYTES, everything=everything):
@@ -200,7 +203,11 @@ class LocalBackend(GroupCommit):
             self._indexing = False
 
     async def defragment(self) -> None:
-        """Reclaim whatever is garbage now, in steps."""
+        """See `Backend.defragment`. It reclaims everything that is garbage now, in steps.
+
+        Raises:
+            BrainctlError: Reading or writing failed; when the engine has failed, the backend stops too.
+        """
         try:
             await self._give_back(everything=True)
         except BrainctlError:
@@ -209,7 +216,7 @@ class LocalBackend(GroupCommit):
             raise
 
     async def close(self) -> None:
-        """Finish what was submitted; the directory can be opened by others afterwards."""
+        """See `Backend.close`. Afterwards another process can open the directory."""
         self._closed = True
         for timer in self._timers:
             timer.cancel()
@@ -226,9 +233,12 @@ class LocalBackend(GroupCommit):
 
 
 def open_local(engine: Engine, loop: asyncio.AbstractEventLoop, reclaim_rate: int = RECLAIM_RATE) -> LocalBackend:
-    """A backend over an open engine; a store that was never written gets its identity first.
+    """Create the backend over an open engine; a store that was never written first gets its identity, durably.
 
-    Reclaim reads and writes `reclaim_rate` bytes per second at most; 0 does not bound it.
+    Args:
+        engine: The open store.
+        loop: The event loop that will own the state.
+        reclaim_rate: The most bytes per second that reclaim reads and writes; 0 is no bound.
     """
     if engine.record(IDENTITY) is None:
         ids = b"".join((secrets.randbits(63) | 1).to_bytes(8) for _ in range(2))

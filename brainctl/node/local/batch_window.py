@@ -1,41 +1,46 @@
-"""When an open batch is handed to the log: at once, or when those who were just answered have written again.
+"""Whether an open batch is written at once, or first waits for the clients that were just answered to write again.
 
-Clients that write one after the other come back in a moment. A batch that is closed before, because some others are
-waiting, leaves the clients in two halves, which take turns: twice the syncs, and each waits for the other. So a batch
-waits for as many writes as there were, but not long; and it no longer waits, for a while, where that proves in vain.
+Clients that write in a closed loop come back in a moment. If a batch is closed earlier, because some other writes are
+waiting, the clients fall into two halves that take turns: twice the syncs, and each half waits for the other. So a
+batch waits for as many writes as were answered or waiting before, but at most PATIENCE. After a wait in vain the next
+batches do not wait, twice as many each time.
+
+Example with 100 clients: 100 writes are answered, none is waiting, so the next batch waits for 100 writes. If 97 have
+joined after 2 ms, it is closed and counts as a success (at least three quarters). If only 10 have joined, the next
+batch is not made to wait; after another failure 3 batches, then 7, up to 256.
 """
 
 PATIENCE = 0.002
-"""Seconds that a batch waits at most."""
+"""The longest wait of a batch, in seconds."""
 _LONGEST_PAUSE = 256
-"""Batches that at most are not made to wait after a vain wait."""
+"""The most batches that are not made to wait after a wait in vain."""
 
 
 class BatchWindow:
-    """The decision for one backend: on numbers alone. Times are seconds of one monotonic clock."""
+    """The decision for one backend, made from numbers alone. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
         self.wanted = 0
-        """How many writes the open batch waits for; 0 when it does not wait."""
+        """The number of writes that the open batch waits for; 0 when it does not wait."""
         self._until = 0.0
         self._pause = 0
-        """Batches that will not wait."""
+        """The number of coming batches that will not wait."""
         self._vain = 0
-        """How long the last pause was."""
+        """The length of the last pause, in batches; 0 after a successful wait."""
 
     def answered(self, writes: int, waiting: int, now: float) -> None:
-        """`writes` were answered, and `waiting` others are in the open batch."""
+        """Note that `writes` writes were answered while `waiting` others are in the open batch."""
         if self._pause:
             self._pause -= 1
         elif writes > 1:
             self.wanted, self._until = writes + waiting, now + PATIENCE
 
     def delay(self, waiting: int, now: float) -> float:
-        """How long the open batch, which has `waiting` writes, may wait for more; 0.0 when it is to be closed now."""
+        """Return for how many seconds the open batch, which has `waiting` writes, may wait; 0.0 to close it now."""
         return self._until - now if waiting < self.wanted and now < self._until else 0.0
 
     def closed(self, writes: int) -> None:
-        """The open batch was closed with so many writes."""
+        """Note that the open batch was closed with this number of writes, and judge whether the wait was worth it."""
         if not self.wanted:
             return
         if writes * 4 >= self.wanted * 3:

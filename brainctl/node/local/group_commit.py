@@ -1,9 +1,11 @@
 """Group commit: an event loop that owns the state, and one thread that writes.
 
 A write is evaluated when it is submitted, on the durable state and what is staged above it, and joins the open batch.
-While the writer thread makes one batch durable the next one fills; that is the whole of group commit. Readers see
+While the writer thread makes one batch durable, the next one fills; that is the whole of group commit. Readers see
 the durable state only, so they never wait, and nothing undurable is ever visible. Any failure to write ends the
 backend: what was acknowledged is on the disk, and every write in flight has an unknown outcome.
+
+The package docstring has the time line of an example.
 """
 
 import asyncio
@@ -36,21 +38,25 @@ from brainctl.node.slices import Slices
 _log = logging.getLogger(__name__)
 
 IDENTITY = b"identity"
-"""The small record with cluster id and member id, 8 bytes each, big endian."""
+"""The name of the small record with the cluster id and the member id, 8 bytes each, big endian."""
 RAFT_TERM = 2
 
 Answer = tuple[Reply, bytes | BrainctlError]
 
 
 class GroupCommit:
-    """The writing part of LocalBackend."""
+    """The writing part of `LocalBackend`.
+
+    A batch goes through these methods: `submit` (evaluate, join), `_seal` (close it), `_encoded` (to the writer
+    thread), `_durable` (show it), `_shown` (answer).
+    """
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self.engine = engine
         self.failure: BrainctlError | None = None
         self.on_failure: Callable[[BrainctlError], None] | None = None
         self.on_closing: Callable[[], None] | None = None
-        """Called when nothing is written any more, while the directory is still held."""
+        """Called by `close` after the last write, while the lock of the directory is still held."""
         self.stages = Stages(engine.options.clock)
         self.slices = Slices(loop)
         self._now = engine.options.clock.monotonic
@@ -58,14 +64,14 @@ class GroupCommit:
         self._observers: list[Observer] = []
         self._in_steps: dict[Observer, ObserverSteps] = {}
         self.tally = Tally()
-        """Of the operations since the store was opened."""
+        """Counts the operations since the store was opened."""
         self._staged = PendingWrites(engine, self.tally)
         self._in_flight: list[Answer] | None = None
         self._answers: list[Answer] = []
         self._sealing = False
         self._gather = BatchWindow()
         self._waiting: asyncio.TimerHandle | None = None
-        """Set while the open batch waits for more writes."""
+        """The timer that closes the open batch; None unless the batch waits for more writes."""
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
         self._closed = False
@@ -74,13 +80,13 @@ class GroupCommit:
         self._lane = Lane(loop, self._rest)
         self._batch = self._open_batch()
         self._path = GroupTimeline()
-        """Of the open batch."""
+        """The times of the open batch."""
         self._work: SimpleQueue[tuple[Commit, EncodedBatch, GroupTimeline] | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._writer.start()
 
     def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
-        """Evaluate at once, answer when durable."""
+        """See `Backend.submit`. The write is evaluated at once (unless the lane is taken) and answered once durable."""
         if self.failure is not None or self._closed:
             reply(ApiError(STOPPED))
             return
@@ -107,12 +113,14 @@ class GroupCommit:
 
     @property
     def _rests(self) -> bool:
-        """Whether everything that was evaluated is durable."""
+        """Return whether everything that was evaluated is durable."""
         return self._in_flight is None and not self._answers
 
     def _begin_long(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
-        """Evaluate a long write, by itself: everything before it is durable, and nothing else is evaluated before it
-        is. So what it reads does not change while it is prepared in slices.
+        """Evaluate a long write by itself.
+
+        Everything before it is durable, and nothing else is evaluated before it is durable too. So what it reads does
+        not change while it is prepared in slices.
         """
         if self.failure is not None:
             reply(ApiError(STOPPED))
@@ -121,7 +129,7 @@ class GroupCommit:
         self._opens()
         try:
             answer = self._evaluate(evaluate, request)
-        except Exception:  # noqa: BLE001 - the store has ended, and who waits for the answer must hear of it
+        except Exception:  # noqa: BLE001 - the store has failed, and whoever waits must get an answer
             _log.exception("a write could not be evaluated")
             reply(ApiError(INTERNAL))
             return
@@ -146,7 +154,7 @@ class GroupCommit:
             self._join(reply, answer, 1, opens=True)
 
     def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
-        """As `submit`, for several writes."""
+        """See `TakesRuns.submit_run`."""
         if self.failure is not None or self._closed:
             for place in range(len(bodies)):
                 replies.one(place, ApiError(STOPPED))
@@ -168,12 +176,12 @@ class GroupCommit:
         return batch
 
     def _rest(self) -> None:
-        """Nobody waits for a long write any more."""
+        """Mark the backend as idle: the lane is free, so no write waits behind a long one any more."""
         if self._rests:
             self._idle.set()
 
     def _opens(self) -> bool:
-        """Whether the write that comes is the first of its batch."""
+        """Return whether the next write is the first of its batch; if it is, record when it arrived."""
         if self._answers:
             return False
         self._path.submitted = self._now()
@@ -181,10 +189,11 @@ class GroupCommit:
         return True
 
     def _break(self) -> None:
-        """A write that broke half way has left changes staged that nobody asked for."""
+        """Stop the store: a write that failed half way has left changes staged that no client asked for."""
         self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess"))
 
     def _join(self, reply: Reply, answer: bytes | BrainctlError, writes: int, *, opens: bool) -> None:
+        """Add an evaluated write (or a run of `writes` writes) to the open batch; close the batch if it is time."""
         path = self._path
         if opens:
             path.evaluated = self._now()
@@ -204,7 +213,7 @@ class GroupCommit:
             self._in_steps[observer] = steps
 
     def _seal_gathered(self) -> None:
-        """Hand the open batch to the writer in this turn of the loop, or once those have written who are expected."""
+        """Close the open batch in the next turn of the loop, or once the expected writes have come (`BatchWindow`)."""
         self._sealing = True
         self._idle.clear()
         delay = self._gather.delay(self._path.writes, self._now())
@@ -214,7 +223,7 @@ class GroupCommit:
             self._loop.call_soon(self._seal)
 
     def _seal(self) -> None:
-        """Hand the open batch to the writer and open the next one."""
+        """Close the open batch, hand it to the writer thread and open the next one."""
         self._sealing = False
         self._waiting = None
         self._gather.closed(self._path.writes)
@@ -239,7 +248,7 @@ class GroupCommit:
         self._encoded(commit, path, prepared)
 
     def _encoded(self, commit: Commit, path: GroupTimeline, prepared: EncodedBatch | BrainctlError) -> None:
-        """Have a commit written that has its place in the log."""
+        """Queue a commit for the writer thread; `prepared` has its bytes and addresses in the log."""
         if isinstance(prepared, BrainctlError):  # background work has ended the log
             self._fail(prepared)
             return
@@ -247,7 +256,7 @@ class GroupCommit:
         self._work.put((commit, prepared, path))
 
     def _write(self) -> None:
-        """The writer thread."""
+        """Write and sync one batch after the other; this is the writer thread."""
         while (work := self._work.get()) is not None:
             commit, prepared, path = work
             syncs = self.engine.log_syncs.seconds
@@ -262,7 +271,7 @@ class GroupCommit:
             self._loop.call_soon_threadsafe(self._durable, commit, prepared, path)
 
     def _durable(self, commit: Commit, prepared: EncodedBatch | None, path: GroupTimeline) -> None:
-        """Show a commit to readers and watchers, then answer those who wait for it."""
+        """Show a commit to readers and watchers, then answer the clients that wait for it."""
         if self.failure is not None:
             return
         if prepared is None:
@@ -273,7 +282,7 @@ class GroupCommit:
             self.slices.run(self._show_steps(commit, prepared, path), self._after_steps, urgent=True)
             return
         self.engine.publish(commit, prepared)
-        if commit.changes or commit.meta or commit.compact:  # else it was not staged: see `_confirm`
+        if commit.changes or commit.meta or commit.compact:  # an empty commit was not staged: see `_confirm`
             self._staged.durable(commit)
         for observer in self._observers:
             observer(commit)
@@ -281,7 +290,10 @@ class GroupCommit:
         self._shown(commit, prepared, path)
 
     def _show_steps(self, commit: Commit, prepared: EncodedBatch, path: GroupTimeline) -> Steps[None]:
-        """The same for a large commit, step by step: readers see all of it at once."""
+        """Show a large commit step by step; readers see all of it at once.
+
+        The lists of the commit are released in steps too, since freeing very many objects at once would block the loop.
+        """
         yield from self.engine.publish_steps(commit, prepared)
         self._staged.durable(commit)
         for observer in self._observers:
@@ -296,16 +308,16 @@ class GroupCommit:
             yield from release(cast("list[object]", items))
 
     def _after_steps(self, outcome: BrainctlError | None) -> None:
-        if outcome is not None and not self._closed:  # else it was shown, and what was left to do was to forget it
+        if outcome is not None and not self._closed:  # when closed: it was shown, only freeing its memory was left
             self._fail(StoreFailed(f"a large commit could not be shown: {outcome}"))
 
     def _shown(self, commit: Commit, prepared: EncodedBatch | None, path: GroupTimeline) -> None:
-        """Answer those who wait for a commit that readers see, and go on with the next."""
+        """Answer the clients that wait for a commit that readers now see, and go on with the next batch."""
         answers, self._in_flight = self._in_flight, None
         for reply, answer in answers or ():
             reply(answer)
         self._gather.answered(path.writes, self._path.writes, self._now())
-        if prepared is not None and path.writes:  # else it is nobody's write: see `_confirm`
+        if prepared is not None and path.writes:  # no client wrote the commit of `_confirm`
             first = commit.changes[0].mod_revision if commit.changes else commit.revision + 1
             self.stages.done(path, range(first, commit.revision + 1))
         if self._answers:
@@ -318,7 +330,9 @@ class GroupCommit:
         self._published(commit)
 
     def _fail(self, error: BrainctlError) -> None:
-        """Stop for good."""
+        """Stop for good: evaluated writes that are not answered get UnknownOutcome, later ones are refused with
+        STOPPED.
+        """
         if self.failure is not None:
             return
         self.failure = error
@@ -333,17 +347,17 @@ class GroupCommit:
             self.on_failure(error)
 
     def _published(self, commit: Commit) -> None:
-        """A commit is visible, and its writes are answered."""
+        """Start background work that a commit has made due; its changes are visible and its writes are answered."""
         raise NotImplementedError
 
 
 def _is_large(commit: Commit) -> bool:
-    """Whether it takes longer than a turn of the event loop may to encode or show a commit."""
+    """Return whether encoding or showing a commit would take longer than one turn of the event loop may."""
     return len(commit.changes) > LARGE_CHANGES and not commit.imported
 
 
 class _Run:
-    """The answers to the writes of a run; called when they are durable, or with the error that all of them have."""
+    """The reply of a run of writes: passes on the answers when the run is durable, or one error to all of them."""
 
     __slots__ = ("_answers", "_failed", "_replies")
 

@@ -1,7 +1,7 @@
-"""Where the time of writes goes: the stages on a write's way, in counters that cost a write next to nothing.
+"""The timing of writes: the stages on a write's way, in counters that cost a write next to nothing.
 
-The time is taken per group commit, on the way of the write that opened the group: it waits longest, and the others of
-its group are counted as having waited as long. So the histograms count every write, and each stage is an upper bound.
+The time is taken once per group commit, for the write that opened the group: it waits longest, and the others of its
+group are counted as having waited as long. So the histograms count every write, and each stage is an upper bound.
 """
 
 from collections import deque
@@ -23,16 +23,16 @@ STAGES: Final = {
     "apply": "showing the changes to readers and watchers",
     "reply": "making the answers of the group",
 }
-"""By name, in the order of the way: what the time was spent on."""
+"""What the time was spent on, by name of the stage, in the order of the way."""
 BUCKETS: Final = 24
 SLOW_SECONDS: Final = 0.1
-"""etcd's default of --warning-apply-duration."""
+"""Writes slower than this are counted as slow, in seconds: etcd's default of --warning-apply-duration."""
 KEPT: Final = 256
-"""So many of the last groups can be asked for one by one."""
+"""How many of the last groups are kept, to be looked up one by one."""
 
 
 class GroupTimeline:
-    """The way of one group commit: moments of the clock, each set when it comes."""
+    """The way of one group commit: moments of the monotonic clock in seconds, each set when it comes."""
 
     __slots__ = (
         "applied",
@@ -54,34 +54,39 @@ class GroupTimeline:
         self.writes = 0
 
     received: float
-    """The connection was read that brought the first write."""
+    """The read of the connection that brought the first write."""
     submitted: float
     """The first write reached the backend."""
     evaluated: float
+    """The first write was evaluated."""
     sealed: float
-    """No more writes join."""
+    """The batch was closed: no more writes join."""
     encoded: float
+    """The batch has its bytes and its place in the log."""
     taken: float
-    """The writer thread has it."""
+    """The writer thread took it."""
     written: float
     """It is durable."""
     syncing: float
-    """Seconds of the last that were syncs."""
+    """Seconds between `taken` and `written` that were spent in fdatasync."""
     woken: float
     """The event loop has it again."""
     applied: float
+    """Readers and watchers see it."""
     replied: float
+    """All its writes are answered."""
     writes: int
+    """How many writes joined the group."""
     revisions: range
-    """Those that the group made; none when it only changed leases, users and the like."""
+    """The revisions that the group made; none when it only changed leases, users and the like."""
 
     @property
     def seconds_of_rules(self) -> float:
-        """What passed in evaluating the writes and in showing the changes, without the waits and the disk between."""
+        """Return the seconds spent in evaluating the writes and showing the changes, without waits and disk."""
         return self.evaluated - self.submitted + self.applied - self.woken
 
     def seconds(self) -> tuple[float, ...]:
-        """By stage, in the order of STAGES; together they are what passed from `received` to `replied`."""
+        """Return seconds by stage, in the order of STAGES; their sum is the time from `received` to `replied`."""
         return (
             self.submitted - self.received,
             self.evaluated - self.submitted + self.encoded - self.sealed,
@@ -105,7 +110,7 @@ class TimedBackend(Protocol):
 
 
 def stages_of(backend: object, clock: Clock) -> "Stages":
-    """The stages of a backend; of one that times none, stages that stay empty."""
+    """Return the stages of a backend; for a backend that times none, stages that stay empty."""
     return backend.stages if isinstance(backend, TimedBackend) else Stages(clock)
 
 
@@ -115,25 +120,25 @@ class Stages:
     def __init__(self, clock: Clock) -> None:
         self._now = clock.monotonic
         self.heard_at = 0.0
-        """When the connection was read whose requests are being served; 0.0 when none is."""
+        """The time of the read whose requests are being served, in seconds of the clock; 0.0 when none is."""
         self._durations = [Durations(1e-6, BUCKETS) for _ in STAGES]
         self._groups = Durations(1, 14)
         self._commits = Durations(1e-3, 14)
         self._slow = 0
         self._last: deque[GroupTimeline] = deque(maxlen=KEPT)
         self._uncounted = 0
-        """How many of the last groups are not in the histograms yet."""
+        """The number of groups that are not in the histograms yet, at most KEPT."""
 
     def heard(self) -> None:
-        """A connection has been read, and what it brought is submitted next."""
+        """Record that a connection was read, whose requests are submitted next."""
         self.heard_at = self._now()
 
     def served(self) -> None:
-        """What the connection brought has been submitted."""
+        """Record that the requests of the connection have been submitted."""
         self.heard_at = 0.0
 
     def done(self, path: GroupTimeline, revisions: range) -> None:
-        """A group has come to its end, which made these revisions."""
+        """Record that a group was answered; `revisions` are those that it made."""
         path.replied = self._now()
         path.revisions = revisions
         self._last.append(path)
@@ -143,30 +148,30 @@ class Stages:
 
     @property
     def durations(self) -> dict[str, Durations]:
-        """Per stage, from a microsecond to eight seconds."""
+        """Return a histogram per stage, from a microsecond to eight seconds."""
         self._count()
         return dict(zip(STAGES, self._durations, strict=True))
 
     @property
     def groups(self) -> Durations:
-        """How many writes the groups had; its unit is a write."""
+        """Return the histogram of the sizes of groups; its unit is a write."""
         self._count()
         return self._groups
 
     @property
     def commits(self) -> Durations:
-        """How long groups took to be made durable: writing and syncing; in milliseconds by powers of two."""
+        """Return the histogram of the time that writing and syncing a group took; buckets are powers of two of 1 ms."""
         self._count()
         return self._commits
 
     @property
     def slow(self) -> int:
-        """How many writes spent more than SLOW_SECONDS in being evaluated and in being applied."""
+        """Return how many writes spent more than SLOW_SECONDS in being evaluated and applied."""
         self._count()
         return self._slow
 
     def describe(self, revision: int) -> dict[str, object] | None:
-        """The way of the group that made a revision, for JSON: how many writes, and microseconds by stage."""
+        """Return the way of the group that made a revision, for JSON: number of writes, and microseconds by stage."""
         path = self.of(revision)
         if path is None:
             return None
@@ -174,11 +179,11 @@ class Stages:
         return {"writes": path.writes, "microseconds": stages}
 
     def of(self, revision: int) -> GroupTimeline | None:
-        """The way of the group that made a revision; None when it is not among the last ones."""
+        """Return the way of the group that made a revision; None when it is not among the last KEPT groups."""
         return next((path for path in reversed(self._last) if revision in path.revisions), None)
 
     def _count(self) -> None:
-        """Bring the histograms up to date: some hundred groups at once, which costs half of one by one."""
+        """Bring the histograms up to date: some hundred groups at once, which costs half of counting one by one."""
         if not self._uncounted:
             return
         paths = list(islice(self._last, len(self._last) - self._uncounted, None))

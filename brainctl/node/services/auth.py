@@ -1,4 +1,4 @@
-"""The Auth service: users, roles, permissions and who is who.
+"""The Auth service: users, roles, permissions, and the identities behind tokens and certificates.
 
 Changes are writes of small records, ordered with the writes of keys, and checked again where they are evaluated.
 """
@@ -33,7 +33,7 @@ NO_PASSWORD_USER = Status(Code.UNKNOWN, "auth: authentication failed, password w
 SERVICE = "/etcdserverpb.Auth/"
 
 UserHandler = Callable[[bytes, Reply, Identity | None], None]
-"""Serves one unary method for whoever sent the request."""
+"""Serves one unary method for the user who sent the request; None when the sender is unknown."""
 _Request = TypeVar("_Request", bound=Message)
 _Change = Callable[[Batch, Any], None]
 
@@ -47,13 +47,13 @@ class AuthService:
         self._passwords = passwords
         self._authority = Authority()
         self.process_token = secrets.token_hex(32)
-        """The token of whatever this process does by itself."""
+        """The token with which this process calls itself; it has the rights of root."""
         self.enabled = auth_state(backend.record).enabled
-        """Whether authentication is on, so that requests have to be checked."""
+        """Whether authentication is on, so that requests must be checked."""
         backend.subscribe(self._publish)
 
     def methods(self) -> dict[str, UserHandler]:
-        """By path."""
+        """Return the methods by path."""
         changes: dict[str, tuple[type[Message], _Change]] = {
             "AuthEnable": (pb.AuthEnableRequest, lambda batch, _: auth.enable(batch)),
             "AuthDisable": (pb.AuthDisableRequest, lambda batch, _: auth.disable(batch)),
@@ -82,17 +82,21 @@ class AuthService:
 
     @property
     def revision(self) -> int:
-        """The durable auth revision."""
+        """Return the durable auth revision."""
         return self._authority.state(self._backend.record).revision
 
     def handlers(self) -> dict[str, Handler]:
-        """By path, for requests that nobody in particular sends."""
+        """Return the handlers by path, for requests without a known sender."""
         return {path: _of_nobody(method) for path, method in self.methods().items()}
 
     # -- who is who ---------------------------------------------------------------------------------------------
 
     def identify(self, token: str | None, common_name: str | None) -> Identity | None:
-        """Who shows a token or, without one, a verified client certificate; ApiError when the token is not good."""
+        """Return the user of a token or, without a token, of a verified client certificate; None without either.
+
+        Raises:
+            ApiError: The token is unknown or has expired.
+        """
         revision = self._authority.state(self._backend.record).revision
         if token is not None:
             found = self._tokens.identify(token.removeprefix("Bearer "), revision)
@@ -105,11 +109,11 @@ class AuthService:
         return Identity(common_name, revision) if common_name else None
 
     def check(self, who: Identity | None) -> Check:
-        """The checks of a request against the durable users and roles."""
+        """Return the checks of a request against the durable users and roles."""
         return self._authority.check(self._backend.record, who)
 
     def check_in(self, batch: Batch, who: Identity | None) -> Check:
-        """The checks of a write where it is evaluated."""
+        """Return the checks of a write against the users and roles as they are where it is evaluated."""
         return self._authority.check(batch.record, who)
 
     def _publish(self, commit: Commit) -> None:
@@ -119,7 +123,7 @@ class AuthService:
                 self._tokens.clear()
 
     def authenticate(self, body: bytes, reply: Reply, who: Identity | None) -> None:
-        """Auth.Authenticate: a token for a password."""
+        """Serve Auth.Authenticate: a token for a password."""
         del who
         request = _parse(pb.AuthenticateRequest, body, reply)
         if request is not None:
@@ -139,7 +143,7 @@ class AuthService:
                 _log.warning("user %r gave a wrong password, or there is no such user", name)
                 raise ApiError(AUTH_FAILED)
             if auth_state(backend.record) == state:
-                break  # else the user may have changed while the password was looked at
+                break  # otherwise the user may have changed while the password was compared
         token = self._tokens.assign(name, state.revision)
         _log.debug("user %r has token %s", name, fingerprint(token))
         reply(self._answer(pb.AuthenticateResponse(token=token)))
@@ -167,7 +171,7 @@ class AuthService:
         auth.delete_role(batch, request.role, {*self._backend.records(USERS), *batch.staged.record_names(USERS)})
 
     def user_add(self, body: bytes, reply: Reply, who: Identity | None) -> None:
-        """Auth.UserAdd."""
+        """Serve Auth.UserAdd: the password is hashed before the write is queued."""
         request = _parse(pb.AuthUserAddRequest, body, reply)
         if request is None:
             return
@@ -175,13 +179,13 @@ class AuthService:
         def add(password: bytes) -> None:
             self._submit(lambda batch, _: auth.add_user(batch, request, password), request, reply, who)
 
-        if request.options.no_password or not request.name:  # without a name it is refused, whatever the password
+        if request.options.no_password or not request.name:  # without a name it is refused anyway, so save the hash
             add(b"")
         else:
             self._backend.spawn(answering(self._hash_then(request.password, add, who), reply))
 
     def user_change_password(self, body: bytes, reply: Reply, who: Identity | None) -> None:
-        """Auth.UserChangePassword; the tokens of the user end with the old password."""
+        """Serve Auth.UserChangePassword: the tokens of the user end with the old password."""
         request = _parse(pb.AuthUserChangePasswordRequest, body, reply)
         if request is None:
             return
@@ -204,19 +208,19 @@ class AuthService:
             reply(ApiError(NO_PASSWORD_USER))
 
     async def _hash_then(self, password: str, action: Callable[[bytes], None], who: Identity | None) -> None:
-        self.check(who).admin()  # a stranger's request is not worth a hash
+        self.check(who).admin()  # check first: a hash costs about 50 ms of a core
         action(await self._passwords.hashed(password))
 
     # -- questions ----------------------------------------------------------------------------------------------
 
     def status(self, body: bytes, reply: Reply, who: Identity | None) -> None:
-        """Auth.AuthStatus, which everyone may see."""
+        """Serve Auth.AuthStatus: everyone may see it."""
         del body, who
         state = auth_state(self._backend.record)
         reply(self._answer(pb.AuthStatusResponse(enabled=state.enabled, authRevision=state.revision)))
 
     def user_get(self, body: bytes, reply: Reply, who: Identity | None) -> None:
-        """Auth.UserGet: of oneself, or of anyone for root."""
+        """Serve Auth.UserGet: of oneself, or of anyone for root."""
 
         def answer(request: pb.AuthUserGetRequest) -> Message:
             if request.name != (who.user if who else ""):
@@ -226,7 +230,7 @@ class AuthService:
         self._answer_with(answer, pb.AuthUserGetRequest, body, reply)
 
     def user_list(self, body: bytes, reply: Reply, who: Identity | None) -> None:
-        """Auth.UserList."""
+        """Serve Auth.UserList: for root."""
 
         def answer(_: pb.AuthUserListRequest) -> Message:
             self.check(who).admin()
@@ -235,7 +239,7 @@ class AuthService:
         self._answer_with(answer, pb.AuthUserListRequest, body, reply)
 
     def role_get(self, body: bytes, reply: Reply, who: Identity | None) -> None:
-        """Auth.RoleGet: of a role that one has, or of any for root."""
+        """Serve Auth.RoleGet: of a role that the sender has, or of any role for root."""
 
         def answer(request: pb.AuthRoleGetRequest) -> Message:
             if not self._has_role(who, request.role):
@@ -246,7 +250,7 @@ class AuthService:
         self._answer_with(answer, pb.AuthRoleGetRequest, body, reply)
 
     def role_list(self, body: bytes, reply: Reply, who: Identity | None) -> None:
-        """Auth.RoleList."""
+        """Serve Auth.RoleList: for root."""
 
         def answer(_: pb.AuthRoleListRequest) -> Message:
             self.check(who).admin()

@@ -1,8 +1,8 @@
 """The Cluster service of a cluster that has one member, and can have no other.
 
 It answers as an etcd of one member does, with two differences, since nothing could ever run as a second member here:
-a learner is refused as by an etcd that was told to take none (--max-learners 0), and a voting member, which would
-cost a real etcd its quorum at once, is refused as by one that has lost it.
+a learner is refused as by an etcd that accepts none (--max-learners 0), and a voting member, which would cost a real
+etcd its quorum at once, is refused as by an etcd that has lost its quorum.
 """
 
 import re
@@ -26,7 +26,7 @@ from brainctl.node.backend import Backend, Reply
 from brainctl.node.handler import Handler, refusal
 
 MEMBER = b"member"
-"""The small record with what was set of the member: a marshalled Member with its peer URLs."""
+"""The name of the small record with the changed fields of the member: a marshalled Member with its peer URLs."""
 _CLUSTER = "/etcdserverpb.Cluster/"
 _URL = re.compile(r"(?i:https?)://(?:[^/?#@\s]*@)?(?:[^:/?#\[\]\s]*|\[[^\]\s]*\]):[0-9]*(?:[?#].*)?|unixs?:.*")
 
@@ -37,15 +37,22 @@ class ClusterService:
     def __init__(
         self, backend: Backend, name: str = "default", client_urls: Sequence[str] = (), peer_urls: Sequence[str] = ()
     ) -> None:
-        """`peer_urls` are those of the member until a request changes them."""
+        """Create the service.
+
+        Args:
+            backend: The store.
+            name: The name of the member.
+            client_urls: The URLs at which clients reach the member.
+            peer_urls: The peer URLs of the member until a request changes them.
+        """
         self._backend = backend
         self._peer_urls = peer_urls
         self.name = name
         self.client_urls = client_urls
-        """Where clients reach the member; set when the server listens."""
+        """The URLs at which clients reach the member; set when the server listens."""
 
     def handlers(self) -> dict[str, Handler]:
-        """By path."""
+        """Return the handlers by path."""
         return {
             _CLUSTER + "MemberList": self.member_list,
             _CLUSTER + "MemberAdd": self.member_add,
@@ -55,12 +62,12 @@ class ClusterService:
         }
 
     def member_list(self, body: bytes, reply: Reply) -> None:
-        """Cluster.MemberList; as in etcd, the header has no revision."""
+        """Serve Cluster.MemberList: as in etcd, the header has no revision."""
         del body
         reply(pb.MemberListResponse(header=self._header(), members=[self._member()]).SerializeToString())
 
     def member_add(self, body: bytes, reply: Reply) -> None:
-        """Cluster.MemberAdd: refused, with the reason that fits best."""
+        """Serve Cluster.MemberAdd: it is refused, with the reason that fits best."""
         try:
             request = pb.MemberAddRequest.FromString(body)
         except DecodeError as error:
@@ -75,11 +82,11 @@ class ClusterService:
             reply(ApiError(TOO_MANY_LEARNERS if request.isLearner else UNHEALTHY))
 
     def member_remove(self, body: bytes, reply: Reply) -> None:
-        """Cluster.MemberRemove: the only member cannot be removed."""
+        """Serve Cluster.MemberRemove: the only member cannot be removed."""
         self._refuse(body, pb.MemberRemoveRequest, ApiError(TOO_FEW_STARTED), reply)
 
     def member_promote(self, body: bytes, reply: Reply) -> None:
-        """Cluster.MemberPromote: the only member votes already."""
+        """Serve Cluster.MemberPromote: the only member votes already, so it is no learner."""
         self._refuse(body, pb.MemberPromoteRequest, ApiError(MEMBER_NOT_LEARNER), reply)
 
     def _refuse(
@@ -97,7 +104,10 @@ class ClusterService:
         reply(error if known else ApiError(MEMBER_NOT_FOUND))
 
     def member_update(self, body: bytes, reply: Reply) -> None:
-        """Cluster.MemberUpdate: sets the peer URLs, which are shown and not used; as in etcd they may be anything."""
+        """Serve Cluster.MemberUpdate: set the peer URLs, durably.
+
+        They are shown and not used; as in etcd they may be any text.
+        """
         try:
             request = pb.MemberUpdateRequest.FromString(body)
         except DecodeError as error:

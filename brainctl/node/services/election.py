@@ -2,6 +2,13 @@
 
 The keys are those that etcd's own clients write, `<name>/<lease in hex>`, so that both can take part in an election
 (etcd client/v3/concurrency).
+
+Example: two candidates for "boss", with the leases 0xa1 and 0xb2:
+
+    A: Campaign "a"   put boss/a1 = "a" (create_revision 11): A leads; an observer gets "a"
+    B: Campaign "b"   put boss/b2 = "b" (create_revision 12): wait for the deletion of boss/a1
+    A: Proclaim "a2"  put boss/a1 = "a2", if its create_revision is still 11; the observer gets "a2"
+    A: Resign         delete boss/a1: B leads, the observer gets "b"
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -22,7 +29,7 @@ class ElectionService:
     """Election.Campaign, Proclaim, Leader, Observe and Resign."""
 
     def streams(self) -> dict[str, Serve]:
-        """By path."""
+        """Return the methods by path."""
         return {
             "/v3electionpb.Election/Campaign": self.campaign,
             "/v3electionpb.Election/Proclaim": self.proclaim,
@@ -32,7 +39,7 @@ class ElectionService:
         }
 
     async def campaign(self, caller: InProcessClient, body: bytes) -> AsyncIterator[bytes]:
-        """Election.Campaign: wait to be the leader; a caller that goes away does not run any more."""
+        """Serve Election.Campaign: wait to be the leader; when the caller goes away, delete its key."""
         request = parse(electionpb.CampaignRequest, body)
         lease = await grant_session(caller, request.lease)
         prefix = request.name + b"/"
@@ -57,7 +64,11 @@ class ElectionService:
         yield electionpb.CampaignResponse(header=done.header, leader=leader).SerializeToString()
 
     async def proclaim(self, caller: InProcessClient, body: bytes) -> AsyncIterator[bytes]:
-        """Election.Proclaim: the leader says something new."""
+        """Serve Election.Proclaim: the leader sets a new value.
+
+        Raises:
+            ApiError: The field leader is missing, or it does not lead any more.
+        """
         request = parse(electionpb.ProclaimRequest, body)
         if not request.HasField("leader"):
             raise unknown('"leader" field must be provided')
@@ -66,7 +77,11 @@ class ElectionService:
         yield electionpb.ProclaimResponse(header=header).SerializeToString()
 
     async def resign(self, caller: InProcessClient, body: bytes) -> AsyncIterator[bytes]:
-        """Election.Resign: the leader, if it is still that, makes room for the next."""
+        """Serve Election.Resign: delete the key of the leader, if it still leads, so that the next one leads.
+
+        Raises:
+            ApiError: The field leader is missing.
+        """
         request = parse(electionpb.ResignRequest, body)
         if not request.HasField("leader"):
             raise unknown('"leader" field must be provided')
@@ -74,14 +89,18 @@ class ElectionService:
         yield electionpb.ResignResponse(header=done.header).SerializeToString()
 
     async def leader(self, caller: InProcessClient, body: bytes) -> AsyncIterator[bytes]:
-        """Election.Leader: who leads now."""
+        """Serve Election.Leader: the key and the value of the present leader.
+
+        Raises:
+            ApiError: There is no leader.
+        """
         found = await _oldest(caller, parse(electionpb.LeaderRequest, body).name + b"/")
         if not found.kvs:
             raise unknown("election: no leader")
         yield electionpb.LeaderResponse(header=found.header, kv=found.kvs[0]).SerializeToString()
 
     async def observe(self, caller: InProcessClient, body: bytes) -> AsyncGenerator[bytes, None]:
-        """Election.Observe: each leader, and what it proclaims, until the client goes away.
+        """Serve Election.Observe: each leader, and each value that it proclaims, until the client goes away.
 
         As in etcd the stream ends with OK when it cannot go on, whatever the reason.
         """
@@ -98,9 +117,9 @@ class ElectionService:
 async def _reign(
     caller: InProcessClient, prefix: bytes
 ) -> AsyncGenerator[tuple[pb.ResponseHeader, kv_pb2.KeyValue], None]:
-    """The values of one leader, from now or when there will be one, until its key is deleted.
+    """Yield the values of one leader until its key is deleted; when there is none yet, wait for one.
 
-    Ends early when what was to be watched is compacted already: the next look finds what there is.
+    It ends early when the revisions to watch are already compacted: the caller's next look finds the present leader.
     """
     found = await _oldest(caller, prefix)
     if found.kvs:

@@ -1,6 +1,11 @@
-"""The Lease service: grants and revokes are writes; keeping alive is not, and time to live is a look.
+"""The Lease service: grants and revokes are writes; keeping alive and time to live only read and set timers.
 
-Which keys hang on leases is found beside the requests after a store was opened; until then revokes wait.
+After a store was opened, the keys attached to leases are collected beside the requests; until that is finished,
+revokes wait.
+
+Example: LeaseGrant(ID=7, TTL=60) is a group commit with the record of lease 7. A put with lease 7 attaches its key.
+LeaseKeepAlive restarts the 60 seconds in memory, without a write. When they are over, a tick (every TICK_SECONDS)
+revokes the lease: one transaction deletes the record and the attached keys.
 """
 
 import logging
@@ -31,13 +36,13 @@ _log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
 REVOKES_PER_TICK = 500
-"""etcd revokes at most 1000 expired leases per second."""
+"""The most leases that one tick revokes: etcd revokes at most 1000 expired leases per second."""
 _REVOKE_COST = 10
-"""What revoking a lease costs beside its keys, in keys."""
+"""The cost of revoking a lease beside that of its keys, in keys."""
 RETRY_SECONDS = 1.0
-"""How long to wait after the backend could not be read."""
+"""Seconds to wait after the backend could not be read."""
 RECOVER_KEYS = 5000
-"""How many keys one step of finding attached keys looks at."""
+"""The keys that one step of collecting attached keys reads."""
 
 
 class LeaseService:
@@ -52,14 +57,14 @@ class LeaseService:
         self.lessor = Lessor(clock)
         self.lessor.load(backend.records(LEASES))
         self.expired = 0
-        """Leases that were revoked because their time was over."""
+        """How many leases were revoked because their time was over."""
         backend.subscribe(self._publish, self._publish_steps)
         if self.lessor.recovering:
             self._recover()
         self._tick_later()
 
     def handlers(self) -> dict[str, Handler]:
-        """By path."""
+        """Return the handlers by path."""
         return {
             "/etcdserverpb.Lease/LeaseGrant": self.grant,
             "/etcdserverpb.Lease/LeaseRevoke": self.revoke,
@@ -68,7 +73,7 @@ class LeaseService:
         }
 
     def grant(self, body: bytes, reply: Reply) -> None:
-        """Lease.LeaseGrant."""
+        """Serve Lease.LeaseGrant: answer once the lease is durable."""
         try:
             request = pb.LeaseGrantRequest.FromString(body)
         except DecodeError as error:
@@ -77,7 +82,13 @@ class LeaseService:
         self._backend.submit(self._grant, request, reply)
 
     def revoke(self, body: bytes, reply: Reply, check: Callable[[Batch, int], None] | None = None) -> None:
-        """Lease.LeaseRevoke; `check` may refuse it where it is evaluated."""
+        """Serve Lease.LeaseRevoke: delete the lease and its keys, and answer once that is durable.
+
+        Args:
+            body: The marshalled LeaseRevokeRequest.
+            reply: Receives the response or the error.
+            check: Is called when the revoke is evaluated, and may raise ApiError to refuse it.
+        """
         try:
             request = pb.LeaseRevokeRequest.FromString(body)
         except DecodeError as error:
@@ -86,14 +97,14 @@ class LeaseService:
         self._revoke(request.ID, reply, check)
 
     def when_recovered(self, action: Callable[[], None]) -> None:
-        """Act once it is known which keys hang on leases."""
+        """Call `action` once it is known which keys are attached to leases."""
         if self.lessor.recovering:
             self._when_recovered.append(action)
         else:
             action()
 
     def keep_alive(self, body: bytes, reply: Reply) -> None:
-        """One exchange of Lease.LeaseKeepAlive; a TTL of 0 says that the lease is gone."""
+        """Serve one exchange of Lease.LeaseKeepAlive: a TTL of 0 in the response says that the lease does not exist."""
         try:
             request = pb.LeaseKeepAliveRequest.FromString(body)
         except DecodeError as error:
@@ -102,7 +113,7 @@ class LeaseService:
         self._as_leader(partial(self._keep_alive, request.ID, reply), reply)
 
     def _keep_alive(self, lease: int, reply: Reply) -> None:
-        # The header is older than the answer: a client must not see the lease alive at a revision that revoked it.
+        # Take the header before the answer: a client must not see the lease alive at the revision that revoked it.
         header = self._backend.header(self._backend.revision)
 
         def answer(ttl: int) -> None:
@@ -112,7 +123,7 @@ class LeaseService:
         self.lessor.keep_alive(lease, answer)
 
     def time_to_live(self, body: bytes, reply: Reply) -> None:
-        """Lease.LeaseTimeToLive; a TTL of -1 says that there is no such lease."""
+        """Serve Lease.LeaseTimeToLive: a TTL of -1 in the response says that the lease does not exist."""
         try:
             request = pb.LeaseTimeToLiveRequest.FromString(body)
         except DecodeError as error:
@@ -122,13 +133,13 @@ class LeaseService:
         self._as_leader(partial(self.when_recovered, look) if request.keys else look, reply)
 
     def leases(self, body: bytes, reply: Reply) -> None:
-        """Lease.LeaseLeases."""
+        """Serve Lease.LeaseLeases: all leases."""
         del body
         response = pb.LeaseLeasesResponse(leases=[pb.LeaseStatus(ID=lease.id) for lease in self.lessor.leases()])
         reply(self._backend.header(self._backend.revision) + response.SerializeToString())
 
     def _as_leader(self, act: Callable[[], None], reply: Reply) -> None:
-        """Do what only the process that writes can do; one that cannot become it answers why not."""
+        """Do what only the process that writes can do; a process that cannot become it answers with the error."""
         self._follow_lead()
         if self._leads:
             act()
@@ -211,11 +222,11 @@ class LeaseService:
             self._tick_later()
 
     def _count_time(self) -> None:
-        """Time in which nobody was heard is not counted against a lease: what keeps it alive may wait to be read."""
+        """Leave out of the lifetimes the seconds in which no connection was read: a keep-alive may be waiting there."""
         self.lessor.leave_out(self._backend.deaf_seconds())
 
     def _revoke_some(self, expired: list[int]) -> None:
-        """Revoke leases, as many in a turn as have few keys together."""
+        """Revoke expired leases, per turn of the event loop as many as have about LONG_KEYS keys together."""
         left = LONG_KEYS
         while expired and left > 0:
             lease = expired.pop(0)
@@ -234,7 +245,7 @@ class LeaseService:
     # -- opening ------------------------------------------------------------------------------------------------
 
     def _recover(self) -> None:
-        """Find the keys that hang on leases, beside the requests; a revoke waits for it."""
+        """Collect the keys attached to leases, beside the requests."""
         view = self._backend.view
         if iscoroutinefunction(view.get):
             self._backend.spawn(self._recover_remote(cast("AsyncView", view)))
@@ -283,25 +294,29 @@ def _revoke_steps(batch: Batch, lease: int, keys: set[bytes]) -> Steps[bytes]:
 
 
 def _nothing(batch: Batch, request: pb.LeaseKeepAliveRequest) -> bytes:
-    """A write that changes nothing; it succeeds where others would."""
+    """Stage nothing; the write succeeds when other writes would."""
     del batch, request
     return b""
 
 
 def _lease_response(header: bytes, lease: int, ttl: int) -> bytes:
-    """A LeaseGrantResponse or LeaseKeepAliveResponse: header, ID = 2, TTL = 3."""
+    """Return a marshalled LeaseGrantResponse or LeaseKeepAliveResponse: header, ID = 2, TTL = 3."""
     return b"%b\x10%b%b" % (header, varint(lease), b"\x18" + varint(ttl) if ttl else b"")
 
 
 def _check_unchanged(batch: Batch, lease: int) -> None:
-    """Refuse to revoke a lease that is revoked already, and perhaps granted anew, by a write that is under way."""
+    """Refuse to revoke a lease that a write in flight has already revoked, and perhaps granted anew.
+
+    Raises:
+        ApiError: The record of the lease is being changed.
+    """
     changing, _ = batch.staged.record(lease_record(lease))
     if changing:
         raise ApiError(LEASE_NOT_FOUND)
 
 
 def _expired(lease: int, answer: bytes | BrainctlError) -> None:
-    if isinstance(answer, BrainctlError):  # tried again after a while
+    if isinstance(answer, BrainctlError):  # the revoke is tried again after a while
         refused = isinstance(answer, ApiError) and answer.status not in (LEASE_NOT_FOUND, TIMEOUT, STOPPED)
-        level = logging.WARNING if refused else logging.DEBUG  # of a store in trouble the backend tells
+        level = logging.WARNING if refused else logging.DEBUG  # a store in trouble is logged by its backend
         _log.log(level, "lease %016x has expired and could not be revoked: %s", lease, answer)

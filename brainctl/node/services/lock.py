@@ -1,6 +1,12 @@
-"""The v3lock service: a lock is a key under its name, and belongs to the oldest one (etcd client/v3/concurrency).
+"""The v3lock service: a lock is a prefix; the oldest key under it holds the lock (etcd client/v3/concurrency).
 
 The keys are those that etcd's own clients write, `<name>/<lease in hex>`, so that both can share a lock.
+
+Example: clients with the leases 0xa1 and 0xb2 lock "job":
+
+    A: Lock    put job/a1 (create_revision 11): it is the oldest, A holds the lock
+    B: Lock    put job/b2 (create_revision 12): wait for the deletion of job/a1
+    A: Unlock  delete job/a1, or A's lease expires: B is answered with the key job/b2
 """
 
 from collections.abc import AsyncIterator
@@ -17,11 +23,15 @@ class LockService:
     """Lock.Lock and Lock.Unlock."""
 
     def streams(self) -> dict[str, Serve]:
-        """By path."""
+        """Return the methods by path."""
         return {"/v3lockpb.Lock/Lock": self.lock, "/v3lockpb.Lock/Unlock": self.unlock}
 
     async def lock(self, caller: InProcessClient, body: bytes) -> AsyncIterator[bytes]:
-        """Lock.Lock: wait for all that came before; a caller that goes away leaves the queue."""
+        """Serve Lock.Lock: wait for all that came before; when the caller goes away, delete its key.
+
+        Raises:
+            ApiError: The request is malformed, a call was refused, or the lease expired while waiting.
+        """
         request = parse(lockpb.LockRequest, body)
         lease = await grant_session(caller, request.lease)
         prefix = request.name + b"/"
@@ -40,7 +50,7 @@ class LockService:
         yield lockpb.LockResponse(header=header, key=key).SerializeToString()
 
     async def unlock(self, caller: InProcessClient, body: bytes) -> AsyncIterator[bytes]:
-        """Lock.Unlock: delete the key that Lock has answered."""
+        """Serve Lock.Unlock: delete the key with which Lock was answered."""
         request = parse(lockpb.UnlockRequest, body)
         deletion = pb.DeleteRangeRequest(key=request.key)
         deleted = await caller.call(_KV + "DeleteRange", deletion, pb.DeleteRangeResponse)
@@ -50,7 +60,7 @@ class LockService:
 async def _queue_up(
     caller: InProcessClient, prefix: bytes, key: bytes, lease: int
 ) -> tuple[pb.ResponseHeader, int, int]:
-    """Put the key unless it is there; the header, and the revisions in which it and the oldest key were made."""
+    """Put the key unless it exists; return the header, and the create_revisions of this key and of the oldest key."""
     oldest = pb.RequestOp(
         request_range=pb.RangeRequest(
             key=prefix,

@@ -1,9 +1,9 @@
-"""The Watch service: the streams of a node over one hub.
+"""The Watch service: the streams of a node over one watch hub.
 
-The transport holds a `WatchSession` per stream. It hands in each request with `receive`, and calls `close` when the
-stream has ended for whatever reason. While more unsent bytes are queued for the client than the transport likes, it
-calls `pause`, and `resume` when they have drained; it may do so from inside `send`. A paused stream is still sent
-the answers to the client's own requests, but no events.
+The transport holds a `WatchSession` per stream. It passes in each request with `receive`, and calls `close` when the
+stream has ended for whatever reason. When too many unsent bytes are queued for the client, it calls `pause`, and
+`resume` when they have drained; it may do so from inside `send`. A paused stream still gets the answers to the client's
+own requests, but no events.
 """
 
 import logging
@@ -40,7 +40,12 @@ class WatchService:
         backend.subscribe(self._publish)
 
     def open(self, send: Callable[[bytes], None], refuse: Refuse = lambda _: "") -> "WatchSession":
-        """A stream, which answers through `send` with marshalled WatchResponses."""
+        """Open a stream, which answers through `send` with marshalled WatchResponses.
+
+        Args:
+            send: Takes a marshalled WatchResponse; when it raises, the stream is closed.
+            refuse: Returns the reason to refuse a watch, or "" to permit it.
+        """
 
         def guarded(body: bytes) -> None:
             try:
@@ -59,22 +64,22 @@ class WatchService:
 
     @property
     def streams(self) -> int:
-        """How many are open."""
+        """Return how many streams are open."""
         return len(self._sessions)
 
     @property
     def watchers(self) -> int:
-        """How many there are, over all streams."""
+        """Return how many watchers there are, over all streams."""
         return sum(len(session.stream.watchers) for session in self._sessions)
 
     @property
     def slow_watchers(self) -> int:
-        """How many of them miss events that have happened already."""
+        """Return how many watchers still miss events that have already happened."""
         states = (watcher.state for session in self._sessions for watcher in session.stream.watchers.values())
         return sum(state in (State.BEHIND, State.PARKED) for state in states)
 
     def forget(self, session: "WatchSession") -> None:
-        """A stream was closed."""
+        """Remove a stream that was closed."""
         self._sessions.pop(session, None)
 
     def _publish(self, commit: Commit) -> None:
@@ -83,7 +88,7 @@ class WatchService:
             self.catch_up.wake()
 
     def _tick_later(self) -> None:
-        # One timer for all streams; what it adds to their intervals is etcd's jitter of up to a tenth.
+        # One timer for all streams: it lengthens their intervals by up to a tenth, as etcd's jitter does.
         self._backend.call_later(self._progress_seconds / 10, self._tick)
 
     def _tick(self) -> None:
@@ -103,11 +108,15 @@ class WatchSession:
     def __init__(self, service: WatchService, stream: WatchStream, due: float) -> None:
         self.stream = stream
         self.due = due
-        """When its progress timer fires, in seconds of the clock."""
+        """The time of its next progress notification, in seconds of the monotonic clock."""
         self._service = service
 
     def receive(self, body: bytes) -> None:
-        """Serve a marshalled WatchRequest; ApiError when it is none, and then the stream should be ended with it."""
+        """Serve a marshalled WatchRequest.
+
+        Raises:
+            ApiError: The bytes are no WatchRequest; the transport should end the stream with this error.
+        """
         try:
             request = pb.WatchRequest.FromString(body)
         except DecodeError as error:
@@ -116,16 +125,16 @@ class WatchSession:
         self._wake()
 
     def pause(self) -> None:
-        """The client does not read: send no events until `resume`."""
+        """Send no events until `resume`: the client does not read."""
         self.stream.pause()
 
     def resume(self) -> None:
-        """The client reads again."""
+        """Send events again: the client reads."""
         self.stream.resume()
         self._wake()
 
     def close(self) -> None:
-        """The stream has ended; nothing is sent any more."""
+        """End the stream; nothing is sent any more."""
         self.stream.close()
         self._service.forget(self)
 

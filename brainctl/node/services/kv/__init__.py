@@ -1,1 +1,1 @@
-"""The KV service."""
+"""The KV service: `service.py` has the unary methods, `range_stream.py` KV.RangeStream."""

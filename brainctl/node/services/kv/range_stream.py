@@ -1,8 +1,12 @@
 """KV.RangeStream: a range in chunks that merge to the response of KV.Range (etcd server/etcdserver/v3_server.go).
 
-All chunks are read at one revision, that of the store when the request came. A chunk is about as large as the largest
-request; only the last one has a header, `more` and the count. The keys are always in order: a sort target without an
-order sorts each chunk in etcd 3.7.3, which then goes on after the wrong key and sends keys twice.
+All chunks are read at one revision, that of the store when the request arrived. A chunk is about as large as the
+largest request; only the last one has a header, `more` and the count. The keys are always in order: a sort target
+without an order sorts each chunk in etcd 3.7.3, which then goes on after the wrong key and sends keys twice.
+
+Example: 1000 keys with values of 100 KB, chunks of 1.5 MiB. The first chunk has FIRST_KEYS = 10 keys, about 1 MB, so
+the next has 10 as well (`fitted`). With values of 1 KB the number would double from chunk to chunk instead: 10, 20, 40,
+...
 """
 
 import asyncio
@@ -23,7 +27,7 @@ from brainctl.node.handler import MALFORMED
 from brainctl.wire.varint import varint
 
 FIRST_KEYS = 10
-"""How many keys the first chunk has at most; later ones are fitted to the size."""
+"""The most keys of the first chunk; the number of later ones is fitted to the size."""
 NO_SORT = Status(Code.UNIMPLEMENTED, "RangeStream does not support custom sort orders")
 NO_FILTERS = Status(Code.UNIMPLEMENTED, "RangeStream does not support revision filters")
 
@@ -31,10 +35,16 @@ NO_FILTERS = Status(Code.UNIMPLEMENTED, "RangeStream does not support revision f
 async def range_stream(
     backend: Backend, body: bytes, chunk_bytes: int, admit: Callable[[pb.RangeRequest], None]
 ) -> AsyncIterator[bytes]:
-    """The marshalled RangeStreamResponses to a marshalled RangeRequest; ApiError.
+    """Yield the marshalled RangeStreamResponses to a marshalled RangeRequest.
 
-    `admit` is asked before each chunk and may refuse it: permissions can be lost on the way. So can the revision: a
-    compaction that overtakes the stream ends it with an error.
+    Args:
+        backend: The store.
+        body: The marshalled RangeRequest.
+        chunk_bytes: The size of a chunk, in bytes of keys and values; a chunk has at least one key.
+        admit: Is called before each chunk and may raise ApiError: permissions can be withdrawn on the way.
+
+    Raises:
+        ApiError: The request is malformed, sorted or filtered, or not permitted, or a compaction overtook the stream.
     """
     request = _parse(body)
     admit(request)
@@ -70,8 +80,12 @@ async def range_stream(
 
 
 async def range_page(backend: Backend, request: pb.RangeRequest, size: int) -> bytes:
-    """Return the marshalled response to a plain range with a limit, with fewer keys when these have more than `size`
-    bytes, and without a count; ApiError.
+    """Return the marshalled response to a plain range with a limit, without a count.
+
+    It has fewer keys than the limit when these have more than `size` bytes.
+
+    Raises:
+        ApiError: The revision is compacted or in the future.
     """
     now = await _read_revision(backend, request)
     revision = request.revision if request.revision > 0 else now
@@ -85,7 +99,7 @@ async def range_page(backend: Backend, request: pb.RangeRequest, size: int) -> b
 
 
 def fitted(keys: int, size: int, wanted: int) -> int:
-    """How many keys to take next, when that many came to `size` bytes; 1 at least."""
+    """Return how many keys to take next, at least 1, when `keys` keys came to `size` bytes and `wanted` are wanted."""
     if size * 2 < wanted:
         return keys * 2
     return max(keys // 2, 1) if size > wanted * 2 else keys
@@ -105,7 +119,11 @@ def _parse(body: bytes) -> pb.RangeRequest:
 
 
 async def _read_revision(backend: Backend, request: pb.RangeRequest) -> int:
-    """The newest revision, by a read that sees what was acknowledged before; ApiError for the revision asked for."""
+    """Return the newest revision, by a read that sees all writes acknowledged before.
+
+    Raises:
+        ApiError: The requested revision is compacted or in the future.
+    """
     read: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def settle(answer: bytes | BrainctlError) -> None:
@@ -125,17 +143,17 @@ def _chunk(response: bytes) -> bytes:
 
 
 class _Taken:
-    """The first versions of a range, as many as fit."""
+    """The first versions of a range, up to a limit of keys and of bytes."""
 
     def __init__(self, limit: int, size: int) -> None:
         self.versions: list[KeyVersion] = []
         self.following: bytes | None = None
-        """The key of the first that does not fit, None when all fit."""
+        """The key of the first version that does not fit; None when all fit."""
         self._limit = limit
         self._left = size
 
     def add(self, version: KeyVersion) -> bool:
-        """Take the next version; False when it does not fit. The first one does."""
+        """Take the next version; return False when it does not fit. The first one always fits."""
         self._left -= len(version.kv)
         if self.versions and (len(self.versions) >= self._limit or self._left < 0):
             self.following = version.key
@@ -145,7 +163,7 @@ class _Taken:
 
 
 async def _take(view: View | AsyncView, start: bytes, end: bytes | None, revision: int, taken: _Taken) -> None:
-    """Take the versions of a range as far as they fit."""
+    """Take the versions of a range until one does not fit."""
     if not iscoroutinefunction(view.get):
         for version in cast("View", view).versions(start, end, revision):
             if not taken.add(version):

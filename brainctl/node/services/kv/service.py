@@ -23,7 +23,7 @@ class KvService:
     def __init__(
         self, backend: KvBackend, options: NodeOptions | None = None, points: ReadsPoints | None = None
     ) -> None:
-        """`points` answers what may be asked without a look at who asks."""
+        """Create the service; `points` is the shorter way to one key, None when the backend has none."""
         options = options or NodeOptions()
         self._backend = backend
         self._submit = backend.submit
@@ -32,7 +32,7 @@ class KvService:
         self._max_ops = options.max_txn_ops
 
     def handlers(self) -> dict[str, Handler]:
-        """By path."""
+        """Return the handlers by path."""
         return {
             "/etcdserverpb.KV/Range": self.range,
             PUT: self.put,
@@ -42,7 +42,7 @@ class KvService:
         }
 
     def range(self, body: bytes, reply: Reply) -> None:
-        """KV.Range."""
+        """Serve KV.Range: a request with nothing but one key takes the shorter way, unparsed."""
         if self._points is not None:
             key = point_key(body)
             if key is not None:
@@ -57,7 +57,7 @@ class KvService:
         self._backend.range(request, reply)
 
     def put(self, body: bytes, reply: Reply) -> None:
-        """KV.Put."""
+        """Serve KV.Put: answer once durable."""
         try:
             self._check_size(body)
             request = pb.PutRequest.FromString(body)
@@ -67,11 +67,11 @@ class KvService:
         self._submit(Batch.put, request, reply)
 
     def takes_run(self, longest: int) -> bool:
-        """Whether puts of at most `longest` bytes may be evaluated with `evaluate_puts`."""
+        """Return whether puts of at most `longest` bytes may be evaluated with `evaluate_puts`."""
         return longest <= self._max_bytes
 
     def delete_range(self, body: bytes, reply: Reply) -> None:
-        """KV.DeleteRange."""
+        """Serve KV.DeleteRange: answer once durable."""
         try:
             self._check_size(body)
             request = pb.DeleteRangeRequest.FromString(body)
@@ -81,7 +81,7 @@ class KvService:
         self._submit(_delete_range, request, reply)
 
     def txn(self, body: bytes, reply: Reply) -> None:
-        """KV.Txn; one that only reads does not queue behind writes."""
+        """Serve KV.Txn: one that only reads does not queue behind writes."""
         try:
             self._check_size(body)
             request = pb.TxnRequest.FromString(body)
@@ -95,7 +95,7 @@ class KvService:
             self._submit(_txn, request, reply)
 
     def compact(self, body: bytes, reply: Reply) -> None:
-        """KV.Compact; space is given back in the background."""
+        """Serve KV.Compact: answer once the compacted revision is durable; space is given back in the background."""
         try:
             request = pb.CompactionRequest.FromString(body)
         except DecodeError as error:
@@ -109,7 +109,7 @@ class KvService:
 
 
 def evaluate_puts(batch: Batch, bodies: list[bytes]) -> tuple[list[bytes | BrainctlError], int]:
-    """KV.Put for several requests, as EvaluateRun."""
+    """Evaluate several marshalled PutRequests in order; this is an `EvaluateRun`."""
     return put_run(batch, bodies, _put)
 
 
@@ -130,7 +130,7 @@ def _txn(batch: Batch, request: pb.TxnRequest) -> bytes | Steps[bytes]:
 
 
 def is_readonly(request: pb.TxnRequest) -> bool:
-    """Whether a transaction has nothing but ranges in either branch."""
+    """Return whether a transaction has nothing but ranges in either branch."""
     return all(
         operation.WhichOneof("request") == "request_range"
         for operations in (request.success, request.failure)

@@ -1,9 +1,9 @@
-"""Alarms: the Maintenance.Alarm method, and what may not be done while one is raised.
+"""Alarms: the Maintenance.Alarm method, and what is refused while an alarm is raised.
 
-An alarm is a small record. Under NOSPACE nothing that takes room is let in, while reads, deletes, compactions and
-revokes go on, so that room can be made; under CORRUPT nothing is changed (etcd server/etcdserver/apply). NOSPACE is
-raised by the first write that does not fit the quota. It is refused before it is evaluated: what is answered with an
-error was not done.
+An alarm is a small record. Under NOSPACE writes that take room are refused, while reads, deletes, compactions and
+revokes go on, so that room can be made; under CORRUPT all changes are refused (etcd server/etcdserver/apply). NOSPACE
+is raised by the first write that does not fit the quota. That write is refused before it is evaluated: what is answered
+with an error was not done.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ from brainctl.node.handler import Handler, KvBackend, refusal
 from brainctl.node.quota import COSTS, Quota
 
 ALARMS = b"alarm/"
-"""Names of alarm records: `alarm/<member id, 16 hex>/<alarm type>`; they hold the marshalled AlarmMember."""
+"""The prefix of alarm records: `alarm/<member id, 16 hex>/<alarm type>` holds the marshalled AlarmMember."""
 _GRANT = "/etcdserverpb.Lease/LeaseGrant"
 _REVOKE = "/etcdserverpb.Lease/LeaseRevoke"
 
@@ -33,21 +33,21 @@ class AlarmService:
         self._backend = backend
         self._quota = quota
         self.raised = self._types()
-        """The types of the alarms that are raised."""
+        """The types of the raised alarms, durable ones only."""
         backend.subscribe(self._publish)
 
     def handlers(self) -> dict[str, Handler]:
-        """By path."""
+        """Return the handlers by path."""
         return {"/etcdserverpb.Maintenance/Alarm": self.alarm}
 
     def alarms(self) -> list[pb.AlarmMember]:
-        """The alarms that are raised."""
+        """Return the raised alarms."""
         return [pb.AlarmMember.FromString(record) for record in self._backend.records(ALARMS).values()]
 
     def guard(self, handlers: dict[str, Handler]) -> dict[str, Handler]:
-        """The same handlers, but the quota refuses what has no room, and alarms refuse what changes leases.
+        """Return guarded handlers: the quota refuses what has no room, and alarms refuse what changes leases.
 
-        What alarms forbid of keys is refused by an AlarmedBackend.
+        Changes of keys that an alarm forbids are refused by `AlarmedBackend`.
         """
         guarded = dict(handlers)
         for path in (_GRANT, _REVOKE):
@@ -58,11 +58,11 @@ class AlarmService:
         return guarded
 
     def takes_run(self, longest: int) -> bool:
-        """Whether puts of at most `longest` bytes need no look at each: nothing is raised, and there is room."""
+        """Return whether puts of at most `longest` bytes need no check each: no alarm is raised, and there is room."""
         return not self.raised and longest <= self._quota.short
 
     def evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes | Steps[bytes]:
-        """Evaluate a write of keys, unless an alarm forbids it; what is malformed is refused as that."""
+        """Evaluate a write of keys unless an alarm forbids it; a malformed request is refused as malformed first."""
         match request:
             case pb.PutRequest():
                 check_put(request)
@@ -77,7 +77,7 @@ class AlarmService:
         return evaluate(batch, request)
 
     def alarm(self, body: bytes, reply: Reply) -> None:
-        """Maintenance.Alarm: list, raise or clear alarms."""
+        """Serve Maintenance.Alarm: list, raise or clear alarms."""
         try:
             request = pb.AlarmRequest.FromString(body)
         except DecodeError as error:
@@ -121,19 +121,26 @@ class AlarmService:
             handler(body, reply)
 
     def _check(self, *, grows: bool) -> None:
-        """Refuse a change that an alarm forbids; ApiError."""
+        """Check that no alarm forbids a change.
+
+        Args:
+            grows: Whether the change takes room.
+
+        Raises:
+            ApiError: CORRUPT is raised, or NOSPACE and the change takes room.
+        """
         if pb.CORRUPT in self.raised:
             raise ApiError(CORRUPT)
         if grows and pb.NOSPACE in self.raised:
             raise ApiError(NO_SPACE)
 
     def corrupt(self) -> None:
-        """Raise the alarm CORRUPT: nothing is changed any more until somebody has looked, and disarms it."""
+        """Raise the alarm CORRUPT: all changes are refused until an operator disarms it."""
         request = pb.AlarmRequest(alarm=pb.CORRUPT, memberID=self._backend.header.member_id)
         self._backend.submit(_activate, request, lambda _: None)
 
     def _raise_no_space(self, reply: Reply) -> None:
-        """Refuse a write for want of room, once the alarm is durable."""
+        """Refuse a write for want of room, once the alarm NOSPACE is durable."""
         request = pb.AlarmRequest(alarm=pb.NOSPACE, memberID=self._backend.header.member_id)
 
         def settle(answer: bytes | BrainctlError) -> None:
@@ -143,7 +150,7 @@ class AlarmService:
 
 
 class AlarmedBackend:
-    """A backend for requests on keys that does what the alarms allow."""
+    """A backend for requests on keys that refuses what a raised alarm forbids."""
 
     def __init__(self, backend: KvBackend, alarms: AlarmService) -> None:
         self._backend = backend
@@ -152,7 +159,7 @@ class AlarmedBackend:
         self.range = backend.range
 
     def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
-        """Queue a write; alarms are asked where it is evaluated, after permissions."""
+        """Queue a write; alarms are checked where it is evaluated, after permissions."""
         if self._alarms.raised:
             evaluate = partial(self._alarms.evaluate, evaluate)
         self._backend.submit(evaluate, request, reply)

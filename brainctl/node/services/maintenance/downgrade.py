@@ -1,6 +1,6 @@
 """Maintenance.Downgrade: the bookkeeping of a downgrade, as etcd does it before anything is converted.
 
-A downgrade that was enabled is noted in the store, shown by the status and cancelled on request. There is nothing to
+An enabled downgrade is kept in a small record, shown by the status and cancelled on request. There is nothing to
 convert: the cluster version stays, since a snapshot is how data gets back into an etcd of any release.
 """
 
@@ -21,7 +21,7 @@ from brainctl.node.backend import Backend, Reply
 from brainctl.node.handler import Handler, refusal
 
 DOWNGRADE = b"downgrade"
-"""The small record with the version that a downgrade was enabled to, in ASCII."""
+"""The name of the small record with the target version of an enabled downgrade, in ASCII."""
 CLUSTER_VERSION = "3.7"
 _TARGET = (3, 6)
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+(?:-[0-9A-Za-z.-]*)?(?:\+[0-9A-Za-z.-]*)?)?", re.ASCII)
@@ -34,16 +34,16 @@ class DowngradeService:
         self._backend = backend
 
     def handlers(self) -> dict[str, Handler]:
-        """By path."""
+        """Return the handlers by path."""
         return {"/etcdserverpb.Maintenance/Downgrade": self.downgrade}
 
     def info(self) -> pb.DowngradeInfo:
-        """What the status shows."""
+        """Return the downgrade as Maintenance.Status shows it."""
         target = self._backend.record(DOWNGRADE)
         return pb.DowngradeInfo(enabled=True, targetVersion=target.decode()) if target else pb.DowngradeInfo()
 
     def downgrade(self, body: bytes, reply: Reply) -> None:
-        """Maintenance.Downgrade: validate a target version, enable a downgrade to it, or cancel that."""
+        """Serve Maintenance.Downgrade: validate a target version, enable a downgrade to it, or cancel it."""
         try:
             request = pb.DowngradeRequest.FromString(body)
         except DecodeError as error:
@@ -68,7 +68,11 @@ def _evaluate(batch: Batch, request: pb.DowngradeRequest) -> bytes:
 
 
 def _check_target(batch: Batch, version: str) -> str:
-    """The version as it is noted; ApiError."""
+    """Return the target version as it is stored.
+
+    Raises:
+        ApiError: The version is malformed or not the previous minor release, or a downgrade is enabled already.
+    """
     match = _VERSION.fullmatch(version)
     if match is None:
         raise ApiError(DOWNGRADE_VERSION_MALFORMED)

@@ -1,4 +1,4 @@
-"""The Maintenance service: status, hashes, defragmentation; alarms, downgrades and snapshots are next door."""
+"""The Maintenance service: status, hashes, defragmentation; the rest of it has modules of its own."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from inspect import iscoroutinefunction
@@ -23,7 +23,7 @@ from brainctl.node.services.maintenance.snapshot import STORAGE_VERSION, snapsho
 from brainctl.node.slices import in_slices
 
 ETCD_VERSION = "3.7.3"
-"""The release of etcd whose API this is; clients decide by it what they may use."""
+"""The release of etcd whose API this is; clients decide by it which features they use."""
 
 
 class MaintenanceService:
@@ -37,7 +37,7 @@ class MaintenanceService:
         self.alarms = AlarmService(backend, self._quota)
 
     def handlers(self) -> dict[str, Handler]:
-        """By path."""
+        """Return the handlers by path."""
         return {
             "/etcdserverpb.Maintenance/Status": self.status,
             **self.alarms.handlers(),
@@ -49,7 +49,7 @@ class MaintenanceService:
         }
 
     def status(self, body: bytes, reply: Reply) -> None:
-        """Maintenance.Status. There is no raft log: its index is the revision."""
+        """Serve Maintenance.Status: there is no raft log, so its indexes are the revision."""
         del body
         backend = self._backend
         response = pb.StatusResponse(
@@ -68,7 +68,7 @@ class MaintenanceService:
         reply(backend.header(backend.revision) + response.SerializeToString())
 
     def move_leader(self, body: bytes, reply: Reply) -> None:
-        """Maintenance.MoveLeader: to the only member, which leads already; the response is empty, as in etcd."""
+        """Serve Maintenance.MoveLeader: to the only member, which leads already; the response is empty, as in etcd."""
         try:
             target = pb.MoveLeaderRequest.FromString(body).targetID
         except DecodeError as error:
@@ -79,7 +79,7 @@ class MaintenanceService:
     # -- hashes -------------------------------------------------------------------------------------------------
 
     def hash_kv(self, body: bytes, reply: Reply) -> None:
-        """Maintenance.HashKV, computed beside other requests."""
+        """Serve Maintenance.HashKV: the hash is computed in slices beside other requests."""
         try:
             requested = pb.HashKVRequest.FromString(body).revision
         except DecodeError as error:
@@ -96,7 +96,7 @@ class MaintenanceService:
         self._backend.spawn(_reply_with(answer, reply))
 
     def hash(self, body: bytes, reply: Reply) -> None:
-        """Maintenance.Hash: over the keys and the leases, comparable between stores of this kind only."""
+        """Serve Maintenance.Hash: over the keys and the leases, comparable between brainctl stores only."""
         del body
 
         async def answer() -> bytes:
@@ -117,7 +117,7 @@ class MaintenanceService:
     # -- space --------------------------------------------------------------------------------------------------
 
     def defragment(self, body: bytes, reply: Reply) -> None:
-        """Maintenance.Defragment; reads and writes go on meanwhile."""
+        """Serve Maintenance.Defragment: reads and writes go on meanwhile."""
         del body
 
         async def answer() -> bytes:
@@ -127,7 +127,7 @@ class MaintenanceService:
         self._backend.spawn(_reply_with(answer, reply))
 
     def snapshot(self) -> AsyncIterator[bytes]:
-        """Maintenance.Snapshot: its marshalled responses."""
+        """Return the marshalled responses of Maintenance.Snapshot."""
         return snapshot(self._backend)
 
 
@@ -140,7 +140,7 @@ async def _reply_with(answer: Callable[[], Coroutine[Any, Any, bytes]], reply: R
 
 
 def _alarm_text(alarm: pb.AlarmMember) -> str:
-    """How etcd prints an alarm in the errors of a status."""
+    """Return an alarm as etcd prints it in the errors of a status."""
     member = f"memberID:{alarm.memberID} " if alarm.memberID else ""
     return f"{member}alarm:{pb.AlarmType.Name(alarm.alarm)}"
 

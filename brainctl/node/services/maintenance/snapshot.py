@@ -2,7 +2,16 @@
 
 The file has etcd's buckets (etcd server/storage/schema): every revision that is not compacted with what was live at
 the compaction, leases, users and roles, and the few records of meta without which etcd does not start. It is written
-to an unnamed temporary file first, because a bbolt file begins with what is known last, and then sent in order.
+to an unnamed temporary file first, because the head of a bbolt file is known last, and then sent in order.
+
+Example: put a, put b, put a, delete b (revisions 2 to 5), compacted at 3. The bucket "key" has
+
+    2_0   a, version 1      live at the compaction
+    3_0   b, version 1      the compacted revision itself
+    4_0   a, version 2
+    5_0t  b                 a deletion: the key only, the name ends with t
+
+where 2_0 is 8 bytes of the revision, "_", and 8 bytes of the place in it, big endian.
 """
 
 import asyncio
@@ -32,12 +41,16 @@ CHUNK = 32 << 10
 """Bytes of the file in one response, as etcd sends them."""
 _DIGEST_BYTES = 1 << 20
 ATTEMPTS = 3
-"""How often a snapshot is begun anew because a compaction has overtaken it."""
+"""How often a snapshot is begun before it fails, when a compaction overtakes it each time."""
 _OVERTAKEN = Status(Code.UNAVAILABLE, "brainctl: compactions overtook the snapshot; try again")
 
 
 async def snapshot(backend: Backend) -> AsyncIterator[bytes]:
-    """The marshalled SnapshotResponses: the file, then its SHA-256. ApiError when compactions are faster."""
+    """Yield the marshalled SnapshotResponses: the file in chunks, then its SHA-256.
+
+    Raises:
+        ApiError: Compactions overtook every attempt; that happens over a network only.
+    """
     with TemporaryFile() as file:
         digest = await _build(backend, file)
         total = file.seek(0, 2)
@@ -65,17 +78,17 @@ async def _build(backend: Backend, file: IO[bytes]) -> bytes:
 
 
 class _Rows:
-    """The rows of the bucket of keys, in a file; in memory is only where they are."""
+    """The rows of the bucket of keys, in a file; only their places and revisions are in memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._at = array("Q", [0])
-        """Where each row begins, and the last one ends."""
+        """The offset in the file at which each row begins, and the end of the last one."""
         self._revisions = array("Q")
         self._subs = array("I")
         self._deletes = bytearray()
         self._order: list[int] = []
-        """The first rows in the order of their revisions; those behind them are in order."""
+        """The first rows, sorted by revision; the rows after them are in order already."""
 
     def add(self, version: KeyVersion) -> None:
         """Append a row."""
@@ -87,7 +100,7 @@ class _Rows:
         self._deletes.append(not version.version)
 
     def sort(self) -> Steps[None]:
-        """Put the rows that are there into the order of their revisions; only rows above them may follow."""
+        """Sort the present rows by revision; rows added later must have higher revisions."""
         rows = list(range(len(self._subs)))
         self._order = yield from sort(rows, lambda row: (self._revisions[row], self._subs[row]), reverse=False)
 
@@ -100,7 +113,7 @@ class _Rows:
 
 
 def _gather(rows: _Rows, view: View, compacted: int, revision: int) -> Steps[None]:
-    """Add what etcd would hold, in revision order."""
+    """Add the rows that etcd would hold, in the order of revisions."""
     if compacted > 0:
         for stretch in view.stretches(b"", None, compacted):
             for version in stretch:
@@ -115,7 +128,7 @@ def _gather(rows: _Rows, view: View, compacted: int, revision: int) -> Steps[Non
 
 
 async def _gather_remote(rows: _Rows, view: AsyncView, compacted: int, revision: int) -> None:
-    """The same over a network."""
+    """Add the rows that etcd would hold, in the order of revisions, from a view over a network."""
     if compacted > 0:
         async for version in view.versions(b"", None, compacted):
             if version.mod_revision < compacted:
@@ -157,7 +170,7 @@ def _buckets(backend: Backend, rows: _Rows, compacted: int, revision: int) -> di
 
 
 def _named(backend: Backend, prefix: bytes) -> Items:
-    """Small records of one kind by the rest of their names, as etcd keeps them in a bucket of their own."""
+    """Return the small records of one kind by the rest of their names: etcd keeps each kind in a bucket."""
     return sorted((name.removeprefix(prefix), record) for name, record in backend.records(prefix).items())
 
 
@@ -166,12 +179,12 @@ def _place(main: int, sub: int) -> bytes:
 
 
 def _row_value(version: KeyVersion) -> bytes:
-    """Etcd's record of a deletion holds the key and nothing else."""
+    """Return the value of a row; etcd's record of a deletion holds only the key."""
     return version.kv if version.version else b"\n%b%b" % (varint(len(version.key)), version.key)
 
 
 def _write(file: IO[bytes], buckets: dict[bytes, Items]) -> bytes:
-    """Fill the file; the SHA-256 of it."""
+    """Fill the file with the buckets, and return its SHA-256."""
     file.seek(2 * PAGE_SIZE)
     file.truncate()
     writer = Writer(file.write)
