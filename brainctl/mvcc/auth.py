@@ -1,7 +1,7 @@
 """Users and roles, and how requests change them (etcd server/auth/store.go).
 
 Each user and each role is a small record, changed in a batch and so ordered with the writes of keys. Every change
-moves the auth revision on, which makes requests of older identities fail. Passwords are not seen here: what is kept
+increments the auth revision, which makes requests of older identities fail. Passwords do not come here: what is stored
 is a bcrypt hash, made before the request is evaluated.
 """
 
@@ -28,11 +28,15 @@ from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.permission import ROOT, STATE, Records, auth_state, role_record, user_record
 
 ROOT_PERMISSION = authpb.Permission(permType=authpb.Permission.READWRITE, range_end=b"\0")
-"""What the root role is shown to hold."""
+"""The permission that the root role is shown to hold: all keys."""
 
 
 def find_user(records: Records, name: str) -> authpb.User:
-    """A user; ApiError when there is none."""
+    """Return a user.
+
+    Raises:
+        ApiError: There is no such user.
+    """
     record = records(user_record(name))
     if record is None:
         raise ApiError(USER_NOT_FOUND)
@@ -40,7 +44,11 @@ def find_user(records: Records, name: str) -> authpb.User:
 
 
 def find_role(records: Records, name: str) -> authpb.Role:
-    """A role; ApiError when there is none."""
+    """Return a role.
+
+    Raises:
+        ApiError: There is no such role.
+    """
     record = records(role_record(name))
     if record is None:
         raise ApiError(ROLE_NOT_FOUND)
@@ -48,7 +56,7 @@ def find_role(records: Records, name: str) -> authpb.Role:
 
 
 def permissions_of(role: authpb.Role) -> list[authpb.Permission]:
-    """What a role is shown to hold."""
+    """Return the permissions that a role is shown to hold."""
     return [ROOT_PERMISSION] if role.name == ROOT.encode() else list(role.keyPermission)
 
 
@@ -56,7 +64,11 @@ def permissions_of(role: authpb.Role) -> list[authpb.Permission]:
 
 
 def enable(batch: Batch) -> None:
-    """Turn authentication on; ApiError unless there is a root user with the root role."""
+    """Turn authentication on.
+
+    Raises:
+        ApiError: There is no root user, or it lacks the root role.
+    """
     state = auth_state(batch.record)
     if state.enabled:
         return
@@ -79,7 +91,11 @@ def disable(batch: Batch) -> None:
 
 
 def add_user(batch: Batch, request: pb.AuthUserAddRequest, password: bytes) -> None:
-    """Add a user with a hashed password, which is empty for a user without one; ApiError."""
+    """Add a user with a hashed password, which is empty for a user without one.
+
+    Raises:
+        ApiError: The name is empty or taken.
+    """
     if not request.name:
         raise ApiError(USER_EMPTY)
     if batch.record(user_record(request.name)) is not None:
@@ -89,7 +105,11 @@ def add_user(batch: Batch, request: pb.AuthUserAddRequest, password: bytes) -> N
 
 
 def delete_user(batch: Batch, name: str) -> None:
-    """Remove a user; ApiError."""
+    """Remove a user.
+
+    Raises:
+        ApiError: It is root while authentication is on, or does not exist.
+    """
     if name == ROOT and auth_state(batch.record).enabled:
         raise ApiError(INVALID_AUTH_MANAGEMENT)
     find_user(batch.record, name)
@@ -98,14 +118,22 @@ def delete_user(batch: Batch, name: str) -> None:
 
 
 def change_password(batch: Batch, name: str, password: bytes) -> None:
-    """Set the hashed password of a user; one who has none keeps none. ApiError."""
+    """Set the hashed password of a user; one created without a password keeps none.
+
+    Raises:
+        ApiError: There is no such user.
+    """
     user = find_user(batch.record, name)
     user.password = b"" if user.options.no_password else password
     _save_user(batch, user)
 
 
 def grant_role(batch: Batch, name: str, role: str) -> None:
-    """Give a user a role; the root role need not exist. Nothing happens when the user has it. ApiError."""
+    """Give a user a role; the root role need not exist. Nothing happens when the user has it.
+
+    Raises:
+        ApiError: The user or the role does not exist.
+    """
     user = find_user(batch.record, name)
     if role != ROOT:
         find_role(batch.record, role)
@@ -115,7 +143,11 @@ def grant_role(batch: Batch, name: str, role: str) -> None:
 
 
 def revoke_role(batch: Batch, name: str, role: str) -> None:
-    """Take a role from a user; ApiError."""
+    """Remove a role from a user.
+
+    Raises:
+        ApiError: It is the root user's root role while authentication is on, the user does not exist or lacks the role.
+    """
     if name == ROOT and role == ROOT and auth_state(batch.record).enabled:
         raise ApiError(INVALID_AUTH_MANAGEMENT)
     user = find_user(batch.record, name)
@@ -125,7 +157,7 @@ def revoke_role(batch: Batch, name: str, role: str) -> None:
 
 
 def without_role(user: authpb.User, role: str) -> authpb.User:
-    """The user, less one role."""
+    """Remove a role from a user message, and return it."""
     user.roles[:] = [held for held in user.roles if held != role]
     return user
 
@@ -139,7 +171,11 @@ def _save_user(batch: Batch, user: authpb.User) -> None:
 
 
 def add_role(batch: Batch, name: str) -> None:
-    """Add a role without permissions; ApiError."""
+    """Add a role without permissions.
+
+    Raises:
+        ApiError: The name is empty or taken.
+    """
     if not name:
         raise ApiError(ROLE_EMPTY)
     if batch.record(role_record(name)) is not None:
@@ -148,7 +184,16 @@ def add_role(batch: Batch, name: str) -> None:
 
 
 def delete_role(batch: Batch, name: str, users: Iterable[bytes]) -> None:
-    """Remove a role, also from the users that have it; `users` names at least the records of those. ApiError."""
+    """Remove a role, also from the users that have it.
+
+    Args:
+        batch: The group commit.
+        name: The role.
+        users: Names of at least the records of the users that have it.
+
+    Raises:
+        ApiError: It is root while authentication is on, or does not exist.
+    """
     if name == ROOT and auth_state(batch.record).enabled:
         raise ApiError(INVALID_AUTH_MANAGEMENT)
     find_role(batch.record, name)
@@ -164,7 +209,11 @@ def delete_role(batch: Batch, name: str, users: Iterable[bytes]) -> None:
 
 
 def grant_permission(batch: Batch, request: pb.AuthRoleGrantPermissionRequest) -> None:
-    """Give a role a permission on a range, or change the kind of the one it has on the same range; ApiError."""
+    """Give a role a permission on a range, or change the kind of the one it has on the same range.
+
+    Raises:
+        ApiError: The request has no permission, its range is not valid, or the role does not exist.
+    """
     if not request.HasField("perm"):
         raise ApiError(PERMISSION_NOT_GIVEN)
     permission = request.perm
@@ -182,7 +231,11 @@ def grant_permission(batch: Batch, request: pb.AuthRoleGrantPermissionRequest) -
 
 
 def revoke_permission(batch: Batch, request: pb.AuthRoleRevokePermissionRequest) -> None:
-    """Take the permission on exactly this range from a role; ApiError."""
+    """Remove the permission on exactly this range from a role.
+
+    Raises:
+        ApiError: The role does not exist, or has no such permission.
+    """
     role = find_role(batch.record, request.role)
     kept = [one for one in role.keyPermission if not _is_on(one, request.key, request.range_end)]
     if len(kept) == len(role.keyPermission):
@@ -191,7 +244,7 @@ def revoke_permission(batch: Batch, request: pb.AuthRoleRevokePermissionRequest)
 
 
 def is_grantable(key: bytes, range_end: bytes) -> bool:
-    r"""Whether a permission may name this range: it has a key, and ends, if it ends, after it begins."""
+    """Return whether a permission may name this range: it has a key, and ends, if it ends, after it begins."""
     return bool(key) and (not range_end or range_end == b"\0" or key < range_end)
 
 

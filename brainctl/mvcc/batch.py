@@ -1,8 +1,8 @@
 """The writes of one group commit, evaluated in order.
 
-Each write sees what those before it staged, gets the next revision if it changes anything, and leaves its changes
-in the commit. A write that is refused raises before it stages anything. Nothing staged is visible to readers until
-the commit is durable.
+Each write sees what those before it staged, takes the next revision if it changes anything, and adds its changes to
+the commit. A write that is refused raises before it stages anything. Nothing staged is visible to readers until the
+commit is durable.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,36 +25,39 @@ from brainctl.wire.varint import varint
 
 
 def lease_record(lease: int) -> bytes:
-    """The name of the small record that says that a lease exists; negative ids are their 64-bit pattern."""
+    """Return the name of the small record that says that a lease exists.
+
+    The id is written as 16 hexadecimal digits; a negative one as its 64-bit pattern.
+    """
     return b"lease/%016x" % (lease & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 class Batch:
-    """One group commit in the making."""
+    """One group commit that is being filled."""
 
     def __init__(self, staged: PendingWrites, meta: Callable[[bytes], bytes | None], header: Header) -> None:
         self.staged = staged
         self.header = header
         self.commit = Commit(staged.revision)
         self.slices = False
-        """Whether an evaluation may be done in slices, so that `long_or_whole` may give its steps."""
+        """Whether an evaluation may be done in slices, so that `long_or_whole` may return its steps."""
         self._first = 0
         self._durable_meta = meta
         staged.begin(self.commit)
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to make durable."""
+        """Return whether there is nothing to make durable."""
         commit = self.commit
         return not (commit.changes or commit.meta or commit.compact)
 
     @property
     def revision(self) -> int:
-        """The revision after the writes so far."""
+        """Return the revision after the writes so far."""
         return self.staged.revision
 
     def record(self, name: bytes) -> bytes | None:
-        """A small record as the writes so far left it."""
+        """Return a small record as the writes so far left it; None when it does not exist."""
         known, value = self.staged.record(name)
         return value if known else self._durable_meta(name)
 
@@ -64,7 +67,7 @@ class Batch:
         self.staged.add_meta(name, value)
 
     def long_or_whole(self, request: Message, steps: Steps[bytes]) -> bytes | Steps[bytes]:
-        """Return the steps of a request when it is long, and else what they come to."""
+        """Return the steps of a request when it is long; else do them now, and return their result."""
         if self.slices and is_long(request, self._count):
             return steps
         return finish(steps)
@@ -73,7 +76,12 @@ class Batch:
         return self.staged.view.count(start, end, 0)
 
     def put(self, request: pb.PutRequest) -> bytes:
-        """KV.Put: the marshalled PutResponse; ApiError."""
+        """Evaluate KV.Put: stage the change, and return the marshalled PutResponse.
+
+        Raises:
+            ApiError: The request is malformed, its lease does not exist, or it keeps the value or the lease of a key
+                that does not exist.
+        """
         check_put(request)
         self._check_put_state(request)
         revision = self._begin()
@@ -82,11 +90,18 @@ class Batch:
         return _put_response(self.header(revision), before if request.prev_kv else None)
 
     def delete_range(self, request: pb.DeleteRangeRequest) -> bytes:
-        """KV.DeleteRange: the marshalled DeleteRangeResponse; ApiError."""
+        """Evaluate KV.DeleteRange: stage the tombstones, and return the marshalled DeleteRangeResponse.
+
+        Raises:
+            ApiError: The request names no key.
+        """
         return finish(self.delete_range_steps(request))
 
     def delete_range_steps(self, request: pb.DeleteRangeRequest) -> Steps[bytes]:
-        """The same in steps. Once begun they must be done to the end before the next write is evaluated."""
+        """Evaluate KV.DeleteRange in steps, as `delete_range` does in one go.
+
+        Once the first step was done, all must be done before the next write is evaluated.
+        """
         check_delete(request)
         revision = self._begin()
         gone = yield from self._delete(ranges.bounds(request.key, request.range_end), revision)
@@ -94,8 +109,13 @@ class Batch:
         return (yield from _delete_response(self.header(self.revision), gone, prev_kv=request.prev_kv))
 
     def delete_keys(self, keys: Iterable[bytes], keep: Callable[[KeyVersion], bool] | None = None) -> Steps[int]:
-        """Delete the given keys, those that are live and for which `keep` does not hold, in key order and in one
-        revision; how many there were. As for `delete_range_steps`.
+        """Delete keys in key order and in one revision, and return, in steps, how many there were.
+
+        As for `delete_range_steps`, all steps must be done before the next write is evaluated.
+
+        Args:
+            keys: The candidates; those that are not live are skipped.
+            keep: Returns True for a live version that must stay.
         """
         names = sorted(keys)
         revision = self._begin()
@@ -110,7 +130,11 @@ class Batch:
         return count
 
     def compact(self, request: pb.CompactionRequest) -> bytes:
-        """KV.Compact: the marshalled CompactionResponse; ApiError."""
+        """Evaluate KV.Compact: note the revision in the commit, and return the marshalled CompactionResponse.
+
+        Raises:
+            ApiError: The revision is compacted already, or later than the newest one.
+        """
         if request.revision <= max(self.staged.compacted, 0):
             raise ApiError(COMPACTED)
         if request.revision > self.staged.revision:
@@ -119,11 +143,15 @@ class Batch:
         return self.header(self.revision)
 
     def txn(self, request: pb.TxnRequest) -> bytes:
-        """KV.Txn, which was checked (`check_txn`): the marshalled TxnResponse; ApiError."""
+        """Evaluate KV.Txn, which `check_txn` has accepted: stage its changes, and return the marshalled TxnResponse.
+
+        Raises:
+            ApiError: A lease, key or revision that the branch to be run names is not there.
+        """
         return finish(self.txn_steps(request))
 
     def txn_steps(self, request: pb.TxnRequest) -> Steps[bytes]:
-        """The same in steps, as for `delete_range_steps`.
+        """Evaluate KV.Txn in steps; once begun, they must all be done, as for `delete_range_steps`.
 
         Which branches run, here and in nested transactions, is decided from the state before the first operation, and
         everything that could be refused is checked before anything is staged.
@@ -138,7 +166,7 @@ class Batch:
     # -- one operation ------------------------------------------------------------------------------------------
 
     def _begin(self) -> int:
-        """Start a write: its revision, if it changes anything."""
+        """Start a write, and return the revision that it will have if it changes anything."""
         self._first = len(self.commit.changes)
         return self.staged.revision + 1
 
@@ -148,7 +176,7 @@ class Batch:
 
     @property
     def _sub(self) -> int:
-        """How many changes the write has staged so far: the sub-revision of the next one."""
+        """Return how many changes the write has staged so far: the sub-revision of the next one."""
         return len(self.commit.changes) - self._first
 
     def _stage(self, version: KeyVersion, before: KeyVersion | None) -> None:
@@ -180,7 +208,7 @@ class Batch:
         gone: list[KeyVersion] = []
         self.staged.tally.deletes += 1
         for live in self._stretches(*bounds):
-            # A stretch ends before the next one is read, so what is staged here is not met again.
+            # `_stretches` has read this list before it goes on, so the tombstones staged here do not appear in it.
             for version in live:
                 self._stage(tombstone(version.key, revision, self._sub), version)
             gone += live
@@ -221,7 +249,7 @@ class Batch:
             raise ApiError(COMPACTED)
 
     def _run_branch(self, branch: Branch, revision: int) -> Steps[list[bytes]]:
-        """The marshalled ResponseOps of a branch; its changes are staged at `revision`."""
+        """Return, in steps, the marshalled ResponseOps of a branch; stage its changes at `revision`."""
         nested = iter(branch.nested)
         responses = []
         for operation in branch.operations:
@@ -249,7 +277,7 @@ class Batch:
         return responses
 
     def _now(self, revision: int) -> int:
-        """The revision that an operation of a transaction reports: the new one once something has changed."""
+        """Return the revision that an operation of a transaction reports: the new one once something has changed."""
         return revision if self._sub else revision - 1
 
     def _read(self, request: pb.RangeRequest, now: int) -> Steps[bytes]:

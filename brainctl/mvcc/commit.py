@@ -1,4 +1,4 @@
-"""What one group commit makes durable, atomically: the unit between the rules and a backend."""
+"""What one group commit makes durable, atomically: the unit that the rules hand to a backend."""
 
 from dataclasses import dataclass, field
 
@@ -18,10 +18,13 @@ class Commit:
     changes: list[KeyVersion] = field(default_factory=list)
     """In revision and sub-revision order; all changes with the same mod_revision are one revision."""
     before: list[KeyVersion | None] = field(default_factory=list)
-    """For each change the live version that it replaced, for prev_kv and for counting garbage."""
+    """For each change the live version that it replaced (None: none), for prev_kv and for counting garbage."""
     meta: dict[bytes, bytes | None] = field(default_factory=dict)
     compact: int = 0
     """When not 0: revisions up to this one are compacted from this commit on."""
     imported: bool = False
-    """The changes are a copy made by a migration: live versions whose mod_revision is at most `revision`, in key
-    order, which have no place in the history."""
+    """True for a copy made by a migration.
+
+    The changes are then live versions whose mod_revision is at most `revision`, in key order, which have no place in
+    the history.
+    """

@@ -1,7 +1,7 @@
-"""How long the event loop has heard nobody: while it was busy, or while the process was stopped.
+"""The time in which the event loop heard nobody: it was busy, or the process was stopped.
 
-A beat is expected at regular times. When it comes late, the time by which it is late counts: requests that came
-meanwhile wait in the sockets, so that what goes by their coming, such as leases, must not go by that time.
+A beat is expected at regular times. When it comes late, the delay counts: requests that came meanwhile wait in the
+sockets, so whatever ends unless a request comes in time (a lease without keep-alives) must not count that time.
 """
 
 from collections.abc import Callable
@@ -9,22 +9,22 @@ from typing import Final
 
 BEAT_SECONDS: Final = 0.1
 SLACK_SECONDS: Final = 0.05
-"""Later than this is late."""
+"""A beat is late when it is later than this."""
 
 
 class Deafness:
-    """Of one event loop."""
+    """The lost time of one event loop."""
 
     def __init__(self, now: Callable[[], float], call_later: Callable[[float, Callable[[], None]], None]) -> None:
         self.seconds = 0.0
-        """All of it together, up to the last `listen`."""
+        """The sum of all delays, in seconds, up to the last `listen`."""
         self._now = now
         self._call_later = call_later
         self._expected = now() + BEAT_SECONDS
         call_later(BEAT_SECONDS, self._beat)
 
     def listen(self) -> float:
-        """Seconds that were lost up to now."""
+        """Return the seconds that were lost up to now."""
         now = self._now()
         late = now - self._expected
         if late > SLACK_SECONDS:

@@ -2,8 +2,9 @@
 
 etcd hashes the name of its bucket, then each record's key and value in revision order. The key is
 `<main, 8 bytes BE> "_" <sub, 8 bytes BE>` and a `t` behind it for a tombstone; the value is the marshalled KeyValue, of
-which a tombstone has the key only. Hashed are all records above the compacted revision, and of those at or below it the
-ones that are live at the revision asked for; or, when nothing at all is live there, the ones live at the compaction.
+which a tombstone has the key only. Two kinds of records are hashed: all above the compacted revision; and of those at
+or below it the ones that are live at the revision asked for, or, when nothing at all is live there, the ones live at
+the compaction.
 """
 
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ _PLACE = attrgetter("mod_revision", "sub")
 
 
 class KvHash(NamedTuple):
-    """A hash, and what it covers. Two are comparable when their revisions are equal in pairs."""
+    """A hash, and what it covers. Two hashes are comparable when both their revisions are equal."""
 
     hash: int
     compact_revision: int
@@ -40,7 +41,7 @@ class Hasher:
         self._revision = revision
 
     def base(self, versions: list[KeyVersion]) -> Steps[None]:
-        """Add the live versions at or below the compacted revision; all of them, in any order, in one call."""
+        """Add, in steps, the live versions at or below the compacted revision: all in one call, in any order."""
         ordered = yield from sort(versions, _PLACE, reverse=False)
         for piece in in_pieces(ordered):
             self.changes(piece)
@@ -52,7 +53,7 @@ class Hasher:
             self._add(change)
 
     def value(self) -> KvHash:
-        """The hash of what was added."""
+        """Return the hash of what was added."""
         return KvHash(self._crc, self._compact_revision, self._revision)
 
     def _add(self, version: KeyVersion) -> None:
@@ -64,7 +65,11 @@ class Hasher:
 
 
 def hashed_revision(requested: int, current: int, compacted: int) -> int:
-    """The revision that a request means; ApiError when it is not there."""
+    """Return the revision that a request means; 0 and less mean the newest.
+
+    Raises:
+        ApiError: It is compacted or in the future.
+    """
     if requested <= 0:
         return current
     if requested < compacted:
@@ -75,7 +80,11 @@ def hashed_revision(requested: int, current: int, compacted: int) -> int:
 
 
 def hash_steps(view: View, revision: int = 0) -> Steps[KvHash]:
-    """The hash of a view's history up to `revision`, 0 for the newest; ApiError when it is not there."""
+    """Return, in steps, the hash of a view's history up to `revision`, 0 for the newest.
+
+    Raises:
+        ApiError: The revision is compacted or in the future.
+    """
     revision = hashed_revision(revision, view.revision, view.compacted)
     compacted = view.compacted
     hasher = Hasher(compacted, revision)
@@ -94,5 +103,5 @@ def hash_steps(view: View, revision: int = 0) -> Steps[KvHash]:
 
 
 def hash_kv(view: View, revision: int = 0) -> KvHash:
-    """Do all of `hash_steps`."""
+    """Do all of `hash_steps` at once, and return the hash."""
     return finish(hash_steps(view, revision))

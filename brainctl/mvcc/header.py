@@ -8,7 +8,7 @@ from brainctl.wire.varint import varint
 
 
 class Header:
-    """Marshals `ResponseHeader header = 1` for a member of a cluster."""
+    """The field `ResponseHeader header = 1` of the responses of one cluster member, marshalled."""
 
     def __init__(self, cluster_id: int, member_id: int, raft_term: int) -> None:
         self.cluster_id = cluster_id
@@ -19,7 +19,7 @@ class Header:
         self._last = (-1, b"")
 
     def __call__(self, revision: int) -> bytes:
-        """The field with its tag and length, for a store at `revision`."""
+        """Return the field, with its tag and length, for a store at `revision`."""
         known, field = self._last
         if known != revision:
             body = b"%b%b%b" % (self._head, varint(revision), self._tail)
@@ -28,12 +28,15 @@ class Header:
         return field
 
     def around(self, size: int) -> tuple[bytes, bytes]:
-        """What stands before and behind the revision in the field, when the varint of that has `size` bytes."""
+        """Return the bytes before and behind the revision in the field, for a revision whose varint has `size` bytes.
+
+        A caller that answers many writes joins them with consecutive revisions, instead of building each header.
+        """
         length = len(self._head) + size + len(self._tail)
         return b"\n%b%b" % (varint(length), self._head), self._tail
 
 
 def nested_header(revision: int) -> bytes:
-    """The header of a response inside a TxnResponse: it carries the revision only, as etcd's does."""
+    """Return the header of a response inside a TxnResponse: it carries the revision only, as etcd's does."""
     body = b"\x18%b" % varint(revision) if revision else b""
     return b"\n%b%b" % (varint(len(body)), body)

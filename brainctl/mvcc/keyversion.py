@@ -1,4 +1,4 @@
-"""One version of one key, as every backend stores it and every reader sees it."""
+"""One version of one key, as every backend stores it and every reader receives it."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ from brainctl.wire.varint import varint
 
 
 class KeyVersion(NamedTuple):
-    """A key as one revision left it. A tombstone (the key was deleted) has version 0.
+    """One key as one revision left it. A tombstone (the key was deleted) has version 0.
 
-    `kv` is the marshalled mvccpb.KeyValue and never changes once written: responses, watch events and
-    snapshots are built by joining it with length prefixes. Of a tombstone it holds key and mod_revision only,
-    as in etcd's DELETE events.
+    `kv` is the marshalled mvccpb.KeyValue and never changes once written: responses, watch events and snapshots are
+    built by joining it with length prefixes. For a tombstone it holds key and mod_revision only, as in etcd's DELETE
+    events.
     """
 
     key: bytes
@@ -20,11 +20,15 @@ class KeyVersion(NamedTuple):
     lease: int
     kv: bytes
     sub: int = 0
-    """Its place among the changes of its revision."""
+    """The place of this change among the changes of its revision, from 0: etcd's sub-revision."""
 
 
 def marshal_kv(key: bytes, create: int, revision: int, version: int, value: bytes, lease: int) -> bytes:
-    """A marshalled mvccpb.KeyValue; `key`, `create`, `revision` and `version` are neither empty nor 0."""
+    """Return the bytes of an mvccpb.KeyValue.
+
+    `key` must not be empty, `create`, `revision` and `version` must not be 0. An empty value and a lease of 0 are left
+    out, as protobuf does with defaults.
+    """
     kv = b"\n%b%b\x10%b\x18%b\x20%b" % (varint(len(key)), key, varint(create), varint(revision), varint(version))
     if value:
         kv += b"*%b%b" % (varint(len(value)), value)
@@ -34,7 +38,16 @@ def marshal_kv(key: bytes, create: int, revision: int, version: int, value: byte
 
 
 def put_version(key: bytes, value: bytes, lease: int, revision: int, sub: int, before: KeyVersion | None) -> KeyVersion:
-    """The version that putting `value` at `revision` makes of a key whose live version was `before`."""
+    """Return the version that putting `value` at `revision` makes of a key.
+
+    Args:
+        key: The key, not empty.
+        value: The new value.
+        lease: The id of the lease to attach the key to; 0 for none.
+        revision: The revision of the write.
+        sub: The sub-revision: the place of this change in its revision.
+        before: The live version that is replaced; None when the key did not exist.
+    """
     if before is None:
         create, version = revision, 1
     else:
@@ -44,6 +57,6 @@ def put_version(key: bytes, value: bytes, lease: int, revision: int, sub: int, b
 
 
 def tombstone(key: bytes, revision: int, sub: int) -> KeyVersion:
-    """The version that deleting a key at `revision` leaves."""
+    """Return the version that deleting `key` at `revision` leaves."""
     kv = b"\n%b%b\x18%b" % (varint(len(key)), key, varint(revision))
     return KeyVersion(key, 0, revision, 0, 0, kv, sub)

@@ -1,8 +1,9 @@
-"""Leases: which there are, when they expire, which keys hang on them (etcd server/lease/lessor.go).
+"""Leases: which exist, when they expire, which keys are attached to them (etcd server/lease/lessor.go).
 
-A lease is durable as a small record, named by `lease_record` and holding its granted TTL; what is attached to it is
-said by the versions of the keys themselves. The lessor follows the commits and never decides anything: grants and
-revokes are writes, evaluated in a batch. When a lease expires is not durable: after a restart each has its full TTL.
+A lease is durable as a small record, named by `lease_record` and holding its granted TTL; which keys are attached to it
+is found in the versions of the keys themselves. The lessor follows the commits and never decides anything: grants and
+revokes are writes, evaluated in a batch. The time at which a lease expires is not durable: after a restart each has its
+full TTL.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,21 +23,21 @@ MIN_TTL = 2
 """Seconds: etcd's ceil(1.5 * election timeout) with the default timeout of one second."""
 MAX_TTL = 9_000_000_000
 REVOKE_RETRY_SECONDS = 3.0
-"""After this time a lease that expired and is still there is offered for revocation again."""
+"""After this time a lease that expired and still exists is offered for revocation again."""
 
 
 def encode_ttl(ttl: int) -> bytes:
-    """The value of a lease record: the granted TTL in seconds, 8 bytes, big endian."""
+    """Return the value of a lease record: the granted TTL in seconds, 8 bytes, big endian."""
     return ttl.to_bytes(8)
 
 
 def decode_ttl(record: bytes) -> int:
-    """The granted TTL that a lease record holds."""
+    """Return the granted TTL, in seconds, that a lease record holds."""
     return int.from_bytes(record)
 
 
 def lease_id(name: bytes) -> int:
-    """The id in the name of a lease record, an int64."""
+    """Return the id in the name of a lease record, an int64."""
     return int.from_bytes(bytes.fromhex(name[len(LEASES) :].decode()), signed=True)
 
 
@@ -48,7 +49,7 @@ class Lease:
     ttl: int
     """As granted, in seconds."""
     expiry: float
-    """On the monotonic clock, in seconds."""
+    """On the monotonic clock, less the seconds of `Lessor.leave_out`."""
 
 
 class Lessor:
@@ -73,7 +74,7 @@ class Lessor:
         return self._clock.monotonic() - self._lost
 
     def leave_out(self, seconds: float) -> None:
-        """Count no time of this length, of all that has passed, against any lease; it grows from call to call."""
+        """Set how many of the seconds that have passed count against no lease; the number grows from call to call."""
         self._lost = seconds
 
     # -- following the store ------------------------------------------------------------------------------------
@@ -91,7 +92,7 @@ class Lessor:
 
     @property
     def recovering(self) -> bool:
-        """Whether keys are still missing: from `load` of any leases until `recovered`."""
+        """Return whether keys are still missing: from `load` of any leases until `recovered`."""
         return self._changed is not None
 
     def recover(self, versions: Iterable[KeyVersion]) -> None:
@@ -102,7 +103,7 @@ class Lessor:
                 self._attach(version.key, version.lease)
 
     def recovered(self) -> None:
-        """All versions were given to `recover`."""
+        """End the recovery: all versions were given to `recover`."""
         self._changed = None
 
     def publish(self, commit: Commit) -> None:
@@ -110,7 +111,7 @@ class Lessor:
         finish(self.publish_steps(commit))
 
     def publish_steps(self, commit: Commit) -> Steps[None]:
-        """The same in steps."""
+        """Follow, in steps, a commit that has become durable."""
         for name, record in commit.meta.items():
             if name.startswith(LEASES):
                 self._follow_record(lease_id(name), record)
@@ -134,7 +135,7 @@ class Lessor:
         heappush(self._schedule, (expiry, lease))
 
     def _attach(self, key: bytes, lease: int) -> None:
-        """Let a key hang on a lease, or on none when that is 0."""
+        """Attach a key to a lease, or to none when that is 0."""
         former = self._lease_of.pop(key, 0)
         if former:
             keys = self._keys[former]
@@ -148,29 +149,29 @@ class Lessor:
     # -- questions ----------------------------------------------------------------------------------------------
 
     def get(self, lease: int) -> Lease | None:
-        """A lease by its id."""
+        """Return a lease by its id; None when it does not exist."""
         return self._leases.get(lease)
 
     def leases(self) -> list[Lease]:
-        """All leases, those that expire first before the others."""
+        """Return all leases, those that expire first before the others."""
         return sorted(self._leases.values(), key=lambda lease: lease.expiry)
 
     def attachments(self, lease: int) -> int:
-        """How many keys hang on a lease."""
+        """Return the number of keys attached to a lease."""
         return len(self._keys.get(lease, ()))
 
     def attached(self, lease: int) -> set[bytes]:
-        """The keys that hang on a lease."""
+        """Return the keys attached to a lease."""
         return set(self._keys.get(lease, ()))
 
     def remaining(self, lease: Lease) -> int:
-        """Whole seconds that a lease has left."""
+        """Return the whole seconds that a lease has left."""
         return int(lease.expiry - self._now())
 
     # -- time ---------------------------------------------------------------------------------------------------
 
     def keep_alive(self, lease: int, answer: Callable[[int], None]) -> None:
-        """Give a lease its full TTL again, and answer with it, or with 0 when there is no such lease.
+        """Give a lease its full TTL again, and call `answer` with it, or with 0 when there is no such lease.
 
         A lease that has expired cannot be saved: the answer is 0, once it is revoked.
         """
@@ -186,13 +187,16 @@ class Lessor:
         answer(found.ttl)
 
     def keep_all_alive(self) -> None:
-        """Give every lease its full TTL: nobody has kept count of them until now."""
+        """Give every lease its full TTL: this process has not watched their expiry until now."""
         now = self._now()
         for lease in self._leases.values():
             lease.expiry = now + lease.ttl
 
     def expired(self, limit: int) -> list[int]:
-        """At most `limit` leases that are to be revoked now; one that stays is named again after some seconds."""
+        """Return up to `limit` leases to revoke now.
+
+        One that still exists after REVOKE_RETRY_SECONDS is returned again.
+        """
         now = self._now()
         found: list[int] = []
         while self._schedule and self._schedule[0][0] <= now and len(found) < limit:
@@ -210,7 +214,11 @@ class Lessor:
 
 
 def grant(batch: Batch, lease: int, ttl: int) -> int:
-    """Stage a new lease; the TTL that was granted. ApiError when the id is taken or the TTL too large."""
+    """Stage a new lease, and return the TTL that was granted, in seconds.
+
+    Raises:
+        ApiError: The id is taken, or the TTL too large.
+    """
     if ttl > MAX_TTL:
         raise ApiError(LEASE_TTL_TOO_LARGE)
     name = lease_record(lease)
@@ -222,9 +230,15 @@ def grant(batch: Batch, lease: int, ttl: int) -> int:
 
 
 def revoke(batch: Batch, lease: int, durable: Iterable[bytes]) -> Steps[None]:
-    """Stage the end of a lease and of its keys, in one revision; ApiError when there is no such lease.
+    """Stage, in steps, the removal of a lease and of its keys, in one revision.
 
-    `durable` names at least the keys that are attached in the durable state.
+    Args:
+        batch: The group commit.
+        lease: The id.
+        durable: At least the keys that are attached in the durable state.
+
+    Raises:
+        ApiError: There is no such lease.
     """
     name = lease_record(lease)
     if batch.record(name) is None:

@@ -1,4 +1,4 @@
-"""Changes on their way to the disk: what writers see on top of the durable state, and readers do not."""
+"""Writes on their way to the disk: writers see them on top of the durable state, readers do not."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -12,38 +12,46 @@ from brainctl.mvcc.view import Selection, View
 
 
 class PendingWrites:
-    """The durable state and the commits in flight above it, as the next write must see them."""
+    """The durable state with the commits in flight above it, as the next write must see them.
+
+    There is one layer (a dict of the newest version by key) per commit in flight, newest first; below them lies `view`.
+    """
 
     def __init__(self, view: View, tally: Tally | None = None) -> None:
-        """`tally` counts the operations that are evaluated on it."""
+        """Create the state above `view` with no commit in flight.
+
+        Args:
+            view: The durable state.
+            tally: Counts the operations that are evaluated on this state; a new one when None.
+        """
         self.tally = tally or Tally()
         self.view = view
         self.revision = view.revision
         self.compacted = view.compacted
         self.newest: dict[bytes, KeyVersion] = {}
-        """The changes of the commit that is being made, as the last of each key left it."""
+        """The top layer: the changes of the commit that is being filled, for each key the last one."""
         self._lower: list[dict[bytes, KeyVersion]] = []
-        """The same of the commits before it, newest first."""
+        """The layers of the commits before it, newest first."""
         self._commits: list[Commit] = []
         self._meta: dict[bytes, bytes | None] = {}
 
     def add(self, version: KeyVersion) -> None:
-        """Let the writes that follow see a change."""
+        """Stage a change, so that the writes that follow see it."""
         self.newest[version.key] = version
 
     def add_meta(self, name: bytes, value: bytes | None) -> None:
-        """Let the writes that follow see a small record."""
+        """Stage a small record (None: its removal), so that the writes that follow see it."""
         self._meta[name] = value
 
     def begin(self, commit: Commit) -> None:
-        """Note that a commit is in flight; its changes are added one by one."""
+        """Begin a layer for a new commit; its changes are added one by one with `add`."""
         if self._commits:
             self._lower.insert(0, self.newest)
             self.newest = {}
         self._commits.append(commit)
 
     def durable(self, commit: Commit) -> None:
-        """The oldest commit in flight has become part of the view."""
+        """Remove the layer of the oldest commit in flight, which has become part of the view."""
         assert self._commits[0] is commit
         del self._commits[0]
         if self._commits:
@@ -55,14 +63,14 @@ class PendingWrites:
                 del self._meta[name]
 
     def get(self, key: bytes) -> KeyVersion | None:
-        """The live version of a key."""
+        """Return the live version of a key; None when there is none."""
         version = self.newest.get(key)
         if version is None:
             return self.below(key)
         return version if version.version else None
 
     def below(self, key: bytes) -> KeyVersion | None:
-        """The live version of a key that is not in `newest`."""
+        """Return the live version of a key that is not in `newest`, from the lower layers and then the view."""
         for layer in self._lower:
             version = layer.get(key)
             if version is not None:
@@ -70,20 +78,20 @@ class PendingWrites:
         return self.view.get(key)
 
     def record(self, name: bytes) -> tuple[bool, bytes | None]:
-        """Whether a small record is staged, and as what; (False, None) sends the caller to the durable one."""
+        """Return whether a small record is staged, and as what; (False, None) means: look at the durable one."""
         return (True, self._meta[name]) if name in self._meta else (False, None)
 
     def record_names(self, prefix: bytes) -> set[bytes]:
-        """Names of small records that are staged, removed ones among them."""
+        """Return the names of the staged small records with a prefix, removed ones among them."""
         return {name for name in self._meta if name.startswith(prefix)}
 
     def versions(self, start: bytes, end: bytes | None, revision: int = 0) -> Iterator[KeyVersion]:
-        """The live versions of a range, in key order, at `revision` or, when that is 0, the newest."""
+        """Yield the live versions of a range, in key order, at `revision` or, when that is 0, the newest."""
         for stretch in self.stretches(start, end, revision):
             yield from stretch
 
     def stretches(self, start: bytes, end: bytes | None, revision: int = 0) -> Iterator[list[KeyVersion]]:
-        """The same, as in Ranges."""
+        """Yield the live versions of a range in lists, as `Ranges.stretches` does; a revision of 0 is the newest."""
         overlay = self._overlay(start, end, revision)
         durable = self.view.stretches(start, end, self._durable_at(revision))
         if not overlay:
@@ -102,7 +110,7 @@ class PendingWrites:
         yield [overlay[key] for key in keys[at:] if overlay[key].version]
 
     def select_steps(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
-        """As in Ranges; a revision of 0 is the newest."""
+        """See `Ranges.select_steps`; a revision of 0 is the newest."""
         overlay = self._overlay(start, end, revision)
         if not overlay:
             return (yield from self.view.select_steps(start, end, self._durable_at(revision), limit))
@@ -113,7 +121,7 @@ class PendingWrites:
         return Selection(framed([version.kv for version in found]), total)
 
     def count_steps(self, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
-        """As in Ranges; a revision of 0 is the newest."""
+        """See `Ranges.count_steps`; a revision of 0 is the newest."""
         at = self._durable_at(revision)
         total = yield from self.view.count_steps(start, end, at)
         durable = self.view.revision
@@ -126,7 +134,7 @@ class PendingWrites:
         return total
 
     def _durable_at(self, revision: int) -> int:
-        """The revision at which to read what is durable, for a read at `revision`; 0 for the newest."""
+        """Return the revision at which to read the view, for a read at `revision`; 0 for the newest."""
         return revision if revision <= self.view.revision else 0
 
     def _overlay(self, start: bytes, end: bytes | None, revision: int) -> dict[bytes, KeyVersion]:
@@ -143,11 +151,14 @@ class PendingWrites:
         }
 
     def attached(self, lease: int) -> set[bytes]:
-        """Keys that a commit in flight put on a lease, or took from it: candidates beside the durable ones."""
+        """Return the keys that the commits in flight left attached to a lease.
+
+        They are candidates beside the keys that are attached in the durable state.
+        """
         return {key for key, version in self._above().items() if version.lease == lease}
 
     def _above(self) -> dict[bytes, KeyVersion]:
-        """What all commits in flight changed, as the last of them left each key."""
+        """Return what all commits in flight changed: for each key the last version."""
         above: dict[bytes, KeyVersion] = {}
         for layer in reversed(self._lower):
             above.update(layer)

@@ -1,11 +1,11 @@
 r"""Who may do what: permissions as sets of half-open byte ranges, and their check on every kind of request.
 
-Everything here is a question to the small records of a store, asked through a function, so that it can be asked of
-the durable state as well as of a batch in the making. A request is refused with the error that etcd gives
+Everything here asks the small records of a store, through a function, so that it can ask the durable state as well as a
+batch that is being filled. A request is refused with the error that etcd gives
 (etcd server/auth/store.go, server/etcdserver/apply/auth.go), and in the same order of checks.
 
 A range is normalised in one place, `ranges.bounds`, before it is checked: b"\0" as the end of a range means that it
-has none. Whoever normalises later checks the one key and hands out everything after it.
+has none. Code that normalises after the check would check the one key and hand out everything after it.
 """
 
 from bisect import bisect_right
@@ -18,9 +18,9 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.ranges import bounds
 
 Records = Callable[[bytes], bytes | None]
-"""A small record by its name."""
+"""Returns a small record by its name; None when it does not exist."""
 Attached = Callable[[int], Iterable[bytes]]
-"""The keys that hang on a lease: at least those."""
+"""Returns at least the keys that are attached to a lease."""
 
 AUTH = b"auth/"
 """Names of all records of authentication start with this."""
@@ -42,34 +42,34 @@ class Identity(NamedTuple):
 
 
 class AuthState(NamedTuple):
-    """Whether authentication is on, and how often users and roles have changed."""
+    """Whether authentication is on, and the auth revision, which every change of users and roles increments."""
 
     enabled: bool = False
     revision: int = 1
 
     def encode(self) -> bytes:
-        """The value of the record `STATE`."""
+        """Return the value of the record `STATE`."""
         return bytes([self.enabled]) + self.revision.to_bytes(8)
 
 
 def auth_state(records: Records) -> AuthState:
-    """The state that a store is in; one that never heard of users is at revision 1, as in etcd."""
+    """Return the state of authentication in a store; one without the record is off and at revision 1, as in etcd."""
     record = records(STATE)
     return AuthState(bool(record[0]), int.from_bytes(record[1:])) if record else AuthState()
 
 
 def user_record(name: str) -> bytes:
-    """The name of a user's record."""
+    """Return the name of a user's record."""
     return USERS + name.encode()
 
 
 def role_record(name: str) -> bytes:
-    """The name of a role's record."""
+    """Return the name of a role's record."""
     return ROLES + name.encode()
 
 
 class Intervals:
-    """A set of keys: disjoint half-open ranges in order, of which those that touch are joined."""
+    """A set of keys: disjoint half-open ranges in order; ranges that overlap or touch are joined."""
 
     def __init__(self, ranges: Iterable[tuple[bytes, bytes | None]]) -> None:
         self._starts: list[bytes] = []
@@ -83,7 +83,7 @@ class Intervals:
                 self._ends[-1] = end
 
     def cover(self, start: bytes, end: bytes | None) -> bool:
-        """Whether every key from `start` to `end` is in the set; an end of None has no bound.
+        """Return whether every key from `start` to `end` is in the set; an end of None has no bound.
 
         Of a range that ends before it starts, which holds no key, the start must be in the set.
         """
@@ -119,11 +119,15 @@ class Check:
 
     @property
     def is_admin(self) -> bool:
-        """Whether everything is allowed."""
+        """Return whether everything is allowed."""
         return not self._state.enabled or (self._rights is not None and self._rights.root)
 
     def admin(self) -> None:
-        """Refuse all but users with the root role; ApiError."""
+        """Refuse all but users with the root role.
+
+        Raises:
+            ApiError: There is no identity, its user does not exist any more, or it lacks the role.
+        """
         if not self._state.enabled:
             return
         if self._identity is None or not self._identity.user:
@@ -134,19 +138,33 @@ class Check:
             raise ApiError(PERMISSION_DENIED)
 
     def read(self, key: bytes, range_end: bytes = b"") -> None:
-        """Refuse to show a range as it stands in a request; ApiError."""
+        """Refuse to show a range, given as it stands in a request.
+
+        Raises:
+            ApiError: The identity is missing or outdated, or may not read all of the range.
+        """
         rights = self._current()
         if rights is not None and not rights.read.cover(*bounds(key, range_end)):
             raise ApiError(PERMISSION_DENIED)
 
     def write(self, key: bytes, range_end: bytes = b"") -> None:
-        """Refuse to change a range as it stands in a request; ApiError."""
+        """Refuse to change a range, given as it stands in a request.
+
+        Raises:
+            ApiError: The identity is missing or outdated, or may not write all of the range.
+        """
         rights = self._current()
         if rights is not None and not rights.write.cover(*bounds(key, range_end)):
             raise ApiError(PERMISSION_DENIED)
 
     def _current(self) -> Rights | None:
-        """The rights that limit the request; None when nothing does. ApiError when nobody has any."""
+        """Return the rights that limit the request; None when nothing does.
+
+        Raises:
+            ApiError: The request has no identity, its identity is older than the last change of users and roles, or its
+                user
+                does not exist.
+        """
         if not self._state.enabled:
             return None
         if self._identity is None or not self._identity.revision:
@@ -160,9 +178,9 @@ class Check:
     # -- requests -----------------------------------------------------------------------------------------------
 
     def put(self, request: pb.PutRequest, attached: Attached) -> None:
-        """Refuse a put: of a key that may not be written, or on a lease whose end would delete such a key.
+        """Refuse a put of a key that may not be written, or on a lease whose end would delete such a key.
 
-        To be shown the previous value is to read.
+        A put that returns the previous value reads the key, too.
         """
         self.write(request.key)
         if request.lease:
@@ -171,15 +189,15 @@ class Check:
             self.read(request.key)
 
     def delete_range(self, request: pb.DeleteRangeRequest) -> None:
-        """Refuse a delete; to be shown what was deleted is to read."""
+        """Refuse a delete of a range that may not be written; one that returns the deleted versions reads it, too."""
         self.write(request.key, request.range_end)
         if request.prev_kv:
             self.read(request.key, request.range_end)
 
     def txn(self, request: pb.TxnRequest, attached: Attached) -> None:
-        """Refuse a transaction of which any part is refused: in either branch, at every depth. To compare is to read.
+        """Refuse a transaction of which any part is refused: in either branch, at every depth. A comparison is a read.
 
-        What branch will run does not matter, else the refusal itself would tell what the compared keys hold.
+        Which branch would run does not matter, else the refusal itself would reveal what the compared keys hold.
         """
         for compare in request.compare:
             self.read(compare.key, compare.range_end)
@@ -201,7 +219,7 @@ class Check:
                 raise ApiError(PERMISSION_DENIED)
 
     def lease(self, keys: Iterable[bytes]) -> None:
-        """Refuse to decide over a lease whose end deletes keys that may not be written."""
+        """Refuse a decision over a lease whose end deletes `keys`, unless all of them may be written."""
         if not self.is_admin:
             for key in keys:
                 self.write(key)
@@ -214,7 +232,7 @@ class Check:
 
 
 class Authority:
-    """Makes checks; remembers what the roles of a user amount to for as long as their records stay the same.
+    """Makes checks; caches the rights of a user for as long as the records they come from stay the same.
 
     A record that is the very object it was has not changed, and nor has anything else while the state has not: every
     change makes a new state. Records that are only equal are compared one by one, because a batch that was given up may
@@ -226,7 +244,7 @@ class Authority:
         self._known: dict[str, _Known] = {}
 
     def state(self, records: Records) -> AuthState:
-        """The state of authentication."""
+        """Return the state of authentication."""
         record = records(STATE)
         known, state = self._state
         if record is known:
@@ -236,7 +254,7 @@ class Authority:
         return state
 
     def check(self, records: Records, identity: Identity | None) -> Check:
-        """The check of a request by `identity` that is evaluated with `records`."""
+        """Return the check for a request by `identity` that is evaluated with `records`."""
         state = self.state(records)
         if not state.enabled or identity is None:
             return Check(state, identity, None)
@@ -259,14 +277,14 @@ class Authority:
 
 
 class _Known:
-    """What the records of a user and of the user's roles amount to."""
+    """The rights of a user, with the records of the user and of the user's roles that they were computed from."""
 
     def __init__(self, user: bytes, roles: list[tuple[bytes, bytes | None]], rights: Rights) -> None:
         self.user = user
         self.roles = roles
         self.rights = rights
         self.state: bytes | None = None
-        """The state of authentication when this was last found to hold."""
+        """The state of authentication when these rights were last found to hold."""
 
 
 def _compile(records: Records, record: bytes) -> _Known:

@@ -1,4 +1,4 @@
-"""A get of one key as it is now: what most reads are, answered from their bytes without a message object."""
+"""A get of one key as it is now: what most reads are. It is parsed and answered as bytes, without a message object."""
 
 from typing import Final
 
@@ -6,13 +6,14 @@ from brainctl.mvcc.range_response_kvs import framed
 
 _KEY_TAG: Final = 0x0A
 _LONGEST_KEY: Final = 127
-"""Its length is one byte."""
+"""Bytes: up to this length the varint of a key's length has one byte."""
 _SERIALIZABLE: Final = b"\x38\x01"
 
 
 def point_key(request: bytes) -> bytes | None:
-    """The key of a marshalled RangeRequest that names one, and nothing else but whether it is serializable; None when
-    it may mean something else.
+    """Return the key of a marshalled RangeRequest that names one key, and at most `serializable` beside it.
+
+    None for any other request: it may mean something else, and must be parsed.
     """
     if len(request) < 3 or request[0] != _KEY_TAG:
         return None
@@ -23,5 +24,5 @@ def point_key(request: bytes) -> bytes | None:
 
 
 def point_response(header: bytes, kv: bytes | None) -> bytes:
-    """The marshalled RangeResponse with the one marshalled KeyValue that there is, or with none."""
+    """Return the marshalled RangeResponse with one marshalled KeyValue, or, for None, with none."""
     return header if kv is None else b"".join((header, *framed([kv]), b"\x20\x01"))

@@ -1,8 +1,8 @@
 """Puts that came together, evaluated in one go: where a busy store spends most of the time that its rules take.
 
-The put of most clients has a key and a value, in this order, and nothing else. The two stand in the request as they do
-in the KeyValue that is to be written, so the one is cut out of the other, without a message object in between. What has
-another layout is left to `other`, and comes to the same.
+Most clients send a put with a key and a value, in this order, and nothing else. Both fields stand in the request
+exactly as they must stand in the KeyValue that is written, so they are copied out of the one into the other, without
+building a message object in between. A request with any other layout goes to `other`, which has the same effect.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,20 +16,30 @@ from brainctl.wire.varint import varint, varints
 
 _KEY_TAG: Final = 0x0A
 _LONGEST_KEY: Final = 127
-"""Its length is one byte."""
+"""Bytes: up to this length the varint of a key's length has one byte."""
 _SHORTEST: Final = 6
-"""Bytes of a request with a key and a value."""
+"""Bytes of the shortest request with a key and a value, each of one byte: two tags, two lengths, two contents."""
 
 
 def put_run(
     batch: Batch, bodies: Sequence[bytes], other: Callable[[Batch, bytes], bytes]
 ) -> tuple[list[bytes | BrainctlError], int]:
-    """KV.Put for each of several marshalled PutRequests, in order: their answers, and how many of them are errors."""
+    """Evaluate several KV.Puts in order, and return their answers and the number of errors among these.
+
+    Args:
+        batch: The group commit that they belong to.
+        bodies: The marshalled PutRequests.
+        other: Evaluates a request that has more than a key and a value.
+
+    Returns:
+        For each request the marshalled PutResponse, or the error with which it was refused.
+    """
     staged, commit = batch.staged, batch.commit
     puts = staged.tally.puts - len(commit.changes)  # each put is a change
     add_change, add_before = commit.changes.append, commit.before.append
     newest, below = staged.newest, staged.below
-    new_version, join, field_of = tuple.__new__, b"".join, _value_field  # the first is half the cost of KeyVersion(...)
+    # tuple.__new__ makes a KeyVersion at half the cost of KeyVersion(...), which goes through a Python function
+    new_version, join, field_of = tuple.__new__, b"".join, _value_field
     answers: list[bytes | BrainctlError] = []
     failed = 0
     first = revision = staged.revision + 1
@@ -43,7 +53,7 @@ def put_run(
                 before = newest.get(key)
                 if before is None:
                     before = below(key)
-                elif not before[3]:  # deleted
+                elif not before[3]:  # a staged tombstone: the key begins anew
                     before = None
                 mark = marks[revision - first]
                 # mvccpb.KeyValue: key = 1, create_revision = 2, mod_revision = 3, version = 4, value = 5
@@ -73,9 +83,12 @@ def put_run(
 
 @lru_cache(1 << 12)
 def _value_field(size: int) -> bytes:
-    """How the field of a value begins that has `size` bytes in all: tag and length."""
+    """Return tag and length of a PutRequest's value field that has `size` bytes in all.
+
+    Every put of the same size shares the answer, so it is cached.
+    """
     for width in range(1, 5):
         length = size - 1 - width
         if length > 0 and len(varint(length)) == width:
             return b"\x12" + varint(length)
-    return bytes(max(size, 0) + 1)  # there is none: longer than it could be
+    return bytes(max(size, 0) + 1)  # no such field: bytes longer than the rest of the request, which never match

@@ -1,14 +1,15 @@
-"""KeyValues as the field `kvs` of a RangeResponse (field 2): what a list is joined of."""
+"""KeyValues as the field `kvs` of a RangeResponse (field 2): the byte strings that are joined to answer a list."""
 
 from brainctl.wire.varint import varint
 
 _HEADS = [b"\x12" + varint(length) for length in range(1 << 14)]
-"""Tag and length of the field, by length."""
+"""Tag and length of the field, by length: for KeyValues below 16 KiB a lookup replaces the encoding of a varint."""
 
 
 def framed(kvs: list[bytes]) -> list[bytes]:
-    """What the field is once it is joined: for each marshalled KeyValue its tag and length, and itself."""
-    # Filled by slices: a loop over tens of thousands of keys would cost as much as reading them.
+    """Return for each marshalled KeyValue its tag and length, then itself; joined, they are the field `kvs`."""
+    # Filled by slices and `map`, which run in C: a Python loop over tens of thousands of keys would cost as much as
+    # reading them.
     parts = [b""] * (2 * len(kvs))
     try:
         parts[::2] = map(_HEADS.__getitem__, map(len, kvs))

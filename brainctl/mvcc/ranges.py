@@ -1,4 +1,4 @@
-r"""What a Range request means, and the bytes of its response (etcd server/etcdserver/txn/range.go).
+"""The meaning of a Range request, and the bytes of its response (etcd server/etcdserver/txn/range.go).
 
 Two ways lead to a response. A plain request (key order, no filters, values wanted) is answered by joining stored
 bytes. Any other one needs every version of its range: etcd ignores the limit while it scans for those, then filters,
@@ -24,14 +24,21 @@ _NO_BOUND = 1 << 63
 
 
 def bounds(key: bytes, range_end: bytes) -> tuple[bytes, bytes | None]:
-    r"""The half-open range that `key` and `range_end` name: no end is the key alone, an end of b"\0" has no bound."""
+    r"""Return the half-open range that `key` and `range_end` of a request name.
+
+    An empty end means the key alone, an end of b"\0" means no upper bound (None).
+    """
     if not range_end:
         return key, key + b"\0"
     return key, None if range_end == b"\0" else range_end
 
 
 def check_range(request: pb.RangeRequest) -> None:
-    """Refuse a request that no store could answer; ApiError."""
+    """Refuse a request that no store could answer.
+
+    Raises:
+        ApiError: The key is empty, or the sort order or target is unknown.
+    """
     if not request.key:
         raise ApiError(EMPTY_KEY)
     if not (0 <= request.sort_order <= _DESCEND and 0 <= request.sort_target <= _VALUE):
@@ -39,7 +46,11 @@ def check_range(request: pb.RangeRequest) -> None:
 
 
 def check_revision(revision: int, current: int, compacted: int) -> None:
-    """Refuse a revision that is not there yet or not there any more; 0 and less mean the newest. ApiError."""
+    """Refuse a revision that is in the future or compacted; 0 and less mean the newest, which can always be read.
+
+    Raises:
+        ApiError: The revision is above `current`, or below `compacted`.
+    """
     if revision > current:
         raise ApiError(FUTURE_REVISION)
     if 0 < revision < compacted:
@@ -47,7 +58,7 @@ def check_revision(revision: int, current: int, compacted: int) -> None:
 
 
 def has_filters(request: pb.RangeRequest) -> bool:
-    """Whether a request leaves out keys by their revisions."""
+    """Return whether a request leaves out keys by their revisions."""
     return bool(
         request.min_mod_revision
         or request.max_mod_revision
@@ -57,31 +68,38 @@ def has_filters(request: pb.RangeRequest) -> bool:
 
 
 def is_unsorted(request: pb.RangeRequest) -> bool:
-    """Whether the order asked for is none at all, or that of the keys."""
+    """Return whether a request asks for no order, or for that of the keys."""
     return request.sort_order == _NONE or (request.sort_order == _ASCEND and request.sort_target == _KEY)
 
 
 def is_plain(request: pb.RangeRequest) -> bool:
-    """Whether the first `limit` keys in key order, unfiltered and whole, are the answer."""
+    """Return whether the answer is the first `limit` keys in key order, unfiltered and with their values."""
     return not (
         request.keys_only or request.sort_order == _DESCEND or request.sort_target != _KEY or has_filters(request)
     )
 
 
 def response(header: bytes, parts: list[bytes], count: int, *, more: bool) -> bytes:
-    """Return a marshalled RangeResponse: `header` is its field 1, `parts` are joined to its field 2."""
+    """Return a marshalled RangeResponse.
+
+    Args:
+        header: Its field 1, with tag and length.
+        parts: Byte strings that joined are its field 2, `kvs`.
+        count: All keys in the range, whatever the limit.
+        more: Whether the limit has cut keys off.
+    """
     tail = (b"\x18\x01" if more else b"") + (b"\x20" + varint(count) if count else b"")
     return b"".join([header, *parts, tail])
 
 
 def plain_response(header: bytes, request: pb.RangeRequest, selection: Selection) -> bytes:
-    """The response to a plain request, from the first `limit` keys of its range."""
+    """Return the response to a plain request, from the first `limit` keys of its range."""
     more = 0 < request.limit < selection.total
     return response(header, selection.parts, selection.total, more=more)
 
 
 def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[KeyVersion]) -> bytes:
-    """The response to any request, from all versions of its range in key order."""
+    """Return the response to any request, from all versions of its range in key order."""
     found = list(versions)
     count = len(found)
     if has_filters(request):
@@ -90,14 +108,15 @@ def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[Ke
 
 
 def _filter(request: pb.RangeRequest) -> Callable[[KeyVersion], bool]:
-    """Return what tells whether a version passes the filters of a request."""
+    """Return a function that tells whether a version passes the filters of a request."""
     oldest, newest = request.min_mod_revision, request.max_mod_revision or _NO_BOUND
     first, last = request.min_create_revision, request.max_create_revision or _NO_BOUND
     return lambda v: oldest <= v.mod_revision <= newest and first <= v.create_revision <= last
 
 
 def _cuts_first(request: pb.RangeRequest) -> bool:
-    """Whether only the first `limit` keys of a range, and one more, are looked at.
+    """Return whether etcd reads only the first `limit` keys of the range, and one more to know whether there are
+    others.
 
     etcd takes a sort without an order for none when it scans, and for an ascending one when it sorts.
     """
@@ -105,7 +124,7 @@ def _cuts_first(request: pb.RangeRequest) -> bool:
 
 
 def _arranged(header: bytes, request: pb.RangeRequest, found: list[KeyVersion], count: int) -> Steps[bytes]:
-    """Sort and cut what a request has found, of `count` keys in its range, and make the response."""
+    """Sort and cut the versions found, and return, in steps, the response; `count` is the keys in the range."""
     if _cuts_first(request):
         found = found[: request.limit + 1]
     if request.sort_order == _DESCEND or request.sort_target != _KEY:
@@ -121,17 +140,17 @@ def _arranged(header: bytes, request: pb.RangeRequest, found: list[KeyVersion], 
 
 
 def shown(version: KeyVersion, request: pb.RangeRequest) -> bytes:
-    """The marshalled KeyValue of a version as a request wants it: whole, or without its value."""
+    """Return the marshalled KeyValue of a version as a request wants it: whole, or without its value."""
     return _key_only(version, request) if request.keys_only else version.kv
 
 
 def value_of(version: KeyVersion) -> bytes:
-    """The value that a version holds."""
+    """Return the value that a version holds."""
     return kv_pb2.KeyValue.FromString(version.kv).value
 
 
 def _key_only(version: KeyVersion, request: pb.RangeRequest) -> bytes:
-    """The marshalled KeyValue of a version without its value.
+    """Return the marshalled KeyValue of a version without its value.
 
     etcd 3.7 answers keys_only from its index, which knows no leases, except where the values are needed to sort.
     """
@@ -149,15 +168,19 @@ _SORT_KEYS: list[Callable[[KeyVersion], int | bytes]] = [
 
 
 def range_steps(view: View, request: pb.RangeRequest, header: bytes) -> Steps[bytes]:
-    """Answer a request, which was checked, from a view as it is now, however it changes between the steps; ApiError
-    for its revision.
+    """Answer a request that `check_range` has accepted, in steps, from a view as it is at the first step.
+
+    Writes between the steps do not change the answer.
+
+    Raises:
+        ApiError: The revision of the request is in the future or compacted.
     """
     check_revision(request.revision, view.revision, view.compacted)
     return (yield from answer_steps(view, request, header, request.revision if request.revision > 0 else view.revision))
 
 
 def answer_steps(source: Ranges, request: pb.RangeRequest, header: bytes, revision: int) -> Steps[bytes]:
-    """Answer a request, which was checked, at a revision that is there."""
+    """Answer a request that `check_range` has accepted, in steps, at a revision that can be read."""
     start, end = bounds(request.key, request.range_end)
     if request.count_only:
         return response(header, [], (yield from source.count_steps(start, end, revision)), more=False)
@@ -183,7 +206,7 @@ def answer_steps(source: Ranges, request: pb.RangeRequest, header: bytes, revisi
 def _filtered(
     stretches: Iterable[list[KeyVersion]], keep: Callable[[KeyVersion], bool]
 ) -> Steps[tuple[list[KeyVersion], int]]:
-    """Return the versions that pass a filter, and how many there were in all."""
+    """Return, in steps, the versions that pass a filter, and the number of all versions."""
     found: list[KeyVersion] = []
     count = 0
     for stretch in stretches:
@@ -194,5 +217,9 @@ def _filtered(
 
 
 def read_range(view: View, request: pb.RangeRequest, header: bytes) -> bytes:
-    """Answer a request, which was checked, from a view; ApiError for its revision."""
+    """Answer a request that `check_range` has accepted from a view.
+
+    Raises:
+        ApiError: The revision of the request is in the future or compacted.
+    """
     return finish(range_steps(view, request, header))

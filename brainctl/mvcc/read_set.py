@@ -1,4 +1,4 @@
-"""Which keys a request may read: what a store over a network loads before it evaluates a batch."""
+"""The keys that a request may read: what a store over a network loads before it evaluates a batch."""
 
 from google.protobuf.message import Message
 
@@ -9,7 +9,7 @@ Range = tuple[bytes, bytes | None]
 
 
 def footprint(request: Message) -> list[Range]:
-    """Every range of which a write needs the current state: both branches of a transaction, at every depth."""
+    """Return every range of which a write needs the current state: both branches of a transaction, at every depth."""
     if isinstance(request, pb.PutRequest):
         return [bounds(request.key, b"")]
     if isinstance(request, pb.DeleteRangeRequest | pb.RangeRequest):

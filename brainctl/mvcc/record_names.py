@@ -1,4 +1,4 @@
 """Names of small records that several packages read."""
 
 CHECKPOINT = b"migration"
-"""The name of the record."""
+"""The small record that holds the checkpoint of a migration."""

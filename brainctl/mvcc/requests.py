@@ -1,4 +1,4 @@
-"""Which writes are refused before any state is looked at (etcd server/etcdserver/api/v3rpc/key.go)."""
+"""Checks of writes that need no state: what etcd refuses before it looks (etcd server/etcdserver/api/v3rpc/key.go)."""
 
 from collections.abc import Iterable
 
@@ -15,11 +15,15 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.ranges import check_range
 
 MAX_TXN_OPS = 128
-"""etcd's default of --max-txn-ops."""
+"""Operations per transaction: etcd's default of --max-txn-ops."""
 
 
 def check_put(request: pb.PutRequest) -> None:
-    """Refuse a put without a key, or one that gives what it says to keep; ApiError."""
+    """Refuse a put that is malformed.
+
+    Raises:
+        ApiError: It has no key, or gives a value or a lease although it says to keep the present one.
+    """
     if not request.key:
         raise ApiError(EMPTY_KEY)
     if request.ignore_value and request.value:
@@ -29,20 +33,29 @@ def check_put(request: pb.PutRequest) -> None:
 
 
 def check_delete(request: pb.DeleteRangeRequest) -> None:
-    """Refuse a delete without a key; ApiError."""
+    """Refuse a delete that is malformed.
+
+    Raises:
+        ApiError: It has no key.
+    """
     if not request.key:
         raise ApiError(EMPTY_KEY)
 
 
 def check_txn(request: pb.TxnRequest, max_ops: int = MAX_TXN_OPS) -> None:
-    """Refuse a transaction with too many operations, a faulty one, or a key written twice; ApiError."""
+    """Refuse a transaction that is malformed.
+
+    Raises:
+        ApiError: It has too many operations, one of them is malformed, or one branch writes a key twice.
+    """
     _check_operations(request, max_ops)
     _check_intervals(request.success)
     _check_intervals(request.failure)
 
 
 def _check_operations(request: pb.TxnRequest, max_ops: int) -> None:
-    # What the longest list of this level leaves is what a nested transaction may use.
+    # As in etcd, the limit is for a path through the levels: a nested transaction may use what the longest of the
+    # three lists of this level leaves.
     left = max_ops - max(len(request.compare), len(request.success), len(request.failure))
     if left < 0:
         raise ApiError(TOO_MANY_OPS)
@@ -68,7 +81,7 @@ def _check_operation(operation: pb.RequestOp, max_ops: int) -> None:
 
 
 class _Intervals:
-    r"""Ranges that one branch deletes. An end of b"\0" matches no key here, as in etcd."""
+    r"""The ranges that one branch deletes. An end of b"\0" matches no key here, as in etcd."""
 
     def __init__(self) -> None:
         self.ranges: list[tuple[bytes, bytes]] = []
@@ -78,7 +91,11 @@ class _Intervals:
 
 
 def _check_intervals(operations: Iterable[pb.RequestOp]) -> tuple[set[bytes], _Intervals]:
-    """The keys put and the ranges deleted by one branch, nested transactions included; ApiError on an overlap."""
+    """Return the keys put and the ranges deleted by one branch, nested transactions included.
+
+    Raises:
+        ApiError: A key is put twice, or put and deleted.
+    """
     deletes = _Intervals()
     puts: set[bytes] = set()
     nested: list[pb.TxnRequest] = []

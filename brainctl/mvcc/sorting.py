@@ -12,10 +12,11 @@ _SAMPLES: Final = 16
 
 
 def sort(items: list[T], key: Callable[[T], Any], *, reverse: bool) -> Steps[list[T]]:
-    """Return the items in the order of `key`; those with equal keys stay in their order, as in `list.sort`.
+    """Return, in steps, the items in the order of `key`; those with equal keys keep their order, as in `list.sort`.
 
-    Many items are first spread over buckets with bounds that a sample gives, and then each bucket is sorted. What is
-    equal to a bound has a bucket of its own, which is in order already.
+    Many items are first spread over buckets with bounds that a sample gives, and then each bucket is sorted. Items
+    equal to a bound have a bucket of their own, which is in order already: many equal items do not make one bucket that
+    takes long to sort.
     """
     if len(items) <= STEP_KEYS:
         return sorted(items, key=key, reverse=reverse)

@@ -2,7 +2,8 @@
 
 Whatever grows with the data (a list, a count at an old revision, a delete of a range) is a generator that yields after
 each step what the step has cost, and returns its result. A step is bounded: it touches some hundred keys, and reads
-about STEP_BYTES of values. `brainctl.node.slices` is the one place that decides how many steps there are in a turn.
+about STEP_BYTES of values. `brainctl.node.slices` is the one place that decides how many steps there are in a turn of
+the event loop.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -12,7 +13,7 @@ from brainctl.mvcc.keyversion import KeyVersion
 
 T = TypeVar("T")
 Steps = Generator[int, None, T]
-"""Yields the cost of each step, in keys that were read; returns the result."""
+"""A generator that yields the cost of each step, in keys that were read, and returns the result."""
 
 STEP_KEYS: Final = 512
 STEP_BYTES: Final = 1 << 20
@@ -30,19 +31,22 @@ def finish(steps: Steps[T]) -> T:
 
 
 def finished(answer: bytes | Steps[bytes]) -> bytes:
-    """Return an answer, or do all of the work that it takes."""
+    """Return an answer that is ready, or do all steps and return their result."""
     return answer if isinstance(answer, bytes) else finish(answer)
 
 
 def cost(versions: list[KeyVersion]) -> int:
-    """What it costs to have read some versions, as Steps yields it; 1 at least."""
+    """Return the cost of having read some versions, as Steps yields it: their number, plus one per 2 KiB of values.
+
+    It is at least 1.
+    """
     return 1 + len(versions) + sum([len(version.kv) for version in versions]) // _BYTES_PER_KEY
 
 
 def gather(
     stretches: Iterable[list[KeyVersion]], limit: int = 0, keep: Callable[[KeyVersion], bool] | None = None
 ) -> Steps[list[KeyVersion]]:
-    """Return the first `limit` (0: all) versions of consecutive stretches, only those that `keep` holds for."""
+    """Return, in steps, the first `limit` (0: all) versions of consecutive lists, only those for which `keep` holds."""
     found: list[KeyVersion] = []
     for stretch in stretches:
         found += stretch if keep is None else filter(keep, stretch)
@@ -54,7 +58,7 @@ def gather(
 
 
 def in_pieces(items: list[T], size: int = STEP_KEYS) -> Iterator[list[T]]:
-    """Cut a list into pieces of at most `size` items."""
+    """Yield the items of a list in lists of at most `size`."""
     for at in range(0, len(items), size):
         yield items[at : at + size]
 

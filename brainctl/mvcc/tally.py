@@ -1,8 +1,8 @@
-"""How many operations were evaluated, those in transactions included: plain integers, which cost next to nothing."""
+"""Counters of evaluated operations, those in transactions included: plain integers, which cost next to nothing."""
 
 
 class Tally:
-    """The operations on keys of one backend, since it was opened."""
+    """The operations on keys of one backend since it was opened."""
 
     __slots__ = ("deletes", "puts", "ranges")
 
@@ -11,4 +11,4 @@ class Tally:
         self.deletes = 0
         """DeleteRange operations, however many keys each has found."""
         self.ranges = 0
-        """In transactions, comparisons included; calls of KV.Range are counted as calls."""
+        """Reads in transactions, comparisons included; calls of KV.Range are counted as calls, not here."""

@@ -1,4 +1,4 @@
-"""Which way a transaction takes (etcd server/etcdserver/txn/txn.go, compareToPath and applyCompare)."""
+"""Which branch of a transaction runs (etcd server/etcdserver/txn/txn.go, compareToPath and applyCompare)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from brainctl.mvcc.ranges import bounds, value_of
 from brainctl.mvcc.steps import Steps, cost
 
 Stretches = Callable[[bytes, bytes | None], Iterable[list[KeyVersion]]]
-"""The live versions of a range, before the transaction, in stretches."""
+"""Yields the live versions of a range, as they were before the transaction, in lists (see `Ranges.stretches`)."""
 
 _NO_VERSION = KeyVersion(b"", 0, 0, 0, 0, b"")
 _VERSION, _CREATE, _MOD, _VALUE, _LEASE = range(5)
@@ -42,7 +42,7 @@ def take_branch(request: pb.TxnRequest, stretches: Stretches) -> Steps[Branch]:
 
 
 def holds(compare: pb.Compare, stretches: Stretches) -> Steps[bool]:
-    """Whether a guard holds for every live key of its range.
+    """Return, in steps, whether a comparison holds for every live key of its range.
 
     A range without keys compares as one key with all numbers 0, but a comparison of its value is always false: an
     empty value and no value cannot be told apart on the wire.
@@ -60,7 +60,10 @@ def holds(compare: pb.Compare, stretches: Stretches) -> Steps[bool]:
 
 
 def _order(compare: pb.Compare, version: KeyVersion) -> int:
-    """-1, 0 or 1: how what the key has stands to what the guard names. A target left out reads as 0 or empty."""
+    """Compare what the key has with what the comparison names: return -1 (less), 0 (equal) or 1 (greater).
+
+    A target that the comparison leaves out reads as 0 or empty.
+    """
     target = compare.target
     if target == _VALUE:
         value = value_of(version)

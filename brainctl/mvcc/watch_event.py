@@ -1,7 +1,7 @@
 """The bytes of watch responses, built by joining stored versions (etcd api/etcdserverpb/rpc.proto, WatchResponse).
 
-A response is its header (field 1), the watch id (2), flags, and events (11). Events are made once per change and
-shared by all watchers that want the same form of it; bodies are made once per audience.
+A response is its header (field 1), the watch id (2), flags, and events (11). Events are built once per change and
+shared by all watchers that want the same form of it; bodies are built once per audience.
 """
 
 from collections.abc import Iterator
@@ -33,11 +33,11 @@ class Page(NamedTuple):
     """The revision of the last event."""
     events: list[Event]
     body: bytes
-    """The events, joined."""
+    """The fields of the events, joined."""
 
 
 def event(change: KeyVersion, before: KeyVersion | None = None) -> Event:
-    """The event of a change; `before` becomes its prev_kv."""
+    """Return the event of a change; `before` becomes its prev_kv."""
     kind = b"" if change.version else b"\x08\x01"
     parts = b"%b\x12%b%b" % (kind, varint(len(change.kv)), change.kv)
     if before is not None:
@@ -46,14 +46,14 @@ def event(change: KeyVersion, before: KeyVersion | None = None) -> Event:
 
 
 def pages(events: list[Event], size: int) -> list[Page]:
-    """Events of rising revisions in responses of about `size` bytes; a revision is never split."""
+    """Return events of rising revisions in pages of about `size` bytes; a revision is never split."""
     if sum(len(one.field) for one in events) <= size:
         return [Page(events[0].revision, events[-1].revision, events, b"".join([one.field for one in events]))]
     return finish(pages_steps(events, size))
 
 
 def pages_steps(events: list[Event], size: int) -> Steps[list[Page]]:
-    """The same in steps."""
+    """Return, in steps, what `pages` returns."""
     found: list[Page] = []
     part: list[Event] = []
     blobs: list[bytes] = []
@@ -76,22 +76,26 @@ def pages_steps(events: list[Event], size: int) -> Steps[list[Page]]:
 
 
 def watch_id_field(watch_id: int) -> bytes:
-    """The field `watch_id`."""
+    """Return the field `watch_id`; empty for 0, as protobuf does with defaults."""
     return b"\x10" + varint(watch_id) if watch_id else b""
 
 
 def created(header: bytes, watch_id: int) -> bytes:
-    """The answer to a create request, before any event."""
+    """Return the answer to a create request, which comes before any event."""
     return header + watch_id_field(watch_id) + _CREATED
 
 
 def refused(header: bytes, reason: str) -> bytes:
-    """The answer to a create request that makes no watcher; its watch id is -1."""
+    """Return the answer to a create request that makes no watcher; its watch id is -1."""
     return b"".join((header, watch_id_field(-1), _CREATED, _CANCELED, _reason(reason)))
 
 
 def canceled(header: bytes, watch_id: int, compact_revision: int = 0, reason: str = "") -> bytes:
-    """The last response of a watcher: its client asked for it, or what it wants to read is compacted or unreadable."""
+    """Return the last response of a watcher.
+
+    Its client asked for the end (no reason), or what it wants to read is compacted (`compact_revision`) or unreadable
+    (`reason`).
+    """
     compacted = b"\x28" + varint(compact_revision) if compact_revision > 0 else b""
     return b"".join((header, watch_id_field(watch_id), _CANCELED, compacted, _reason(reason)))
 
@@ -102,15 +106,22 @@ def _reason(text: str) -> bytes:
 
 
 def progress(header: bytes, watch_id: int) -> bytes:
-    """All events up to the header's revision were sent; an id of -1 speaks for all watchers of the stream."""
+    """Return a progress notification: all events up to the header's revision were sent.
+
+    An id of -1 speaks for all watchers of the stream.
+    """
     return header + watch_id_field(watch_id)
 
 
 def fragments(head: bytes, page: Page, size: int) -> Iterator[bytes]:
-    """The responses that carry one page to a watcher that accepts parts of revisions.
+    """Yield the responses that carry one page to a watcher that accepts parts of revisions.
 
-    Each stays below `size` bytes unless a single event does not fit; all but the last say that more follow. `head` is
-    the header and the watch id.
+    Each stays below `size` bytes unless a single event does not fit; all but the last say that more follow.
+
+    Args:
+        head: The header and the watch id.
+        page: The events.
+        size: Bytes of a response.
     """
     overhead = len(head) + len(_FRAGMENT)
     part: list[bytes] = []

@@ -1,12 +1,13 @@
-"""All watchers of a store: who gets which events, when (etcd server/storage/mvcc/watchable_store.go).
+"""All watchers of a store: who receives which events, when (etcd server/storage/mvcc/watchable_store.go).
 
-The hub does no I/O. It is told every durable commit and sends events to the watchers that are up to date. For the
-others it says which part of the history it needs (`next_read`) and is fed with it, a piece at a time. What a watcher
-costs does not depend on how far it is behind: one that misses events because its client does not read remembers a
-revision, and reads the history from there when the stream resumes, or is cancelled if that was compacted.
+The hub does no I/O. `publish` gives it every durable commit, and it sends the events to the watchers that are up to
+date. For the others `next_read` says which part of the log it needs, and `feed` takes that, a piece at a time. The
+cost of a watcher does not depend on how far it is behind: one that misses events because its client does not read
+remembers a revision, and reads the log from there when the stream resumes, or is cancelled if that was compacted. The
+package docstring has an example.
 
 A watcher gets the events of a revision in one response, in order, each revision once, and no progress notification
-says more than what was sent before it on the stream.
+claims more than what was sent before it on the stream.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,15 +25,17 @@ from brainctl.mvcc.weight import LARGE_CHANGES
 RESPONSE_SIZE = 1 << 20
 """Bytes after which a response that carries several revisions is closed; clients accept at least 4 MiB."""
 FRAGMENT_SIZE = (1 << 20) * 3 // 2 + (1 << 19)
-"""Bytes below which parts of a revision stay for watchers that accept fragments: etcd's request limit and overhead."""
+"""Bytes below which each part of a revision stays for watchers that accept fragments: etcd's request limit and
+overhead.
+"""
 _BYTES_PER_KEY = STEP_BYTES // STEP_KEYS
 
 Previous = Mapping[tuple[bytes, int], KeyVersion | None]
-"""By key and mod_revision of a change: the live version before it."""
+"""The live version before a change, by the change's key and mod_revision."""
 
 
 class Read(NamedTuple):
-    """The revisions `first <= revision <= last` of the history, wanted by a watcher."""
+    """The revisions `first <= revision <= last` of the log, which a watcher needs."""
 
     first: int
     last: int
@@ -78,7 +81,7 @@ class WatchHub:
             self._fall_behind(watcher)
 
     def detach(self, watcher: Watcher) -> None:
-        """Stop a watcher; it gets nothing more."""
+        """Stop a watcher; it receives nothing more."""
         match watcher.state:
             case State.SYNCED:
                 self._synced.remove(watcher)
@@ -94,22 +97,22 @@ class WatchHub:
         watcher.state = State.ENDED
 
     def resume(self, stream: WatchSink) -> None:
-        """The client of a stream reads again: let its watchers read what they missed."""
+        """Queue the watchers of a stream that missed events: its client reads again."""
         missed = list(stream.parked)
         stream.parked.clear()
         for watcher in missed:
             self._fall_behind(watcher)
 
     def reached(self, watcher: Watcher) -> bool:
-        """Whether everything up to the hub's revision was sent to a watcher, and that is not before its start."""
+        """Return whether a watcher was sent everything up to the hub's revision, which is not before its start."""
         return not self._sending and watcher.state is State.SYNCED and watcher.start <= self.revision
 
     def ask(self, stream: WatchSink) -> None:
-        """Have a stream's `settle` called each time that something has moved, until `satisfied`."""
+        """Call a stream's `settle` each time that a watcher has made progress, until `satisfied`."""
         self._asking[stream] = None
 
     def satisfied(self, stream: WatchSink) -> None:
-        """End what `ask` began."""
+        """Stop the calls that `ask` began."""
         self._asking.pop(stream, None)
 
     def _sync(self, watcher: Watcher) -> None:
@@ -134,7 +137,8 @@ class WatchHub:
         if self._synced and len(commit.changes) > LARGE_CHANGES and not commit.imported:
             self._outrun(commit.changes[0].mod_revision)
         elif self._synced and not commit.imported:
-            # Sending may resume another stream, for which this commit is still to come.
+            # Sending may resume another stream, whose watchers have not been sent this commit yet: while the flag is
+            # set none of them counts as `reached`.
             self._sending = True
             try:
                 self._send_commit(commit)
@@ -145,7 +149,9 @@ class WatchHub:
         self._settle()
 
     def compacted(self, revision: int) -> None:
-        """The history up to `revision` is gone; a watcher that still wants some of it is cancelled when it reads."""
+        """Note that the history up to `revision` is gone; a watcher that still needs some of it is cancelled when it
+        reads.
+        """
         self.compact_revision = max(self.compact_revision, revision)
 
     def _send_commit(self, commit: Commit) -> None:
@@ -160,7 +166,7 @@ class WatchHub:
                     self._park(watcher)
 
     def _outrun(self, revision: int) -> None:
-        """A commit is too large to be sent in one go: who was up to date reads it from the history, from `revision`."""
+        """Turn all synced watchers into ones that read from `revision`: a commit is too large to be sent in one go."""
         for audience in self._synced.audiences():
             for watcher in list(audience.members):
                 self._synced.remove(watcher)
@@ -182,13 +188,13 @@ class WatchHub:
 
     @property
     def behind(self) -> bool:
-        """Whether `next_read` has anything to say."""
+        """Return whether any watcher is queued for `next_read`."""
         return bool(self._queue)
 
     def next_read(self) -> Read | None:
-        """What to read next, for the watcher that has waited longest; None when nobody needs the history.
+        """Return what to read next, for the watcher that has waited longest; None when nobody needs the history.
 
-        Watchers whose history is gone are cancelled here. Any beginning of the range may be fed.
+        Watchers whose history is gone are cancelled here. The caller may read and `feed` any beginning of the range.
         """
         while self._queue:
             watcher = next(iter(self._queue))
@@ -203,7 +209,11 @@ class WatchHub:
         return None
 
     def previous_wanted(self, revisions: Iterable[Revision]) -> Steps[list[KeyVersion]]:
-        """The changes of a piece of the history for which `feed` wants the version before, as it can still be read."""
+        """Return, in steps, the changes for which `feed` wants the version before, as far as that can still be read.
+
+        Args:
+            revisions: The piece of the history that is to be fed.
+        """
         oldest = max(self.compact_revision, 1)
         wanted: list[KeyVersion] = []
         if not any(audience.interest.prev_kv for audience in self._behind.audiences()):
@@ -219,10 +229,16 @@ class WatchHub:
         return wanted
 
     def feed(self, first: int, last: int, revisions: Iterable[Revision], previous: Previous) -> Steps[None]:
-        """Give all revisions of the history with `first <= revision <= last` to the watchers that wait for them.
+        """Send, in steps, a piece of the history to the watchers that wait for it.
 
-        Watchers may come and go between the steps. Who came with an interest that nobody had at the beginning waits for
-        the next piece: events were not gathered for it from the first step on.
+        Watchers may come and go between the steps. One that comes with an interest that nobody had at the first step
+        waits for the next piece: no events were collected for it.
+
+        Args:
+            first: The first revision of the piece.
+            last: The last revision of the piece; `revisions` holds all in between that changed something.
+            revisions: The revisions, in order.
+            previous: The versions before the changes that `previous_wanted` returned.
         """
         audiences = self._behind.audiences()
         changes: list[KeyVersion] = []
@@ -267,7 +283,7 @@ class WatchHub:
             self._fall_behind(watcher)
 
     def abandon(self, reason: str) -> None:
-        """What the last `next_read` named cannot be read: cancel the watcher that needs it."""
+        """Cancel the watcher whose `next_read` cannot be read, with a reason for its client."""
         watcher = next(iter(self._queue), None)
         if watcher is not None:
             self._cancel(watcher, reason)
@@ -277,7 +293,7 @@ class WatchHub:
         del self._queue[watcher]
 
     def _cancel(self, watcher: Watcher, reason: str = "") -> None:
-        """Cancel for a reason, or because what a watcher wants was compacted."""
+        """Cancel a watcher for a reason, or, without one, because the history that it needs was compacted."""
         self.detach(watcher)
         # etcd leaves the revision of this header at 0.
         compact_revision = 0 if reason else self.compact_revision
@@ -285,7 +301,10 @@ class WatchHub:
         watcher.stream.ended(watcher)
 
     def _send(self, watcher: Watcher, header: bytes, found: list[Page]) -> bool:
-        """Send pages to a watcher; False when its stream is paused, and then `next` says from where to go on."""
+        """Send pages to a watcher.
+
+        Return False when its stream is paused before all were sent; `next` is then the first revision that was not.
+        """
         head = header + watcher.id_field
         for page in found:
             if watcher.stream.paused:
@@ -307,7 +326,11 @@ def _wants_before(audience: WatcherGroup[Watcher], change: KeyVersion) -> bool:
 
 
 def _before_revision(changes: list[KeyVersion], before: list[KeyVersion | None], place: int) -> KeyVersion | None:
-    """What a key was before the revision of a change: a transaction may put it, and then delete what it has put."""
+    """Return what a key was before the revision of a change.
+
+    A transaction may put a key and then delete it: the version before the delete is then of the same revision, and is
+    skipped.
+    """
     change, found = changes[place], before[place]
     while found is not None and found.mod_revision == change.mod_revision:
         place -= 1
@@ -323,8 +346,9 @@ def _select(
     first: int,
     batches: dict[WatcherGroup[Watcher], list[Event]],
 ) -> dict[WatcherGroup[Watcher], list[Event]]:
-    """Add the events of each audience to those in `batches`, in order: those of the changes from place `first` on. An
-    event is made once for each of its two forms.
+    """Add the events of the changes from place `first` on to `batches`, by audience and in order, and return `batches`.
+
+    An event is built once for each of its two forms, with and without prev_kv, and shared by all audiences.
     """
     for place, change in enumerate(changes[first:] if first else changes, first):
         plain = full = None

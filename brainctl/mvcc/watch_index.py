@@ -1,4 +1,4 @@
-"""Which watchers a change concerns: a dictionary for single keys, and a map of cells for ranges.
+"""Finds the watchers that a change concerns: a dictionary for single keys, and a map of cells for ranges.
 
 Watchers of the same range with the same options form one audience, for which events are selected and joined once.
 """
@@ -13,21 +13,21 @@ _Item = TypeVar("_Item")
 
 
 class Subscription(NamedTuple):
-    """What a watcher wants to see."""
+    """What a watcher wants to see: a range of keys, and options."""
 
     start: bytes
     end: bytes | None
-    r"""Keys below this one; None has no bound. A single key is `(key, key + b"\0")`."""
+    r"""The range has the keys below this one; None has no bound. A single key is `(key, key + b"\0")`."""
     prev_kv: bool = False
     no_put: bool = False
     no_delete: bool = False
 
     def takes(self, change: KeyVersion) -> bool:
-        """Whether a change of a key in the range passes the filters."""
+        """Return whether a change of a key in the range passes the filters."""
         return not (self.no_put if change.version else self.no_delete)
 
     def wants_before(self, change: KeyVersion) -> bool:
-        """Whether the event of a change carries the version before it."""
+        """Return whether the event of a change carries the version before it."""
         return self.prev_kv and change.version != 1
 
 
@@ -36,7 +36,7 @@ class Member(Protocol):
 
     @property
     def interest(self) -> Subscription:
-        """What it wants to see; never changes."""
+        """Return what the watcher wants to see; this never changes."""
 
 
 _Watcher = TypeVar("_Watcher", bound=Member)
@@ -44,16 +44,17 @@ _Watcher = TypeVar("_Watcher", bound=Member)
 
 @dataclass(slots=True, eq=False)
 class WatcherGroup(Generic[_Watcher]):
-    """Watchers with the same interest, in the order in which they came."""
+    """An audience: watchers with the same interest, in the order in which they came."""
 
     interest: Subscription
     members: dict[_Watcher, None] = field(default_factory=dict)
 
 
 class Cells(Generic[_Item]):
-    """Ranges that may overlap, and which of them hold a key.
+    """Ranges that may overlap, with a lookup of those that hold a key.
 
-    The bounds of all ranges cut the key space into cells; each cell lists the ranges that cover it. A lookup is one
+    The bounds of all ranges cut the key space into cells; each cell lists the ranges that cover it. With [b, d) for
+    item 1 and [c, e) for item 2 the cells begin at "", b, c, d, e and hold (), (1), (1, 2), (2), (). A lookup is one
     bisection. Adding or removing a range costs the number of cells that it spans: one for a prefix that shares no keys
     with other ranges.
     """
@@ -66,7 +67,7 @@ class Cells(Generic[_Item]):
         return len(self._cells)
 
     def at(self, key: bytes) -> tuple[_Item, ...]:
-        """The items whose ranges hold `key`."""
+        """Return the items whose ranges hold `key`."""
         return self._cells[bisect_right(self._starts, key) - 1]
 
     def add(self, start: bytes, end: bytes | None, item: _Item) -> None:
@@ -77,7 +78,7 @@ class Cells(Generic[_Item]):
             self._cells[index] += (item,)
 
     def remove(self, start: bytes, end: bytes | None, item: _Item) -> None:
-        """Take away a range that was added."""
+        """Remove a range that was added with this item."""
         first = bisect_left(self._starts, start)
         last = len(self._cells) if end is None else bisect_left(self._starts, end)
         for index in range(first, last):
@@ -111,17 +112,17 @@ class WatchIndex(Generic[_Watcher]):
         return bool(self._audiences)
 
     def of(self, key: bytes) -> tuple[WatcherGroup[_Watcher], ...]:
-        """The audiences that watch `key`."""
+        """Return the audiences that watch `key`."""
         ranges = self._ranges.at(key)
         single = self._keys.get(key)
         return ranges if single is None else ranges + single
 
     def audiences(self) -> list[WatcherGroup[_Watcher]]:
-        """All audiences there are."""
+        """Return all audiences."""
         return list(self._audiences.values())
 
     def add(self, watcher: _Watcher) -> None:
-        """Let a watcher be found."""
+        """Add a watcher, to the audience of its interest."""
         interest = watcher.interest
         audience = self._audiences.get(interest)
         if audience is None:
@@ -133,7 +134,7 @@ class WatchIndex(Generic[_Watcher]):
         audience.members[watcher] = None
 
     def remove(self, watcher: _Watcher) -> None:
-        """Forget a watcher that was added."""
+        """Remove a watcher that was added, and its audience when that is empty."""
         interest = watcher.interest
         audience = self._audiences[interest]
         del audience.members[watcher]

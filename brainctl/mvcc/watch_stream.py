@@ -1,6 +1,6 @@
 """The watch protocol of one stream: requests in, responses out (etcd server/etcdserver/api/v3rpc/watch.go).
 
-A stream carries any number of watchers, told apart by their watch id. The transport calls `pause` when the client
+A stream carries any number of watchers, distinguished by their watch id. The transport calls `pause` when the client
 does not read and `resume` when it does; both may be called from inside `send`.
 """
 
@@ -21,11 +21,12 @@ ALL_WATCHERS = -1
 
 
 Refuse = Callable[[pb.WatchCreateRequest], str]
-"""Why the client may not have a watch, empty when it may; it sees the request before its range is normalised."""
+"""Returns why the client may not have a watch, empty when it may; it gets the request before its range is normalised.
+"""
 
 
 class WatchStream:
-    """One client's watchers."""
+    """The watchers of one stream, each with its watch id; implements `WatchSink`."""
 
     def __init__(self, hub: WatchHub, send: Callable[[bytes], None], refuse: Refuse = lambda _: "") -> None:
         self.send = send
@@ -38,7 +39,7 @@ class WatchStream:
         self._asked = False
 
     def receive(self, request: pb.WatchRequest) -> None:
-        """Do what the client asks for; a request that names nothing known is ignored, as etcd does."""
+        """Do what a WatchRequest asks for; one that names nothing known is ignored, as etcd does."""
         match request.WhichOneof("request_union"):
             case "create_request":
                 self._create(request.create_request)
@@ -56,14 +57,14 @@ class WatchStream:
         self.paused = True
 
     def resume(self) -> None:
-        """Go on where the stream was paused."""
+        """Continue with the first event that was held back: the client reads again."""
         if self.paused:
             self.paused = False
             self._hub.resume(self)
             self.settle()
 
     def close(self) -> None:
-        """End all watchers without a word."""
+        """End all watchers without a response."""
         self._asked = False
         self._hub.satisfied(self)
         for watcher in self.watchers.values():
@@ -71,7 +72,7 @@ class WatchStream:
         self.watchers.clear()
 
     def tick(self) -> None:
-        """Notify the watchers that asked for it and had no event since the last tick of their progress."""
+        """Send progress to the watchers that asked for progress_notify and had no event since the last tick."""
         for watcher in list(self.watchers.values()):
             if not watcher.progress_notify or self.paused:
                 continue
@@ -80,7 +81,7 @@ class WatchStream:
             watcher.quiet = True
 
     def settle(self) -> None:
-        """Answer a progress request as soon as every watcher has got everything up to the hub's revision.
+        """Answer a progress request once every watcher was sent everything up to the hub's revision; else do nothing.
 
         Requests that have to wait share one answer; without watchers there is none, as in etcd.
         """

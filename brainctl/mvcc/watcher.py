@@ -1,4 +1,4 @@
-"""One watcher of a stream, and where it stands between the past and now."""
+"""One watcher of a stream, and how it receives its events at the moment."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -9,7 +9,7 @@ from brainctl.mvcc.watch_index import Subscription
 
 
 class State(Enum):
-    """How a watcher gets its events."""
+    """How a watcher receives its events. SYNCED and BEHIND are etcd's synced and unsynced."""
 
     SYNCED = "gets each commit as it is published"
     BEHIND = "reads the history until it has caught up"
@@ -19,7 +19,7 @@ class State(Enum):
 
 
 class WatchSink(Protocol):
-    """The stream of a watcher, as the hub sees it."""
+    """The stream of a watcher, as the hub uses it."""
 
     paused: bool
     """The client does not read: hold events back."""
@@ -30,7 +30,7 @@ class WatchSink(Protocol):
         """Send a marshalled WatchResponse; may pause or close the stream before it returns."""
 
     def ended(self, watcher: "Watcher") -> None:
-        """The hub has sent the last response of a watcher."""
+        """Forget a watcher: the hub has sent its last response."""
 
     def settle(self) -> None:
         """Answer a progress request that had to wait, if it can be answered now."""

@@ -1,4 +1,4 @@
-"""About how many keys it takes to evaluate a write: whether it is done at once, or in slices by itself."""
+"""The size of a write, in keys: a long one is evaluated in slices, a short one at once."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -10,19 +10,19 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.ranges import bounds, has_filters, is_plain
 
 LONG_KEYS: Final = 1024
-"""What touches more keys than this is long."""
+"""Keys: a request that touches more than this is long."""
 
 LARGE_CHANGES: Final = 4096
-"""A commit with more changes than this is laid out, shown and sent to watchers in steps: a thousand clients that put at
-the same moment make none.
+"""Changes: a commit with more than this is laid out, shown and sent to watchers in steps. A thousand clients that put
+at the same moment do not reach it.
 """
 
 Count = Callable[[bytes, bytes | None], int]
-"""How many keys of a range are live, in about the time of a lookup."""
+"""Returns the number of live keys of a range, in about the time of a lookup."""
 
 
 def is_long(request: Message, count: Count) -> bool:
-    """Whether a DeleteRangeRequest or TxnRequest is long; of a transaction both branches count."""
+    """Return whether a DeleteRangeRequest or TxnRequest is long; of a transaction both branches count."""
     left = LONG_KEYS
     for keys in _weights(request, count):
         left -= keys
