@@ -24,8 +24,8 @@ KEYS = 5000
 """Several slices, and more than a commit may have that is shown in one."""
 KV, LEASE = "/etcdserverpb.KV/", "/etcdserverpb.Lease/"
 RANGE = {"key": b"k", "range_end": b"l"}
-LARGEST = 2 * slices.SLICE_KEYS
-"""A slice ends with the first step that is beyond its bound."""
+LARGEST = 3 * slices.SLICE_KEYS
+"""A slice ends with the first step that is beyond its bound, and what a step undoes and drops counts too."""
 
 
 class Store:
