@@ -33,7 +33,7 @@ def test_writes_that_arrive_together_are_one_commit_and_shown_before_they_are_an
 
 
 @pytest.mark.parametrize(
-    "bound", ["ahead.LARGE_CHANGES", "ahead.LARGE_BYTES", "group.MAX_REQUESTS", "group.MAX_GROUP_BYTES"]
+    "bound", ["ahead.LARGE_CHANGES", "ahead.LARGE_BYTES", "group_commit.MAX_REQUESTS", "group_commit.MAX_GROUP_BYTES"]
 )
 def test_a_large_group_is_cut_and_nothing_is_lost(
     backend_of: OpenBackend, monkeypatch: pytest.MonkeyPatch, bound: str
