@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.peers.servers import Brainctl, Etcd, Playground
 from tests.support.processes import describe, take_default_signals
@@ -15,6 +16,10 @@ NewEtcd = Callable[..., Etcd]
 NewBrainctl = Callable[..., Brainctl]
 
 take_default_signals()
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.peers.servers import Etcd, clean_environment
 
@@ -62,6 +63,12 @@ def test_a_hang_is_a_failure_that_shows_threads_children_and_their_output(tmp_pa
 
 def test_every_test_has_a_limit(pytestconfig: pytest.Config) -> None:
     assert 0 < float(pytestconfig.getini("timeout")) <= 600
+
+
+def test_an_example_may_take_as_long_as_the_machine_needs() -> None:
+    assert settings.default is not None
+    assert settings.default.deadline is None
+    assert HealthCheck.too_slow in settings.default.suppress_health_check
 
 
 def test_children_are_ended_by_sigint_where_the_run_itself_ignores_it(tmp_path: Path) -> None:

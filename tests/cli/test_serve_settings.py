@@ -194,7 +194,7 @@ def test_systemd_hears_of_ready_and_stopping(tmp_path: Path) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(path))
-        told.settimeout(20)
+        told.settimeout(120)
         argv = [*brainctl_argv(), "serve", "--data-dir", str(tmp_path / "data"), "--listen", "127.0.0.1:0"]
         environ = clean_environment() | {"NOTIFY_SOCKET": str(path), "PYTHONPATH": str(ROOT)}
         with subprocess.Popen(argv, stderr=subprocess.DEVNULL, env=environ) as server:

@@ -40,7 +40,7 @@ class Writer:
             request_serializer=type(request).SerializeToString,
             response_deserializer=reply.FromString,
         )
-        return stub(request, timeout=10)
+        return stub(request, timeout=120)
 
     def key(self) -> bytes:
         if self.pods and self.random.random() < 0.3:

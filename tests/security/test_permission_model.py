@@ -140,7 +140,7 @@ def scene(api: Api) -> Scene:
 
 
 @given(GRANTS, st.lists(TXNS, min_size=1, max_size=8))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_server_agrees_with_the_oracle(scene: Scene, grants: list[Grant], txns: list[pb.TxnRequest]) -> None:
     held = scene.set(grants)
     for txn in txns:

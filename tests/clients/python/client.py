@@ -25,7 +25,7 @@ class Client:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=reply.FromString,
         )
-        answer: Reply = method(request, timeout=20)
+        answer: Reply = method(request, timeout=120)
         return answer
 
     def put(self, key: bytes, value: bytes, lease: int = 0) -> int:
@@ -42,7 +42,7 @@ class Client:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=rpc_pb2.WatchResponse.FromString,
         )
-        return iter(method(iter(requests.get, None), timeout=20))
+        return iter(method(iter(requests.get, None), timeout=120))
 
 
 def keys(client: Client, prefix: bytes) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from brainctl.errors import BrainctlError
@@ -16,6 +16,9 @@ from tests.unit.migrate.model import TargetModel
 from tests.unit.migrate.test_state_property import MigrationMachine
 
 Plant = Callable[[pytest.MonkeyPatch], None]
+SEARCHES = 12
+"""Each begins elsewhere. One alone may miss a fault: what it tries depends on the modules that other tests imported."""
+FOUND = (AssertionError, BrainctlError, KeyError, ExceptionGroup)
 
 
 def keys_come_before_their_leases(patch: pytest.MonkeyPatch) -> None:
@@ -83,14 +86,19 @@ def the_end_comes_before_the_copy_is_current(patch: pytest.MonkeyPatch) -> None:
 def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     quick = settings(
-        max_examples=400,
+        max_examples=200,
         stateful_step_count=60,
         deadline=None,
-        derandomize=True,
         database=None,
         phases=[Phase.generate],
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    with pytest.raises((AssertionError, BrainctlError, KeyError, ExceptionGroup)):
-        run_state_machine_as_test(MigrationMachine, settings=quick)
+    for number in range(SEARCHES):
+        machine = seed(number)(type("PlantedMachine", (MigrationMachine,), {}))
+        try:
+            run_state_machine_as_test(machine, settings=quick)
+        except FOUND:
+            return
+    pytest.fail(f"{SEARCHES} searches did not find the fault")

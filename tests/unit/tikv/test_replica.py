@@ -198,7 +198,6 @@ def test_the_lead_is_kept_while_the_source_is_silent(
     """Signs of life in between neither take the store back nor stand in the way of the stream."""
     monkeypatch.setattr("brainctl.tikv.replica.HEARTBEAT_SECONDS", 0.0)
     monkeypatch.setattr("brainctl.tikv.leadership.RENEW_SECONDS", 0.0)
-    monkeypatch.setattr("brainctl.tikv.leadership.WRITER_LEASE_MS", 500)
 
     async def run() -> None:
         model, requests = source(6, 60)
@@ -206,11 +205,21 @@ def test_the_lead_is_kept_while_the_source_is_silent(
             await replica.take_over(checkpoint())
             for revision in range(2, model.revision + 1):
                 await replica.apply(events(model, revision, revision), revision, checkpoint())
+                if revision % 10 == 0:
+                    await prolonged(replica)
                 with pytest.raises(StoreInUse):
                     await put(visitor, b"k")
             await same_state(model, await replica._writer.state(), requests)
 
     asyncio.run(run())
+
+
+async def prolonged(replica: TikvReplica) -> None:
+    """Wait until the lead is prolonged although nothing is applied."""
+    before = (await replica._writer.state()).head.expires
+    async with asyncio.timeout(120):
+        while (await replica._writer.state()).head.expires <= before:
+            pass
 
 
 def test_a_reset_leaves_the_checkpoint_only(replica_of: OpenReplica, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +275,9 @@ def test_an_interrupted_reset_is_finished_by_whoever_takes_over(
     asyncio.run(run())
 
 
-KEYS = 6000
+KEYS = 7000
+KILLS = 3
+"""Each lets two of the seven imports happen at most: the copy is never whole before the last process."""
 COPIER = """
 import asyncio, sys
 from brainctl.mvcc.keyversion import put_version
@@ -280,6 +291,7 @@ async def main(url, epoch, first, keys):
         kvs = [put_version(b"k%06d" % n, b"v" * 100, 0, n + 2, 0, None).kv for n in range(at, at + 1000)]
         await replica.import_base(kvs, keys + 2, Checkpoint("run", epoch, b"%d" % (at + 1000)))
         print(at + 1000, flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
     await replica.close()
 
 asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
@@ -290,7 +302,7 @@ asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
 def test_a_killed_copy_is_resumed_from_its_checkpoint(tikv: Playground, prefix: str, replica_of: OpenReplica) -> None:
     async def run() -> None:
         rng = random.Random(1)
-        for epoch in range(1, 20):
+        for epoch in range(1, KILLS + 2):
             async with replica_of() as replica:
                 stored = await replica.checkpoint()
                 first = int(stored.state) if stored else 0
@@ -298,18 +310,23 @@ def test_a_killed_copy_is_resumed_from_its_checkpoint(tikv: Playground, prefix: 
             assert count >= first, "the checkpoint counts keys that are not there"
             copier = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", COPIER, tikv.url(prefix), str(epoch), str(first), str(KEYS)),
+                stdin=asyncio.subprocess.PIPE if epoch <= KILLS else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
             )
+            if epoch > KILLS:
+                await copier.communicate()
+                assert copier.returncode == 0
+                break
+            # Somewhere inside of the import that follows a checkpoint; it waits for a line after that one.
             assert copier.stdout is not None
-            if epoch < 4:
-                # Somewhere inside of the import that follows a checkpoint.
-                await copier.stdout.readline()
-                await asyncio.sleep(rng.uniform(0, 0.04))
-                copier.send_signal(signal.SIGKILL)
-                await copier.wait()
-                continue
-            assert await copier.wait() == 0
-            break
+            assert copier.stdin is not None
+            assert await copier.stdout.readline(), "it ended by itself"
+            copier.stdin.write(b"\n")
+            await copier.stdin.drain()
+            await asyncio.sleep(rng.uniform(0, 0.04))
+            copier.send_signal(signal.SIGKILL)
+            await copier.communicate()
+            assert copier.returncode == -signal.SIGKILL
         async with replica_of() as replica:
             state = await replica._writer.state()
             found = await listed(state)
