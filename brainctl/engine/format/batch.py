@@ -17,7 +17,7 @@ HEADER_SIZE = HEADER.size
 _FIELDS = Struct("<IIQQQQQIIII")
 """The header after its magic and its CRC."""
 SNAPSHOT = 1
-"""Flag: the small records of this batch are all there are. Set in the first batch of each segment."""
+"""Flag: the small records of this batch are all that exist. Set in the first batch of each segment."""
 HAS_META = 2
 """Flag: there are small records among the records."""
 _ZERO_SECTOR = bytes(SECTOR)
@@ -43,37 +43,37 @@ class BatchHeader(NamedTuple):
     records: int
     """Records in the batch."""
     zero_sectors: int
-    """Sectors of the batch, header included, that are all zeros. More than these on the disk: the write was torn."""
+    """Sectors of the batch, header included, that are all zeros. If the disk has more of them, the write was torn."""
     flags: int
     span: int
     """Bytes from the start of this batch to where the next may begin."""
 
 
 def salt(store: int, segment: int) -> int:
-    """What seeds the CRCs of a segment, so that bytes of another segment or store never pass."""
+    """Return the seed of the CRCs of a segment: with it, bytes of another segment or store never pass."""
     return crc32c(Struct("<QI").pack(store, segment))
 
 
 def pack(header: BatchHeader, seed: int) -> bytes:
-    """The header with its CRC."""
+    """Return the bytes of a header, with its CRC."""
     body = _FIELDS.pack(*header)
     return MAGIC + crc32c(body, seed).to_bytes(4, "little") + body
 
 
 def unpack(data: bytes, seed: int) -> BatchHeader | None:
-    """The header in the first HEADER_SIZE bytes of `data`, None when they are not a sound one."""
+    """Return the header in the first HEADER_SIZE bytes of `data`, None when they are not a sound one."""
     if data[:4] != MAGIC or crc32c(data[8:HEADER_SIZE], seed) != int.from_bytes(data[4:8], "little"):
         return None
     return tuple.__new__(BatchHeader, _FIELDS.unpack_from(data, 8))
 
 
 def zero_sectors(data: bytes | bytearray) -> int:
-    """How many whole or partial sectors of `data`, which begins at one, are all zeros."""
+    """Return how many whole or partial sectors of `data`, which begins at a sector, are all zeros."""
     if _ZERO_SECTOR not in data and any(data[-(len(data) % SECTOR) :]):
         return 0
     return sum(not data[at : at + SECTOR].strip(b"\0") for at in range(0, len(data), SECTOR))
 
 
 def aligned(offset: int, alignment: int) -> int:
-    """The next multiple of `alignment`."""
+    """Return the first multiple of `alignment` that is not below `offset`."""
     return -(-offset // alignment) * alignment

@@ -1,4 +1,8 @@
-"""Which keys a run surely does not hold: a Bloom filter, of which a lookup reads one word."""
+"""A Bloom filter of the keys of a run: it says which ones the run surely does not hold.
+
+All bits of a key lie in one word of 64 bits, so a lookup reads one word. The word of a key is CRC-32C times the number
+of words, shifted right by 32: a multiplication that spreads 32-bit hashes over any number of words, without a division.
+"""
 
 from array import array
 from collections.abc import Iterable
@@ -7,22 +11,23 @@ from zlib import crc32
 from crc32c import crc32c
 
 BITS_PER_KEY = 12
+# The mask of two bits for each 12 bits of a hash: two lookups replace four shifts per key.
 _TWO_BITS = [1 << (number & 63) | 1 << (number >> 6) for number in range(1 << 12)]
 
 
 def spread(key: bytes) -> tuple[int, int]:
-    """A number of 32 bits that chooses the word of a key in any filter, and the four bits that stand for it there."""
+    """Return the hashes of a key: 32 bits that choose its word in any filter, and the mask of its four bits there."""
     check = crc32(key)
     return crc32c(key), _TWO_BITS[check & 4095] | _TWO_BITS[check >> 12 & 4095]
 
 
 def make(keys: int) -> "array[int]":
-    """An empty filter for about so many keys."""
+    """Return an empty filter for about `keys` keys."""
     return array("Q", bytes(8 * (keys * BITS_PER_KEY // 64 + 1)))
 
 
 def note(words: "array[int]", keys: Iterable[bytes]) -> None:
-    """Note keys."""
+    """Add keys to a filter."""
     keys = list(keys)
     two, size = _TWO_BITS, len(words)
     for place, check in zip(map(crc32c, keys), map(crc32, keys), strict=True):

@@ -1,4 +1,7 @@
-"""The blocks of a run file: sorted keys with a number each, and their CRC (docs/formats/run.md)."""
+"""The blocks of a run file: sorted keys with a number each, and their CRC (docs/formats/run.md).
+
+The blocks form a B-tree: leaves have the entries of keys, the fences above them say where the blocks below begin.
+"""
 
 from array import array
 from collections.abc import Sequence
@@ -19,22 +22,22 @@ _PLACE = Struct("<Q")
 
 
 class IndexBlock(NamedTuple):
-    """A block: LEAVES have level 0, fences over them 1 and up."""
+    """A block: a leaf has level 0, fences over leaves 1 and up."""
 
     level: int
     keys: list[bytes]
     numbers: "array[int]"
     """Leaf: entries. Fence: offsets of the blocks below."""
     gains: "array[int]"
-    """Fence: the sum of the gains of all keys before the block below. Leaf: empty."""
+    """Fence: the sum of the gains of all keys of the run before the block below. Leaf: empty."""
     end: int
-    """Where the next block begins."""
+    """Offset at which the next block begins."""
 
 
 def pack(
     level: int, keys: Sequence[bytes], numbers: "array[int]", gains: "array[int]", offset: int, salt: int
 ) -> bytes:
-    """The bytes of a block that is to lie at `offset` of the file whose CRCs have the salt `salt`."""
+    """Return the bytes of a block that is to lie at `offset` of the file whose CRCs have the salt `salt`."""
     names = b"".join(keys)
     ends = array("I", accumulate(map(len, keys)))
     columns = numbers.tobytes() + gains.tobytes() + ends.tobytes()
@@ -43,7 +46,11 @@ def pack(
 
 
 def unpack(data: mmap, offset: int, salt: int, path: str) -> IndexBlock:
-    """The block at `offset`, checked; StoreDamaged."""
+    """Return the block at `offset`, checked.
+
+    Raises:
+        StoreDamaged: The bytes are not a sound block.
+    """
     if offset + HEADER.size <= len(data):
         crc, level, count, size = HEADER.unpack_from(data, offset)
         columns = 2 if 0 < level < LEASED_KEYS else 1

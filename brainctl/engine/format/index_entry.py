@@ -1,9 +1,10 @@
-"""What the index keeps of a key, packed into one integer.
+"""What the index keeps for a key, packed into one integer.
 
-An entry is the address of the key's newest version, shifted by SHIFT, and below it what is asked for most: whether
-that is a tombstone, whether it has a lease, and the *gain*: by how much the key counts for more in this level of the
-index than in those below (+1 a key that is new here, 0 one that was live and still is, -1 one that is deleted here). So
-the live keys of a range are the sum of the gains in all levels.
+An entry is the address of the key's newest version times 16, plus what is asked for most: whether that is a tombstone
+(1), whether it has a lease (2), and 4 times the gain plus 1. The *gain* says by how much this level of the index
+changes the number of live keys, compared with the levels below: +1 for a key that is new here, 0 for one that was live
+and still is (or was and is not), -1 for one that is deleted here. So the number of live keys of a range is the sum of
+the gains in all levels; no levels need to be merged to count.
 """
 
 from collections.abc import Sequence
@@ -15,28 +16,31 @@ _GAIN = 2
 ONE = 1 << _GAIN
 """What a gain of 1 adds to an entry."""
 NONE = 1 << _GAIN
-"""The bits of a gain of 0."""
+"""The bits of a gain of 0: it is stored plus 1, so that it is never negative."""
 GAIN_MASK = 3 << _GAIN
 NEW, DIED = NONE + ONE, NONE - ONE
 
 
 def gain(entry: int) -> int:
-    """-1, 0 or 1."""
+    """Return the gain of an entry: -1, 0 or 1."""
     return (entry >> _GAIN & 3) - 1
 
 
 def gains(entries: Sequence[int]) -> int:
-    """The sum of the gains of entries."""
+    """Return the sum of the gains of entries."""
+    # The stored fields are summed as they are, and the 1 in each subtracted at the end: the whole loop runs in C.
     return sum(map(GAIN_MASK.__and__, entries)) // ONE - len(entries)
 
 
 def seen_above(entry: int) -> int:
-    """What a level starts from that has nothing of its own on a key, when the levels below have `entry`."""
+    """Return the entry that a level without one for this key starts from, when the levels below have `entry`: its gain
+    is 0.
+    """
     return entry & ~GAIN_MASK | NONE
 
 
 def put(old: int | None, address: int, leased: int) -> int:
-    """The entry of a new version, upon the entry in the same level."""
+    """Return the entry of a new version; `old` is the entry for the key in the same level, None when there is none."""
     if old is None:
         return address << SHIFT | NEW | leased
     grown = old & GAIN_MASK
@@ -44,7 +48,7 @@ def put(old: int | None, address: int, leased: int) -> int:
 
 
 def delete(old: int | None, address: int) -> int:
-    """The entry of a tombstone, upon the entry in the same level."""
+    """Return the entry of a tombstone; `old` is the entry for the key in the same level, None when there is none."""
     if old is None:
         return address << SHIFT | NONE | DELETED
     grown = old & GAIN_MASK
@@ -52,5 +56,5 @@ def delete(old: int | None, address: int) -> int:
 
 
 def over(new: int, old: int) -> int:
-    """One entry for what two levels have on a key."""
+    """Return one entry for a key of which two levels have one: the newer version, and the sum of the gains."""
     return new - NONE + (old & GAIN_MASK)

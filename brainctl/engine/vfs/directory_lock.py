@@ -1,4 +1,4 @@
-"""The lock that keeps a second process off a store, and tells it whom to ask instead."""
+"""The lock that keeps a second process off a store, and names the process that has it."""
 
 import json
 from typing import NamedTuple
@@ -10,15 +10,19 @@ NAME = "LOCK"
 
 
 class Holder(NamedTuple):
-    """Who has a store open."""
+    """The process that has a store open."""
 
     pid: int
     endpoint: str
-    """Where it serves the store, for example "127.0.0.1:2379"; empty when it does not."""
+    """Address at which it serves the store, for example "127.0.0.1:2379"; empty when it does not."""
 
 
 def take(directory: str, fs: FileSystem, pid: int) -> Lock:
-    """Lock a store; StoreInUse, which names the holder, when another process has it."""
+    """Lock a store for process `pid`, and return the lock.
+
+    Raises:
+        StoreInUse: Another process has it; the message names that process.
+    """
     lock = fs.lock(f"{directory}/{NAME}")
     if lock is None:
         holder = _read(directory, fs)
@@ -28,12 +32,12 @@ def take(directory: str, fs: FileSystem, pid: int) -> Lock:
 
 
 def note(lock: Lock, holder: Holder) -> None:
-    """Leave word of who holds the lock."""
+    """Write into the lock file who holds the lock."""
     lock.note(json.dumps(holder._asdict()).encode() + b"\n")
 
 
 def holder(directory: str, fs: FileSystem) -> Holder | None:
-    """Who has the store in `directory` open right now; None when nobody has."""
+    """Return who has the store in `directory` open right now; None when nobody has."""
     if NAME not in fs.names(directory):
         return None
     lock = fs.lock(f"{directory}/{NAME}")

@@ -1,4 +1,4 @@
-"""What the engine needs of a file system, and the one of the operating system.
+"""The interface of a file system, as the engine needs it, and its implementation on the operating system.
 
 Durability contract, which every FileSystem keeps and which the engine relies on:
 
@@ -20,31 +20,34 @@ from typing import Protocol
 from brainctl.engine.vfs.spare_descriptors import SPARE
 
 BLOCK = 4096
-"""The unit in which a file system writes what it was given through the page cache."""
+"""Bytes: the unit in which a file system writes what it was given through the page cache."""
 _PIECE = 1 << 20
-"""The longest write past the page cache."""
+"""Bytes of the longest write past the page cache."""
 FETCH_BYTES = 8 << 20
-"""How much `File.fetch` asks the device for."""
+"""Bytes that `File.fetch` asks the device for."""
 
 
 class File(Protocol):
     """An open file. Every method raises OSError."""
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
-        """Write at `offset`; how many bytes were taken, which may be fewer than given."""
+        """Write at `offset`, and return how many bytes were taken, which may be fewer than given."""
 
     def write_through(self, data: bytes | bytearray | memoryview, offset: int) -> int:
-        """The same for whole sectors, past the page cache where that can be: then no more is written than was given."""
+        """Write whole sectors, past the page cache where possible, and return how many bytes were taken.
+
+        Past the page cache no more is written to the device than was given; else whole blocks are.
+        """
 
     @property
     def through(self) -> bool:
-        """Whether `write_through` passes the page cache."""
+        """Return whether `write_through` passes the page cache."""
 
     def read(self, length: int, offset: int) -> bytes:
-        """Up to `length` bytes at `offset`; fewer at the end of the file."""
+        """Return up to `length` bytes at `offset`; fewer at the end of the file."""
 
     def read_through(self, length: int, offset: int) -> bytes:
-        """The same, past the page cache where that can be: what the medium holds."""
+        """Read like `read`, but past the page cache where possible: the bytes that the medium holds."""
 
     def sync(self) -> None:
         """Make the bytes written and the size durable."""
@@ -56,60 +59,66 @@ class File(Protocol):
         """Cut the file to `size` bytes, or grow it with zeros that have no space reserved."""
 
     def size(self) -> int:
-        """The length in bytes."""
+        """Return the length in bytes."""
 
     def links(self) -> int:
-        """How many names the file has."""
+        """Return how many names (hard links) the file has."""
 
     def data_from(self, offset: int) -> int:
-        """Where the first byte from `offset` on lies that may be other than zero; the size when there is none."""
+        """Return the offset of the first byte from `offset` on that may be other than zero; the size when there is
+        none.
+        """
 
     def fetch(self, offset: int) -> None:
-        """Bytes from `offset` on will be read soon, those of them that are not in memory from the device."""
+        """Ask the device for the FETCH_BYTES from `offset` on, which will be read soon; do not wait for them."""
 
     def map(self) -> mmap.mmap:
-        """The whole file as memory that shows later writes; the file must not be empty, nor be cut afterwards."""
+        """Map the whole file to memory, which shows later writes. The file must not be empty, nor be cut afterwards."""
 
     def close(self) -> None:
-        """Let go of the file; maps of it stay usable."""
+        """Close the file; maps of it stay usable."""
 
 
 class Lock(Protocol):
     """A lock on a file, held until released or until the process ends."""
 
     def note(self, text: bytes) -> None:
-        """Replace the content of the locked file, for those who find it taken."""
+        """Replace the content of the locked file, which another process reads when it finds the lock taken."""
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
 
 
 class FileSystem(Protocol):
     """Files by path. Every method raises OSError."""
 
     def make_directory(self, path: str) -> None:
-        """Create a directory with mode 0700, and its parents, durably; one that is there stays as it is."""
+        """Create a directory with mode 0700, and its parents; durable on return. One that exists stays as it is."""
 
     def create(self, path: str) -> File:
-        """A new empty file with mode 0600, open for reading and writing; FileExistsError."""
+        """Create an empty file with mode 0600, and open it for reading and writing.
+
+        Raises:
+            FileExistsError: The name is taken.
+        """
 
     def open(self, path: str, *, write: bool = True) -> File:
-        """A file that exists."""
+        """Open a file that exists."""
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name, replacing what had it."""
+        """Give a file another name, replacing the file that had it."""
 
     def unlink(self, path: str) -> None:
         """Remove a name."""
 
     def names(self, directory: str) -> list[str]:
-        """The names in a directory, sorted."""
+        """Return the names in a directory, sorted."""
 
     def sync_directory(self, path: str) -> None:
         """Make the names in a directory durable."""
 
     def lock(self, path: str) -> Lock | None:
-        """Take the exclusive lock of a file, creating it; None when another holds it."""
+        """Take the exclusive lock of a file, creating it; return None when another process holds it."""
 
 
 class OsFile:
@@ -118,16 +127,18 @@ class OsFile:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._direct = -1
-        """The file once more, with O_DIRECT; -2 when that cannot be had."""
+        """A second descriptor of the file, with O_DIRECT; -1 before it is needed, -2 when the file system does not
+        offer it.
+        """
         self._buffer: mmap.mmap | None = None
         """Memory that is aligned as O_DIRECT wants it."""
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
-        """As in File."""
+        """See `File.write`."""
         return os.pwrite(self._descriptor, data, offset)
 
     def write_through(self, data: bytes | bytearray | memoryview, offset: int) -> int:
-        """As in File."""
+        """See `File.write_through`."""
         if self._direct == -1:
             self._open_direct()
         if self._direct < 0:
@@ -146,7 +157,7 @@ class OsFile:
 
     @property
     def through(self) -> bool:
-        """As in File."""
+        """See `File.through`."""
         return self._direct >= 0
 
     def _open_direct(self) -> None:
@@ -157,11 +168,11 @@ class OsFile:
             self._direct = -2
 
     def read(self, length: int, offset: int) -> bytes:
-        """As in File."""
+        """See `File.read`."""
         return os.pread(self._descriptor, length, offset)
 
     def read_through(self, length: int, offset: int) -> bytes:
-        """As in File."""
+        """See `File.read_through`."""
         first = offset // BLOCK * BLOCK
         buffer = mmap.mmap(-1, block_bytes(offset, length))
         try:
@@ -179,43 +190,43 @@ class OsFile:
         return buffer[offset - first : min(got, offset - first + length)]
 
     def sync(self) -> None:
-        """As in File."""
+        """See `File.sync`."""
         os.fdatasync(self._descriptor)
 
     def allocate(self, size: int) -> None:
-        """As in File."""
+        """See `File.allocate`."""
         os.posix_fallocate(self._descriptor, 0, size)
 
     def truncate(self, size: int) -> None:
-        """As in File."""
+        """See `File.truncate`."""
         os.ftruncate(self._descriptor, size)
 
     def size(self) -> int:
-        """As in File."""
+        """See `File.size`."""
         return os.fstat(self._descriptor).st_size
 
     def links(self) -> int:
-        """As in File."""
+        """See `File.links`."""
         return os.fstat(self._descriptor).st_nlink
 
     def data_from(self, offset: int) -> int:
-        """As in File: by what the file system knows of space that was never written."""
+        """See `File.data_from`; it asks the file system which space was never written."""
         try:
             return os.lseek(self._descriptor, offset, os.SEEK_DATA)
         except OSError as error:
             return self.size() if error.errno == errno.ENXIO else offset
 
     def fetch(self, offset: int) -> None:
-        """As in File."""
+        """See `File.fetch`."""
         os.posix_fadvise(self._descriptor, offset, FETCH_BYTES, os.POSIX_FADV_WILLNEED)
 
     def map(self) -> mmap.mmap:
-        """As in File."""
-        # A map has a descriptor of its own.
+        """See `File.map`."""
+        # mmap keeps a duplicate of the descriptor, so it may find none left.
         return SPARE.opened(lambda: mmap.mmap(self._descriptor, 0, mmap.MAP_SHARED, mmap.PROT_READ))
 
     def close(self) -> None:
-        """As in File."""
+        """See `File.close`."""
         os.close(self._descriptor)
         if self._direct >= 0:
             os.close(self._direct)
@@ -229,12 +240,12 @@ class OsLock:
         self._descriptor = descriptor
 
     def note(self, text: bytes) -> None:
-        """As in Lock."""
+        """See `Lock.note`."""
         os.pwrite(self._descriptor, text, 0)
         os.ftruncate(self._descriptor, len(text))
 
     def release(self) -> None:
-        """As in Lock."""
+        """See `Lock.release`."""
         os.close(self._descriptor)
 
 
@@ -242,7 +253,7 @@ class OsFileSystem:
     """The file system of the machine."""
 
     def make_directory(self, path: str) -> None:
-        """As in FileSystem."""
+        """See `FileSystem.make_directory`."""
         if os.path.isdir(path):  # noqa: PTH112 - paths are strings throughout the engine
             return
         parent = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120
@@ -251,27 +262,27 @@ class OsFileSystem:
         self.sync_directory(parent)
 
     def create(self, path: str) -> OsFile:
-        """As in FileSystem."""
+        """See `FileSystem.create`."""
         return OsFile(_open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
 
     def open(self, path: str, *, write: bool = True) -> OsFile:
-        """As in FileSystem."""
+        """See `FileSystem.open`."""
         return OsFile(_open(path, os.O_RDWR if write else os.O_RDONLY))
 
     def rename(self, old: str, new: str) -> None:
-        """As in FileSystem."""
+        """See `FileSystem.rename`."""
         os.rename(old, new)  # noqa: PTH104
 
     def unlink(self, path: str) -> None:
-        """As in FileSystem."""
+        """See `FileSystem.unlink`."""
         os.unlink(path)  # noqa: PTH108
 
     def names(self, directory: str) -> list[str]:
-        """As in FileSystem."""
+        """See `FileSystem.names`."""
         return sorted(os.listdir(directory))  # noqa: PTH208
 
     def sync_directory(self, path: str) -> None:
-        """As in FileSystem."""
+        """See `FileSystem.sync_directory`."""
         descriptor = _open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -279,7 +290,7 @@ class OsFileSystem:
             os.close(descriptor)
 
     def lock(self, path: str) -> OsLock | None:
-        """As in FileSystem."""
+        """See `FileSystem.lock`."""
         descriptor = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -290,12 +301,20 @@ class OsFileSystem:
 
 
 def _open(path: str, flags: int) -> int:
-    """Open a file, if need be with a descriptor that was kept back; OSError."""
+    """Open a file, using a descriptor from the reserve when the process has no other left.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
     return SPARE.opened(lambda: os.open(path, flags | os.O_CLOEXEC, 0o600))
 
 
 def create_anew(fs: FileSystem, path: str) -> File:
-    """A new file, in place of what an attempt that ran out of space may have left there. OSError."""
+    """Create a file, replacing one that an attempt that ran out of space may have left there.
+
+    Raises:
+        OSError: The file cannot be created.
+    """
     try:
         return fs.create(path)
     except FileExistsError:
@@ -304,17 +323,25 @@ def create_anew(fs: FileSystem, path: str) -> File:
 
 
 def write_all(file: File, data: bytes | bytearray | memoryview, offset: int) -> None:
-    """Write every byte; OSError when the file system stops taking them."""
+    """Write every byte; nothing is durable before `File.sync`.
+
+    Raises:
+        OSError: A write fails, or the file system takes no more bytes.
+    """
     _write_rest(file.write, data, offset)
 
 
 def write_through(file: File, data: bytes | bytearray | memoryview, offset: int) -> None:
-    """Write every byte of whole sectors, past the page cache where that can be; OSError as in `write_all`."""
+    """Write every byte of whole sectors, past the page cache where possible; nothing is durable before `File.sync`.
+
+    Raises:
+        OSError: A write fails, or the file system takes no more bytes.
+    """
     _write_rest(file.write_through, data, offset)
 
 
 def block_bytes(offset: int, length: int) -> int:
-    """What a write through the page cache writes: all of the blocks that it touches."""
+    """Return how many bytes a write through the page cache writes: all of the blocks that it touches."""
     return -(-(offset + length) // BLOCK) * BLOCK - offset // BLOCK * BLOCK
 
 

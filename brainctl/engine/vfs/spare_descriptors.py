@@ -1,7 +1,7 @@
-"""Descriptors that are kept back for the store: connections may take all others, and a write still finds one.
+"""File descriptors kept in reserve for the store: connections may take all others, and a write still finds one.
 
-A process has only so many descriptors. When there is none left for a file of the store, one that was kept back is
-closed and its place taken; it is opened again once there is room.
+A process has a limited number of descriptors. When there is none left for a file of the store, one of the reserve is
+closed and its place taken; the reserve is filled again once there is room.
 """
 
 import errno
@@ -16,30 +16,38 @@ _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Spare:
-    """The descriptors of this process that are kept back."""
+    """The reserved descriptors of this process; each is open on /dev/null."""
 
     def __init__(self) -> None:
         self.wanted = 0
-        """How many are to be kept back."""
+        """The number of descriptors to keep in reserve."""
         self.used = 0
-        """How often one had to be given up."""
+        """How often one of them had to be given up."""
         self._held: list[int] = []
         self._lock = Lock()
 
     def keep(self, count: int) -> None:
-        """Keep back `count` descriptors from now on; OSError when there are not so many."""
+        """Keep `count` descriptors in reserve from now on.
+
+        Raises:
+            OSError: The process cannot have that many.
+        """
         self.wanted = count
         while len(self._held) < count:
             self._held.append(_placeholder())
 
     def drop(self) -> None:
-        """Keep back none any more."""
+        """Close the reserve."""
         self.wanted = 0
         while self._give_up():
             pass
 
     def opened(self, action: Callable[[], T]) -> T:
-        """Return what `action` returns, which opens one descriptor; OSError. Any thread may call it."""
+        """Call `action`, which opens one descriptor, and return its result. Any thread may call it.
+
+        Raises:
+            OSError: `action` failed, and not for want of a descriptor, or the reserve is used up, too.
+        """
         if len(self._held) < self.wanted:
             self._refill()
         while True:
@@ -68,4 +76,4 @@ def _placeholder() -> int:
 
 
 SPARE: Final = Spare()
-"""Of this process."""
+"""The reserve of this process."""
