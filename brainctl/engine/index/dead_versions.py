@@ -1,8 +1,11 @@
-"""Which versions a compaction makes dead, and how much of each segment that is.
+"""The versions that a compaction makes dead, and how many bytes of each segment these are.
 
 Versions are noted when they are superseded, in the order of the log, and become dead when a compaction passes the
 revision that superseded them. Tombstones become dead when a compaction passes their own revision; a tombstone at
 exactly the compacted revision is kept, since a watch from there must still deliver the delete.
+
+Finding them takes three calls, so that the second can run on another thread: `DeadVersions.due` collects a batch,
+`DeadBatch.measure` finds the lengths of its records, `DeadVersions.take` adds them to their segments.
 """
 
 from array import array
@@ -17,39 +20,42 @@ from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.vfs.filesystem import File, FileSystem
 
 _LENGTH_AND_LEASE = Struct("<I28xq")
-"""Of the header of a record."""
+"""Length and lease, out of the header of a record."""
 
 
 class DeadVersions:
     """Superseded versions and tombstones that await their compaction."""
 
     def __init__(self, runs: Sequence[Run] = ()) -> None:
-        """Begin with what `runs`, newest first, have noted; it is read when it is first needed."""
+        """Create the list with what `runs`, newest first, have noted; their files are read when it is first needed."""
         self._unread = list(runs)
         self._noted = Superseded()
         self._sizes = array("I")
-        """Of each version that was noted, as `size_of` has it; 0 when nobody has looked."""
+        """For each noted version the result of `size_of`; 0 when its length is not known."""
         self._grave_sizes = array("I")
         self._dead = self._buried = 0
-        """How many of either have been handed to their segments."""
+        """How many of the noted versions, and of the tombstones, were handed to their segments; both from the front."""
         self._dead_kept = self._buried_kept = 0
-        """How many of either are in runs."""
+        """How many of the noted versions, and of the tombstones, are in runs; both from the front."""
         self._takes = 0
 
     def supersede(self, revision: int, address: int, size: int = 0) -> None:
-        """The version at `address` was replaced at `revision`; revisions ascend. `size` as of `size_of`, if known."""
+        """Note that the version at `address` was replaced at `revision`.
+
+        Revisions ascend from call to call. `size` is the result of `size_of`, 0 when it is not known.
+        """
         self._noted.revisions.append(revision)
         self._noted.addresses.append(address)
         self._sizes.append(size)
 
     def bury(self, revision: int, address: int, size: int = 0) -> None:
-        """A tombstone was written at `revision`; revisions ascend. `size` as in `supersede`."""
+        """Note that a tombstone was written at `revision`; arguments as for `supersede`."""
         self._noted.grave_revisions.append(revision)
         self._noted.graves.append(address)
         self._grave_sizes.append(size)
 
     def cut(self) -> Superseded:
-        """What was noted since the last time, for a run to keep."""
+        """Return what was noted since the last call, for a run to store."""
         noted, dead, buried = self._noted, self._dead_kept, self._buried_kept
         self._dead_kept, self._buried_kept = len(noted.addresses), len(noted.graves)
         return Superseded(
@@ -57,7 +63,11 @@ class DeadVersions:
         )
 
     def due(self, compacted: int, segments: dict[int, Segment], limit: int) -> "DeadBatch | None":
-        """Up to `limit` versions and tombstones that have died; None when there is nothing to do. StoreDamaged."""
+        """Return up to `limit` versions and as many tombstones that have died; None when there are none.
+
+        Raises:
+            StoreDamaged: A run that has noted them is not sound.
+        """
         if self._unread:
             self._read(segments)
         noted = self._noted
@@ -74,8 +84,10 @@ class DeadVersions:
         )
 
     def take(self, due: "DeadBatch", segments: dict[int, Segment]) -> None:
-        """Hand what was due, and has been measured, to its segments. Nothing is handed over when somebody else has
-        taken it since it was found due, or when one of them was replaced: what is left is due again.
+        """Hand a batch, which has been measured, to its segments.
+
+        Nothing is handed over when another batch was taken since this one was due, or when one of the segments was
+        replaced: what is left is due again.
         """
         found = (*due.found_dead, *due.found_graves)
         if due.takes != self._takes or any(segments.get(one.segment.number) is not one.segment for one in found):
@@ -94,7 +106,11 @@ class DeadVersions:
         self._forget()
 
     def sweep(self, compacted: int, segments: dict[int, Segment]) -> None:
-        """Hand over all that has died, here and now. StoreDamaged."""
+        """Hand over all that has died, at once.
+
+        Raises:
+            StoreDamaged: A run that has noted them is not sound.
+        """
         while (due := self.due(compacted, segments, 1 << 16)) is not None:
             due.measure(None)
             self.take(due, segments)
@@ -126,7 +142,7 @@ class DeadVersions:
 
 
 def _passed(revisions: "array[int]", at: int, compacted: int, limit: int) -> int:
-    """Where the first stands, from `at` on, that a compaction has not passed; or `limit` further."""
+    """Return the first place from `at` on that a compaction has not passed, at most `at + limit`."""
     last = min(at + limit, len(revisions))
     while at < last and revisions[at] <= compacted:
         at += 1
@@ -134,29 +150,29 @@ def _passed(revisions: "array[int]", at: int, compacted: int, limit: int) -> int
 
 
 class SupersededVersions(NamedTuple):
-    """Versions, and what is known of their sizes."""
+    """Addresses of versions, and their sizes as far as known (see `size_of`)."""
 
     addresses: "array[int]"
     sizes: "array[int]"
 
 
 def size_of(length: int, *, leased: bool) -> int:
-    """The length of a record and whether it hangs on a lease, as one number."""
+    """Return the length of a record, in bytes, and whether it is attached to a lease, as one number."""
     return length << 1 | leased
 
 
 class DeadRecord(NamedTuple):
-    """A record that is still there."""
+    """A dead record that still takes space in its segment."""
 
     segment: Segment
     offset: int
-    """Of its first writing."""
+    """Offset at which it was first written."""
     length: int
     leased: bool
 
 
 class DeadBatch:
-    """Versions that have died, before anybody has looked how large they are."""
+    """Versions that have died; `measure` finds their records and lengths."""
 
     def __init__(
         self, dead: SupersededVersions, graves: SupersededVersions, segments: dict[int, Segment], takes: int
@@ -164,23 +180,28 @@ class DeadBatch:
         self.dead = dead
         self.graves = graves
         self.takes = takes
-        """How often something had been taken when these were found due."""
+        """How often a batch had been taken when this one was collected."""
         self._segments = {
             number: segments[number]
             for number in {address >> OFFSET_BITS for address in (*dead.addresses, *graves.addresses)}
             if number in segments
         }
         self.found_dead: list[DeadRecord] = []
-        """Those that are still there."""
+        """Those whose records still exist, once `measure` has run."""
         self.found_graves: list[DeadRecord] = []
 
     def __len__(self) -> int:
-        """How many they are."""
+        """Return the number of versions and tombstones."""
         return len(self.dead.addresses) + len(self.graves.addresses)
 
     def measure(self, fs: FileSystem | None) -> None:
-        """Find out how long they are, on any thread. Where that is not known it is read from the files, so that others
-        go on meanwhile, or, without `fs`, from the maps. OSError.
+        """Find the records and their lengths, on any thread.
+
+        A length that is not known is read from the file with `fs`: a read lets other threads run while it waits for the
+        device, a page fault of a map does not. Without `fs` it is read from the map.
+
+        Raises:
+            OSError: A file cannot be read.
         """
         for noted, found in ((self.dead, self.found_dead), (self.graves, self.found_graves)):
             unknown: dict[Segment, list[int]] = {}
@@ -210,7 +231,7 @@ def _look(segment: Segment, offsets: list[int], fs: FileSystem | None) -> Iterat
 
 
 def _open(segment: Segment, fs: FileSystem | None) -> File | None:
-    """The file of a segment; None when the map is to be read: without `fs`, or when the file was replaced meanwhile."""
+    """Open the file of a segment; return None when the map is to be read: no `fs`, or the file was replaced."""
     if fs is None:
         return None
     try:

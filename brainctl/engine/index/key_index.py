@@ -1,8 +1,8 @@
 """Where the newest version of each key lies, and the keys in order.
 
-The index has levels, newest first: a delta in memory; while a run is being made of one, that one, frozen; and the runs.
-What is found further up hides what lies below. A key whose newest version is a tombstone keeps its entry until runs are
-merged after a compaction has passed it: reads at older revisions still find their way from there.
+The index has levels, newest first: a memtable (`delta`); while a run is being written from one, that one, frozen; and
+the runs. An entry in a newer level hides those below. A key whose newest version is a tombstone keeps its entry until
+runs are merged after a compaction has passed it: reads at older revisions still start from there.
 """
 
 from array import array
@@ -17,26 +17,33 @@ from brainctl.engine.index.run_reader import Run
 _PAGE = 4096
 """Keys that one step of walking a range takes from each level."""
 _KNOWN = 1 << 16
-"""Entries of runs that are kept in memory, twice: what lookups have found, and what has replaced it."""
+"""Entries of runs that are cached in each of two generations: lookup results, and the entries that replaced them."""
 _ABSENT = 1 << 12
-"""Keys that lookups have not found, and that are kept in memory."""
+"""Keys that are cached as being in no run."""
 
 
 class KeyIndex:
     """Addresses by key. An address is an int that is never 0 (segment number << 32 | offset)."""
 
     def __init__(self, entries: dict[bytes, int] | None = None, runs: Sequence[Run] = ()) -> None:
-        """Begin with the entries of a delta, which are kept, above `runs`, newest first."""
+        """Create an index with a memtable above runs.
+
+        Args:
+            entries: The entries of the memtable; the dict is kept, not copied.
+            runs: The runs below it, newest first.
+        """
         self.delta = MemTable(entries)
         self.frozen: MemTable | None = None
         self.runs = tuple(runs)
         self._entries = self.delta.entries
         self._deep = bool(runs)
-        """Whether there is anything below the delta."""
+        """Whether there is anything below the memtable."""
         self._filtered: tuple[Run, ...] = ()
         self._filters: list[tuple[bytes, bytes, array[int], int, Callable[[bytes], int | None]]] = []
-        """What a lookup asks of each run in `_filtered`, since most keys are new to most runs: the first and the last
-        key, the filter and its length, and only then the leaves.
+        """For each run in `_filtered`: the first and the last key, the words of the filter and their number, and its
+        `find`.
+
+        Most keys are new to most runs, so a lookup compares and asks the filter before it reads a leaf.
         """
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
@@ -44,26 +51,34 @@ class KeyIndex:
         """Keys that no run has: the put of a new key asks twice."""
 
     def __len__(self) -> int:
-        """Live keys."""
+        """Return the number of live keys."""
         total = self.delta.gains + sum(run.header.gains for run in self.runs)
         return total if self.frozen is None else total + self.frozen.gains
 
     # -- one key ------------------------------------------------------------------------------------------------
 
     def find(self, key: bytes) -> int | None:
-        """The entry of the newest version of a key, be it a tombstone; None or 0 when it has none. StoreDamaged."""
+        """Return the entry of the newest version of a key, be it a tombstone; None or 0 when it has none.
+
+        Raises:
+            StoreDamaged: A block of a run is not sound.
+        """
         entry = self._entries.get(key)
         return self.below(key) if entry is None else entry
 
     def newest(self, key: bytes) -> int:
-        """The address of the newest version of a key, be it a tombstone; 0 when it has none. StoreDamaged."""
+        """Return the address of the newest version of a key, be it a tombstone; 0 when it has none.
+
+        Raises:
+            StoreDamaged: A block of a run is not sound.
+        """
         entry = self._entries.get(key)
         if entry is None:
             entry = self.below(key)
         return entry >> SHIFT if entry else 0
 
     def below(self, key: bytes) -> int | None:
-        """What the levels under the delta have."""
+        """Return the entry that the levels under the memtable have for a key; None or 0 when they have none."""
         if self.frozen is not None:
             entry = self.frozen.entries.get(key)
             if entry is not None:
@@ -103,20 +118,20 @@ class KeyIndex:
         return 0
 
     def add_all(self, keys: Sequence[bytes], addresses: Sequence[int]) -> None:
-        """Note the first versions of keys that differ, of which no level knows anything; none has a lease."""
+        """Add the first versions of distinct keys that no level knows; none has a lease."""
         self.delta.add_all(keys, [address << SHIFT | NEW for address in addresses])
 
     def put(self, key: bytes, address: int, leased: bool = False) -> int:
-        """Note a new version; the address of the live version that it replaces, 0 when there was none."""
+        """Add a new version, and return the address of the live version that it replaces, 0 when there was none."""
         entries = self._entries
         here = entries.get(key)
         if here is None:
             lower = self.below(key) if self._deep else None
-            if not lower and not leased:
+            if not lower and not leased:  # a new key: the most frequent case, without the bookkeeping of `set`
                 self.delta.add(key, address << SHIFT | NEW)
                 return 0
             old = seen_above(lower) if lower else None
-        elif not (leased or here & (DELETED | LEASED)):
+        elif not (leased or here & (DELETED | LEASED)):  # an overwrite: the gain stays, and so do the ordered keys
             entries[key] = address << SHIFT | here & GAIN_MASK
             return here >> SHIFT
         else:
@@ -125,7 +140,7 @@ class KeyIndex:
         return old >> SHIFT if old is not None and not old & DELETED else 0
 
     def delete(self, key: bytes, address: int) -> int:
-        """Note a tombstone; the address of the live version that it ends, 0 when there was none."""
+        """Add a tombstone, and return the address of the live version that it replaces, 0 when there was none."""
         here = old = self._entries.get(key)
         if old is None:
             lower = self.below(key)
@@ -136,7 +151,7 @@ class KeyIndex:
     # -- ranges -------------------------------------------------------------------------------------------------
 
     def count(self, start: bytes, end: bytes | None) -> int:
-        """Live keys in `start <= key < end`."""
+        """Return the number of live keys in `start <= key < end`."""
         if end is not None and end <= start:
             return 0
         total = self.delta.count(start, end)
@@ -147,7 +162,7 @@ class KeyIndex:
         return total
 
     def live(self, start: bytes, end: bytes | None, limit: int = 0) -> tuple[list[bytes], list[int]]:
-        """The first `limit` (0: all) live keys of a range, in order, and the addresses of their newest versions."""
+        """Return the first `limit` (0: all) live keys of a range, in order, and their newest addresses."""
         if self.delta.plain and not self._deep:
             keys, entries = self.delta.slice(start, end, limit)
         else:
@@ -155,7 +170,9 @@ class KeyIndex:
         return keys, [entry >> SHIFT for entry in entries]
 
     def all(self, start: bytes, end: bytes | None, limit: int = 0) -> tuple[list[bytes], list[int]]:
-        """As `live`, with the deleted keys that are still known among them; entries instead of addresses."""
+        """Return what `live` does, but with the deleted keys that still have an entry, and entries instead of
+        addresses.
+        """
         return self._walk(start, end, limit, live=False)
 
     def page(
@@ -163,7 +180,8 @@ class KeyIndex:
     ) -> tuple[list[bytes], list[int], bytes | None]:
         """Return the first keys of a range in order, their entries, and where the rest begins (None: there is none).
 
-        About `limit` keys of each level are looked at, whatever comes of them: deleted keys are left out with `live`.
+        About `limit` keys of each level are looked at, however many remain of them: with `live`, deleted keys are left
+        out.
         """
         keys, entries, following = self._page(start, end, limit)
         if live and any(map(DELETED.__and__, entries)):
@@ -188,7 +206,7 @@ class KeyIndex:
         return keys, entries
 
     def _page(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[int], bytes | None]:
-        """Keys of a range in order, about `limit` of them, their entries, and where the next page begins."""
+        """Return about `limit` (0: all) keys of a range in order, their entries, and where the next page begins."""
         levels = [self.delta.slice(start, end, limit)]
         if self.frozen is not None:
             levels.append(self.frozen.slice(start, end, limit))
@@ -209,7 +227,11 @@ class KeyIndex:
         return keys, [merged[key] for key in keys], following
 
     def leased(self) -> Iterator[bytes]:
-        """The live keys whose newest version has a lease, in order. StoreDamaged."""
+        """Yield the live keys whose newest version has a lease, in order.
+
+        Raises:
+            StoreDamaged: A block of a run is not sound.
+        """
         found = [sorted(self.delta.leased), *(run.leased() for run in self.runs)]
         if self.frozen is not None:
             found.append(sorted(self.frozen.leased))
@@ -224,7 +246,7 @@ class KeyIndex:
     # -- levels -------------------------------------------------------------------------------------------------
 
     def freeze(self) -> MemTable:
-        """Begin a new delta; the one until now stays as it is, until it is `settled`."""
+        """Begin a new memtable, and return the previous one, which stays unchanged below it until `settle`."""
         assert self.frozen is None
         self.delta.settle()
         self.frozen = self.delta
@@ -234,7 +256,7 @@ class KeyIndex:
         return self.frozen
 
     def settle(self, run: Run) -> None:
-        """A run has become of the frozen delta."""
+        """Replace the frozen memtable by the run that was written from it."""
         assert self.frozen is not None
         self._absent.clear()
         self._remember(self.frozen)
@@ -242,7 +264,7 @@ class KeyIndex:
         self.frozen = None
 
     def _remember(self, settled: MemTable) -> None:
-        """Have what is known of the runs follow the entries that have become a run."""
+        """Let the cache of run entries follow a memtable that is becoming a run."""
         known = settled.entries
         if len(known) > _KNOWN:  # to go through them would take longer than to look up again what is asked for
             self._young, self._old = {}, {}
@@ -250,7 +272,7 @@ class KeyIndex:
         for key in known.keys() & self._old.keys():
             del self._old[key]
         found = self._young.keys() & known.keys()
-        if not settled.plain:  # new keys are not looked up in the runs as likely as what replaced others
+        if not settled.plain:  # entries that replaced others are likelier to be looked up in the runs than new keys
             found |= {key for key, entry in known.items() if entry & GAIN_MASK != NEW}
         if len(self._young) + len(found) > _KNOWN:
             self._old, self._young = self._young, {}
@@ -259,7 +281,7 @@ class KeyIndex:
         self._young.update((key, known[key]) for key in found)
 
     def exchange(self, old: Sequence[Run], new: Run) -> None:
-        """One run has become of several, which followed each other."""
+        """Replace runs that follow each other by the one that they were merged into."""
         at = self.runs.index(old[0])
         assert self.runs[at : at + len(old)] == tuple(old)
         self.runs = (*self.runs[:at], new, *self.runs[at + len(old) :])

@@ -1,4 +1,4 @@
-"""What a run says of the stretch of the log that it covers, beside the index of it (docs/formats/run.md)."""
+"""The part of a run that describes the log it covers, beside the index of it (docs/formats/run.md)."""
 
 import json
 from array import array
@@ -12,29 +12,32 @@ from brainctl.engine.log.segment import Segment
 
 @dataclass(slots=True)
 class Superseded:
-    """What a stretch of the log put an end to: addresses, each with the revision at which it died."""
+    """Versions that a stretch of the log has superseded: addresses, each with the revision that superseded it.
+
+    The columns go together: `revisions[i]` belongs to `addresses[i]`, `grave_revisions[i]` to `graves[i]`.
+    """
 
     revisions: "array[int]" = field(default_factory=lambda: array("Q"))
     addresses: "array[int]" = field(default_factory=lambda: array("Q"))
     grave_revisions: "array[int]" = field(default_factory=lambda: array("Q"))
     graves: "array[int]" = field(default_factory=lambda: array("Q"))
-    """Tombstones, with their own revisions."""
+    """Addresses of tombstones; `grave_revisions` has their own revisions."""
 
     def extend(self, other: "Superseded") -> None:
-        """Add what a later stretch put an end to."""
+        """Add what a later stretch of the log has superseded."""
         self.revisions += other.revisions
         self.addresses += other.addresses
         self.grave_revisions += other.grave_revisions
         self.graves += other.graves
 
     def pack(self) -> bytes:
-        """Its bytes in a run."""
+        """Return its bytes in a run."""
         columns = (self.revisions, self.addresses, self.grave_revisions, self.graves)
         return len(self.addresses).to_bytes(8, "little") + b"".join(column.tobytes() for column in columns)
 
     @classmethod
     def unpack(cls, data: bytes) -> "Superseded":
-        """What `pack` made."""
+        """Create it from the bytes that `pack` returned."""
         rows = array("Q", data)
         dead = rows[0]
         graves = (len(rows) - 1) // 2 - dead
@@ -43,7 +46,7 @@ class Superseded:
 
 
 class SegmentState(NamedTuple):
-    """A segment at the place in the log that a run covers."""
+    """A segment as it was at the place in the log that a run covers."""
 
     generation: int
     first: int
@@ -56,7 +59,7 @@ class SegmentState(NamedTuple):
 
 @dataclass(slots=True)
 class LogCoverage:
-    """The store at the place in the log up to which runs cover it."""
+    """The state of the store at the end of the log that runs cover: an opening replays the log from there."""
 
     segment: int = 0
     offset: int = 0
@@ -70,7 +73,7 @@ class LogCoverage:
     def of(
         cls, segments: Mapping[int, Segment], revision: int, compacted: int, meta: dict[bytes, bytes]
     ) -> "LogCoverage":
-        """A store with these segments, of which the last one is that of the log."""
+        """Create the coverage of a store with these segments, the last of which the log is written to."""
         states = {
             part.number: SegmentState(
                 part.generation,
@@ -85,7 +88,7 @@ class LogCoverage:
         return cls(last.number, last.end, last.sequences[1], revision, compacted, dict(meta), states)
 
     def pack(self) -> bytes:
-        """Its bytes in a run: JSON behind its length, then the small records."""
+        """Return its bytes in a run: JSON behind its length, then the small records."""
         fields = {
             "segment": self.segment,
             "offset": self.offset,
@@ -101,7 +104,7 @@ class LogCoverage:
 
     @classmethod
     def unpack(cls, data: bytes) -> "LogCoverage":
-        """What `pack` made."""
+        """Create it from the bytes that `pack` returned."""
         at = 4 + int.from_bytes(data[:4], "little")
         fields = json.loads(data[4:at])
         count = int.from_bytes(data[at : at + 4], "little")

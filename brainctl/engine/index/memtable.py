@@ -9,16 +9,19 @@ _BITS = GAIN_MASK | DELETED | LEASED
 
 
 class MemTable:
-    """Entries by key, and the keys in order."""
+    """Entries by key, and the keys in order.
+
+    Keys with a gain of +1 and of -1 are kept in order once more, so that a count needs only positions, no walk.
+    """
 
     def __init__(self, entries: dict[bytes, int] | None = None) -> None:
-        """Begin with entries, which are kept."""
+        """Create a memtable with entries; the dict is kept, not copied."""
         self.entries: dict[bytes, int] = {} if entries is None else entries
         born: Iterable[bytes] = self.entries
         died: Iterable[bytes] = ()
         leased: Iterable[bytes] = ()
         self.plain = {entry & _BITS for entry in self.entries.values()} <= {NEW}
-        """Whether no entry is a tombstone, has a lease, or has anything below it: as in a store that only grew."""
+        """Whether no entry is a tombstone, has a lease, or has one below it: as in a store that only grew."""
         if not self.plain:
             rows = self.entries.items()
             born = [key for key, entry in rows if entry & GAIN_MASK == NEW]
@@ -28,19 +31,19 @@ class MemTable:
         self.leased = set(leased)
 
     def add(self, key: bytes, entry: int) -> None:
-        """Note the entry of a key that no level has; it has no lease."""
+        """Add the entry of a key that no level has; it has no lease."""
         self.entries[key] = entry
         self._order.add(key)
         self._born.add(key)
 
     def add_all(self, keys: Sequence[bytes], entries: Iterable[int]) -> None:
-        """`add` for several keys, which differ."""
+        """Add the entries of several distinct keys as `add` does."""
         self.entries.update(zip(keys, entries, strict=True))
         self._order.add_all(keys)
         self._born.add_all(keys)
 
     def set(self, key: bytes, old: int | None, entry: int) -> None:
-        """Note an entry; `old` is the one that it replaces here."""
+        """Set the entry of a key; `old` is the one that it replaces in this level, None when there is none."""
         self.entries[key] = entry
         self.plain = False
         if old is None:
@@ -62,26 +65,28 @@ class MemTable:
             self.leased.discard(key)
 
     def count(self, start: bytes, end: bytes | None) -> int:
-        """By how much the live keys of a range are more than in the levels below."""
+        """Return the sum of the gains of a range: live keys here less live keys in the levels below."""
         return self._born.count(start, end) - self._died.count(start, end)
 
     @property
     def gains(self) -> int:
-        """The same for all keys."""
+        """Return the sum of the gains of all keys."""
         return len(self._born) - len(self._died)
 
     def slice(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[int]]:
-        """The first `limit` keys of a range and their entries; 0 for all."""
+        """Return the first `limit` (0: all) keys of a range and their entries."""
         keys = self._order.slice(start, end, limit)
         return keys, list(map(self.entries.__getitem__, keys))
 
     def settle(self) -> None:
-        """Put the keys in order now; `pages` wants that, and that nothing is changed afterwards."""
+        """Put the keys in order now, as `pages` requires; nothing may be changed afterwards if another thread calls
+        that.
+        """
         for keys in (self._order, self._born, self._died):
             keys.position(b"")
 
     def pages(self) -> Iterator[tuple[list[bytes], list[int]]]:
-        """All keys in order and their entries, page by page, once it is settled; on any thread."""
+        """Yield all keys in order and their entries, page by page, once it is settled; on any thread."""
         entry_of = self.entries.__getitem__
         for keys in self._order.chunks():
             yield keys, list(map(entry_of, keys))

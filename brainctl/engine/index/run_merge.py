@@ -1,4 +1,4 @@
-"""Makes one run of several, or of a delta: pure of I/O."""
+"""Merges several runs into one; it reads through `Run` and writes nothing."""
 
 from array import array
 from bisect import bisect_right
@@ -16,10 +16,13 @@ _PAGE = 256
 
 
 def pick_runs(entries: Sequence[int]) -> tuple[int, int] | None:
-    """Which of the runs, newest first and with so many entries each, to merge: from, to; None when none.
+    """Return which runs to merge, as the first place and the place after the last; None when there are none.
 
     Runs of one tier differ in size by less than FANOUT times. Once FANOUT of a tier follow each other, but for smaller
     ones in between, they become one. So a key is written again once per tier, and there are few runs.
+
+    Args:
+        entries: The number of entries of each run, newest first.
     """
     tiers = [count.bit_length() // (FANOUT.bit_length() - 1) for count in entries]
     for tier in sorted(set(tiers)):
@@ -33,10 +36,16 @@ def pick_runs(entries: Sequence[int]) -> tuple[int, int] | None:
 
 
 def merged(runs: Sequence[Run], drop: Callable[[int], bool] | None) -> Iterator[tuple[list[bytes], list[int]]]:
-    """The keys of runs, newest first, in order and page by page, each with one entry; `drop` tells which compacted
-    tombstones may go.
+    """Yield the keys of runs in order, page by page, each with one entry.
 
-    Only the oldest run may lose entries: those of other runs hide what lies below. StoreDamaged.
+    Only a merge with the oldest run may drop tombstones: those of other runs hide entries below.
+
+    Args:
+        runs: The runs, newest first.
+        drop: Returns whether the compacted tombstone at an address may go; None to drop none.
+
+    Raises:
+        StoreDamaged: A block of a run is not sound.
     """
     sources = [_Source(run) for run in runs]
     while True:
@@ -55,16 +64,16 @@ def merged(runs: Sequence[Run], drop: Callable[[int], bool] | None) -> Iterator[
 
 
 def rows(pages: Iterable[tuple[list[bytes], list[int]]]) -> Iterator[tuple[bytes, int]]:
-    """Keys and entries one by one."""
+    """Yield keys and entries one by one."""
     for keys, entries in pages:
         yield from zip(keys, entries, strict=True)
 
 
 def _combined(levels: Sequence[tuple[list[bytes], list[int]]]) -> dict[bytes, int]:
-    """One entry for each key of levels, newest first."""
+    """Return one entry for each key of levels, which come newest first."""
     entries: dict[bytes, int] = {}
     for keys, found in reversed(levels):
-        if entries.keys().isdisjoint(keys):
+        if entries.keys().isdisjoint(keys):  # nothing to combine: one call instead of a loop
             entries.update(zip(keys, found, strict=True))
             continue
         for key, entry in zip(keys, found, strict=True):
@@ -83,18 +92,22 @@ class _Source:
 
     @property
     def last(self) -> bytes:
-        """The largest key that waits."""
+        """Return the largest key that waits."""
         return self._keys[-1]
 
     def fill(self) -> bool:
-        """Have some keys wait; False when there are no more. StoreDamaged."""
+        """Read keys until _PAGE of them wait or the run ends; return False when none are left.
+
+        Raises:
+            StoreDamaged: A block of the run is not sound.
+        """
         while len(self._keys) < _PAGE and (leaf := next(self._leaves, None)) is not None:
             self._keys += leaf.keys
             self._entries += leaf.numbers
         return bool(self._keys)
 
     def take(self, bound: bytes) -> tuple[list[bytes], list[int]]:
-        """The keys up to `bound` that wait, and their entries."""
+        """Remove and return the keys up to `bound` that wait, and their entries."""
         end = bisect_right(self._keys, bound)
         taken = self._keys[:end], self._entries[:end]
         del self._keys[:end], self._entries[:end]
@@ -102,7 +115,13 @@ class _Source:
 
 
 def still_held(noted: Superseded, compacted: int, held: Callable[[int], bool]) -> Superseded:
-    """What was superseded, without what compaction has passed and reclaim has removed."""
+    """Return what was superseded, without what a compaction has passed and reclaim has removed.
+
+    Args:
+        noted: The versions and tombstones.
+        compacted: The compacted revision.
+        held: Returns whether the record at an address still exists.
+    """
     return Superseded(
         *_kept(noted.revisions, noted.addresses, compacted, held),
         *_kept(noted.grave_revisions, noted.graves, compacted, held),

@@ -1,7 +1,7 @@
 """A run: an immutable file of sorted keys and their entries, which covers the log up to a place (docs/formats/run.md).
 
-Nothing is believed before its CRC-32C was checked: the header when the run is opened, each block and each section when
-it is first used.
+LevelDB calls this a sorted table. Nothing in it is used before its CRC-32C was checked: the header when the run is
+opened, each block and each section when it is first needed.
 """
 
 from array import array
@@ -25,27 +25,27 @@ from brainctl.errors import StoreDamaged
 MAGIC = b"brainrun"
 FORMAT = 2
 START = 4096
-"""Where blocks begin: the header has the first 4096 bytes for itself."""
+"""Offset of the first block: the header has the first 4096 bytes for itself."""
 _HEADER = Struct("<8sIIQQQqQQ")
 _SECTION = Struct("<QQI4x")
 SECTIONS = ("filter", "garbage", "state")
 _NODES = 1024
-"""Blocks that are kept in memory as they were last used, twice."""
+"""Blocks that are cached in each of two generations, young and old."""
 _BOUNDS = 1024
 
 
 def run_name(number: int) -> str:
-    """The file of a run."""
+    """Return the file name of a run."""
     return f"{number:08d}.run"
 
 
 def salt(store: int, number: int) -> int:
-    """What seeds the CRCs of a run, so that bytes of another run or store never pass."""
+    """Return the seed of the CRCs of a run: with it, bytes of another run or store never pass."""
     return crc32c(Struct("<8sQQ").pack(MAGIC, store, number))
 
 
 class OutdatedRun(StoreDamaged):
-    """An earlier build wrote a run: nothing is wrong, but it is made anew, of the log."""
+    """An earlier build wrote a run: it is not damaged, but is rebuilt from the log."""
 
 
 class Section(NamedTuple):
@@ -69,12 +69,12 @@ class RunHeader(NamedTuple):
     root: int
     """Offset of the topmost block; 0 when there are no entries."""
     leaves: int
-    """Where leaves and fences end, and the list of leased keys begins."""
+    """Offset at which leaves and fences end, and the list of leased keys begins."""
     sections: tuple[Section, ...]
 
 
 def pack_header(header: RunHeader) -> bytes:
-    """The first block of a run file."""
+    """Return the first block of a run file."""
     number, store, size, entries, gains, root, leaves, sections = header
     body = _HEADER.pack(MAGIC, FORMAT, number, store, size, entries, gains, root, leaves)
     body += b"".join(_SECTION.pack(*section) for section in sections)
@@ -82,7 +82,12 @@ def pack_header(header: RunHeader) -> bytes:
 
 
 def unpack_header(block: bytes, path: str) -> RunHeader:
-    """The header in the first block of the file at `path`; StoreDamaged."""
+    """Return the header in the first block of the file at `path`.
+
+    Raises:
+        StoreDamaged: It is not sound, or of an unknown format.
+        OutdatedRun: It is of an earlier format.
+    """
     size = _HEADER.size + len(SECTIONS) * _SECTION.size
     if len(block) < START or crc32c(block[: size + 4]) != RESIDUE or block[:8] != MAGIC or any(block[size + 4 :]):
         raise StoreDamaged(f"{path}: the header at offset 0 is damaged")
@@ -111,11 +116,16 @@ class Run:
         self._young: dict[int, IndexBlock] = {}
         self._old: dict[int, IndexBlock] = {}
         self._gained: dict[bytes, int] = {}
-        """The sum of the gains below the bounds that were asked for lately."""
+        """A cache of `gained`: by bound, the sum of the gains below it."""
 
     @classmethod
     def open(cls, directory: str, fs: FileSystem, store: int, number: int) -> "Run":
-        """The run of a store; StoreDamaged, OSError."""
+        """Open a run of a store, and check its header.
+
+        Raises:
+            StoreDamaged: The file is missing, not sound, or that of another run.
+            OSError: It cannot be read.
+        """
         path = f"{directory}/{run_name(number)}"
         try:
             file = fs.open(path, write=False)
@@ -132,7 +142,7 @@ class Run:
             file.close()
 
     def find(self, key: bytes) -> int | None:
-        """The entry of a key; None when it has none here. `filter` tells that mostly at less cost."""
+        """Return the entry of a key; None when it has none here. Ask `filter` first: it mostly answers at less cost."""
         if not self.header.root:
             return None
         leaf = self._leaf(key)[0]
@@ -140,7 +150,11 @@ class Run:
         return leaf.numbers[at] if at < len(leaf.keys) and leaf.keys[at] == key else None
 
     def gained(self, end: bytes | None) -> int:
-        """The sum of the gains of the keys below `end`; StoreDamaged."""
+        """Return the sum of the gains of the keys below `end` (None: of all).
+
+        Raises:
+            StoreDamaged: A block is not sound.
+        """
         if end is None or not self.header.root:
             return self.header.gains
         known = self._gained.get(end)
@@ -154,7 +168,7 @@ class Run:
         return known
 
     def slice(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[int]]:
-        """The first keys of a range and their entries: at least `limit`, if there are so many."""
+        """Return the first keys of a range and their entries: at least `limit`, if the range has that many."""
         keys: list[bytes] = []
         entries: list[int] = []
         if not self.header.root:
@@ -173,7 +187,7 @@ class Run:
             leaf, first = following, 0
 
     def leased(self) -> Iterator[bytes]:
-        """The keys whose version here has a lease."""
+        """Yield the keys whose version here has a lease."""
         at = self.header.leaves
         while at < self.header.sections[0].offset:
             block = index_block.unpack(self._data, at, self._salt, self.path)
@@ -183,15 +197,27 @@ class Run:
             at = block.end
 
     def superseded(self) -> Superseded:
-        """What the stretch of the log that it covers put an end to; StoreDamaged."""
+        """Return the versions that the stretch of the log covered by this run has superseded.
+
+        Raises:
+            StoreDamaged: The section is not sound.
+        """
         return Superseded.unpack(self._section(1))
 
     def covered(self) -> LogCoverage:
-        """The store at the end of that stretch; StoreDamaged."""
+        """Return the state of the store at the end of the stretch of the log that this run covers.
+
+        Raises:
+            StoreDamaged: The section is not sound.
+        """
         return LogCoverage.unpack(self._section(2))
 
     def prove(self) -> Iterator[tuple[bytes, int]]:
-        """Every key and its entry, when everything in the file is as it was written; StoreDamaged."""
+        """Check everything in the file, and yield every key and its entry.
+
+        Raises:
+            StoreDamaged: Something is not as it was written.
+        """
         for number in range(len(SECTIONS)):
             self._section(number)
         leased = list(self.leased())
@@ -200,7 +226,9 @@ class Run:
             yield from zip(leaf.keys, leaf.numbers, strict=True)
 
     def differs(self, data: bytes, offset: int) -> int | None:
-        """Where the file has other bytes than `data`, which were read at `offset`; None when it has the same."""
+        """Return the first offset at which the file differs from `data`, which was read at `offset`; None when it does
+        not.
+        """
         known = self._data[offset : offset + max(len(data), 1)]
         if known == data:
             return None
@@ -208,7 +236,11 @@ class Run:
         return offset + next(same, min(len(known), len(data)))
 
     def leaves(self) -> Iterator[IndexBlock]:
-        """All leaves, in order, read once and not kept; StoreDamaged."""
+        """Yield all leaves, in order, without caching them.
+
+        Raises:
+            StoreDamaged: A block is not sound.
+        """
         at = START
         while at < self.header.leaves:
             block = index_block.unpack(self._data, at, self._salt, self.path)
@@ -227,7 +259,11 @@ class Run:
 
     @cached_property
     def bounds(self) -> tuple[bytes, bytes]:
-        """The first and the last key; there is one. StoreDamaged."""
+        """Return the first and the last key; the run must not be empty.
+
+        Raises:
+            StoreDamaged: A block is not sound.
+        """
         last = self._node(self.header.root)
         while last.level:
             last = self._node(last.numbers[-1])
@@ -235,11 +271,15 @@ class Run:
 
     @cached_property
     def filter(self) -> "array[int]":
-        """The words of `keyfilter`; StoreDamaged."""
+        """Return the words of the Bloom filter.
+
+        Raises:
+            StoreDamaged: The section is not sound.
+        """
         return array("Q", self._section(0))
 
     def _leaf(self, key: bytes) -> tuple[IndexBlock, int]:
-        """The leaf in which a key lies if it has an entry, and the sum of the gains before that leaf."""
+        """Return the leaf in which a key lies if it has an entry, and the sum of the gains before that leaf."""
         block, before = self._node(self.header.root), 0
         while block.level:
             at = max(0, bisect_right(block.keys, key) - 1)

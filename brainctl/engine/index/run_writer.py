@@ -16,7 +16,7 @@ from brainctl.engine.index.run_reader import START, RunHeader, Section
 from brainctl.engine.vfs.filesystem import File, write_all
 
 _BLOCK = 4096
-"""A block ends with the key that makes it this large, or earlier."""
+"""Bytes: a block ends with the key that makes it this large, or earlier."""
 _ENTRY = 12
 _FENCE = 20
 _BUFFER = 256 << 10
@@ -33,17 +33,24 @@ class _Level:
 
 
 class RunWriter:
-    """Fills the file of one run. The caller makes the file, syncs it, and has the manifest name it."""
+    """Fills the file of one run. The caller creates the file, syncs it, and lists it in the manifest."""
 
     def __init__(self, file: File, store: int, number: int, keys: int) -> None:
-        """Begin a run of at most `keys` keys."""
+        """Create a writer for a run of at most `keys` keys.
+
+        Args:
+            file: The empty file.
+            store: The identity of the store.
+            number: The number of the run.
+            keys: The most keys that it will have: the filter is made for this number.
+        """
         self._file = file
         self._store = store
         self._number = number
         self._salt = run_reader.salt(store, number)
         self._filter = bloom_filter.make(keys)
         self._fences: list[_Level] = []
-        """From level 1 on."""
+        """The open fences, from level 1 on."""
         self._leased: list[bytes] = []
         self._buffer: list[bytes] = []
         self._written = START
@@ -52,7 +59,11 @@ class RunWriter:
         self._gains = 0
 
     def add(self, keys: Sequence[bytes], entries: Sequence[int]) -> int:
-        """Take the next keys, in order and larger than those before; how many bytes that makes."""
+        """Take the next keys, in order and larger than those before, and return how many bytes they make.
+
+        Raises:
+            OSError: The buffer was full, and could not be written.
+        """
         before = self._end
         numbers = array("Q", entries)
         upto = list(accumulate(map(len, keys), initial=0))
@@ -71,14 +82,22 @@ class RunWriter:
         return self._end - before
 
     def flush(self) -> None:
-        """Write what is ready; OSError."""
+        """Write what is ready; it is durable once the file was synced.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         data = b"".join(self._buffer)
         self._buffer.clear()
         write_all(self._file, data, self._written)
         self._written += len(data)
 
     def finish(self, superseded: Superseded, covered: LogCoverage) -> int:
-        """Write the rest; the size of the file. OSError."""
+        """Write the rest, the header last, and return the size of the file in bytes; the caller syncs it.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         root = self._close_all()
         leaves = self._end
         for keys in _packs(self._leased):
@@ -106,7 +125,7 @@ class RunWriter:
         self._gains += gains(numbers)
 
     def _note(self, level: int, first: bytes, offset: int, before: int) -> None:
-        """Note a block in the fence of the level above it."""
+        """Add a block to the fence of the level above it."""
         if level > len(self._fences):
             self._fences.append(_Level())
         fence = self._fences[level - 1]
@@ -118,14 +137,14 @@ class RunWriter:
             self._close(level)
 
     def _close(self, level: int) -> None:
-        """Lay out the fence of a level, and note it in the level above."""
+        """Lay out the fence of a level, and add it to the level above."""
         fence, offset = self._fences[level - 1], self._end
         self._fences[level - 1] = _Level()
         self._append(index_block.pack(level, fence.keys, fence.numbers, fence.gains, offset, self._salt))
         self._note(level + 1, fence.keys[0], offset, fence.gains[0])
 
     def _close_all(self) -> int:
-        """Lay out what is left, up to the one block above all; its offset, 0 when there are no keys."""
+        """Lay out all open fences, and return the offset of the topmost block; 0 when there are no keys."""
         level = 1
         while level <= len(self._fences):
             fence = self._fences[level - 1]
@@ -143,6 +162,6 @@ def _packs(keys: list[bytes]) -> Iterator[list[bytes]]:
 
 
 def fill(writer: RunWriter, pages: Iterable[tuple[list[bytes], list[int]]]) -> Iterator[int]:
-    """Add keys and entries, page by page; says after each how many bytes that made."""
+    """Add keys and entries, page by page, and yield after each how many bytes that made."""
     for keys, entries in pages:
         yield writer.add(keys, entries)

@@ -12,16 +12,16 @@ class SortedKeys:
     """Keys in byte order, in chunks. Positions count from 0."""
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
-        """Begin with `keys`, in any order."""
+        """Create a set of `keys`, which may come in any order."""
         self._chunks: list[list[bytes]] = []
         self._lasts: list[bytes] = []
         """The last key of each chunk."""
         self._starts: list[int] = []
-        """The position of the first key of each chunk, and the number of keys; empty when not known."""
+        """The position of the first key of each chunk, then the number of keys; empty when to be computed again."""
         self._new = set(keys)
 
     def __len__(self) -> int:
-        """How many keys there are."""
+        """Return the number of keys."""
         return sum(map(len, self._chunks)) + len(self._new)
 
     def add(self, key: bytes) -> None:
@@ -47,7 +47,7 @@ class SortedKeys:
             self._lasts[number] = chunk[-1]
 
     def position(self, key: bytes) -> int:
-        """How many keys are smaller than `key`."""
+        """Return how many keys are smaller than `key`."""
         self._settle()
         if not self._starts:
             self._starts = list(accumulate(map(len, self._chunks), initial=0))
@@ -57,13 +57,13 @@ class SortedKeys:
         return self._starts[number] + bisect_left(self._chunks[number], key)
 
     def count(self, start: bytes, end: bytes | None) -> int:
-        """How many keys lie in `start <= key < end`."""
+        """Return how many keys lie in `start <= key < end`."""
         first = self.position(start)
         last = self._starts[-1] if end is None else self.position(end)
         return max(0, last - first)
 
     def slice(self, start: bytes, end: bytes | None, limit: int = 0) -> list[bytes]:
-        """The keys of a range, in order; the first `limit` of them when that is not 0."""
+        """Return the keys of a range, in order; the first `limit` of them when that is not 0."""
         self._settle()
         found: list[bytes] = []
         number = bisect_left(self._lasts, start)
@@ -77,7 +77,7 @@ class SortedKeys:
         return found[:limit] if limit else found
 
     def chunks(self) -> list[list[bytes]]:
-        """The keys in order, in the chunks in which they are kept."""
+        """Return the keys in order, in the chunks in which they are kept."""
         self._settle()
         return list(self._chunks)
 
@@ -91,6 +91,7 @@ class SortedKeys:
     def _merge(self, keys: list[bytes]) -> None:
         """Put sorted new keys into the chunks that they belong to; those after the last chunk become new ones."""
         self._starts = []
+        # More than half as many new keys as old ones: one sort of all is cheaper than merging into every chunk.
         if len(keys) > _CHUNK and len(keys) > len(self._chunks) * _CHUNK // 2:
             keys = sorted([key for chunk in self._chunks for key in chunk] + keys)
             self._chunks, self._lasts = [], []
