@@ -1,4 +1,4 @@
-"""A batch between its place in the log and its bytes there."""
+"""A commit that has its place in the log, but is not written yet."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from brainctl.engine.log.segment import Segment
 
 @dataclass(slots=True)
 class EncodedBatch:
-    """A batch with its place in the log, to be written in the order of preparation."""
+    """A batch with its place in the log; batches are written in the order in which they were encoded."""
 
     segment: Segment
     offset: int
@@ -21,30 +21,32 @@ class EncodedBatch:
     parts: list[bytes]
     """The records."""
     addresses: list[int]
-    """Of the commit's changes, in order."""
+    """The addresses of the commit's changes, in order."""
     fresh: bool
-    """All changes are puts without leases, each of another key, none of which the store has anything of."""
+    """Whether all changes are puts without leases, of distinct keys of which the store has no version."""
     version_bytes: int
     """Bytes of `parts` that are versions of keys."""
     payload_bytes: int
-    """Bytes of the key-values as they were handed in."""
+    """Bytes of the KeyValues as they were handed in."""
     joined: list[bytes] = field(default_factory=list)
-    """Of a large batch, the records once more, in few pieces: to join them takes no time worth mentioning."""
+    """Of a large batch, the records once more, joined to a few pieces, so that joining these takes hardly any time;
+    else empty.
+    """
 
 
 @dataclass(slots=True)
 class LogEnd:
-    """Where the log goes on, and with what."""
+    """The end of the log: where the next batch goes, and the state that it follows."""
 
     revision: int = 1
     compacted: int = 0
     sequence: int = 0
-    """Of the last batch."""
+    """The sequence of the last batch."""
     number: int = 0
-    """Of the newest segment file."""
+    """The number of the newest segment file."""
     tail: Segment | None = None
     offset: int = 0
-    """Where in `tail` the next batch begins."""
+    """Offset in `tail` at which the next batch begins."""
     spares: list[Segment] = field(default_factory=list)
     """Empty segments that are ready to be used, in order."""
     obsolete: list[Segment] = field(default_factory=list)
@@ -54,7 +56,7 @@ class LogEnd:
 
 
 def seal(batch: EncodedBatch, group: int) -> bytes:
-    """The bytes of a batch, its checks filled in and padded to its span."""
+    """Return the bytes of a batch, its checks filled in and padded to its span."""
     records = b"".join(batch.joined or batch.parts)
     seed = batch.segment.seed
     header = batch.header._replace(group=group, crc=crc32c(records, seed))
@@ -66,7 +68,10 @@ def seal(batch: EncodedBatch, group: int) -> bytes:
 
 
 def groups(batches: Iterable[EncodedBatch], limit: int) -> list[list[EncodedBatch]]:
-    """The batches that are written with one sync: in one segment, and not more than `limit` bytes."""
+    """Split batches into groups that are written with one sync: all in one segment, and not more than `limit` bytes.
+
+    A single batch that is larger is a group of its own.
+    """
     found: list[list[EncodedBatch]] = []
     size = 0
     for batch in batches:

@@ -54,27 +54,33 @@ class LogWriter:
         self._end = end
         self._newest = newest
         self._ahead: dict[bytes, int] = {}
-        """Addresses of versions that are laid out but not published."""
+        """Addresses, by key, of versions that are laid out but not published."""
         self.space = SegmentAllocator(directory, fs, options, manifest, stats)
         self._next: Segment | None = None
         """The segment after the last one, when it is being made ahead."""
         self._outstanding = 0
         self.failure: BrainctlError | None = None
-        """Set by the first error of a write: nothing is written after it."""
+        """The first error of a write: nothing is written after it."""
         self.log_syncs = Durations(0.001, 14)
-        """How long syncs of the log took, in the buckets of etcd's histogram of the same."""
+        """A histogram of the seconds that syncs of the log took, in the buckets that etcd has for its own."""
         self.log_writes = Durations(SECTOR, 15)
-        """How large writes to the log were, in bytes instead of seconds; without zeros ahead of it."""
+        """A histogram of the sizes of writes to the log, in bytes, without zeros ahead of it."""
 
     # -- the side that owns the engine --------------------------------------------------------------------------
 
     def encode(self, commit: Commit) -> EncodedBatch:
-        """Do all of `encode_steps`."""
+        """Lay a commit out after those before it, all steps of `encode_steps` at once."""
         return finish(self.encode_steps(commit))
 
     def encode_steps(self, commit: Commit) -> Steps[EncodedBatch]:
-        """Lay a commit out after those before it; StoreFailed or StoreFull when the log has ended, ValueError when an
-        imported KeyValue does not begin with its key. Once begun it must be done to the end before the next one.
+        """Lay a commit out, in steps, after those before it; nothing is written or durable yet.
+
+        Once begun, all steps must be done before the next commit is laid out.
+
+        Raises:
+            StoreFailed: The log has ended with an I/O error.
+            StoreFull: The log has ended for want of space.
+            ValueError: An imported KeyValue does not begin with its key.
         """
         if self.failure is not None:
             raise self.failure
@@ -129,7 +135,7 @@ class LogWriter:
         return prepared
 
     def published(self, commit: Commit, addresses: list[int]) -> None:
-        """The index knows the oldest batch that was not published."""
+        """Note that the index now has the oldest batch that was not published."""
         self._outstanding -= 1
         ahead = self._ahead
         if not self._outstanding:
@@ -141,26 +147,28 @@ class LogWriter:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was laid out has been published."""
+        """Return whether everything that was laid out has been published."""
         return not self._outstanding
 
     def fail(self, failure: BrainctlError) -> None:
-        """Write nothing any more."""
+        """End the log: refuse all writes from now on with `failure`."""
         self.failure = self.failure or failure
 
     def close(self) -> None:
-        """Let go of what was prepared; a file that is being made is waited for."""
+        """Close the files that were prepared; wait for one that is being made."""
         self.space.close()
         if self._next is not None:
             self._next.close()
 
     def seal(self) -> None:
-        """Have the next batch begin a new segment."""
+        """Let the next batch begin a new segment."""
         self._end.tail = None
 
     def _may_hold(self, part: Segment, need: int) -> bool:
-        """Whether a segment may hold so large a batch: one whose file was used before, or may be, holds none that are
-        longer than an opening looks ahead in it (torn_write.REACH).
+        """Return whether a segment may hold a batch of `need` bytes.
+
+        A segment whose file was used before, or may be used again, holds no batch longer than an opening looks ahead in
+        it (torn_write.REACH).
         """
         return need <= torn_write.REACH or (part.size > self._options.segment_size and not part.stale)
 
@@ -179,11 +187,11 @@ class LogWriter:
         end.offset = DATA
 
     def _has_room(self, part: Segment, need: int) -> bool:
-        """Whether an empty segment can hold a batch."""
+        """Return whether an empty segment can hold a batch of `need` bytes."""
         return part.size >= DATA + need and self._may_hold(part, need)
 
     def _number(self, need: int = 0) -> Segment:
-        """The next segment, which has no file yet."""
+        """Return the next segment, which has no file yet."""
         end = self._end
         end.number += 1
         path = segment_path(self._directory, end.number)
@@ -194,12 +202,12 @@ class LogWriter:
 
     @property
     def prepare_due(self) -> bool:
-        """Whether the log will soon need another segment, and none is being made."""
+        """Return whether the log will soon need another segment, and none is being made."""
         end = self._end
         return end.tail is not None and end.offset * 2 > end.tail.size and self._next is None and not end.spares
 
     def prepare(self) -> Callable[[], None]:
-        """Begin to make the next segment; returns the work to be done, on any thread."""
+        """Reserve the next segment, and return the work that makes its file, for any thread."""
         self._next = self._number()
         return partial(self._make_ahead, self._next)
 
@@ -212,7 +220,7 @@ class LogWriter:
                 self.fail(io_failure(error, self._directory))
 
     def _lay_changes(self, changes: list[KeyVersion], live: int, base: int, laid: "_Laid") -> None:
-        """Lay some changes out behind those before them; `live` is the kind of those that are no tombstone."""
+        """Lay some changes out behind those before them; `live` is the kind of all records but tombstones."""
         pack, crc, crc_bytes = record.HEADER.pack, crc32c, record.CRC.pack
         ahead, newest, add, note = self._ahead, self._newest, laid.parts.append, laid.addresses.append
         at = laid.at
@@ -242,10 +250,14 @@ class LogWriter:
     # -- the writer thread --------------------------------------------------------------------------------------
 
     def write(self, batches: list[EncodedBatch]) -> None:
-        """Write batches, in the order in which they were encoded, and make them durable.
+        """Write batches, in the order in which they were encoded; they are durable on return.
 
-        Raises StoreFull or StoreFailed; the log has ended then, for good: what the batches held may or may not be
-        found when the store is opened again, what was written before is there.
+        After an error the log has ended, for good. Whether the batches of the failed call are found when the store is
+        opened again is unknown; everything written before is there.
+
+        Raises:
+            StoreFull: There is no space left.
+            StoreFailed: Any other I/O error.
         """
         if self.failure is not None:
             raise self.failure
@@ -287,16 +299,16 @@ class _Laid:
     """The changes of a commit, as far as they are laid out."""
 
     at: int
-    """Where the next one begins."""
+    """Offset at which the next record begins."""
     fresh: bool
-    """See Prepared, as the other fields."""
+    """See `EncodedBatch`, as for the other fields."""
     parts: list[bytes] = field(default_factory=list)
     addresses: list[int] = field(default_factory=list)
     joined: list[bytes] = field(default_factory=list)
 
 
 def io_failure(error: OSError, directory: str) -> BrainctlError:
-    """StoreFull or StoreFailed, for an error that a store met."""
+    """Return the error of a store for an OSError: StoreFull when space ran out, else StoreFailed."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(f"{directory}: {reason}; the store takes no writes until there is room and it is opened again")
@@ -316,7 +328,11 @@ def _change_meta(meta: dict[bytes, bytes], changes: dict[bytes, bytes | None]) -
 
 
 def _check_imported(commit: Commit) -> None:
-    """Records find their key inside the KeyValue, so it must stand where our own marshalling puts it."""
+    """Check that each KeyValue has its key where our own marshalling puts it: records find their key there.
+
+    Raises:
+        ValueError: One has not.
+    """
     for change in commit.changes:
         at = record.key_offset(len(change.key))
         if change.kv[:1] != b"\n" or change.kv[at : at + len(change.key)] != change.key:

@@ -1,7 +1,7 @@
-"""The list of the segments that make up a store (docs/formats/manifest.md).
+"""The list of the segments and runs that make up a store (docs/formats/manifest.md).
 
-A file that it does not name is no part of the store, and a file that it names must be there: so a segment can
-neither be lost nor come back unnoticed. It is replaced whole, by renaming, whenever the list changes.
+A file that it does not list is no part of the store, and a file that it lists must be there: so a segment can neither
+be lost nor come back unnoticed. It is replaced whole, by renaming, whenever the list changes.
 """
 
 import json
@@ -21,7 +21,7 @@ FORMAT = 2
 
 
 class Listing(NamedTuple):
-    """What a manifest says."""
+    """The content of a manifest."""
 
     store: int
     """Identity of the store, 64 bits."""
@@ -32,12 +32,12 @@ class Listing(NamedTuple):
 
 
 def segment_name(number: int, generation: int) -> str:
-    """The file that holds a generation of a segment."""
+    """Return the name of the file that holds a generation of a segment."""
     return f"{number:08d}-{generation}.seg"
 
 
 def render(listing: Listing) -> bytes:
-    """The bytes of a manifest: one line of JSON, and one with its CRC-32C in hex."""
+    """Return the bytes of a manifest: one line of JSON, and one with its CRC-32C in hexadecimal."""
     segments = [[number, generation] for number, generation in sorted(listing.segments.items())]
     fields = {"format": FORMAT if listing.runs else 1, "store": f"{listing.store:016x}", "segments": segments}
     if listing.runs:
@@ -47,7 +47,12 @@ def render(listing: Listing) -> bytes:
 
 
 def parse(data: bytes, path: str) -> Listing:
-    """What the bytes of the manifest at `path` say; StoreDamaged."""
+    """Return the content of the manifest at `path`.
+
+    Raises:
+        StoreDamaged: The CRC does not match.
+        StoreTooNew: A later build wrote it.
+    """
     line, newline, check = data.partition(b"\n")
     if check != b"%08x\n" % crc32c(line + newline):
         raise StoreDamaged(f"{path}: its check value does not match; the file is damaged at offset 0")
@@ -74,7 +79,11 @@ class Manifest:
         """Whether an error has left it open which of two manifests the store has."""
 
     def replace(self, number: int, generation: int | None) -> None:
-        """List a segment with a generation, or no more (None); durable when this returns. OSError."""
+        """List a segment with a generation, or remove it from the list (None); durable on return.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         with self._turn:
             segments = dict(self._segments)
             if generation is None:
@@ -84,7 +93,11 @@ class Manifest:
             self._write(segments, self._runs)
 
     def list_runs(self, runs: Sequence[int]) -> None:
-        """List the runs of the index, newest first; durable when this returns. OSError."""
+        """List the runs of the index, newest first; durable on return.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         with self._turn:
             self._write(self._segments, tuple(runs))
 
@@ -97,7 +110,11 @@ class Manifest:
 
 
 def create(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:
-    """Write the first manifest of a store; OSError."""
+    """Write the first manifest of a store; durable on return.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     _write_new(directory, fs, stats, listing)
     _take_new(directory, fs, stats)
 
@@ -116,14 +133,20 @@ def _write_new(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -
 
 
 def _take_new(directory: str, fs: FileSystem, stats: Stats) -> None:
-    """Put the new manifest in the place of the one in use."""
+    """Put the new manifest in the place of the one in use; durable on return."""
     fs.rename(f"{directory}/{NAME}.new", f"{directory}/{NAME}")
     fs.sync_directory(directory)
     stats.syncs += 1
 
 
 def load(directory: str, fs: FileSystem) -> Listing | None:
-    """The manifest of a directory, None when there is none; StoreDamaged, OSError."""
+    """Return the manifest of a directory, None when it has none.
+
+    Raises:
+        StoreDamaged: The CRC does not match.
+        StoreTooNew: A later build wrote it.
+        OSError: It cannot be read.
+    """
     try:
         file = fs.open(f"{directory}/{NAME}", write=False)
     except FileNotFoundError:

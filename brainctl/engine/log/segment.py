@@ -1,8 +1,9 @@
 """A segment file: its header, its records by address, and walks over them (docs/formats/segment.md).
 
 A record's address is the segment and offset at which it was first written, and never changes. A LOG segment holds
-batches as they were written. A PACKED segment is what reclaim made of one: extents of the records that were kept,
-byte for byte, so each record must be looked up by the extent that holds its address.
+batches as they were written. A PACKED segment is one that reclaim has rewritten: extents of the records that were kept,
+byte for byte, so each record must be looked up by the extent that holds its address. The package docstring has an
+example.
 """
 
 from array import array
@@ -27,7 +28,7 @@ _EXTENT = Struct("<4sIIIII")
 EXTENT_MAGIC = b"bcX1"
 EXTENT_SIZE = _EXTENT.size
 DATA = 4096
-"""Where batches or extents begin: the file header has the first block for itself."""
+"""Offset at which batches or extents begin: the file header has the first block for itself."""
 OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
 _MARK_EVERY = 16 << 10
@@ -42,7 +43,7 @@ class FileHeader(NamedTuple):
     generation: int
     """0 for a LOG segment, one more each time it is packed."""
     extents: int
-    """Of a PACKED segment."""
+    """Number of extents of a PACKED segment."""
     store: int
     """Identity of the store."""
     end: int
@@ -50,18 +51,23 @@ class FileHeader(NamedTuple):
     first: int
     """PACKED: the lowest sequence of the batches that the LOG segment held; 0 when it held none."""
     last: int
-    """PACKED: the highest."""
+    """PACKED: the highest sequence."""
 
 
 def pack_header(header: FileHeader) -> bytes:
-    """The first block of a segment file."""
+    """Return the first block of a segment file."""
     kind, number, generation, extents, store, end, first, last = header
     body = _HEADER.pack(MAGIC, FORMAT, kind, number, generation, extents, store, end, first, last)
     return (body + CRC.pack(crc32c(body))).ljust(DATA, b"\0")
 
 
 def unpack_header(block: bytes, path: str) -> FileHeader:
-    """The header in the first block of the file at `path`; StoreDamaged."""
+    """Return the header in the first block of the file at `path`.
+
+    Raises:
+        StoreDamaged: It is not sound.
+        StoreTooNew: A later build wrote it.
+    """
     size = _HEADER.size
     if len(block) < DATA:
         raise StoreDamaged(f"{path}: the file ends at offset {len(block)}, inside its header")
@@ -74,12 +80,12 @@ def unpack_header(block: bytes, path: str) -> FileHeader:
 
 
 def is_recycled(file: bytes) -> bool:
-    """Whether a log segment lies in a file that was another segment before, by the bytes of its header."""
+    """Return whether a log segment lies in a file that was another segment before, by the bytes of its header."""
     return int.from_bytes(file[10:12], "little") == RECYCLED
 
 
 class ExtentHeader(NamedTuple):
-    """What precedes the records of an extent."""
+    """The header before the records of an extent."""
 
     length: int
     crc: int
@@ -90,13 +96,13 @@ class ExtentHeader(NamedTuple):
 
 
 def pack_extent(extent: ExtentHeader, seed: int) -> bytes:
-    """The header of an extent, with its CRC."""
+    """Return the header of an extent, with its CRC."""
     fields = _EXTENT.pack(EXTENT_MAGIC, 0, *extent)[8:]
     return EXTENT_MAGIC + crc32c(fields, seed).to_bytes(4, "little") + fields
 
 
 def unpack_extent(data: bytes, seed: int) -> ExtentHeader | None:
-    """The extent header in the first bytes of `data`, None when there is no sound one."""
+    """Return the extent header in the first bytes of `data`, None when there is no sound one."""
     if data[:4] != EXTENT_MAGIC or crc32c(data[8:EXTENT_SIZE], seed) != int.from_bytes(data[4:8], "little"):
         return None
     _magic, _crc, *fields = _EXTENT.unpack_from(data)
@@ -104,23 +110,27 @@ def unpack_extent(data: bytes, seed: int) -> ExtentHeader | None:
 
 
 class Extents:
-    """Which addresses a PACKED segment holds, and where."""
+    """The extents of a PACKED segment: which addresses it holds, and at which offsets of the file."""
 
     def __init__(self, read: Callable[["Extents"], None] | None = None) -> None:
-        """Begin empty; `read` adds the extents when the first is asked for."""
+        """Create an empty table; `read`, if given, adds the extents when the first is asked for."""
         self.addresses = array("Q")
         self.places = array("Q")
         self.lengths = array("Q")
         self._read = read
 
     def add(self, address: int, place: int, length: int) -> None:
-        """Note an extent; addresses ascend."""
+        """Add an extent; addresses ascend."""
         self.addresses.append(address)
         self.places.append(place)
         self.lengths.append(length)
 
     def place(self, address: int) -> int:
-        """The offset in the file of the record at `address`; 0 when it is not held. StoreDamaged."""
+        """Return the offset in the file of the record at `address`; 0 when it is not held.
+
+        Raises:
+            StoreDamaged: The extents are read now, and one of them is not sound.
+        """
         if self._read is not None:
             full = Extents()
             self._read(full)
@@ -136,7 +146,7 @@ class RecordSpan(NamedTuple):
     """Records that follow each other directly: those of a batch, or of an extent."""
 
     place: int
-    """Offset in the file of the first."""
+    """Offset in the file of the first record."""
     end: int
     address: int
     """Offset at which the first was first written."""
@@ -147,7 +157,7 @@ class RecordSpan(NamedTuple):
 
 
 class Segment:
-    """One segment, open for reading; the tail of the log is written by the Writer."""
+    """One segment, open for reading; the tail of the log is written by `LogWriter`."""
 
     def __init__(self, number: int, generation: int, path: str, seed: int) -> None:
         self.number = number
@@ -162,17 +172,17 @@ class Segment:
         self.stale = False
         """Whether the file was another segment before: bytes of that one follow the log."""
         self.written = 0
-        """Up to where the space of a log segment is known to have been written before."""
+        """Offset up to which the space of a log segment is known to have been written before."""
         self.end = DATA
-        """Where the published batches, or the extents, end."""
+        """Offset at which the published batches, or the extents, end."""
         self.extents: Extents | None = None
         """None in a LOG segment."""
         self.sequences = (0, 0)
         """The first and the last batch that it holds or held; (0, 0) before there is one."""
         self.record_bytes = 0
-        """Of versions of keys, live, old and dead."""
+        """Bytes of versions of keys, live, old and dead."""
         self.leased_bytes = 0
-        """Of versions that are not dead and hang on a lease, of those that were written since the store was opened."""
+        """Bytes of versions that are attached to a lease and not dead, of those written since the store was opened."""
         self.dead = array("Q")
         """Offsets of versions that no reader can ask for any more."""
         self.dead_bytes = 0
@@ -180,20 +190,20 @@ class Segment:
         """Offsets of compacted tombstones: dead once no older segment holds a dead version."""
         self.grave_bytes = 0
         self.unswept_bytes = 0
-        """Dead bytes as they were when the store was last open, until what is dead has been read."""
+        """Dead bytes as they were when the store was last open, until the dead versions were read from the runs."""
         self.unmarked = False
-        """Whether the table of revisions must be made before it is used."""
+        """Whether the table of revisions must be built before it is used."""
         self._mark_revisions = array("q")
         self._mark_offsets = array("Q")
         self._next_mark = 0
 
     @property
     def kind(self) -> int:
-        """LOG or PACKED."""
+        """Return LOG or PACKED."""
         return LOG if self.extents is None else PACKED
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; the map stays usable."""
         if self.file is not None:
             self.file.close()
         self.file = None
@@ -201,20 +211,24 @@ class Segment:
     # -- records by address -------------------------------------------------------------------------------------
 
     def has(self, address: int) -> bool:
-        """Whether the record that was first written at offset `address` is still there."""
+        """Return whether the record that was first written at offset `address` is still there."""
         return self.extents is None or self.extents.place(address) != 0
 
     def place(self, address: int) -> int:
-        """Where in the file the record lies that was first written at offset `address`, and is there."""
+        """Return the offset in the file of the record that was first written at offset `address`; it must be there."""
         return address if self.extents is None else self.extents.place(address)
 
     def length_at(self, address: int) -> int:
-        """Bytes of a record that is there."""
+        """Return the bytes of the record at an address; it must be there."""
         length: int = PLACE.unpack_from(self.mapped, self.place(address))[0]
         return length
 
     def record(self, address: int) -> bytes:
-        """The whole record first written at offset `address`, checked; StoreDamaged when it is not sound or gone."""
+        """Return the whole record first written at offset `address`, checked.
+
+        Raises:
+            StoreDamaged: It is not sound, or gone.
+        """
         place = address if self.extents is None else self.extents.place(address)
         data = self.mapped
         if place:
@@ -226,21 +240,28 @@ class Segment:
 
     @property
     def mapped(self) -> mmap:
-        """The file as memory."""
+        """Return the file as memory."""
         assert self.map is not None
         return self.map
 
     # -- walks --------------------------------------------------------------------------------------------------
 
     def mark(self, revision: int, offset: int) -> None:
-        """Note that the batch or extent at `offset` begins with `revision`; kept now and then only."""
+        """Add to the table of revisions that the batch or extent at `offset` begins with `revision`.
+
+        One entry in _MARK_EVERY bytes is kept, the others are ignored.
+        """
         if offset >= self._next_mark:
             self._mark_revisions.append(revision)
             self._mark_offsets.append(offset)
             self._next_mark = offset + _MARK_EVERY
 
     def first_revision(self) -> int:
-        """The revision with which the segment begins; 0 when it holds nothing that was noted. StoreDamaged."""
+        """Return the revision with which the segment begins; 0 when the table of revisions is empty.
+
+        Raises:
+            StoreDamaged: A header that is read for it is not sound.
+        """
         if self.unmarked and self.extents is None:
             batch = frame.unpack(self.mapped[DATA : DATA + frame.HEADER_SIZE], self.seed)
             if batch is None:
@@ -251,14 +272,22 @@ class Segment:
         return self._mark_revisions[0] if self._mark_revisions else 0
 
     def seek(self, revision: int) -> int:
-        """An offset of a batch or extent at or before the first record of `revision`. StoreDamaged."""
+        """Return the offset of a batch or extent at or before the first record of `revision`.
+
+        Raises:
+            StoreDamaged: The table of revisions is built now, and a header or record is not sound.
+        """
         if self.unmarked:
             self._mark_all()
         number = bisect_right(self._mark_revisions, revision - 1) - 1
         return self._mark_offsets[number] if number >= 0 else DATA
 
     def read_extents(self, extents: Extents) -> None:
-        """Find the extents of a PACKED segment; StoreDamaged."""
+        """Add the extents of a PACKED segment to `extents`.
+
+        Raises:
+            StoreDamaged: A header is not sound.
+        """
         for run in self.runs():
             extents.add(run.address, run.place, run.end - run.place)
 
@@ -275,7 +304,11 @@ class Segment:
         self.unmarked = False
 
     def runs(self, offset: int = DATA) -> Iterator[RecordSpan]:
-        """The batches or extents from the one at `offset` up to the published end; StoreDamaged."""
+        """Yield the batches or extents from the one at `offset` up to the published end.
+
+        Raises:
+            StoreDamaged: A header is not sound.
+        """
         while offset < self.end:
             if self.extents is None:
                 batch = frame.unpack(self.mapped[offset : offset + frame.HEADER_SIZE], self.seed)
@@ -293,7 +326,7 @@ class Segment:
                 offset = place + extent.length
 
     def records(self, offset: int = DATA) -> Iterator[tuple[int, bytes]]:
-        """(offset of first writing, checked bytes) of each record from the batch or extent at `offset` on."""
+        """Yield offset of first writing and checked bytes of each record, from the batch or extent at `offset` on."""
         for run in self.runs(offset):
             shift = run.address - run.place
             at = run.place

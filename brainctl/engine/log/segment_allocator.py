@@ -1,8 +1,8 @@
-"""Space for the log: makes the files of segments, uses those of dead ones again, and has space written ahead.
+"""Space for the log: creates the files of segments, reuses those of dead ones, and writes zeros ahead of the log.
 
-What a sync costs depends on the space that was written (docs/internals/device-writes.md has the figures). Space that
-was only allocated makes the file system note, in its journal, that there is data now: 12 KiB and a second flush for
-each sync. Space that held data before needs neither. There are two ways to have such space:
+The cost of a sync depends on whether its space was written before (docs/internals/device-writes.md has the figures).
+Space that was only allocated makes the file system note, in its journal, that there is data now: 12 KiB and a second
+flush for each sync. Space that held data before needs neither. There are two ways to have such space:
 
 * a file that was a log segment and holds nothing any more is renamed and used again, stale bytes and all;
 * in a new file, zeros are written behind the log in steps of 1 MiB, while groups are so small that this costs less.
@@ -22,17 +22,17 @@ from brainctl.engine.stats import Stats
 from brainctl.engine.vfs.filesystem import BLOCK, File, FileSystem, block_bytes, create_anew, write_through
 
 _SMALL_GROUP = 14 << 10
-"""While the mean group is smaller, zeros cost less than the file system's journal."""
+"""Bytes: while the mean group is smaller, zeros cost less than the file system's journal."""
 _SPARE = ".spare"
 
 
 def spare_name(number: int) -> str:
-    """What the file of a dead segment is called until it is used again."""
+    """Return the name that the file of a dead segment has until it is used again."""
     return f"{number:08d}{_SPARE}"
 
 
 def is_spare(name: str) -> bool:
-    """Whether a file has such a name. A store does not know it again when it is opened."""
+    """Return whether a file has such a name. An opening does not reuse it: it does not know the file's history."""
     return name.endswith(_SPARE)
 
 
@@ -52,20 +52,20 @@ class SegmentAllocator:
         self._kept: set[str] = set()
         """Paths of files of dead segments."""
         self._spares: deque[str] = deque()
-        """Those that nobody reads any more."""
+        """Those of them that no reader has mapped any more."""
         self._mean = 0.0
-        """Bytes of a group, the last ones counting more."""
+        """Bytes of a group, as a moving average."""
         self.made = Stats()
-        """What making files has written; whoever makes them."""
+        """Counters of what making files has written, on whatever thread."""
 
     def close(self) -> None:
-        """Wait for a file that is being made, and make no other; give back those that wait to be used again."""
+        """Wait for a file that is being made, refuse to make others, and remove those kept to be used again."""
         with self._turn:
             self._closed = True
         self._drop(self._kept)
 
     def drop(self) -> None:
-        """Give back the files that wait to be used again."""
+        """Remove the files that are kept to be used again and that no reader has mapped."""
         with self._turn:
             spares = set(self._spares)
             self._spares.clear()
@@ -80,9 +80,14 @@ class SegmentAllocator:
     # -- files --------------------------------------------------------------------------------------------------
 
     def make(self, target: Segment) -> None:
-        """Make the file of a segment and make it part of the store, unless that was done; on any thread. OSError."""
+        """Make the file of a segment, and list it in the manifest, unless that was done; on any thread. Durable on
+        return.
+
+        Raises:
+            OSError: The file cannot be made.
+        """
         with self._turn:
-            # Not by its file: that of a segment which the log has left is closed, and nothing of it may be made again.
+            # The map tells, not the file: a segment that the log has left has no open file, but must not be made again.
             if target.map is not None or self._closed:
                 return
             target.stale = False
@@ -104,7 +109,7 @@ class SegmentAllocator:
         return file
 
     def _recycled(self, target: Segment) -> File | None:
-        """A file that was a segment before; None when there is none of that size which has no other name."""
+        """Reuse a file that was a segment before; return None when there is none of that size without another name."""
         if not self._spares or target.size != self._options.segment_size:
             return None
         path = self._spares.popleft()
@@ -121,13 +126,19 @@ class SegmentAllocator:
         return file
 
     def retire(self, dead: Segment) -> bool:
-        """Keep the file of a segment that the manifest no longer names, if it can be used again. OSError."""
+        """Keep the file of a segment that the manifest no longer lists, if it can be used again; return whether it was
+        kept.
+
+        Raises:
+            OSError: It cannot be renamed.
+        """
         whole = dead.extents is None and dead.size == self._options.segment_size and dead.end * 4 > dead.size * 3
         if not whole or len(self._kept) >= self._options.spare_segments or self._closed:
             return False
         path = f"{self._directory}/{spare_name(dead.number)}"
         self._fs.rename(dead.path, path)
-        # Readers that were under way may still have it mapped: it may change only when the last has let go.
+        # Readers that were under way may still have it mapped: it may be written only when the last of them is done,
+        # which is when the Segment object is freed.
         self._kept.add(path)
         finalize(dead, self._spares.append, path)
         return True
@@ -135,7 +146,12 @@ class SegmentAllocator:
     # -- space --------------------------------------------------------------------------------------------------
 
     def write(self, target: Segment, data: bytes, offset: int) -> None:
-        """Write a group at the end of the log, and zeros behind it where that makes the next syncs cheaper. OSError."""
+        """Write a group at the end of the log, and zeros behind it where that makes the next syncs cheaper. It does not
+        sync.
+
+        Raises:
+            OSError: The write failed.
+        """
         file = target.file
         assert file is not None
         size, end = len(data), offset + len(data)
@@ -156,5 +172,5 @@ class SegmentAllocator:
 
 
 def segment_path(directory: str, number: int) -> str:
-    """Where the file of a log segment lies."""
+    """Return the path of the file of a log segment."""
     return f"{directory}/{segment_name(number, 0)}"

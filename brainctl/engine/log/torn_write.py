@@ -21,16 +21,24 @@ from brainctl.engine.vfs.filesystem import write_all
 from brainctl.errors import StoreDamaged
 
 REACH = 8 << 20
-"""In a file that was used before, how far behind the last sound batch others are looked for: no group there is longer,
-and no batch. What lies further on is left of a dead segment; looking at all of it would make opening slow."""
+"""Bytes: in a file that was used before, how far behind the last sound batch others are looked for.
+
+No group is longer, and no batch. What lies further on is left of a dead segment; looking at all of it would make
+opening slow.
+"""
 _STEP = 1 << 20
 _ZEROS = bytes(_STEP)
 
 
 def is_clean(data: mmap | bytes, offset: int, seed: int, data_from: Callable[[int], int] = int, *, stale: bool) -> bool:
-    """Whether nothing of a write follows.
+    """Return whether nothing of a write follows from `offset` on.
 
-    `stale` tells that the file was another segment before; `data_from` is that of the file, where there is one.
+    Args:
+        data: The segment.
+        offset: Where the last sound batch ends.
+        seed: The salt of the segment.
+        data_from: `File.data_from`, where there is a file: it skips space that was never written.
+        stale: Whether the file was another segment before.
     """
     if stale:
         return next(_headers(data, offset, seed, stale=True), None) is None
@@ -42,7 +50,11 @@ def is_clean(data: mmap | bytes, offset: int, seed: int, data_from: Callable[[in
 
 
 def check_torn(data: mmap | bytes, offset: int, sequence: int, seed: int, path: str, *, stale: bool) -> None:
-    """Make sure that an unfinished write explains why there is no sound batch `sequence` at `offset`; StoreDamaged."""
+    """Check that an unfinished write explains why there is no sound batch `sequence` at `offset`.
+
+    Raises:
+        StoreDamaged: It does not: something that was durable is damaged.
+    """
     header = frame.unpack(data[offset : offset + frame.HEADER_SIZE], seed)
     if header is not None:
         batch = data[offset : offset + frame.HEADER_SIZE + header.length]
@@ -57,7 +69,7 @@ def check_torn(data: mmap | bytes, offset: int, sequence: int, seed: int, path: 
 
 
 def cut(part: Segment, offset: int) -> None:
-    """Durably remove what there is of an unfinished write from `offset` on, so that nothing of it can come back."""
+    """Remove an unfinished write from `offset` on, so that nothing of it can come back; durable on return."""
     file, data = part.file, part.mapped
     assert file is not None
     if part.stale:
@@ -72,7 +84,7 @@ def cut(part: Segment, offset: int) -> None:
 
 
 def _headers(data: mmap | bytes, offset: int, seed: int, *, stale: bool) -> Iterator[tuple[int, BatchHeader]]:
-    """(offset, header) of the sound batch headers of a segment from `offset` on, whatever lies between them."""
+    """Yield (offset, header) of the sound batch headers of a segment from `offset` on, whatever lies between them."""
     last = offset + REACH + frame.HEADER_SIZE if stale else len(data)
     at = data.find(frame.MAGIC, offset, last)
     while at >= 0:
