@@ -22,6 +22,7 @@ check: .venv/develop lint  ## layers, generated files, documentation
 	$(BIN)/python scripts/gen_proto.py --check
 	$(BIN)/python scripts/gen_man.py --check
 	$(BIN)/python scripts/gen_completions.py --check
+	$(BIN)/python scripts/draw_threads.py --check
 	$(BIN)/python scripts/build_docs.py --check
 	$(BIN)/towncrier build --draft --version next > /dev/null
 
@@ -69,8 +70,9 @@ soak: .venv/develop  ## brainctl at full load for SOAK_MINUTES; fails when it gr
 	$(BIN)/python -m tests.peers.build etcd-load
 	$(BIN)/python -m bench.soak --minutes $(SOAK_MINUTES) --write
 
-generate: .venv/develop  ## protobuf messages, manual pages, completions, the picture of the README
+generate: .venv/develop  ## protobuf messages, manual pages, completions, the pictures
 	for script in proto man completions; do $(BIN)/python scripts/gen_$$script.py; done
+	$(BIN)/python scripts/draw_threads.py
 	$(BIN)/python scripts/draw_demo.py
 
 pins: .venv/develop  ## take newer versions of the dependencies

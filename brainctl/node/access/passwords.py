@@ -24,7 +24,7 @@ TOO_SHORT = Status(
 TOO_LONG = Status(Code.UNKNOWN, "bcrypt: password length exceeds 72 bytes")
 MAX_WAITING = 256
 """How many passwords may wait for their turn, about ten seconds of work; later ones get TOO_MANY_REQUESTS."""
-_AT_ONCE = 2
+AT_ONCE = 2
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")
 
@@ -35,7 +35,7 @@ class Passwords:
     def __init__(self, cost: int = COST) -> None:
         self._cost = cost
         # Anyone can make the node hash passwords, without being known to it: leave the other cores usable.
-        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
 
     async def hashed(self, password: str) -> bytes:
