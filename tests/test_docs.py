@@ -1,16 +1,21 @@
 """Every command says what it does, wherever a user may look."""
 
+import dataclasses
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from brainctl.cli.main import COMMANDS, load
+from brainctl.cli.main import COMMANDS, load, run
+from brainctl.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -94,3 +99,149 @@ def test_control_a_link_to_nowhere_fails_the_site(tmp_path: Path) -> None:
     done = build_site(tmp_path, "docs/serve.md")
     assert done.returncode == 1
     assert "missing.md" in done.stderr
+
+
+# -- command lines in pages -------------------------------------------------------------------------------------------
+
+INLINE = re.compile(r"(?<!`)`(brainctl\s[^`]+)`(?!`)")
+STANDS_FOR = {"REVISION": "5", "/etc/brainctl/serve.toml": str(ROOT / "packaging" / "serve.toml")}
+"""What a page names that a parser looks into, and what is there."""
+SEPARATORS = frozenset("|&;()<>")
+
+
+class Parsed(Exception):
+    """The command line was read, and the command would begin."""
+
+
+def listed_commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command line of brainctl in the listings of a page."""
+    fenced = False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            yield from commands_in(line.strip().removeprefix("$ "))
+
+
+def commands_in(line: str) -> Iterator[list[str]]:
+    """Yield the words of each call of brainctl in a line of shell, without comments and redirections."""
+    if "brainctl" not in line:
+        return
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    try:
+        words = list(lexer)
+    except ValueError:  # an apostrophe: prose, or a drawing
+        return
+    begins = True
+    command: list[str] | None = None
+    for word in [*words, ";"]:
+        if set(word) <= SEPARATORS:
+            if command:
+                yield command
+            begins, command = True, None
+        elif command is not None:
+            command.append(STANDS_FOR.get(word, word))
+        elif begins and word == "brainctl":
+            command = []
+        elif "=" not in word:
+            begins = False
+
+
+def inline_commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command that a page names in running text; its arguments may be left out there."""
+    for found in INLINE.findall(FENCED.sub("", text)):
+        yield from commands_in(" ".join(found.split()))
+
+
+def unread(argv: list[str], capsys: pytest.CaptureFixture[str], *, whole: bool) -> str:
+    """Return why a command line cannot be read, "" when it can; one that is not `whole` may lack arguments."""
+    try:
+        code = run(argv)
+    except Parsed:
+        return ""
+    said = capsys.readouterr().err.partition("\n")[0]
+    lacking = code == ExitCode.BAD_ARGS or said.endswith("received 0")
+    return "" if code == ExitCode.OK or (lacking and not whole) else f"{shlex.join(argv)}: {said or code}"
+
+
+@pytest.fixture
+def parses_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let commands end where they would begin to act: when their settings are known."""
+
+    def stop(_settings: object) -> NoReturn:
+        raise Parsed
+
+    monkeypatch.setattr("brainctl.cli.command.discovered", stop)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    for name in [name for name in os.environ if name.startswith(("BRAINCTL_", "ETCD"))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("parses_only")
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_command_lines_can_be_read(document: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / document).read_text()
+    found = [unread(argv, capsys, whole=True) for argv in listed_commands(text)]
+    found += [unread(argv, capsys, whole=False) for argv in inline_commands(text)]
+    assert list(filter(None, found)) == []
+
+
+@pytest.mark.usefixtures("parses_only")
+def test_control_a_line_with_a_wrong_flag_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        "See `brainctl verfy`, `brainctl\nstore scrubb` and `brainctl put --leese 5`; `brainctl hashkv` is right.\n\n"
+    )
+    text += "    $ X=1 brainctl get a | brainctl put b --nix  # c\n"
+    lines = [*listed_commands(text), *inline_commands(text)]
+    named = [["verfy"], ["store", "scrubb"], ["put", "--leese", "5"], ["hashkv"]]
+    assert lines == [["get", "a"], ["put", "b", "--nix"], *named]
+    wrong = [bool(unread(argv, capsys, whole=False)) for argv in lines]
+    assert wrong == [False, True, True, True, True, False]
+
+
+def test_the_pages_have_command_lines() -> None:
+    texts = [(ROOT / document).read_text() for document in DOCUMENTS]
+    assert sum(1 for text in texts for _ in listed_commands(text)) > 20
+    assert sum(1 for text in texts for _ in inline_commands(text)) > 20
+
+
+# -- figures in pages -------------------------------------------------------------------------------------------------
+
+FIGURE = re.compile(r"([\d.]+)(?: (KiB|MiB|GiB|s|ms))?\s\(`([\w.]+)`,\s`([\w/]+)\.py`\)")
+"""A number with the constant that it is, such as: 64 KiB (`LARGE_BYTES`, `server/gateway/handler.py`)."""
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def wrong_figures(text: str) -> Iterator[str]:
+    """Yield the figures of a page that are not those of the code."""
+    for number, unit, name, module in FIGURE.findall(text):
+        value = constant(import_module(f"brainctl.{module.replace('/', '.')}"), name)
+        if float(number) * UNITS.get(unit, 1) != value:
+            yield f"{number} {unit}: {name} is {value}"
+
+
+def constant(module: object, name: str) -> float:
+    """Return a constant of a module, or the default of a field as in `Limits.streams`."""
+    first, _, field = name.partition(".")
+    found = getattr(module, first)
+    if not field:
+        value = found
+    elif dataclasses.is_dataclass(found):
+        value = {each.name: each.default for each in dataclasses.fields(found)}[field]
+    else:
+        value = found._field_defaults[field]
+    assert isinstance(value, int | float)
+    return value
+
+
+def test_figures_are_those_of_the_code() -> None:
+    texts = {document: (ROOT / document).read_text() for document in DOCUMENTS}
+    assert {document: wrong for document, text in texts.items() if (wrong := list(wrong_figures(text)))} == {}
+    assert len(FIGURE.findall(texts["docs/internals/threads.md"])) > 60
+
+
+def test_control_a_wrong_figure_is_found() -> None:
+    page = "4 KiB (`LARGE_BYTES`, `server/gateway/handler.py`), 64 KiB (`LARGE_BYTES`, `server/gateway/handler.py`)"
+    assert list(wrong_figures(page)) == ["4 KiB: LARGE_BYTES is 65536"]
