@@ -89,6 +89,12 @@ FLAGS = (
     _number("max-request-bytes", "BYTES", "the largest write", 3 << 19),
     _number("max-txn-ops", "COUNT", "operations in one branch of a transaction", 128),
     _number("max-concurrent-streams", "COUNT", "requests at once on one connection", 4096),
+    _number(
+        "max-client-memory",
+        "BYTES",
+        "what all clients together may have the server hold of requests and answers (0: half of the memory)",
+        0,
+    ),
     _time("grpc-keepalive-min-time", "clients that ping more often are sent away (0: never)", "5s"),
     _time("grpc-keepalive-interval", "after how long a silent client is pinged (0: never)", "2h"),
     _time("grpc-keepalive-timeout", "and after how long without an answer it is cut off (0: never)", "20s"),

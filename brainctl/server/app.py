@@ -45,7 +45,7 @@ class Server:
     def __init__(self, node: Node, limits: Limits | None = None, access: GatewayAccess | None = None) -> None:
         self.node = node
         self.limits = limits or Limits()
-        self.pages = Pages(node, access, self.limits.message_bytes)
+        self.pages = Pages(node, access, self.limits)
         self.room = self.pages.calls.room
         self.connections: set[Connection] = set()
         self._tls: list[ServerTls] = []
@@ -117,6 +117,7 @@ class Server:
         for connection in tuple(self.connections):
             connection.tick()
         self.room.tick(len(self.connections))
+        self.pages.calls.buffers.tick()
         for tls in self._tls:
             tls.refresh()
         self._timer = asyncio.get_running_loop().call_later(1, self._tick)
@@ -157,14 +158,15 @@ class FirstBytes(asyncio.Protocol):
         if self._buffer[0] == _TLS_HANDSHAKE:  # a client of https:// would wait for an answer that it understands
             self.abort()
             return
+        buffers = server.pages.calls.buffers
         protocol: Http2Protocol | Http1Protocol
         if self._monitoring is not None:
-            protocol = Http1Protocol(self._monitoring, server.limits, server.remove)
+            protocol = Http1Protocol(self._monitoring, server.limits, server.remove, buffers)
         elif self._buffer.startswith(PREFACE[:_TELLING_BYTES]):
             user = self._tls.user(self._transport.get_extra_info("peercert")) if self._tls else None
             protocol = Http2Protocol(server.node, server.pages, server.limits, server.remove, user)
         else:
-            protocol = Http1Protocol(server.pages, server.limits, server.remove)
+            protocol = Http1Protocol(server.pages, server.limits, server.remove, buffers)
         server.connections.discard(self)
         server.connections.add(protocol)
         self._transport.set_protocol(protocol)

@@ -5,6 +5,8 @@ from typing import Final
 
 from brainctl.errors import Code
 from brainctl.server.admission import Room
+from brainctl.server.buffers import Buffers
+from brainctl.server.gateway.large_answers import LargeAnswers
 from brainctl.server.gateway.routes import ROUTES
 
 _RANGE_STREAM: Final = "/etcdserverpb.KV/RangeStream"
@@ -47,12 +49,17 @@ class Method:
 class Calls:
     """The calls of a server, over all its connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, clients_bytes: int = 0) -> None:
+        """Count from 0; `clients_bytes` is what the connections may hold together, 0 for half of the memory."""
         self.methods = {path: Method(path, kind) for path, kind in _KINDS.items()}
         """By path."""
         self._unknown = Method("/unknown/unknown", "unary")
         self.room = Room()
         """For their connections."""
+        self.buffers = Buffers(clients_bytes)
+        """And for what these hold."""
+        self.large_answers = LargeAnswers(self.buffers.limit)
+        """Of the JSON gateway."""
         self.received_bytes = 0
         self.sent_bytes = 0
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, cast
 
+from brainctl.server.buffers import SMALL_BYTES, Buffers
 from brainctl.server.http_request import BROKEN, Call, HttpRequest, Page, is_local
 from brainctl.server.pages import Monitoring, Pages
 from brainctl.wire.http1 import (
@@ -32,13 +33,22 @@ WRITE_BYTES: Final = 1 << 20
 class Http1Protocol(asyncio.Protocol):
     """Answers requests in order. It keeps reading meanwhile, so as to hear when the client goes away."""
 
-    def __init__(self, pages: Pages | Monitoring, limits: Limits, on_lost: Callable[["Http1Protocol"], None]) -> None:
+    def __init__(
+        self,
+        pages: Pages | Monitoring,
+        limits: Limits,
+        on_lost: Callable[["Http1Protocol"], None],
+        buffers: Buffers,
+    ) -> None:
         self._pages = pages
+        self._buffers = buffers
         self._on_lost = on_lost
         self._reader = Http1Reader(limits.page_bytes)
         self._transport: asyncio.Transport | None = None
         self._exchange: _Exchange | None = None
         """The answer in progress."""
+        self._reported = 0
+        """What the server was told that is held here."""
         self._ending = False
         self._idle_seconds = 0
         self._secure = False
@@ -58,6 +68,7 @@ class Http1Protocol(asyncio.Protocol):
             self._serve()
         elif self._reader.held_bytes > HELD_BYTES and self._transport is not None:
             self._transport.pause_reading()
+        self._report()
 
     def eof_received(self) -> bool:
         """A client that is done asking still gets the answer it waits for; one that follows a stream has left."""
@@ -81,6 +92,7 @@ class Http1Protocol(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.close()
             self._exchange = None
+        self._buffers.forget(self)
         self._on_lost(self)
 
     def tick(self) -> None:
@@ -101,6 +113,26 @@ class Http1Protocol(asyncio.Protocol):
         """Close now."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _report(self) -> None:
+        before = self._reported
+        if self.measure() != before:
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._buffers.report(self, self.measure())
+
+    def measure(self) -> int:
+        """See Holder."""
+        held = 0
+        if self._transport is not None and not self._transport.is_closing():
+            held = self._reader.held_bytes + self._transport.get_write_buffer_size()
+        self._reported = held if held > SMALL_BYTES else 0
+        return self._reported
+
+    def cut(self) -> None:
+        """See Holder."""
+        self.abort()
 
     def _serve(self) -> None:
         while self._exchange is None and self._transport is not None and not self._transport.is_closing():
@@ -136,6 +168,7 @@ class Http1Protocol(asyncio.Protocol):
         """Send a part of the answer in progress."""
         if self._transport is not None:
             self._transport.write(data)
+            self._report()
 
     def answered(self, *, keep: bool) -> None:
         """The answer in progress is complete."""

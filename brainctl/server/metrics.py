@@ -130,6 +130,12 @@ def _calls(calls: Calls) -> Iterator[Metric]:
     yield _gauge("brainctl_connections_limit", "How many connections there may be.", calls.room.limit)
     refused = calls.room.refused
     yield _counter("brainctl_connections_refused", "Connections closed at once: there were too many.", refused)
+    buffers = calls.buffers
+    yield _gauge("brainctl_memory_held_bytes", "Requests that are not whole and answers that wait.", buffers.held)
+    yield _gauge("brainctl_memory_held_limit_bytes", "What clients may have the server hold.", buffers.limit)
+    yield _counter("brainctl_memory_refused", "Connections cut off because of what they held.", buffers.refused)
+    gateway_refused = calls.large_answers.refused
+    yield _counter("brainctl_gateway_refused", "Answers of the gateway refused: too many waited.", gateway_refused)
     granted = calls.of("/etcdserverpb.Lease/LeaseGrant").ok
     yield _counter("etcd_debugging_lease_granted", "Calls of LeaseGrant that have granted one.", granted)
     yield _counter("etcd_network_client_grpc_received_bytes", "Read from connections of HTTP/2.", calls.received_bytes)

@@ -29,7 +29,6 @@ _DEBUG: Final = "/debug/"
 SCRUB: Final = f"{_DEBUG}scrub"
 """How the scrubbing of the store stands; POST begins a pass."""
 _MONITORING: Final = {"/metrics", "/health", "/livez", "/readyz"}
-_MESSAGE_BYTES: Final = Limits().message_bytes
 _STATUS: Final = "/etcdserverpb.Maintenance/Status"
 _ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
 _RANGE: Final = "/etcdserverpb.KV/Range"
@@ -46,12 +45,13 @@ Check = Callable[[Callable[[str], None]], None]
 class Pages:
     """The pages of one node. Every answer comes through a callback, because a node may take its time."""
 
-    def __init__(self, node: Node, access: GatewayAccess | None = None, message_bytes: int = _MESSAGE_BYTES) -> None:
+    def __init__(self, node: Node, access: GatewayAccess | None = None, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
         self._node = node
-        self.calls = Calls()
+        self.calls = Calls(limits.clients_bytes)
         """Of all connections."""
         self._has_gateway = access is None or access.enabled
-        self._gateway = Gateway(node, self.calls, access, message_bytes)
+        self._gateway = Gateway(node, self.calls, access, limits.message_bytes)
         self._measured = Metrics(node, self.calls)
         self._token = node.process_token
         self._pages: dict[str, Callable[[Query, Answer], None]] = {

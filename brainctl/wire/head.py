@@ -34,6 +34,7 @@ class Head:
         "path",
         "plain",
         "refusal",
+        "size",
         "streaming",
         "timeout",
         "token",
@@ -43,6 +44,8 @@ class Head:
     def __init__(self, fields: list[Field]) -> None:
         self.fields = tuple(fields)
         """Regular fields, in order, without the pseudo-fields."""
+        self.size = 0
+        """Bytes of the whole header list."""
         self.authority = ""
         """Who the client meant to reach: HOST[:PORT], for pages."""
         self.method = ""
@@ -71,6 +74,7 @@ class Head:
         """The same head with another timeout."""
         copy = Head.__new__(Head)
         copy.fields = self.fields
+        copy.size = self.size
         copy.authority = self.authority
         copy.method = self.method
         copy.path = self.path
@@ -128,11 +132,13 @@ class HeadReader:
         return head.with_timeout(timeout)
 
     def _read(self, fields: list[Field]) -> Head:
-        if list_bytes(fields) > self._list_bytes_max:
+        size = list_bytes(fields)
+        if size > self._list_bytes_max:
             return _faulty(ErrorCode.ENHANCE_YOUR_CALM, "header list is too large")
         try:
             pseudo, regular = split_fields(fields, _PSEUDO)
             head = Head(regular)
+            head.size = size
             _read_regular(head, regular)
         except StreamFault as fault:
             return _faulty(fault.code, str(fault))

@@ -73,7 +73,7 @@ class Http1Reader:
     @property
     def held_bytes(self) -> int:
         """Bytes of requests that `next_request` has not given yet."""
-        return len(self._buffer)
+        return len(self._buffer) + len(self._body)
 
     @property
     def expects_continue(self) -> bool:

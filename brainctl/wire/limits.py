@@ -18,11 +18,13 @@ class Limits(NamedTuple):
     window_bytes: int = 16 * 1024 * 1024
     """What the peer may send on the connection before it hears from us."""
     partial_bytes: int = 64 * 1024 * 1024
-    """Bytes of requests that are not complete yet, over all streams."""
+    """Bytes of requests that are not complete yet, over all streams; large header lists of open streams count too."""
     queue_bytes: int = 64 * 1024 * 1024
     """Responses that wait for the peer's flow control; beyond it new requests are turned away."""
     stream_queue_bytes: int = 512 * 1024
     """Responses of one stream that wait for flow control before the stream counts as paused."""
+    clients_bytes: int = 0
+    """What all connections of a server together may hold of requests and answers; 0 for half of the memory."""
     control_frames: int = 10_000
     """Frames per tick that carry no request: PING, SETTINGS, PRIORITY, empty DATA; beyond it, and two for each request
     and one for each message of a stream, the peer is cut off.

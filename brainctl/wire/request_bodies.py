@@ -58,6 +58,7 @@ class RequestBodies(Responder):
         self._partial -= len(body)
         stream.requested = True
         if stream.window == self._stream_window:
+            self._partial -= stream.head_bytes
             self._streams[stream_id] = None
         self._events.append(Requests(head, [stream_id], [body]))
 
@@ -78,5 +79,5 @@ class RequestBodies(Responder):
         if stream is not None:
             if stream.reader is not None:
                 self._partial -= stream.reader.held_bytes
-            self._partial -= len(stream.body) + sum(map(len, stream.messages))
+            self._partial -= stream.head_bytes + len(stream.body) + sum(map(len, stream.messages))
         return stream

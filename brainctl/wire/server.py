@@ -21,9 +21,14 @@ _FREE_WORDS: Final = frozenset((8 << 8 | frames.PING, 4 << 8 | frames.WINDOW_UPD
 _LARGEST_WORD: Final = frames.FRAME_BYTES << 8 | 0xFF
 _LARGEST_USUAL: Final = 1024 << 8
 """Longer header blocks take the long way."""
+_SMALL_HEAD_BYTES: Final = 4096
 _DRAIN_PING: Final = b"draining"
 _KEEPALIVE_PING: Final = b"alive?\0\0"
 _SKIPS_REMEMBERED: Final = 16
+_FEW_STREAMS: Final = 256
+"""Fewer than this do not count as something that is held."""
+_STREAM_BYTES: Final = 1024
+"""About what the state of an open stream costs."""
 
 
 @cache
@@ -146,6 +151,16 @@ class ServerConnection(RequestBodies):
             at = end
         self._rest = data[at:]
 
+    @property
+    def held_bytes(self) -> int:
+        """Return the bytes held for the client: requests that are not whole, answers that wait for its windows."""
+        held = self.queued_bytes + self._partial
+        if self._block is not None:
+            held += len(self._block)
+        if len(self._streams) > _FEW_STREAMS:
+            held += len(self._streams) * _STREAM_BYTES
+        return held
+
     def _room(self) -> int:
         """How many requests may take the short way; 0 when something has to be looked at for each."""
         if self._block is not None or not self._settled or self._draining or self._overfull:
@@ -198,6 +213,9 @@ class ServerConnection(RequestBodies):
         reader = MessageReader(self.limits.message_bytes, head.encoding) if head.grpc else None
         stream = Stream(self._stream_window, head, reader)
         self._streams[stream_id] = stream
+        if head.size > _SMALL_HEAD_BYTES:
+            self._partial += head.size
+            stream.head_bytes = head.size
         if head.refusal is not None:
             http_status, status = head.refusal
             self._refuse(stream_id, http_status, status)

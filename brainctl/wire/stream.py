@@ -13,6 +13,7 @@ class Stream:
         "body",
         "closing",
         "head",
+        "head_bytes",
         "messages",
         "paused",
         "queue",
@@ -32,6 +33,8 @@ class Stream:
         """Cuts what is received into gRPC messages; None when the body is not gRPC."""
         self.messages: list[bytes] = []
         """Messages of a unary call that is not complete."""
+        self.head_bytes = 0
+        """What the header list counts among the bytes of requests that are not complete; 0 when it is small."""
         self.body = bytearray()
         """The body of a request that is not gRPC."""
         self.received = 0

@@ -132,6 +132,7 @@ def _limits(settings: ServeSettings) -> "Limits":
         page_bytes=2 * message,
         streams=min(settings.number("max-concurrent-streams", 1, 2**32 - 1), 2**31 - 1),
         partial_bytes=max(defaults.partial_bytes, 4 * message),
+        clients_bytes=settings.number("max-client-memory", 0),
         ping_min_seconds=settings.seconds("grpc-keepalive-min-time"),
         silence_seconds=settings.seconds("grpc-keepalive-interval"),
         ping_timeout_seconds=settings.seconds("grpc-keepalive-timeout"),

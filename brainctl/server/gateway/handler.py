@@ -11,6 +11,7 @@ from brainctl.errors import ApiError, BrainctlError, Code, Status
 from brainctl.server.call_stats import Calls, Method
 from brainctl.server.gateway.access import GatewayAccess
 from brainctl.server.gateway.json_codec import decode, encode, encode_error
+from brainctl.server.gateway.large_answers import LargeAnswers
 from brainctl.server.gateway.routes import ROUTES, Route
 from brainctl.server.http2.stream_writer import Stream
 from brainctl.server.http2.streams import STREAMS
@@ -82,7 +83,7 @@ class Gateway:
         token = next(filter(None, map(request.fields.get, _TOKENS)), None)
         method = self._calls.of(route.method)
         method.started += 1
-        answering = _Answering(exchange, route, method, cors)
+        answering = _Answering(exchange, route, method, cors, self._calls.large_answers)
         if route.method in STREAMS:
             return self._stream(answering, bodies, token)
         self._node.call(route.method, bodies[0], answering.reply, token, None)
@@ -112,7 +113,8 @@ class Gateway:
 class _Answering:
     """One call and its answer."""
 
-    def __init__(self, exchange: Exchange, route: Route, method: Method, cors: _Fields) -> None:
+    def __init__(self, exchange: Exchange, route: Route, method: Method, cors: _Fields, large: LargeAnswers) -> None:
+        self._large = large
         self.exchange = exchange
         self.route = route
         self._method = method
@@ -134,14 +136,20 @@ class _Answering:
         if isinstance(answer, BrainctlError):
             self.fail(status_of(answer))
             return
-        self.end(Code.OK)
         if len(answer) > LARGE_BYTES:
             self._task = asyncio.get_running_loop().create_task(self._respond_large(answer))
         else:
+            self.end(Code.OK)
             self.exchange.respond(self.page(self.encode(answer)))
 
     async def _respond_large(self, answer: bytes) -> None:
-        self.exchange.respond(self.page(await asyncio.to_thread(self.encode, answer)))
+        try:
+            body = await self._large.encode(self.encode, answer)
+        except ApiError as error:
+            self.fail(error.status)
+        else:
+            self.end(Code.OK)
+            self.exchange.respond(self.page(body))
 
     def fail(self, status: Status) -> None:
         """Answer with an error."""

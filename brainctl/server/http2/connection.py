@@ -52,7 +52,7 @@ class Http2Protocol(asyncio.Protocol):
         self._calls = pages.calls
         self._connection = ServerConnection(_STREAMING, limits)
         self._loop = asyncio.get_running_loop()
-        self._outgoing = WriteBuffer(self._connection, limits, pages.calls)
+        self._outgoing = WriteBuffer(self._connection, limits, pages.calls, self._drop)
         self._deadlines: dict[int, float] = {}
         parts = (node, self._connection, self._outgoing, pages.calls, self._deadlines, common_name)
         self._unary = UnaryCalls(*parts)
@@ -99,9 +99,9 @@ class Http2Protocol(asyncio.Protocol):
         """Close what the client had open."""
         del exc
         self._outgoing.transport = None
-        self._backlog = []
         self._connection.close()
-        self._streams.close_all()
+        self._drop()
+        self._calls.buffers.forget(self._outgoing)
         self._on_lost(self)
 
     # -- events of the core -------------------------------------------------------------------------------------------
@@ -110,12 +110,13 @@ class Http2Protocol(asyncio.Protocol):
         """Serve what was left over, then `events`, until too much waits to be sent."""
         if self._backlog:
             events = self._backlog + events
-            self._backlog = []
+            self._keep([])
         if self._outgoing.look():
-            self._backlog = events
-            if len(events) > _BACKLOG_PER_STREAM * self._limits.streams:
+            self._keep(events)
+            too_many = len(events) > _BACKLOG_PER_STREAM * self._limits.streams
+            if too_many or self._outgoing.waiting_bytes > self._limits.partial_bytes:
                 self._connection.close(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
-                self._streams.close_all()
+                self._drop()
         else:
             self._serve(events)
 
@@ -125,13 +126,23 @@ class Http2Protocol(asyncio.Protocol):
             if type(event) is Requests:
                 left = self._unary.serve(event)
                 if left is not None:
-                    self._backlog = [left, *rest]
+                    self._keep([left, *rest])
                     return
             else:
                 self._on_event(event)
             if self._outgoing.full:
-                self._backlog = [*rest]
+                self._keep([*rest])
                 return
+
+    def _keep(self, events: list[Event]) -> None:
+        """Let events wait until the client has read more."""
+        self._backlog = events
+        self._outgoing.waiting_bytes = sum(map(_size, events)) if events else 0
+
+    def _drop(self) -> None:
+        """Close what the client had open."""
+        self._keep([])
+        self._streams.close_all()
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -181,3 +192,10 @@ class Http2Protocol(asyncio.Protocol):
         """Close now."""
         if self._outgoing.transport is not None:
             self._outgoing.transport.abort()
+
+
+def _size(event: Event) -> int:
+    """Return how many bytes of a request's body an event holds."""
+    if type(event) is Requests:
+        return sum(map(len, event.bodies))
+    return len(event.body) if isinstance(event, Message | PageRequest) else 0

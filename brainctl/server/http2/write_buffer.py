@@ -1,9 +1,12 @@
 """What leaves on one connection of HTTP/2: collected, and written to the socket once per turn of the event loop."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
+from brainctl.server.buffers import SMALL_BYTES
 from brainctl.server.call_stats import Calls
+from brainctl.wire.frames import ErrorCode
 from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
 
@@ -14,10 +17,12 @@ WRITE_BYTES: Final = 1 << 20
 class WriteBuffer:
     """The way from the core of a connection to its socket."""
 
-    def __init__(self, connection: ServerConnection, limits: Limits, calls: Calls) -> None:
+    def __init__(self, connection: ServerConnection, limits: Limits, calls: Calls, on_cut: Callable[[], None]) -> None:
+        """Write what `connection` has to say; call `on_cut` when it is cut off because of what it holds."""
         self._connection = connection
         self._limits = limits
         self._calls = calls
+        self._on_cut = on_cut
         self._loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
         """None before there is a socket, and once it is lost."""
@@ -28,6 +33,11 @@ class WriteBuffer:
         """Too much waits to be sent, for the socket or for the windows of the client."""
         self.ending = False
         """The connection is to be closed once everything is answered."""
+        self.waiting_bytes = 0
+        """Bytes of requests that wait before they reach the node."""
+        self._cut = False
+        self._reported = 0
+        """What the server was told that is held here."""
         self._unflushed = 0
         """About how many bytes of answers were made since the last flush."""
 
@@ -49,9 +59,37 @@ class WriteBuffer:
         """Send what there is, and close the connection if that was the last."""
         self.due = False
         self._write()
+        self.report()
         closing = self._connection.closed or (self.ending and self._connection.drained)
         if closing and self.transport is not None:
             self.transport.close()
+
+    def report(self) -> None:
+        """Tell the server what is held here, when that has changed."""
+        before = self._reported
+        if self.measure() != before:
+            self._calls.buffers.report(self, self._reported)
+
+    def measure(self) -> int:
+        """See Holder."""
+        held = 0
+        if self.transport is not None and not self._cut:
+            held = self._connection.held_bytes + self.waiting_bytes + self.transport.get_write_buffer_size()
+        self._reported = held if held > SMALL_BYTES else 0
+        return self._reported
+
+    def cut(self) -> None:
+        """See Holder: the client is told why, unless it does not read."""
+        self._reported = 0
+        self._cut = True
+        self._connection.close(ErrorCode.ENHANCE_YOUR_CALM, "the server holds too much memory for its clients")
+        self._on_cut()
+        if self.transport is not None:
+            if self.transport.get_write_buffer_size() < SMALL_BYTES:
+                self.transport.write(self._connection.take())
+                self.transport.close()
+            else:
+                self.transport.abort()
 
     def look(self) -> bool:
         """Whether too much waits to be sent, now."""
