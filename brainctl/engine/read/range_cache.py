@@ -1,9 +1,9 @@
-"""Ranges that were lately listed, as they were answered: what a list at the newest revision is joined of.
+"""Ranges that were recently listed, as they were answered: a list at the newest revision is joined from them.
 
 A page has all live keys between two bounds, and their KeyValues. Pages do not overlap. A change of a key changes the
 page in whose bounds it lies, so a list reads from the index and the log only what was not listed before. A page that
 has not changed from one list to the next also keeps its part of the answer, joined: then a list costs the copying of
-its bytes. One that changes often and is not listed is given up.
+its bytes. A page that changes often and is not listed is dropped.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,45 +15,47 @@ from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS
 
 Read = Callable[[bytes, bytes | None, int], tuple[list[bytes], list[bytes], bytes | None]]
-"""At most so many of the first live keys of a range, their marshalled KeyValues, and the bound up to which these are
-all: the end of the range, or less.
+"""Reads the beginning of a range: `read(start, end, limit)`.
+
+Returns up to `limit` of its first live keys, their marshalled KeyValues, and the bound up to which these are all: the
+end of the range, or less.
 """
 _KEYS = 128
-"""A page is made of so many keys at most, and may grow to twice as many."""
+"""A page is made with up to this number of keys, and may grow to twice as many."""
 _BYTES = 64 << 10
-"""The same of its KeyValues, one key apart."""
+"""A page is made with up to this number of bytes of KeyValues, unless one alone has more."""
 _READ = 512
 """Keys that are read at a time."""
 _FEW = 32
 """A list of fewer keys than this leaves no page behind."""
 _CHANGES = 256
-"""So often a page changes between two lists, and is kept."""
+"""A page is dropped when it has changed more often than this since it was last listed."""
 _OVERHEAD = 4096
-"""What a page counts for beside its keys, so that there are never very many."""
+"""Bytes that a page counts for beside its keys, so that there are never very many."""
 _ENTRY = 120
-"""About what a key and its KeyValue take beside their bytes."""
+"""Bytes that a key and its KeyValue take beside their contents, about."""
 _BYTES_PER_KEY = STEP_BYTES // STEP_KEYS
 _WHOLE = 4
-"""What it costs, in keys, to take a page that is joined."""
+"""The cost, in keys, of taking a page that is joined."""
 
 
 class Piece(NamedTuple):
     """The beginning of a range, as far as one step reads it."""
 
     keys: list[bytes]
-    """Left empty where parts are wanted."""
+    """Empty where only the parts of the answer are wanted."""
     kvs: list[bytes]
-    """The KeyValues, or the parts that they are joined to (mvcc/range_response_kvs.py)."""
+    """The KeyValues, or the parts that the answer is joined from (mvcc/range_response_kvs.py)."""
     live: int
-    """How many keys these are."""
+    """The number of keys."""
     following: bytes | None
-    """Where the rest begins; None when there is none."""
+    """The key at which the rest begins; None when there is none."""
     cost: int
-    """As in mvcc/steps.py."""
+    """The cost as in mvcc/steps.py, in keys."""
 
 
 class CachedRange:
-    """The live keys of `start <= key < end`."""
+    """A page: the live keys of `start <= key < end`."""
 
     __slots__ = ("_joined", "changes", "end", "keys", "kvs", "passed", "size", "start", "used")
 
@@ -68,20 +70,23 @@ class CachedRange:
         self.used = 0
         """The number of the list that has asked for it last."""
         self.changes = 0
-        """How many there were since then."""
+        """Changes since then."""
         self.passed = 0
-        """What it has cost to find its keys among deleted ones, in keys."""
+        """The cost, in keys, of having found its keys among deleted ones."""
         self._joined: bytes | None = None
 
     @property
     def cost(self) -> int:
-        """What it costs to take all of it."""
+        """Return the cost, in keys, of taking all of it."""
         if self._joined is not None:
             return _WHOLE
         return max(_WHOLE, len(self.keys), self.size // _BYTES_PER_KEY, 0 if self.used else self.passed)
 
     def parts(self, room: int) -> list[bytes]:
-        """Those of all its keys (mvcc/range_response_kvs.py). It may grow by `room` bytes to keep them joined."""
+        """Return the parts of the answer for all its keys (mvcc/range_response_kvs.py).
+
+        The page may grow by `room` bytes to keep them joined: only if it did not change since the last list.
+        """
         if self._joined is None:
             parts = framed(self.kvs)
             if self.changes or not self.used or self.size - _OVERHEAD > room:
@@ -91,7 +96,9 @@ class CachedRange:
         return [self._joined]
 
     def change(self, key: bytes, kv: bytes | None) -> int:
-        """A key of its range is now like this, or is no more; by how much it has grown."""
+        """Set the KeyValue of a key of its range (None: the key was deleted), and return by how many bytes the page has
+        grown.
+        """
         keys, kvs = self.keys, self.kvs
         self.changes += 1
         at = bisect_left(keys, key)
@@ -125,16 +132,23 @@ class RangeCache:
         self._lists = 0
 
     def __len__(self) -> int:
-        """How many pages there are."""
+        """Return the number of pages."""
         return len(self._pages)
 
     def begin(self) -> int:
-        """The number of a new list."""
+        """Return the number of a new list."""
         self._lists += 1
         return self._lists
 
     def parts(self, number: int, start: bytes, end: bytes | None, limit: int) -> Piece:
-        """The parts of the first live keys of a range, `limit` (0: no bound) of them at most, for a list."""
+        """Return the parts of the answer for the first live keys of a range, `limit` (0: no bound) of them at most.
+
+        Args:
+            number: The list that asks, from `begin`.
+            start: The first key.
+            end: The range has the keys below it; None has no bound.
+            limit: The most keys, 0 for all.
+        """
         parts: list[bytes] = []
         count = cost = 0
         for page, first, last in self._pieces(number, start, end, limit):
@@ -152,7 +166,7 @@ class RangeCache:
         return Piece([], parts, count, None, cost)
 
     def rows(self, number: int, start: bytes, end: bytes | None, limit: int) -> Piece:
-        """The same, but keys and KeyValues."""
+        """Return the keys and KeyValues of the first live keys of a range; arguments as for `parts`."""
         keys: list[bytes] = []
         kvs: list[bytes] = []
         cost = 0
@@ -166,7 +180,7 @@ class RangeCache:
         return Piece(keys, kvs, len(keys), None, cost)
 
     def change(self, key: bytes, kv: bytes | None) -> None:
-        """A key has changed: its KeyValue, or None when it was deleted."""
+        """Note that a key has changed: its KeyValue, or None when it was deleted."""
         number = bisect_right(self._starts, key) - 1
         if number < 0 or not _before(key, self._pages[number].end):
             return
@@ -184,7 +198,9 @@ class RangeCache:
     def _pieces(
         self, number: int, start: bytes, end: bytes | None, limit: int
     ) -> Iterator[tuple[CachedRange, int, int]]:
-        """Pages that have the first `limit` live keys of a range, in order, and which of their keys these are."""
+        """Yield the pages that have the first `limit` live keys of a range, in order, and which of their keys these
+        are.
+        """
         left = limit
         at: bytes | None = start
         while at is not None and _before(at, end):
@@ -209,7 +225,7 @@ class RangeCache:
                 at = page.end
 
     def _fill(self, number: int, start: bytes, end: bytes | None, limit: int) -> list[CachedRange]:
-        """Pages for the beginning of a gap; they are kept."""
+        """Read the beginning of a gap between pages, and return it as pages, which are kept."""
         wanted = min(limit or _READ, _READ)
         keys, kvs, upto = self._read(start, end, wanted)
         pages = [CachedRange(start, upto, keys, kvs)] if wanted < _FEW else _paged(start, upto, keys, kvs)
@@ -228,7 +244,7 @@ class RangeCache:
         return pages
 
     def _evict(self, size: int, number: int) -> None:
-        """Make room, from what was not asked for longest; the pages of the list with this number stay."""
+        """Drop the least recently listed pages until there is room; those of the list with this number stay."""
         room = self._budget * 7 // 8 - size
         dropped = set()
         for page in sorted(self._pages, key=attrgetter("used")):
@@ -242,7 +258,7 @@ class RangeCache:
 
 
 def _paged(start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes]) -> list[CachedRange]:
-    """Pages of about one size for the keys of a range."""
+    """Return pages of about one size for the keys of a range."""
     pieces = max(-(-len(kvs) // _KEYS), -(-sum(map(len, kvs)) // _BYTES), 1)
     step = -(-len(kvs) // pieces) or 1
     starts = [start, *keys[step::step]]
@@ -257,7 +273,7 @@ def _cost(key: bytes, kv: bytes) -> int:
 
 
 def _before(key: bytes | None, bound: bytes | None) -> bool:
-    """Whether a bound comes before another; None is behind all."""
+    """Return whether a bound comes before another; None is behind all."""
     return key is not None and (bound is None or key < bound)
 
 

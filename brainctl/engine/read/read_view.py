@@ -1,4 +1,4 @@
-"""The durable state of a store, read from its index and its segments: the View of the rules."""
+"""The durable state of a store, read from its index and its segments: the `View` that the rules read."""
 
 from collections.abc import Callable, Iterator
 from mmap import mmap
@@ -20,19 +20,20 @@ from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS, Steps, finish, in_pieces
 from brainctl.mvcc.view import Revision, Selection
 
 _VERSION = Struct("<8xQQQq8xI")
-"""What a KeyVersion has of HEADER."""
+"""The fields of HEADER that a KeyVersion has."""
 _MOD_AND_KIND = Struct("<8xQ40xB")
 Back = tuple[dict[bytes, int], int]
-"""What UndoLog.since returns."""
+"""The result of `UndoLog.since`."""
 _FEW = 32
 """Records that are read at a time."""
 
 
 class ReadView:
-    """Implements mvcc.view.View. Every byte that it serves was checked against its CRC-32C; StoreDamaged.
+    """Implements mvcc.view.View. Every byte that it serves was checked against its CRC-32C, else StoreDamaged is
+    raised.
 
-    Iterators read at the revision that was current when they were asked for, and hold good until a compaction
-    passes it.
+    Iterators read at the revision that was current when they were asked for, and stay valid until a compaction passes
+    it.
     """
 
     def __init__(
@@ -43,27 +44,28 @@ class ReadView:
         self._pages = RangeCache(cache_bytes, self._read_range)
         self._segments = segments
         self._maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
-        """Segments in which addresses are offsets."""
+        """Segments in which addresses are offsets: their records are found without asking the segment."""
         self._revision = revision
         self._indexed = revision
-        """The revision of the index: more than the store's while a large commit is published step by step. Reads at a
-        lower one than this are reads of the past.
+        """The revision of the index: more than the store's while a large commit is published step by step.
+
+        Reads at a lower revision than this are reads of the past.
         """
         self._compacted = compacted
         self._undo = UndoLog(revision)
 
     @property
     def revision(self) -> int:
-        """As in View."""
+        """See `View.revision`."""
         return self._revision
 
     @property
     def compacted(self) -> int:
-        """As in View; 0 before the first compaction."""
+        """See `View.compacted`; 0 before the first compaction."""
         return self._compacted
 
     def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
-        """As in View."""
+        """See `View.get`."""
         entry = self._index.find(key)
         if not entry:
             return None
@@ -81,14 +83,15 @@ class ReadView:
         mod, create, version, lease, sub = _VERSION.unpack_from(record)
         if not version:
             return None
+        # tuple.__new__ skips KeyVersion's own __new__, which is half the cost of KeyVersion(...)
         return tuple.__new__(KeyVersion, (key, create, mod, version, lease, record[HEADER_SIZE:-4], sub))
 
     def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
-        """As in View."""
+        """See `View.select`."""
         return finish(self.select_steps(start, end, revision, limit))
 
     def select_steps(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
-        """As in Ranges."""
+        """See `Ranges.select_steps`."""
         if end == start + b"\0":
             return self._select_one(start, revision)
         at = self._moment(revision)
@@ -118,12 +121,19 @@ class ReadView:
         return Selection(parts, total)
 
     def _moment(self, revision: int) -> int:
-        """The revision that is meant, as it is now."""
+        """Return the revision to read at: `revision`, or the newest one for 0 and what is above it."""
         return revision if 0 < revision < self._revision else self._revision
 
     def _piece(self, number: int, start: bytes, end: bytes | None, at: int, limit: int, back: Back | None) -> Piece:
-        """The parts of the beginning of a range at a revision, `limit` (0: no bound) of its keys at most; `back` is the
-        way back for the whole range, when that is known.
+        """Return the beginning of a range at a revision, as parts of an answer.
+
+        Args:
+            number: The list that asks, from `RangeCache.begin`.
+            start: The first key.
+            end: The range has the keys below it; None has no bound.
+            at: The revision.
+            limit: The most keys, 0 for all.
+            back: The way back to `at` for the whole range, if it is known.
         """
         if at >= self._indexed:
             return self._pages.parts(number, start, end, limit)
@@ -143,7 +153,9 @@ class ReadView:
     def _undone(
         self, number: int, start: bytes, end: bytes | None, limit: int, at: int, back: Back | None
     ) -> Piece | None:
-        """The same, from what there is now and what has changed since; None when that is not known."""
+        """Return what `_piece` does, from the newest state and what has changed since; None when the undo log is too
+        short.
+        """
         wanted = limit
         while True:
             piece = self._pages.rows(number, start, end, wanted)
@@ -164,11 +176,11 @@ class ReadView:
             if bound is None or len(kvs) >= limit or piece.following is not None:
                 kvs = kvs[: limit or None]
                 return Piece([], framed(kvs), len(kvs), bound, piece.cost + len(changed))
-            wanted += wanted + limit  # too many of them are new
+            wanted += wanted + limit  # too many keys of the piece did not exist at `at`: read a longer one
             back = None
 
     def newest(self, key: bytes) -> bytes | None:
-        """The marshalled KeyValue of a key as it is now; None when it is not live."""
+        """Return the marshalled KeyValue of a key as it is now; None when it is not live."""
         if self._indexed != self._revision:
             found = self.get(key)
             return None if found is None else found.kv
@@ -202,15 +214,15 @@ class ReadView:
 
     @staticmethod
     def _few(addresses: list[int], read: Callable[[list[int]], list[bytes]]) -> Iterator[list[bytes]]:
-        """Read some addresses at a time: values may be large."""
+        """Yield what `read` returns for few addresses at a time: values may be large."""
         return map(read, in_pieces(addresses, _FEW))
 
     def count(self, start: bytes, end: bytes | None, revision: int) -> int:
-        """As in View."""
+        """See `View.count`."""
         return finish(self.count_steps(start, end, revision))
 
     def count_steps(self, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
-        """As in Ranges.
+        """See `Ranges.count_steps`.
 
         At the newest revision it takes the time of two bisections. At an older one it takes that of reading the range,
         or of reading what has changed since, whichever promises to be less.
@@ -233,7 +245,7 @@ class ReadView:
         return total
 
     def _gained(self, start: bytes, end: bytes | None, since: int, until: int) -> Steps[int]:
-        """How many more keys of a range were live at `until` than at `since`."""
+        """Return, in steps, how many more keys of a range were live at `until` than at `since`."""
         gained = 0
         for later in self.history(since + 1, until):
             for change in later.changes:
@@ -243,12 +255,12 @@ class ReadView:
         return gained
 
     def versions(self, start: bytes, end: bytes | None, revision: int) -> Iterator[KeyVersion]:
-        """As in View."""
+        """See `View.versions`."""
         for stretch in self.stretches(start, end, revision):
             yield from stretch
 
     def stretches(self, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
-        """As in Ranges."""
+        """See `Ranges.stretches`."""
         at = self._moment(revision)
         place: bytes | None = start
         while place is not None:
@@ -264,14 +276,16 @@ class ReadView:
             yield stretch
 
     def leased(self) -> Iterator[KeyVersion]:
-        """As in KnowsLeased: found without reading other keys than those that ever had a lease."""
+        """See `KnowsLeased.leased`; keys that never had a lease are not read."""
         for key in self._index.leased():
             found = self.get(key)
             if found is not None:
                 yield found
 
     def history(self, first: int, last: int) -> Iterator[Revision]:
-        """As in View. Revisions below the compacted one come without what the compaction made dead."""
+        """See `View.history`. Revisions below the compacted one come without the versions that the compaction made
+        dead.
+        """
         main = 0
         changes: list[KeyVersion] = []
         for piece in self.history_pieces(first, last):
@@ -285,7 +299,7 @@ class ReadView:
             yield Revision(main, changes)
 
     def history_pieces(self, first: int, last: int) -> Iterator[list[KeyVersion]]:
-        """As in View."""
+        """See `View.history_pieces`."""
         piece: list[KeyVersion] = []
         size = 0
         for segment in self._segments_from(first):
@@ -306,7 +320,7 @@ class ReadView:
     # -- by address ---------------------------------------------------------------------------------------------
 
     def _record(self, address: int) -> bytes:
-        """The checked bytes of a record that must be there."""
+        """Return the checked bytes of a record that must be there."""
         number, at = address >> OFFSET_BITS, address & OFFSET_MASK
         data = self._maps.get(number)
         if data is not None:
@@ -320,18 +334,18 @@ class ReadView:
         return segment.record(at)
 
     def _kvs(self, addresses: list[int]) -> list[bytes]:
-        """The KeyValues of live versions."""
+        """Return the KeyValues of live versions."""
         return [record[HEADER_SIZE:-4] for record in self._found(addresses)]
 
     def _found(self, addresses: list[int]) -> list[bytes]:
-        """The records of live versions: those that are known, else from the log, checked."""
+        """Return the records of live versions: from the cache, else from the log, checked."""
         known = list(map(self._recent.young.get, addresses))
         unknown = [address for address, record in zip(addresses, known, strict=True) if record is None]
         read = iter(self._records(unknown))
         return [record or next(read) for record in known]
 
     def _records(self, addresses: list[int]) -> list[bytes]:
-        """The checked bytes of many records that must be there."""
+        """Return the checked bytes of many records that must be there."""
         try:
             maps = [self._maps[address >> OFFSET_BITS] for address in addresses]
         except KeyError:
@@ -339,13 +353,18 @@ class ReadView:
         offsets = [address & OFFSET_MASK for address in addresses]
         places = list(map(PLACE.unpack_from, maps, offsets))
         records = [data[at : at + place[0]] for data, at, place in zip(maps, offsets, places, strict=True)]
+        # All in one comparison, whose loop runs in C; only if one of them is wrong they are read one by one.
         if [place[1] for place in places] == offsets and set(map(crc32c, records)) <= {RESIDUE}:
             return records
         return list(map(self._record, addresses))
 
     def _at(self, address: int, revision: int, *, deleted: bool) -> int:
-        """The version of a key that was live at `revision`, from its newest one, which may be `deleted`; 0 when there
-        was none.
+        """Return the address of the version of a key that was live at `revision`; 0 when there was none.
+
+        Args:
+            address: The newest version of the key.
+            revision: The revision.
+            deleted: Whether the newest version is a tombstone.
         """
         if deleted and not self._held(address):
             return 0
@@ -360,13 +379,18 @@ class ReadView:
         return 0
 
     def _held(self, address: int) -> bool:
-        """Whether a tombstone is still there. One that is not was compacted: its key was deleted by then."""
+        """Return whether a tombstone still exists. One that does not was compacted: its key was deleted by then."""
         segment = self._segments.get(address >> OFFSET_BITS)
         return segment is not None and segment.has(address & OFFSET_MASK)
 
     def _live_at(self, start: bytes, end: bytes | None, at: int) -> tuple[list[int], bytes | None]:
-        """Addresses of the live versions at the beginning of a range, at a revision and in key order, and where the
-        rest begins.
+        """Return the addresses of the live versions at the beginning of a range, in key order, and where the rest
+        begins.
+
+        Args:
+            start: The first key.
+            end: The range has the keys below it; None has no bound.
+            at: The revision.
         """
         if at >= self._indexed:
             _keys, entries, following = self._index.page(start, end, STEP_KEYS, live=True)
@@ -376,7 +400,7 @@ class ReadView:
         return list(filter(None, found)), following
 
     def _segments_from(self, revision: int) -> list[Segment]:
-        """The segments in which `revision` and what came after it lie, oldest first."""
+        """Return the segments in which `revision` and what came after it lie, oldest first."""
         numbers = sorted(self._segments, reverse=True)
         wanted: list[Segment] = []
         for number in numbers:

@@ -1,9 +1,9 @@
-"""What the last changes put an end to: the short way from the newest state back to one that has just been.
+"""The last changes, each with the version that it replaced: the short way from the newest state back to a recent one.
 
-A client that lists in pages reads all of them at the revision of the first, while others write. What has changed since
-is then little beside the range, so the range is read as it is now, and what the undo log has for it is put back. It is
-in memory only, begins empty when a store is opened, and forgets the oldest changes; what lies before those is read the
-long way, from version to version.
+A client that lists in pages reads all of them at the revision of the first, while others write. Few keys of the range
+have changed since then, so the range is read as it is now, and what the undo log has for it is put back. It is in
+memory only, begins empty when a store is opened, and forgets the oldest changes; older revisions are read the long way,
+from version to version. The package docstring has an example.
 """
 
 from array import array
@@ -11,25 +11,27 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 _CHANGES = 1 << 16
-"""So many changes are kept at least, once there were so many, and a quarter more at most: about 100 bytes each."""
+"""Changes that are kept at least, once there were as many, and a quarter more at most; about 100 bytes each."""
 
 
 class UndoLog:
     """The last changes, in the order of their revisions."""
 
     def __init__(self, revision: int) -> None:
-        """Nothing is known of what came before `revision`."""
+        """Create an empty log: there is no way back to revisions before `revision`."""
         self._first = revision
         """The oldest revision that there is a way back to."""
         self._revisions = array("q")
         self._keys: list[bytes] = []
         self._ended = array("q")
-        """For each change the address of the live version that it replaced, 0 when there was none; negative when the
+        """For each change the address of the live version that it replaced, 0 when there was none, negative when the
         key was deleted.
+
+        The sign is what counting needs: a 0 is a key that is new since, a negative address one that is gone.
         """
 
     def add(self, revisions: Iterable[int], keys: Sequence[bytes], ended: Iterable[int]) -> None:
-        """Note changes: their revisions, which ascend, keys, and what they put an end to, as in `_ended`."""
+        """Add changes: their revisions, which ascend, their keys, and for each the value of `_ended`."""
         self._revisions.extend(revisions)
         self._keys += keys
         self._ended.extend(ended)
@@ -39,9 +41,12 @@ class UndoLog:
             del self._revisions[:excess], self._keys[:excess], self._ended[:excess]
 
     def since(self, revision: int, start: bytes, end: bytes | None) -> tuple[dict[bytes, int], int] | None:
-        """The way back from now to `revision` in `start <= key < end`: for each key that has changed since, the address
-        of the version that was live then, 0 when there was none; and by how much more keys are live now. None when
-        `revision` is too long ago.
+        """Return the way back from now to `revision` in `start <= key < end`; None when `revision` is too long ago.
+
+        Returns:
+            For each key that has changed since, the address of the version that was live then, 0 when there was none;
+                and how
+            many more keys are live now than then.
         """
         if revision < self._first:
             return None
@@ -51,6 +56,6 @@ class UndoLog:
             here = [row for row in rows if start <= row[0]]
         else:
             here = [row for row in rows if start <= row[0] < end]
-        here.reverse()  # of a key that changed several times, the first change tells how it was
+        here.reverse()  # the dict keeps the last row of a key: the oldest change, which tells how it was at `revision`
         ended = [row[1] for row in here]
         return {key: abs(address) for key, address in here}, ended.count(0) - sum(map((0).__gt__, ended))
