@@ -32,7 +32,7 @@ __all__ = ["EncodedBatch", "Engine", "EngineOptions"]
 
 
 class Engine(BackgroundWork):
-    """An open store; reads are described by EngineView, background work by Upkeep."""
+    """An open store. Its reads are those of `ReadView`, its background work that of `BackgroundWork`."""
 
     @classmethod
     def open(
@@ -42,24 +42,32 @@ class Engine(BackgroundWork):
         options: EngineOptions | None = None,
         rng: Random | None = None,
     ) -> "Engine":
-        """Open the store in `directory`, or make a new one where there is none.
+        """Open the store in `directory`, or create one where there is none.
 
-        InvalidInput when it belongs to something else, StoreInUse when another process has it, StoreDamaged when it is
-        not as it was written, StoreTooNew when a later build wrote it, StoreFull when there is no room to make it,
-        StoreFailed on any other I/O error.
+        Raises:
+            InvalidInput: The directory belongs to something else.
+            StoreInUse: Another process has the store open.
+            StoreDamaged: It is not as it was written.
+            StoreTooNew: A later build wrote it.
+            StoreFull: There is no room to create it.
+            StoreFailed: Any other I/O error.
         """
         return cls(options or EngineOptions(), open_store(os.fspath(directory), fs or OsFileSystem(), rng))
 
     @staticmethod
     def destroy(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> None:
-        """Remove the store in `directory`, so that a new one can be made there; StoreInUse, OSError.
+        """Remove the store in `directory`, so that a new one can be created there.
 
         The manifest goes last: a crash on the way leaves a store that is refused, and can be destroyed again.
+
+        Raises:
+            StoreInUse: A process has it open.
+            OSError: A file cannot be removed.
         """
         remove_store(os.fspath(directory), fs or OsFileSystem())
 
     def close(self) -> None:
-        """Let go of the store. Nothing is written: what was published is durable already.
+        """Close the store. Nothing is written: what was published is durable already.
 
         `write` must not be running; a piece of reclaim that is running is waited for.
         """
@@ -71,27 +79,29 @@ class Engine(BackgroundWork):
         self._owner.release()
 
     def announce(self, endpoint: str) -> None:
-        """Leave word in the lock file of where this store is served."""
+        """Write into the lock file the address at which this store is served."""
         directory_lock.note(self._owner, Holder(os.getpid(), endpoint))
 
     # -- small records and sizes --------------------------------------------------------------------------------
 
     def record(self, name: bytes) -> bytes | None:
-        """A small record; None when there is none of that name."""
+        """Return a small record; None when there is none of that name."""
         return self._meta.get(name)
 
     def meta(self, prefix: bytes) -> dict[bytes, bytes]:
-        """The small records whose names start with `prefix`."""
+        """Return the small records whose names start with `prefix`."""
         return {name: value for name, value in self._meta.items() if name.startswith(prefix)}
 
     @property
     def keys(self) -> int:
-        """How many keys are live."""
+        """Return the number of live keys."""
         return len(self._index)
 
     @property
     def size(self) -> int:
-        """Bytes of the segments and runs in use, what is dead included; of the last segment, what has been written."""
+        """Return the bytes of the segments and runs in use, dead records included; of the last segment, the bytes
+        written.
+        """
         last = self._segments.get(max(self._segments, default=0))
         prepared = last.size - last.end if last is not None else 0
         runs = sum(run.header.size for run in self._index.runs)
@@ -99,17 +109,21 @@ class Engine(BackgroundWork):
 
     @property
     def size_in_use(self) -> int:
-        """Bytes of versions that can still be read, their record headers included."""
+        """Return the bytes of versions that can still be read, their record headers included."""
         return sum(s.record_bytes - s.dead_bytes - s.grave_bytes - s.unswept_bytes for s in self._segments.values())
 
     @property
     def record_bytes(self) -> int:
-        """Bytes of all versions that are there, dead ones included, with their record headers."""
+        """Return the bytes of all versions that exist, dead ones included, with their record headers."""
         return sum(segment.record_bytes for segment in self._segments.values())
 
     def live_bytes(self, start: bytes, limit: int) -> tuple[int, bytes | None]:
-        """Bytes of the newest versions of the live keys from `start` on, among about `limit` keys, and where to go on;
-        None at the end. StoreDamaged.
+        """Return the bytes of the newest versions of the live keys from `start` on, and the key to continue at.
+
+        About `limit` keys are looked at; the key is None at the end.
+
+        Raises:
+            StoreDamaged: A block of a run is not sound.
         """
         _keys, entries, following = self._index.page(start, None, limit, live=True)
         addresses = [entry >> SHIFT for entry in entries]
@@ -118,7 +132,7 @@ class Engine(BackgroundWork):
 
     @property
     def stats(self) -> Stats:
-        """What has been written since the store was opened. Each thread counts for itself; this is the sum."""
+        """Return the counters since the store was opened. Each thread has its own; this is the sum."""
         total = Stats()
         writer = self._writer
         for part in (self._manifest.stats, writer.stats, writer.space.made, self._reclaim.stats, self._indexing.stats):
@@ -127,25 +141,33 @@ class Engine(BackgroundWork):
 
     @property
     def failure(self) -> BrainctlError | None:
-        """Why the store takes no more writes; None while it does."""
+        """Return why the store takes no more writes; None while it does."""
         return self._writer.failure
 
     # -- writing ------------------------------------------------------------------------------------------------
 
     def encode(self, commit: Commit) -> EncodedBatch:
-        """Give a commit its place in the log, after those encoded before it. StoreFull, StoreFailed."""
+        """Give a commit its place in the log, after those encoded before it; nothing is written yet.
+
+        Raises:
+            StoreFull: The log has ended for want of space.
+            StoreFailed: The log has ended with an I/O error.
+        """
         return self._writer.encode(commit)
 
     def encode_steps(self, commit: Commit) -> Steps[EncodedBatch]:
-        """The same in steps; nothing else may be encoded before they are done."""
+        """Give a commit its place in the log, in steps; nothing else may be encoded before they are done."""
         return self._writer.encode_steps(commit)
 
     def write(self, prepared: EncodedBatch | list[EncodedBatch]) -> None:
-        """Write what was encoded, in that order, and make it durable. May run on another thread, one call at a time.
+        """Write what was encoded, in that order; durable on return. May run on another thread, one call at a time.
 
-        StoreFull (no space left) and StoreFailed (any other I/O error) are final: nothing is written any more until
-        the store is opened again, reads go on. Whether the batches of the failed call are found then is not known;
-        everything written before is there.
+        Errors are final: nothing is written any more until the store is opened again, reads go on. Whether the batches
+        of the failed call are found then is not known; everything written before is there.
+
+        Raises:
+            StoreFull: There is no space left.
+            StoreFailed: Any other I/O error.
         """
         self._writer.write(prepared if isinstance(prepared, list) else [prepared])
 
@@ -157,8 +179,10 @@ class Engine(BackgroundWork):
         self._show(commit, prepared)
 
     def publish_steps(self, commit: Commit, prepared: EncodedBatch) -> Steps[None]:
-        """The same in steps. What readers see changes with the last of them: until then the index runs ahead of the
-        revision, and every read finds its way back. Nothing else may be published before they are done.
+        """Make a commit visible, in steps; readers see the change with the last of them.
+
+        Until then the index runs ahead of the revision, and every read finds its way back. Nothing else may be
+        published before they are done.
         """
         self._enter(prepared)
         self._writer.published(commit, prepared.addresses)
@@ -178,7 +202,7 @@ class Engine(BackgroundWork):
             self._add(segment, prepared.header.sequence)
 
     def _show(self, commit: Commit, prepared: EncodedBatch) -> None:
-        """The changes are in the index: take in the rest, and let readers see it."""
+        """Finish the publication of a commit whose changes are in the index, and let readers see it."""
         segment, header = prepared.segment, prepared.header
         segment.mark(header.first, prepared.offset)
         segment.end = prepared.offset + header.span
@@ -196,31 +220,31 @@ class Engine(BackgroundWork):
 
     @property
     def prepare_due(self) -> bool:
-        """Whether the log will soon need another segment, so that `prepare` is to be called."""
+        """Return whether the log will soon need another segment, so that `prepare` is to be called."""
         return self._writer.prepare_due
 
     def prepare(self) -> Work:
-        """Work, for any thread, that makes the next segment of the log, so that no write has to wait for it."""
+        """Return work, for any thread, that makes the next segment of the log, so that no write has to wait for it."""
         return self._writer.prepare()
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether damage of what was written last could be taken for an unfinished write; `confirm` puts an end to it.
+        """Return whether damage of the last write could be mistaken for an unfinished write; `confirm` ends that.
 
-        That is so in the file of an earlier segment, until something else was written.
+        That is so in a file that was another segment before, until something else was written.
         """
         last = self._segments.get(max(self._segments, default=0))
         return last is not None and last.stale and last.sequences[1] != self._confirmed
 
     def confirm(self) -> tuple[Commit, EncodedBatch]:
-        """A commit of nothing, to be written and published: it says that everything before it was durable."""
+        """Encode an empty commit, and return it to be written and published: it says that all before it was durable."""
         commit = Commit(self._revision)
         prepared = self.encode(commit)
         self._confirmed = prepared.header.sequence
         return commit, prepared
 
     def _write_empty(self) -> None:
-        """Begin a new segment when nobody else does."""
+        """Begin a new segment, when nobody else does, with an empty commit."""
         if self._writer.idle:
             commit = Commit(self._revision)
             prepared = self.encode(commit)
@@ -228,7 +252,7 @@ class Engine(BackgroundWork):
             self.publish(commit, prepared)
 
     def _add(self, segment: Segment, sequence: int) -> None:
-        """Take in the segment in which the log goes on; nothing is written to the one before it any more."""
+        """Add the segment in which the log goes on; nothing is written to the one before it any more."""
         if self._segments:
             self._segments[max(self._segments)].close()
         segment.sequences = (sequence, sequence)
@@ -244,7 +268,7 @@ class Engine(BackgroundWork):
         parts: list[bytes],
         befores: list[KeyVersion | None],
     ) -> None:
-        """Put some changes of a commit into the index; the lists go together."""
+        """Put some changes of a commit into the index and the caches; the lists go together, place by place."""
         if self._pages:
             for change in changes:
                 self._pages.change(change[0], change[5] if change[3] else None)

@@ -1,4 +1,4 @@
 """The unit in which a device writes as a whole or not at all."""
 
 SECTOR = 512
-"""The unit that a crash keeps or loses whole."""
+"""Bytes that a crash keeps or loses whole."""

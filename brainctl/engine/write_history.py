@@ -1,4 +1,4 @@
-"""What a store has written to its medium since it was made, kept beside it in the file WEAR, by hour and by day.
+"""The bytes a store has written to its medium since it was created, by hour and by day, in the file WEAR beside it.
 
 An estimate: it is written once an hour and when the store is closed, so a crash loses the counts since. No store needs
 it; it may be removed.
@@ -24,7 +24,7 @@ COUNTERS = tuple(counter.name for counter in fields(Stats))
 
 @dataclass(slots=True)
 class Period:
-    """An hour or a day."""
+    """The counts of an hour or a day."""
 
     start: int
     """Seconds since the epoch."""
@@ -38,14 +38,14 @@ class WriteHistory:
     since: float
     """When counting began, in seconds since the epoch."""
     until: float
-    """When it was last added to."""
+    """When it was last added to, in seconds since the epoch."""
     total: Stats = field(default_factory=Stats)
     hours: list[Period] = field(default_factory=list)
     """The last week; hours in which nothing was written are left out."""
     days: list[Period] = field(default_factory=list)
 
     def add(self, counts: Stats, now: float) -> None:
-        """Count what was written lately, as done in the hour and the day of `now`."""
+        """Add counts to the total, and to the hour and the day of `now` (seconds since the epoch)."""
         self.since, self.until = min(self.since, now), max(self.until, now)
         self.total.add(counts)
         for periods, length, kept in ((self.hours, HOUR, HOURS_KEPT), (self.days, DAY, DAYS_KEPT)):
@@ -60,7 +60,7 @@ class WriteHistory:
 
 
 def render(wear: WriteHistory) -> bytes:
-    """The bytes of the file: a line of JSON, and one with its CRC-32C in hexadecimal."""
+    """Return the bytes of the file: a line of JSON, and one with its CRC-32C in hexadecimal."""
     row = {
         "format": FORMAT,
         "counters": COUNTERS,
@@ -75,7 +75,7 @@ def render(wear: WriteHistory) -> bytes:
 
 
 def parse(data: bytes) -> WriteHistory | None:
-    """What the bytes of the file say; None when they are not sound, or of another format."""
+    """Return the counts in the bytes of the file; None when they are not sound, or of another format."""
     line, newline, check = data.partition(b"\n")
     if check != b"%08x\n" % crc32c(line + newline):
         return None
@@ -88,7 +88,7 @@ def parse(data: bytes) -> WriteHistory | None:
 
 
 def load(directory: Path) -> WriteHistory | None:
-    """The counts of the store in a directory; None when there are none that can be read."""
+    """Return the counts of the store in a directory; None when there are none that can be read."""
     try:
         return parse((directory / NAME).read_bytes())
     except OSError:
@@ -96,7 +96,7 @@ def load(directory: Path) -> WriteHistory | None:
 
 
 def save(directory: Path, data: bytes) -> None:
-    """Keep what was rendered. What cannot be written is left: it is an estimate, and no reason to stop."""
+    """Replace the file by rendered counts; an error is ignored: they are an estimate, and no reason to stop."""
     new = directory / f"{NAME}.new"
     with suppress(OSError):
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -108,7 +108,7 @@ def save(directory: Path, data: bytes) -> None:
 
 
 def difference(now: Stats, before: Stats) -> Stats:
-    """What was counted in between."""
+    """Return the counts of the time in between."""
     return Stats(*(getattr(now, name) - getattr(before, name) for name in COUNTERS))
 
 
@@ -117,6 +117,6 @@ def _values(counts: Stats) -> list[int]:
 
 
 def _stats(names: Iterable[str], values: Iterable[int]) -> Stats:
-    """Counts by the names that the file has; those that this build does not know are dropped."""
+    """Return counts by the names that the file has; those that this build does not know are dropped."""
     known = {name: value for name, value in zip(names, values, strict=True) if name in COUNTERS}
     return Stats(**known)
