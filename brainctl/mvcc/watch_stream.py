@@ -57,7 +57,7 @@ class WatchStream:
         self.paused = True
 
     def resume(self) -> None:
-        """Continue with the first event that was held back: the client reads again."""
+        """Resume sending, with the first event that was held back: the client reads again."""
         if self.paused:
             self.paused = False
             self._hub.resume(self)
