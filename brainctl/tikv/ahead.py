@@ -1,9 +1,9 @@
-"""Commits of more changes than one transaction takes: written ahead of the head, which then moves over all of it.
+"""Commit more changes than one transaction takes: they are written ahead of the head, which then moves over all of it.
 
 1. The head is marked: `ahead` names the revision that is being written. From here on every reader steps back from
-   versions beyond the head (`view`).
+   versions beyond the head (`state_view`).
 2. The blocks of the log are written, then the index, in lanes. Whatever a lane changes in the index is in the log.
-3. One small transaction moves the head, sets the small records and takes the mark away.
+3. One small transaction moves the head, sets the small records and removes the mark.
 
 A process that dies, or fails, before 3 leaves the mark. Whoever writes next undoes what it finds beyond the head: each
 changed key gets back the version before, and then the blocks are removed. It begins by rewriting the lanes, so that no
@@ -26,18 +26,18 @@ from brainctl.tikv.state_view import BLOCK_PAGE, StateView
 from brainctl.tikv.value_codec import Stored, unpack_block
 
 LARGE_CHANGES = 5_000
+"""Changes in the largest commit that is one transaction; one with more is written ahead."""
 LARGE_BYTES = 16 << 20
-"""A commit of more changes, or of more bytes of them, is written ahead."""
+"""Bytes of changes in the largest commit that is one transaction; one with more is written ahead."""
 PORTION = 20_000
-"""Changed keys or blocks written between two looks at whether the lead has to be prolonged."""
+"""Changed keys or blocks written between two checks whether the lead has to be renewed."""
 
 
 class Prepared(NamedTuple):
     """What is left to do for a commit: one transaction, which moves the head."""
 
     view: StateView
-    """The state that the transaction is based on; it is not the one that the commit was evaluated on if that was large.
-    """
+    """The state that the transaction is based on; for a large commit, not the one that the commit was evaluated on."""
     writes: Writes
     blocks: dict[bytes, bytes]
     """The blocks of the log among the writes, by position."""
@@ -50,7 +50,12 @@ def is_large(commit: Commit) -> bool:
 
 
 async def begin(lead: Leadership) -> StateView:
-    """Return the state to base a commit on, as `Leadership.begin`, with nothing beyond its head; Fenced, TikvFailed."""
+    """Return the state to base a commit on, after undoing what is beyond its head (see `Leadership.begin`).
+
+    Raises:
+        Fenced: another writer has taken over.
+        TikvFailed: TiKV does not answer.
+    """
     if lead.head.ahead:
         await _undo(lead)
     return await lead.begin()
@@ -59,7 +64,15 @@ async def begin(lead: Leadership) -> StateView:
 async def prepare(lead: Leadership, view: StateView, commit: Commit, known: Mapping[bytes, Stored]) -> Prepared:
     """Encode a commit that is based on `view`, and write ahead what is too large for one transaction.
 
-    `known` is as in `encode_steps`. Fenced; TikvFailed: nothing of it can be seen, and `begin` undoes it.
+    Args:
+        lead: of this process.
+        view: the state that the commit was evaluated on.
+        commit: what is to be made durable.
+        known: the newest stored version of every changed key that has one, as in `encode_steps`.
+
+    Raises:
+        Fenced: another writer has taken over.
+        TikvFailed: nothing of the commit can be seen, and `begin` undoes what was written.
     """
     encoded = Encoded({}, {}, {})
     large = is_large(commit)
@@ -68,14 +81,14 @@ async def prepare(lead: Leadership, view: StateView, commit: Commit, known: Mapp
             await asyncio.sleep(0)
     if not large:
         return Prepared(view, encoded.writes(lead.layout), encoded.blocks)
-    # Its locks would count as those of a dead process by the time at which it commits.
+    # By the time it commits, this transaction would be so old that its locks count as those of a dead process.
     await transaction_of(view).rollback()
     await _write_ahead(lead, encoded, commit.revision)
     return Prepared(await lead.begin(), encoded.records, {})
 
 
 async def _write_ahead(lead: Leadership, encoded: Encoded, revision: int) -> None:
-    """Write blocks and index of a commit that reaches to `revision`, and leave its records and the head."""
+    """Write blocks and index of a commit that reaches to `revision`; its records and the head remain to be written."""
     await _edit(lead, {}, ahead=revision)
     layout = lead.layout
     await _write_portions(lead, ({layout.block(place): value} for place, value in encoded.blocks.items()))
@@ -90,11 +103,16 @@ async def _write_portions(lead: Leadership, groups: Iterator[Writes]) -> None:
 
 
 async def _undo(lead: Leadership) -> None:
-    """Give every key that was changed beyond the head its version before; Fenced, TikvFailed."""
+    """Give every key that was changed beyond the head its version before.
+
+    Raises:
+        Fenced: another writer has taken over.
+        TikvFailed: TiKV does not answer.
+    """
     layout = lead.layout
     epoch = lead.head.epoch.to_bytes(8)
     await _edit(lead, {layout.lane(number): epoch for number in range(LANES)})
-    # Blocks beyond the head are not kept in memory: others will come in their places.
+    # A cache of its own: other blocks will be written at the positions beyond the head.
     snapshot = await lead.client.snapshot(await lead.client.timestamp())
     view = StateView(layout, snapshot, lead.head, Blocks(layout))
     beyond = layout.log + position(lead.head.revision + 1, 0)
@@ -121,7 +139,7 @@ async def _restored(view: StateView, keys: list[bytes]) -> list[Writes]:
         if before is not None:
             group[layout.live(key) if before.live else layout.dead(key)] = before.pack()
             if before.mod <= view.compacted:
-                # Kept there when it was replaced, which is undone.
+                # It was copied there when it was replaced, and that is undone.
                 group[layout.base(key)] = None
         groups.append(group)
     return groups

@@ -1,4 +1,4 @@
-"""Responses to reads, from the state at one moment."""
+"""Make the responses to reads from the state at one moment."""
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
@@ -9,7 +9,12 @@ from brainctl.tikv.state_view import StateView
 
 
 async def answer_range(view: StateView, request: pb.RangeRequest, header: bytes) -> bytes:
-    """The marshalled RangeResponse to a request that was checked; ApiError for its revision, TikvFailed."""
+    """Return the marshalled RangeResponse to a request that was checked.
+
+    Raises:
+        ApiError: the revision is compacted, or in the future.
+        TikvFailed: TiKV does not answer.
+    """
     check_revision(request.revision, view.revision, view.compacted)
     revision = max(request.revision, 0)
     start, end = bounds(request.key, request.range_end)
@@ -23,7 +28,12 @@ async def answer_range(view: StateView, request: pb.RangeRequest, header: bytes)
 
 
 async def answer_reads(view: StateView, request: pb.TxnRequest, records: Records, header: Header) -> bytes:
-    """The marshalled TxnResponse to a transaction that only reads; ApiError, TikvFailed."""
+    """Return the marshalled TxnResponse to a transaction that only reads.
+
+    Raises:
+        ApiError: the transaction is refused, for example because a revision is compacted.
+        TikvFailed: TiKV does not answer.
+    """
     write = Write(Batch.txn, request, lambda _: None)
     evaluated = await evaluate_group([write], view, records, header)
     (answer,) = evaluated.answers

@@ -1,8 +1,8 @@
-"""A store on TiKV as a backend of a node.
+"""Offer a store on TiKV as a backend of a node.
 
-One process at a time writes: the holder of the lead (`lead`). Any process reads, at a timestamp of its own, and sees
-what is durable. A process that does not write follows the log of the one that does, so that its watches deliver what
-happens there.
+One process at a time writes: the holder of the lead (`leadership`). Any process reads, at a timestamp of its own, and
+sees what is durable. A process that does not write follows the log of the one that does, so that its watches deliver
+what happens there.
 """
 
 import asyncio
@@ -43,15 +43,15 @@ from brainctl.tikv.writer import Writer
 _log = logging.getLogger(__name__)
 
 FOLLOW_SECONDS = 0.05
-"""How often a process that does not write looks for what another wrote."""
+"""Seconds between two looks of a process that does not write at what another wrote."""
 
 
 CLOSE_SECONDS = 10.0
-"""How long a close waits for writes, beyond the time after which they are answered as unknown."""
+"""Seconds for which a close waits for writes, beyond the time after which they are answered as unknown."""
 
 
 class Role(Enum):
-    """Whether a process writes."""
+    """When a process takes the lead; the values are explanations."""
 
     LEADER = "takes the lead when it opens the store, and fences whoever had it"
     ON_DEMAND = "takes the lead with its first write, unless a living process holds it"
@@ -59,14 +59,21 @@ class Role(Enum):
 
 
 Admit = Callable[["TikvBackend"], Awaitable[None]]
-"""Looks at a store that was loaded, and raises unless the lead of it may be taken."""
+"""Inspects a store that was loaded, and raises unless its lead may be taken."""
 
 
 class TikvBackend:
     """A `Backend` over TiKV; made by `open_backend`."""
 
     def __init__(self, client: Client, layout: Layout, role: Role, *, collects: bool = False) -> None:
-        """Of a store; with `collects` TiKV's garbage collection is moved on as well, while this process leads."""
+        """Create a backend of the store with this layout, which is not open yet.
+
+        Args:
+            client: of the cluster.
+            layout: the keys of the store.
+            role: when to take the lead.
+            collects: whether to move TiKV's safe point as well, while this process leads.
+        """
         self._client = client
         self._layout = layout
         self._role = role
@@ -87,7 +94,12 @@ class TikvBackend:
         self._deafness: Deafness | None = None
 
     async def open(self, admit: Admit | None = None) -> None:
-        """Read the state, and take the lead if that is the role; TikvFailed, and what `admit` raises."""
+        """Read the state, and take the lead if that is the role; raises also what `admit` raises.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+            StoreDamaged: a value is not what the format says.
+        """
         await self._shown.load(await self._reads.state())
         self._counts.begin(self.revision)
         self._shown.observers.append(self._counts.take)
@@ -112,47 +124,47 @@ class TikvBackend:
 
     @property
     def header(self) -> Header:
-        """See `Backend`. The ids are 0 in a store that was never written."""
+        """Return the maker of response headers, see `Backend`. The ids are 0 in a store that was never written."""
         return self.writer.header
 
     @property
     def is_new(self) -> bool:
-        """Whether no process has ever taken the lead of this store, which every write needs."""
+        """Return whether no process has ever taken the lead of this store, which every write needs."""
         return self._shown.head.epoch == 0
 
     @property
     def revision(self) -> int:
-        """The newest durable revision that this process has shown."""
+        """Return the newest durable revision that this process has shown."""
         return self._shown.head.revision
 
     @property
     def compacted(self) -> int:
-        """The compacted revision."""
+        """Return the compacted revision."""
         return self._shown.head.compacted
 
     @property
     def size(self) -> int:
-        """0: TiKV does not tell what a range of keys takes up."""
+        """Return 0: TiKV does not report how many bytes a range of keys takes up."""
         return 0
 
     @property
     def size_in_use(self) -> int:
-        """0, as `size`."""
+        """Return 0, as `size`."""
         return 0
 
     @property
     def traffic(self) -> Traffic:
-        """What this process has asked of TiKV."""
+        """Return the counts of what this process has asked of TiKV."""
         return self._client.traffic
 
     @property
     def failure(self) -> BrainctlError | None:
-        """Why this process does not write any more, None while it may."""
+        """Return why this process does not write any more, None while it may."""
         return self.writer.fenced
 
     @property
     def on_failure(self) -> Callable[[Fenced], None] | None:
-        """Called once, when another process has taken the lead."""
+        """Return what is called once, when another process has taken the lead."""
         return self.writer.on_fenced
 
     @on_failure.setter
@@ -161,15 +173,15 @@ class TikvBackend:
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one that writes, as far as it knows."""
+        """Return whether this process is the one that writes, as far as it knows."""
         return self.writer.leads
 
     def record(self, name: bytes) -> bytes | None:
-        """A small record."""
+        """Return a small record by its name, None without one."""
         return self._shown.records.get(name)
 
     def records(self, prefix: bytes) -> dict[bytes, bytes]:
-        """Small records by prefix."""
+        """Return the small records whose names begin with a prefix."""
         return {name: value for name, value in self._shown.records.items() if name.startswith(prefix)}
 
     # -- requests -------------------------------------------------------------------------------------------------
@@ -218,7 +230,7 @@ class TikvBackend:
         self._shown.observers.append(observer)
 
     def announce(self, endpoint: str) -> None:
-        """Leave word of where the store is served from now on."""
+        """Record in the background at which endpoint the store is served from now on."""
         self.spawn(self._announce(Holder.here("serve", endpoint)))
 
     async def _announce(self, holder: Holder) -> None:
@@ -235,7 +247,7 @@ class TikvBackend:
     # -- background -----------------------------------------------------------------------------------------------
 
     async def _keep_up(self) -> None:
-        """As the leader, say so from time to time; otherwise follow whoever leads."""
+        """Renew the lead from time to time as the leader; otherwise follow the process that leads."""
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS if self.writer.leads else FOLLOW_SECONDS)
             try:
@@ -290,7 +302,11 @@ class TikvBackend:
         self._timers.add(handle)
 
     async def living_holder(self, *roles: str) -> Holder | None:
-        """Return the process that leads this store, if it lives and has one of these roles; TikvFailed."""
+        """Return the process that leads this store, if it lives and has one of these roles; otherwise None.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
         return await living_holder(self._client, self._layout, *roles)
 
     async def defragment(self) -> None:
@@ -298,7 +314,7 @@ class TikvBackend:
         await self._reclaimed.wait()
 
     async def close(self) -> None:
-        """Finish what is queued, leave the lead to others, and let go of the connection."""
+        """Finish what is queued, release the lead, and close the connection."""
         self._closed = True
         for timer in self._timers:
             timer.cancel()
@@ -307,7 +323,7 @@ class TikvBackend:
             await self._writing_ends(self._writing)
         await asyncio.gather(*self._answers)
         async with self.writer.busy:
-            # Nothing that is cancelled here is in the middle of a commit.
+            # The lock is held during a commit, so no task is cancelled in the middle of one.
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
@@ -316,7 +332,7 @@ class TikvBackend:
         await self._client.close()
 
     async def _writing_ends(self, writing: "asyncio.Task[None]") -> None:
-        """Wait until all writes are answered; a commit that TiKV does not tell about is not waited for beyond that."""
+        """Wait until all writes are answered, up to CLOSE_SECONDS longer than a commit may take to be settled."""
         done, _ = await asyncio.wait({writing}, timeout=self.writer.settle_seconds + CLOSE_SECONDS)
         if not done:
             writing.cancel()
@@ -341,9 +357,19 @@ async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
 async def open_backend(
     endpoints: Sequence[str], prefix: str, role: Role, *, collects: bool = False, admit: Admit | None = None
 ) -> TikvBackend:
-    """Open the store under a prefix of a TiKV cluster, and with `collects` move on TiKV's garbage collection while it
-    is open; InvalidInput, TikvFailed, StoreDamaged, and what `admit` raises, which a leader calls before it takes the
-    lead.
+    """Open the store under a prefix of a TiKV cluster; raises also what `admit` raises.
+
+    Args:
+        endpoints: the addresses of the Placement Driver, each "host:port".
+        prefix: names joined by single slashes.
+        role: when to take the lead.
+        collects: whether to move TiKV's safe point while the store is open and this process leads.
+        admit: called by a leader before it takes the lead.
+
+    Raises:
+        InvalidInput: the prefix is not one.
+        TikvFailed: TiKV does not answer.
+        StoreDamaged: a value is not what the format says.
     """
     client = Client(endpoints)
     backend = TikvBackend(client, Layout(prefix), role, collects=collects)

@@ -1,7 +1,7 @@
-"""Bulk writes: several transactions of some hundred keys in flight, none of which moves the head.
+"""Write in bulk: several transactions of some hundred keys in flight, none of which moves the head.
 
-They are what a base copy is made of. Each can be repeated, because it writes the same bytes again, and none can happen
-after another process has taken over (`Leadership.check_lane`).
+A base copy is made of them. Each can be repeated, because it writes the same bytes again, and none can happen after
+another process has taken over (`Leadership.check_lane`).
 """
 
 import asyncio
@@ -13,16 +13,25 @@ from brainctl.tikv.key_codec import LANES
 from brainctl.tikv.leadership import Leadership, until_written
 
 CHUNK_KEYS = 400
+"""Keys in one bulk transaction."""
 CHUNK_BYTES = 1 << 20
+"""Bytes of keys and values after which a bulk transaction takes no more of them."""
 
 
 async def write_bulk(lead: Leadership, writes: Iterable[tuple[bytes, bytes | None]]) -> None:
-    """Write or delete (None) keys; when this returns all is durable. Fenced; TikvFailed: some of it may be."""
+    """Write or delete (None) keys; on return all of it is durable.
+
+    Raises:
+        Fenced: another writer has taken over.
+        TikvFailed: some of it may be durable.
+    """
     await write_chunks(lead, chunked(writes))
 
 
 async def write_chunks(lead: Leadership, chunks: Generator[Writes, None, None]) -> None:
-    """Write pieces of the size of one transaction; errors as `write_bulk`."""
+    """Write pieces of the size of one transaction; on return all of them are durable. Raises the errors of
+    `write_bulk`.
+    """
     ends = await asyncio.gather(*(_lane(lead, number, chunks) for number in range(LANES)), return_exceptions=True)
     for end in ends:
         if end is not None:
@@ -54,7 +63,7 @@ async def _lane(lead: Leadership, number: int, chunks: Generator[Writes, None, N
             # The same bytes may be written twice, so it does not matter whether a failed attempt wrote them.
             await until_written(partial(_write_chunk, lead, number, chunk))
         except BaseException:
-            # The other lanes end with the chunk that they are at.
+            # The other lanes finish the chunk that they are writing, and find no further one.
             chunks.close()
             raise
 

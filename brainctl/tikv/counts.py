@@ -1,12 +1,12 @@
-"""How many live keys there are, kept in memory by blocks of keys: a limited page need not read all that follows it.
+"""Keep the number of live keys in memory, by blocks of keys: a limited page need not read all that follows it.
 
 A block is a range of user keys and how many of them are live. Blocks come into being where a range is counted: what is
 not known is read from TiKV once, keys only. From then on every commit that this process shows, its own or another's,
 moves the counts; a block that grows beyond its size is forgotten and read anew in smaller ones.
 
-A count is asked for at the revision of a state, which need not be the one that was shown last: the difference is in
-the journal of the newest commits, or in the log. A page at a fixed revision remembers how many keys follow it, so the
-next page of the same list counts nothing.
+A count is asked for at the revision of a state, which need not be the one that was shown last: the difference is in the
+journal of the newest commits, or in the log. A page at a fixed revision remembers how many keys follow it, so the next
+page of the same list counts nothing.
 """
 
 from bisect import bisect_left, bisect_right
@@ -20,18 +20,19 @@ from brainctl.mvcc.lessor import LEASES
 from brainctl.tikv.key_codec import MAX_KEY
 
 BLOCK_KEYS = 512
-"""Keys of a new block; one of four times as many is forgotten."""
+"""Keys in a new block."""
 LARGEST_BLOCK = 4 * BLOCK_KEYS
+"""Keys in the largest block; one with more is forgotten."""
 MAX_BLOCKS = 200_000
-"""Beyond this all are forgotten: some 40 MB."""
+"""Blocks that are kept, in some 40 MB of memory. With more, all are forgotten."""
 JOURNAL = 20_000
-"""Creations and deletions that are remembered."""
+"""Creations and deletions that are remembered; up to twice as many between two cuts."""
 NEVER = 1 << 63
 """A revision that no store reaches."""
 PAGES = 4_096
 """Pages of which it is remembered how many keys follow."""
 TOP = b"\xff" * (MAX_KEY + 1)
-"""Above every key: the end of a range without one."""
+"""A key above every other: the end of a range without one."""
 
 IMPORTED = b"imported"
 """The small record that a migration changes with every part of its base copy."""
@@ -82,7 +83,7 @@ class Counts:
         self._blocks: list[Block] = []
         self._journal: list[tuple[int, bytes, int]] = []
         self._floor = 0
-        """The journal has all changes of later revisions."""
+        """The journal has all changes of revisions after this one."""
         self._revision = 0
         self._paused = False
         self._pages: OrderedDict[tuple[bytes, bytes | None, int], int] = OrderedDict()
@@ -90,7 +91,9 @@ class Counts:
     # -- what happens ---------------------------------------------------------------------------------------------
 
     def begin(self, revision: int | None) -> None:
-        """Forget everything, and go on with the commits after a revision; None: take in nothing until the next call."""
+        """Forget everything, and go on with the commits after a revision; with None ignore commits until the next call
+        of `begin`, since some may be missing.
+        """
         self._paused = revision is None
         revision = NEVER if revision is None else revision
         self._starts, self._blocks, self._journal = [], [], []
@@ -98,8 +101,10 @@ class Counts:
         self._floor = self._revision = revision
 
     def take(self, commit: Commit) -> None:
-        """Take in the next commit. Of a migration that has written or removed keys beside the log, which changes the
-        record IMPORTED or removes others, everything is forgotten.
+        """Take in the next commit.
+
+        A migration writes or removes keys beside the log, and then changes the record IMPORTED or removes others. After
+        such a commit everything is forgotten.
         """
         if self._paused:
             return
@@ -131,7 +136,7 @@ class Counts:
     # -- counting -------------------------------------------------------------------------------------------------
 
     def known(self, start: bytes, end: bytes, revision: int) -> Known:
-        """Return what is known of a range at a revision, that of a state."""
+        """Return what is known of a range at the revision of a state."""
         if revision < self._floor:
             return Known(0, revision, [], [(start, end)])
         total, at = 0, start
@@ -165,7 +170,7 @@ class Counts:
             yield block
 
     def _cut(self, start: bytes, end: bytes) -> list[Span]:
-        """Return a gap, cut where a block begins or ends that lies across its ends."""
+        """Return a gap, cut where a block that lies across one of its ends begins or ends."""
         cuts = [start]
         for key in (start, end):
             at = bisect_right(self._starts, key) - 1
@@ -179,15 +184,16 @@ class Counts:
         return self._journal[bisect_right(self._journal, revision, key=_revision) :]
 
     def moved(self, start: bytes, end: bytes, first: int, last: int) -> int | None:
-        """Return by how much the number of keys of a range grew after revision `first` and up to `last`; None where
-        the journal does not reach that far.
+        """Return by how much the number of keys of a range grew after revision `first` and up to `last`.
+
+        None where the journal does not reach that far.
         """
         if first < self._floor or last > self._revision:
             return None
         return sum(by for revision, key, by in self._since(first) if revision <= last and start <= key < end)
 
     def learn(self, start: bytes, end: bytes, count: int, revision: int) -> None:
-        """Take in how many keys a range had at a revision: a gap, or a part of one."""
+        """Take in how many keys a range had at a revision; the range is a gap, or a part of one."""
         if revision < self._floor:
             return
         for _, key, by in self._since(revision):
@@ -217,13 +223,13 @@ class Counts:
     # -- pages ----------------------------------------------------------------------------------------------------
 
     def follow(self, start: bytes, end: bytes | None, revision: int, count: int) -> None:
-        """Remember how many keys a range has at a revision: what follows a page."""
+        """Remember how many keys a range has at a revision: those that follow a page."""
         self._pages[start, end, revision] = count
         if len(self._pages) > PAGES:
             self._pages.popitem(last=False)
 
     def following(self, start: bytes, end: bytes | None, revision: int) -> int | None:
-        """Return what `follow` was told of a range, None if nothing."""
+        """Return the count that `follow` has remembered for a range, None without one."""
         return self._pages.get((start, end, revision))
 
 

@@ -1,4 +1,4 @@
-"""One group commit: requests evaluated together on what they need of the state, and written in one transaction."""
+"""Evaluate one group commit: requests that share what they read of the state, and are written in one transaction."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,20 +18,22 @@ from brainctl.tikv.prefetched_view import PrefetchedView, Wanted
 from brainctl.tikv.state_view import StateView
 
 MAX_REQUESTS = 512
+"""Requests in the largest group."""
 MAX_GROUP_BYTES = 1 << 20
-"""A group takes no further request once it has this many bytes of them."""
+"""Bytes of requests from which on a group takes no further one."""
 MAX_REQUEST_BYTES = 3 << 20
-"""The client cannot read a value above 4 MiB."""
+"""Bytes of the largest request: the client cannot read a value above 4 MiB."""
 Reply = Callable[[bytes | BrainctlError], None]
 Answer = bytes | BrainctlError
 Records = Callable[[bytes], bytes | None]
-"""The small record of a name as it is durable now."""
+"""Looks up a small record by its name, as it is durable now."""
 
 
 class Write:
     """A write that waits for its turn."""
 
     def __init__(self, evaluate: Callable[[Batch, Any], bytes | Steps[bytes]], request: Message, reply: Reply) -> None:
+        """Create a write with what evaluates it, and `reply`, which receives the answer once."""
         self.evaluate = evaluate
         self.request = request
         self.footprint: list[Wanted] = [(start, end, 0) for start, end in footprint(request)]
@@ -40,20 +42,20 @@ class Write:
 
     @property
     def too_large(self) -> bool:
-        """Whether TiKV could not store it."""
+        """Return whether TiKV could not store it."""
         return self.size > MAX_REQUEST_BYTES or any(
             len(start) > MAX_KEY and end == start + b"\0" for start, end, _ in self.footprint
         )
 
     def answer(self, answer: Answer) -> None:
-        """Answer it, unless that was done."""
+        """Answer the write, unless that was done."""
         reply, self._reply = self._reply, None
         if reply is not None:
             reply(answer)
 
     @property
     def answered(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Return whether the write has been answered."""
         return self._reply is None
 
 
@@ -67,7 +69,7 @@ class Evaluated(NamedTuple):
 
 
 def take_group(queue: list[Write]) -> list[Write]:
-    """Take the writes of the next group from the front of a queue."""
+    """Remove the writes of the next group from the front of a queue, and return them."""
     size = taken = 0
     while taken < min(len(queue), MAX_REQUESTS) and size < MAX_GROUP_BYTES:
         size += queue[taken].size
@@ -78,8 +80,13 @@ def take_group(queue: list[Write]) -> list[Write]:
 
 
 async def evaluate_group(group: list[Write], view: StateView, records: Records, header: Header) -> Evaluated:
-    """Evaluate writes in order; TikvFailed. Of a group that is too large for one transaction a first part is taken:
-    `writes` of the result says which. A single write may be as large as it is.
+    """Evaluate writes in order, and return what they make durable.
+
+    Of a group that is too large for one transaction only a first part is evaluated: `writes` of the result says which.
+    A single write may be of any size.
+
+    Raises:
+        TikvFailed: TiKV does not answer.
     """
     loaded = PrefetchedView(view)
     await loaded.load({wanted for write in group for wanted in write.footprint})

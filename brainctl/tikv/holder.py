@@ -1,4 +1,4 @@
-"""Who holds the lead of a store on TiKV: a note that a take-over leaves, so that others can say whom to stop."""
+"""Record who holds the lead of a store on TiKV: a note that a take-over writes, so that others can say whom to stop."""
 
 import asyncio
 import os
@@ -12,18 +12,19 @@ from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.value_codec import Head
 
 LOOK_SECONDS = 0.2
-"""How often a holder is looked at that may be dead: a living one commits something every two seconds."""
+"""Seconds between two looks at a holder that may be dead: a living one commits something every two seconds."""
 
 
 class Holder(NamedTuple):
     """The process that took the lead last. The names are those of the JSON in the store."""
 
     role: str
-    """`serve` or `migrate`: the command that it runs."""
+    """The command that it runs: `serve` or `migrate`."""
     host: str
     pid: int
+    """Its process id on `host`."""
     endpoint: str = ""
-    """Where a server is reached; empty until it listens."""
+    """The address at which a server is reached; empty until it listens."""
 
     @classmethod
     def here(cls, role: str, endpoint: str = "") -> Self:
@@ -36,7 +37,7 @@ class Holder(NamedTuple):
 
     @classmethod
     def unpack(cls, value: bytes) -> Self | None:
-        """Return what `pack` made; None for what this version does not know."""
+        """Read what `pack` made; None for what this version does not know."""
         try:
             return cls(**orjson.loads(value))
         except (ValueError, TypeError):
@@ -49,9 +50,9 @@ class Holder(NamedTuple):
 
 
 async def living_holder(client: Client, layout: Layout, *roles: str) -> Holder | None:
-    """Return who holds the lead and lives, if that is one of these roles; None when nobody does.
+    """Return who holds the lead and lives, if that is one of these roles; otherwise None.
 
-    A holder that was killed keeps the lead for some seconds: so this waits until it commits, or its time is over.
+    A holder that was killed keeps the lead for some seconds: so this waits until it commits, or its lead expires.
 
     Raises:
         TikvFailed: TiKV does not answer.

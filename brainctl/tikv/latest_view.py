@@ -1,4 +1,4 @@
-"""The newest state of a store, read anew with each call."""
+"""Read the newest state of a store anew with each call."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from brainctl.tikv.reads import Reads
 
 
 class LiveView:
-    """An `AsyncView` whose every call reads at a timestamp of its own; TikvFailed."""
+    """An `AsyncView` whose every call reads at a timestamp of its own; raises TikvFailed when TiKV does not answer."""
 
     def __init__(self, shown: PublishedState, reads: Reads) -> None:
         self._shown = shown

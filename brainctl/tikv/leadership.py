@@ -1,14 +1,14 @@
-"""The right to write to a store on TiKV, and the only way in which its head moves.
+"""Decide which process may write to a store on TiKV, and move the head of the store.
 
-Every commit of the writer reads the head, checks that it is the one that this writer left, and rewrites it in the
-same transaction; so of two writers at most one can commit, and the other learns it with its next commit. A take-over
-raises the epoch in the head. A commit whose outcome the client cannot tell is settled by reading the head back: it
+Every commit of the writer reads the head, checks that it is the one that this writer wrote last, and rewrites it in the
+same transaction; so of two writers at most one can commit, and the other finds out with its next commit. A take-over
+raises the epoch in the head. A commit whose outcome the client does not know is settled by reading the head back: it
 carries the number of the last commit. Where a later writer has already taken over, the record of its take-over says
 which commit of the epoch before was the last.
 
-The package may answer that a transaction was committed of which it sent nothing, while the Placement Driver knows a
-region and not its leader. So no commit counts before it was read back: each ends with the beginning of the next
-transaction, which reads the head (a lane reads its own key), and only what is found there was written.
+The `tikv-client` package may answer that a transaction was committed of which it sent nothing, while the Placement
+Driver knows a region and not its leader. So no commit counts before it was read back: each ends with the beginning of
+the next transaction, which reads the head (a lane reads its own key), and only what is found there was written.
 """
 
 import asyncio
@@ -26,31 +26,34 @@ from brainctl.tikv.value_codec import Head
 Result = TypeVar("Result")
 
 WRITER_LEASE_MS = 5_000
-"""How long a writer that is not heard of keeps the lead against those who wait for it."""
+"""For how long after its last renewal a silent writer keeps the lead against those who wait for it, in milliseconds."""
 HEARTBEAT_SECONDS = 2.0
-"""How long a writer waits for writes before it commits nothing but the sign that it is alive."""
+"""Seconds without writes after which a writer commits nothing but a new `expires`, as a sign of life."""
 RENEW_SECONDS = 1.0
-"""How often a writer says that it is alive."""
+"""Seconds after which a commit of the writer renews its lead."""
 COMMIT_SECONDS = 10.0
-"""How long to wait for the answer to a commit before its outcome is settled over another connection."""
+"""Seconds to wait for the answer to a commit before its outcome is settled over another connection."""
 KEPT_EPOCHS = 64
-"""Take-overs of which the record is kept."""
+"""The number of take-overs whose records are kept."""
 FRESH_SECONDS = 1.0
-"""How old a transaction may be that was begun beforehand: TiKV counts the life of its locks from its beginning."""
+"""Seconds for which a transaction that was begun beforehand is used: its locks live as long as TiKV counts from its
+beginning, not from its commit.
+"""
 UNSENT = "a write was reported as made and is not there: no server leads some of its keys"
+"""The cause of a commit that was answered as done and is not there when it is read back."""
 
 
 class NotWritten(TikvFailed):
-    """A commit wrote nothing, for certain."""
+    """A commit failed, and it is certain that it wrote nothing."""
 
     @classmethod
     def of(cls, failed: TikvFailed) -> "NotWritten":
-        """Return what failed, with its outcome."""
+        """Return the error for a failure after which nothing was written."""
         return cls(failed.failure, failed.sentence, failed.where, failed.raw, "nothing was written")
 
 
 class Leadership:
-    """A writer of a store. One commit at a time."""
+    """The right of one process to write to a store. It makes one commit at a time."""
 
     def __init__(self, client: Client, layout: Layout, blocks: Blocks) -> None:
         self.client = client
@@ -58,18 +61,26 @@ class Leadership:
         self.blocks = blocks
         self.head = Head()
         self.note: bytes | None = None
-        """What a take-over leaves about this process (`holder`)."""
+        """What a take-over writes about this process, packed (`holder`); None for nothing."""
         self._renewed = float("-inf")
         self._begun: tuple[float, StateView] | None = None
-        """A transaction that was begun to read a commit back, and when: the next commit uses it."""
+        """When a transaction was begun to read a commit back, and its state: the next commit uses it."""
         self._stale: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._chunks = 0
 
     async def acquire(self, *, force: bool) -> None:
-        """Take the lead; its last holder is fenced. Without `force`: StoreInUse while a living writer holds it."""
+        """Take the lead, so that its last holder is fenced.
+
+        Args:
+            force: take it also while a living writer holds it.
+
+        Raises:
+            StoreInUse: without `force`, while a living writer holds the lead.
+            TikvFailed: TiKV cannot be reached.
+        """
         while True:
-            # With a lock, since a busy writer would win every race.
+            # With a lock: an optimistic transaction would lose every race against a busy writer.
             transaction = await self.client.begin(locking=True)
             try:
                 old = Head.unpack(await transaction.get_locked(self.layout.head))
@@ -83,7 +94,7 @@ class Leadership:
             except TikvFailed as error:
                 if error.failure in (Failure.UNAVAILABLE, Failure.TOO_LARGE):
                     raise
-                # Whatever became of it, a take-over can be repeated: it only has to be the last one.
+                # Whether or not it happened, a take-over can be repeated: it only has to be the last one.
                 await asyncio.sleep(PAUSE)
             else:
                 if await self._taken(head):
@@ -93,7 +104,7 @@ class Leadership:
                 await transaction.rollback()
 
     async def _taken(self, head: Head) -> bool:
-        """Return whether a take-over that was answered as committed happened, be it that another came after it."""
+        """Return whether a take-over that was answered as committed happened, even if another one has come after it."""
         try:
             found = await self._read_head()
         except TikvFailed:
@@ -115,7 +126,12 @@ class Leadership:
         return writes
 
     async def begin(self) -> StateView:
-        """The state to base a commit on; its reader is the transaction to write it with. Fenced; TikvFailed."""
+        """Return the state to base a commit on; its reader is the transaction to write it with.
+
+        Raises:
+            Fenced: the head is not the one that this writer wrote last.
+            TikvFailed: TiKV does not answer.
+        """
         begun, self._begun = self._begun, None
         if begun is not None:
             if asyncio.get_running_loop().time() - begun[0] < FRESH_SECONDS and begun[1].head == self.head:
@@ -137,10 +153,14 @@ class Leadership:
         return StateView(self.layout, transaction, head, self.blocks)
 
     async def check_lane(self, number: int) -> Transaction:
-        """A transaction that conflicts with every take-over, once it writes the key of the lane; Fenced, TikvFailed.
+        """Begin a bulk transaction, which conflicts with every take-over once it writes the key of the lane.
 
-        Any number of lanes can be in flight, and the head stays as it is: what is written so must mean nothing
-        without a later commit of the head.
+        Any number of lanes can be in flight, and the head stays as it is: what they write must mean nothing without a
+        later commit of the head.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: TiKV does not answer.
         """
         transaction = await self.client.begin()
         lane = self.layout.lane(number)
@@ -156,7 +176,11 @@ class Leadership:
         return transaction
 
     async def commit_lane(self, number: int, transaction: Transaction, writes: Mapping[bytes, bytes | None]) -> None:
-        """Commit what was begun by `check_lane`, and read it back; TikvFailed: it may have happened or may yet."""
+        """Commit a transaction of `check_lane`, and read it back; on return it is durable.
+
+        Raises:
+            TikvFailed: it may have happened, or may yet.
+        """
         self._chunks += 1
         lane, mark = self.layout.lane(number), self.head.epoch.to_bytes(8) + self._chunks.to_bytes(8)
         await transaction.commit({**writes, lane: mark})
@@ -166,11 +190,18 @@ class Leadership:
 
     @property
     def renewal_is_due(self) -> bool:
-        """Whether the lead has to be prolonged by a commit."""
+        """Return whether the lead has to be renewed by a commit."""
         return asyncio.get_running_loop().time() > self._renewed + RENEW_SECONDS
 
     async def next_head(self, **changes: int) -> Head:
-        """The head that the next commit is to leave; it prolongs the lead when that is due."""
+        """Return the head that the next commit is to write; it renews the lead when that is due.
+
+        Args:
+            **changes: fields of the head with new values.
+
+        Raises:
+            TikvFailed: the renewal needs a timestamp, and the Placement Driver does not answer.
+        """
         expires = self.head.expires
         if self.renewal_is_due:
             self._renewed = asyncio.get_running_loop().time()
@@ -178,8 +209,11 @@ class Leadership:
         return self.head._replace(sequence=self.head.sequence + 1, expires=expires, **changes)
 
     async def commit(self, transaction: Transaction, writes: Mapping[bytes, bytes | None], head: Head) -> None:
-        """Make writes durable together with the new head. Returns when they are; NotWritten when they never will be;
-        Fenced when another writer took over first. While TiKV cannot say which, this waits.
+        """Make writes durable together with the new head. While TiKV cannot say whether they are, this waits.
+
+        Raises:
+            NotWritten: they are not durable and never will be.
+            Fenced: another writer took over first.
         """
         commit = asyncio.ensure_future(transaction.commit({**writes, self.layout.head: head.pack()}))
         done, _ = await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
@@ -199,8 +233,11 @@ class Leadership:
         self.head = head
 
     async def _read_back(self, head: Head) -> bool:
-        """Return whether a commit that was answered as done is there; Fenced as in `_happened`. The transaction that
-        finds it is kept for the next commit.
+        """Return whether a commit that was answered as done is there. The transaction that finds it is kept for the
+        next commit.
+
+        Raises:
+            Fenced: as in `_happened`.
         """
         try:
             view = await self._begin(head)
@@ -214,13 +251,18 @@ class Leadership:
         return True
 
     def _roll_back(self) -> None:
-        """Roll back a transaction that nobody needed: the package complains about one that is never ended."""
+        """Roll back a transaction that no commit used: the package complains about one that is never ended."""
         task = asyncio.ensure_future(self.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def release(self) -> None:
-        """Let others take the lead without waiting; Fenced, TikvFailed."""
+        """Release the lead, so that others can take it without waiting.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: TiKV does not answer.
+        """
         try:
             await self._try_release()
         except NotWritten:
@@ -237,7 +279,7 @@ class Leadership:
             await transaction_of(view).rollback()
 
     async def close(self) -> None:
-        """Roll back what was begun beforehand."""
+        """Roll back the transaction that was begun beforehand, if there is one."""
         if self._stale is not None:
             self._stale.cancel()
         begun, self._begun = self._begun, None
@@ -245,13 +287,18 @@ class Leadership:
             await transaction_of(begun[1]).rollback()
 
     async def _happened(self, tried: Head) -> bool:
-        """Whether the commit that was to leave this head did; Fenced when it did not and another writer leads."""
+        """Return whether the commit that was to write this head happened.
+
+        Raises:
+            Fenced: it did not, and another writer leads.
+            StoreWentBack: the head is older than what TiKV had acknowledged.
+        """
         layout = self.layout
         heir = layout.epoch(tried.epoch + 1)
         while True:
             try:
                 snapshot = await self.client.snapshot(await self.client.timestamp())
-                # To read the head is to wait for the locks of the commit, or to end them.
+                # This read waits for the locks of the commit, or ends them: afterwards the commit is decided.
                 values = await snapshot.get([layout.head, heir])
             except TikvFailed:
                 await asyncio.sleep(PAUSE)
@@ -266,8 +313,12 @@ class Leadership:
             raise self._lost(head, tried)
 
     async def _seal(self, tried: Head) -> bool:
-        """Whether a commit happened that is still under way. If not it never will: the head is rewritten, so that it
-        conflicts. Fenced as in `_happened`.
+        """Return whether a commit that is still under way happened, and otherwise make sure that it never will.
+
+        For that the head is rewritten, so that the commit conflicts.
+
+        Raises:
+            Fenced: as in `_happened`.
         """
         while True:
             try:
@@ -275,7 +326,7 @@ class Leadership:
                 try:
                     head = Head.unpack(await transaction.get_locked(self.layout.head))
                     if head == self.head:
-                        # A number of its own, whether or not this attempt is the first that is made durable.
+                        # A number above that of the commit: none was tried with it, and a repeated attempt finds it.
                         sealed = head._replace(sequence=tried.sequence + 1)
                         await transaction.commit({self.layout.head: sealed.pack()})
                         if await self._read_head() != sealed:
@@ -298,7 +349,7 @@ class Leadership:
         return f"the store {self.layout.prefix!r} on TiKV at {self.client.where}"
 
     def _lost(self, found: Head, expected: Head) -> Fenced:
-        """Return why this writer must stop, where the head in TiKV is not the `expected` one that it left."""
+        """Return why this writer must stop when the head in TiKV is not the `expected` one that it wrote."""
         if found.epoch > expected.epoch:
             return Fenced(
                 f"another process has taken over {self.place}, so this one writes no more: run one server or one "
@@ -317,19 +368,24 @@ class Leadership:
         )
 
     async def _now(self) -> int:
-        """Milliseconds on the cluster's clock."""
+        """Return the time of the cluster's clock in milliseconds."""
         return await self.client.timestamp() >> 18
 
 
 def _ignore(commit: "asyncio.Task[None]") -> None:
-    """Take note of the end of a commit that nobody waits for, so that its error is not reported as overlooked."""
+    """Collect the error of a commit that nobody waits for, so that asyncio does not report it as never retrieved."""
     if not commit.cancelled():
         commit.exception()
 
 
 async def until_written(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Repeat an attempt to write, which raises TikvFailed only when it wrote nothing, while TiKV is away or in the way.
-    Raises the last TikvFailed.
+    """Repeat an attempt to write while TiKV is away or its locks are in the way, and return its result.
+
+    Args:
+        attempt: raises TikvFailed only when it wrote nothing, or when it may be repeated although it did.
+
+    Raises:
+        TikvFailed: the last failure when PATIENCE has run out, or one that repeating does not mend.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + PATIENCE
@@ -343,6 +399,6 @@ async def until_written(attempt: Callable[[], Awaitable[Result]]) -> Result:
 
 
 def transaction_of(view: StateView) -> Transaction:
-    """The transaction that a view made by `Leadership.begin` reads from."""
+    """Return the transaction that a view made by `Leadership.begin` reads from."""
     assert isinstance(view.reader, Transaction)
     return view.reader

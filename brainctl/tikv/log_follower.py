@@ -1,4 +1,4 @@
-"""The commits of another process, as they appear in the log."""
+"""Read the commits of another process as they appear in the log."""
 
 from collections.abc import AsyncIterator
 
@@ -8,9 +8,16 @@ from brainctl.tikv.value_codec import Head
 
 
 async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes]) -> AsyncIterator[Commit]:
-    """What happened between the head `known` and the state of `view`, in order.
+    """Yield what happened between the head `known` and the state of `view`, commit by commit.
 
-    `records` are the small records as they were at `known`; their changes come with the last commit.
+    Args:
+        known: the head up to which everything is known.
+        view: a later state.
+        records: the small records as they were at `known`; their changes come with the last commit.
+
+    Raises:
+        TikvFailed: TiKV does not answer.
+        StoreDamaged: a value in the log is not a block.
     """
     pending: Commit | None = None
     async for _, block in view.blocks(known.revision + 1):
@@ -20,7 +27,7 @@ async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes
         if pending is not None and pending.revision != changes[0].mod:
             yield pending
             pending = None
-        # The revision of a large transaction is in several blocks, and is shown as one.
+        # The revision of a large transaction is in several blocks, and watchers must receive it as one.
         pending = pending or Commit(0)
         pending.revision = changes[-1].mod
         pending.changes += [stored.version() for stored in changes]
@@ -39,7 +46,7 @@ async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes
 
 
 async def read_records(view: StateView) -> dict[bytes, bytes]:
-    """All small records."""
+    """Return all small records by name."""
     section = view.layout.records
     bounds = view.layout.bounds(section, b"", None)
     return {key[len(section) :]: value async for page in view.reader.scan(*bounds) for key, value in page}

@@ -1,8 +1,8 @@
-"""What the TiKV client's Rust runtime writes to the terminal when one of its tasks panics, kept from it.
+"""Keep reports of panics in the TiKV client's Rust runtime from the terminal.
 
 Rust writes a panic straight to file descriptor 2, with paths of the machine that built it, and a backtrace where
-RUST_BACKTRACE is set. The call that failed raises an exception as well, which is told in words. So the descriptor is
-given to a thread that passes on what is not such a report; Python's own standard error gets a descriptor of its own.
+RUST_BACKTRACE is set. The call that failed raises an exception as well, which is shown in words. So the descriptor is
+given to a thread that passes on everything but such reports; Python's own standard error gets a descriptor of its own.
 """
 
 import logging
@@ -16,12 +16,14 @@ from brainctl.clock import SystemClock
 
 _PANIC = re.compile(rb"thread '.*' panicked at ")
 BURST_SECONDS = 0.5
-"""A line that follows a line of a report within this time is taken for a part of it."""
+"""Seconds within which a line that follows a line of a report is taken for a part of it."""
 
 
 def divert_panics() -> None:
-    """Keep reports of panics from the terminal, from now on. Does nothing where that was done, where standard error is
-    not that of the process (in tests, which capture it), and under BRAINCTL_DEBUG.
+    """Filter reports of panics out of standard error from now on.
+
+    Does nothing where that was done, where standard error is not that of the process (in tests, which capture it), and
+    under BRAINCTL_DEBUG.
     """
     old = sys.stderr
     if os.environ.get("BRAINCTL_DEBUG") or old is not sys.__stderr__ or old is None or old.fileno() != 2:
@@ -41,7 +43,7 @@ def divert_panics() -> None:
 
 
 def _pass_on(lines: BinaryIO, terminal: int) -> None:
-    """Copy lines until the other end is closed, without reports of panics."""
+    """Copy lines to the terminal until the other end is closed, without reports of panics."""
     clock, last = SystemClock(), float("-inf")
     for line in lines:
         now = clock.monotonic()

@@ -1,8 +1,8 @@
-"""The part of a store's state that one group commit needs, loaded beforehand: a synchronous `View`.
+"""Load the part of a store's state that one group commit needs, for a synchronous `View`.
 
-What a group reads is known from its requests (`footprint`), but for reads of older revisions and for keys that only
-the evaluation names, such as those of a revoked lease. A read of something that is not loaded answers as if it were
-not there and is noted in `missing`; the group is then evaluated anew with it.
+What a group reads is known from its requests (`footprint`), except for reads of older revisions and of keys that only
+the evaluation names, such as those of a revoked lease. A read of something that is not loaded answers as if it did not
+exist and is noted in `missing`; the group is then loaded with it and evaluated anew.
 """
 
 from bisect import bisect_left
@@ -16,24 +16,29 @@ from brainctl.tikv.state_view import StateView
 from brainctl.tikv.value_codec import Stored
 
 Wanted = tuple[bytes, bytes | None, int]
-"""A range and a revision, 0 being the newest."""
+"""Start and end of a range, and a revision, 0 being the newest."""
 
 
 class PrefetchedView(Whole):
-    """The newest versions of some ranges, and older states of some."""
+    """A `View` of the newest versions of some ranges, and of older states of some."""
 
     def __init__(self, source: StateView) -> None:
         self.source = source
         self.newest: dict[bytes, Stored] = {}
         """The newest stored version, live or a tombstone, of each loaded key that has one."""
         self.missing: set[Wanted] = set()
+        """What the evaluation has read that was not loaded."""
         self._keys: list[bytes] = []
         self._single: set[bytes] = set()
         self._ranges: set[Range] = set()
         self._older: dict[Wanted, list[KeyVersion]] = {}
 
     async def load(self, wanted: set[Wanted]) -> None:
-        """Load ranges; TikvFailed."""
+        """Load ranges.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
         singles = [start for start, end, revision in wanted if not revision and end == start + b"\0"]
         if singles:
             self.newest |= await self.source.newest(singles)
@@ -48,7 +53,11 @@ class PrefetchedView(Whole):
         self._keys = sorted(key for key, stored in self.newest.items() if stored.live)
 
     async def load_missing(self) -> None:
-        """Load what the evaluation so far asked for in vain; TikvFailed."""
+        """Load what the evaluation so far did not find loaded.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
         missing, self.missing = self.missing, set()
         await self.load(missing)
 
@@ -102,7 +111,7 @@ class PrefetchedView(Whole):
         return sum(1 for _ in self.versions(start, end, revision))
 
     def history(self, first: int, last: int) -> Iterator[Revision]:
-        """No write needs the history."""
+        """Refuse: no write needs the history."""
         raise NotImplementedError(first, last)
 
     def _covers(self, start: bytes, end: bytes | None) -> bool:

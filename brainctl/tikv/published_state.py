@@ -1,4 +1,4 @@
-"""What a process has shown of a store: the state that its replies and watches are about."""
+"""Keep the state of a store that a process has shown: the one that its replies and watches are about."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from brainctl.tikv.value_codec import Head
 
 
 class PublishedState:
-    """The newest durable head and small records, and the observers that hear of each commit once."""
+    """The newest durable head and small records, and the observers that receive each commit once."""
 
     def __init__(self) -> None:
         self.head = Head()
@@ -19,12 +19,16 @@ class PublishedState:
         """Called with None before commits of which some may be missing, and after them with the last revision."""
 
     async def load(self, state: StateView) -> None:
-        """Begin with a state; nobody hears of what was before it."""
+        """Begin with a state; observers receive nothing from before it.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
         self.records = await read_records(state)
         self.head = state.head
 
     def show(self, commit: Commit, head: Head) -> None:
-        """Take in a commit that is durable, and tell the observers."""
+        """Take in a commit that is durable, and pass it to the observers."""
         self.head = head
         for name, value in commit.meta.items():
             if value is None:
@@ -35,7 +39,12 @@ class PublishedState:
             observer(commit)
 
     async def catch_up(self, state: StateView) -> None:
-        """Take in, commit by commit, what other processes wrote up to a state of the store."""
+        """Take in, commit by commit, what other processes wrote up to a state of the store.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+            StoreDamaged: a value in the log is not a block.
+        """
         known = self.head
         if state.head.sequence <= known.sequence:
             return
@@ -53,4 +62,4 @@ class PublishedState:
 
 
 def _nothing(_: int | None) -> None:
-    """Take no notice."""
+    """Skip a hole; stands in until `on_hole` is set."""

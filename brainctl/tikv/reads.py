@@ -1,4 +1,4 @@
-"""Reads of the newest state, which share timestamps: those of one turn of the event loop go to TiKV together."""
+"""Read the newest state at shared timestamps: the requests of one turn of the event loop go to TiKV together."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from brainctl.tikv.value_codec import Head
 
 
 class Reads:
-    """Gives out the state of a store at moments not before they were asked for."""
+    """Gives out the state of a store at timestamps that are not older than the request for them."""
 
     def __init__(self, client: Client, layout: Layout, blocks: Blocks, counts: Counts | None = None) -> None:
-        """Of a store; `counts` is kept up to date by the caller."""
+        """Create the reads of a store with `counts` of its keys, which the caller keeps up to date."""
         self._client = client
         self._layout = layout
         self._blocks = blocks
@@ -25,7 +25,12 @@ class Reads:
         self._epoch = 0
 
     async def state(self, keys: Iterable[bytes] = ()) -> StateView:
-        """The state at a timestamp taken after this call, with the live versions of `keys` loaded; TikvFailed."""
+        """Return the state at a timestamp taken after this call, with the live versions of `keys` loaded.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+            StoreDamaged: the head is not one.
+        """
         self._wanted.update(map(self._layout.live, keys))
         if self._next is None:
             self._next = asyncio.ensure_future(self._fetch())
@@ -39,7 +44,7 @@ class Reads:
         values = await snapshot.get(wanted)
         head = Head.unpack(values.get(self._layout.head))
         if head.epoch != self._epoch:
-            # A take-over may have started the store over, and positions then come again.
+            # A take-over may have started the store over, and then the same positions hold other blocks.
             self._blocks.clear()
             self._epoch = head.epoch
         loaded = {key: values.get(key) for key in wanted}

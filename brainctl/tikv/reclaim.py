@@ -1,4 +1,4 @@
-"""What a compaction leaves behind is removed in the background, in small commits of the writer.
+"""Remove what a compaction leaves behind, in the background and in small commits of the writer.
 
 Compaction itself only moves the compacted revision C in the head. Reclaiming up to C, from the revision R where the
 reclaim before it ended, has three passes, each of which may be repeated from its start after a crash:
@@ -6,8 +6,12 @@ reclaim before it ended, has three passes, each of which may be repeated from it
 1. Keep: of each change in (C, now] whose predecessor lies in (R, C], that predecessor is the newest version <= C of
    its key and superseded: it goes to section b. Changes made later than this pass began put theirs there themselves.
 2. Clear: each change X in (R, C] makes older versions of its key unreadable: what section b holds of that key, when it
-   is older than X, and what section d holds, when it is not younger than C.
+   is older than X, and what section d holds, when it is older than C.
 3. Drop: the blocks of the log that end before C. A change at C itself stays: a watch may start there.
+
+For example: put x (revision 2), put y (3), put x (4), delete y (5), put x (6), compact 5; R is 0 before. Pass 1 copies
+x's version of revision 4 to `b/x`, since revision 6 has replaced it in section k. Pass 2 removes nothing: y's tombstone
+is of revision 5 itself. Pass 3 drops the blocks of revisions 2, 3 and 4. Now R is 5.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -23,15 +27,21 @@ STEP = 200
 """Changes looked at, or keys deleted, in one commit."""
 
 Edit = Callable[[StateView], Awaitable[Writes]]
-"""Names the writes of one commit, from the state that the commit is based on."""
+"""Returns the writes of one commit, from the state that the commit is based on."""
 Item = TypeVar("Item")
 
 
 async def reclaim(view: StateView, commit: Callable[[Edit, int], Awaitable[None]]) -> None:
     """Reclaim up to the compacted revision of `view`, a snapshot taken just now.
 
-    `commit` makes an edit durable and moves the `reclaimed` revision of the head to its second argument, if that is
-    not 0.
+    Args:
+        view: the state of the store.
+        commit: makes an edit durable, and moves the `reclaimed` revision of the head to its second argument, if that
+            is not 0.
+
+    Raises:
+        Fenced: another writer has taken over.
+        TikvFailed: TiKV does not answer.
     """
     layout, upto = view.layout, view.compacted
     first = view.head.reclaimed
@@ -61,7 +71,7 @@ def _keep(layout: Layout, changes: list[Stored], first: int, upto: int) -> Edit:
     async def edit(view: StateView) -> Writes:
         newer = [change for change in changes if first < change.before <= upto and change.replaced_live]
         before = await view.before(newer)
-        # One that is no longer in the log was kept by an earlier run of this pass.
+        # A version that is no longer in the log was copied by an earlier run of this pass.
         kept = [stored for stored in before if stored is not None and stored.live]
         return {layout.base(stored.version().key): stored.pack() for stored in kept}
 
@@ -80,7 +90,7 @@ def _clear(layout: Layout, changes: list[Stored], upto: int) -> Edit:
 
 
 async def _older(reader: Reader, limits: dict[bytes, int]) -> Writes:
-    """The removal of those stored versions that are older than their limit."""
+    """Return the removal of those stored versions that are older than their limit."""
     values = await reader.get(list(limits))
     return {key: None for key, value in values.items() if Stored.unpack(value).mod < limits[key]}
 

@@ -1,4 +1,4 @@
-"""The writes of a migration into a store on TiKV: versions arrive as another store made them."""
+"""Write what a migration copies into a store on TiKV: versions arrive as another store made them."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +24,11 @@ from brainctl.tikv.state_view import StateView
 from brainctl.tikv.value_codec import NOWHERE, Head, Stored
 
 MAX_CHANGES = 2_000
+"""Changes in one transaction of the change stream; a single revision may have more."""
 MAX_CHANGE_BYTES = 8 << 20
-"""Changes of one transaction of the change stream; a single revision may have more."""
+"""Bytes of changes in one transaction of the change stream; a single revision may have more."""
 RESET_KEYS = 20_000
-"""Keys removed between two looks at what is left."""
+"""Keys removed between two reads of what is left."""
 
 Meta = Mapping[bytes, bytes | None]
 """Small records to set, or to remove (None)."""
@@ -44,7 +45,7 @@ class ReplicaWriter:
         self._lead.note = Holder.here("migrate").pack()
         self._reads = Reads(client, layout, blocks)
         self.head = Head()
-        """As last seen."""
+        """The head as last seen."""
         self._committing = asyncio.Lock()
         self._beating: asyncio.Task[None] | None = None
 
@@ -54,21 +55,38 @@ class ReplicaWriter:
         return self._lead.place
 
     async def state(self) -> StateView:
-        """The newest state; TikvFailed."""
+        """Return the newest state.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
         state = await self._reads.state()
         self.head = state.head
         return state
 
     async def records(self, state: StateView | None = None) -> dict[bytes, bytes]:
-        """All small records; TikvFailed."""
+        """Return all small records of a state, the newest one by default.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
         return await read_records(state or await self.state())
 
     async def holder(self, *roles: str) -> Holder | None:
-        """Return who holds the lead and lives, if that is one of these roles; TikvFailed."""
+        """Return who holds the lead and lives, if that is one of these roles; otherwise None.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
         return await living_holder(self._client, self._layout, *roles)
 
     async def take_over(self) -> None:
-        """Take the lead, whoever holds it, and finish a reset that was interrupted; TikvFailed."""
+        """Take the lead, whoever holds it, and finish a reset that was interrupted.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+            Fenced: another writer has taken over meanwhile.
+        """
         await self._lead.acquire(force=True)
         state = await self.state()
         if self._beating is None or self._beating.done():
@@ -78,12 +96,23 @@ class ReplicaWriter:
             await self._remove_all(resetting.split(b"\n"))
 
     async def write(self, meta: Meta) -> None:
-        """Set small records. Fenced, TikvFailed."""
+        """Set small records; on return they are durable.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: nothing was written.
+        """
         await self._commit(Commit(self._lead.head.revision, meta=dict(meta)))
 
     async def import_versions(self, versions: Sequence[KeyVersion], base_revision: int, meta: Meta) -> None:
-        """Add live versions as they stood at `base_revision`, which becomes the compacted revision, and the store's
-        own if that was lower. The small records are written last, when all versions are durable.
+        """Add live versions as they stood at `base_revision`; on return all is durable.
+
+        The base revision becomes the compacted revision, and the revision of the store, where those are lower. The
+        small records are written last, when all versions are durable.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: some of the versions may be durable, the small records are not.
         """
         layout = self._layout
         imported = (
@@ -92,16 +121,26 @@ class ReplicaWriter:
         )
         await write_bulk(self._lead, imported)
         head = self._lead.head
-        # Whoever counts keys in memory learns that some came which are not in the log.
+        # The record tells processes that count keys in memory that some were added which are not in the log.
         copied: Meta = {IMPORTED: head.sequence.to_bytes(8)}
         commit = Commit(max(head.revision, base_revision), meta={**meta, **copied})
         base = max(head.compacted, base_revision)
         await self._commit(commit, compacted=base, reclaimed=max(head.reclaimed, base_revision))
 
     async def apply(self, changes: Sequence[KeyVersion], revision: int, meta: Meta) -> None:
-        """Append whole revisions of a history, in order; those that the store has are skipped. `revision` becomes the
-        store's and the small records are written with the last of them. More changes than one transaction takes are
-        committed in several, each at the end of a revision.
+        """Append whole revisions of a history, in order; those that the store has are skipped. On return they are
+        durable.
+
+        More changes than one transaction takes are committed in several, each at the end of a revision.
+
+        Args:
+            changes: the changes of the revisions.
+            revision: becomes that of the store with the last commit.
+            meta: small records that are written with the last commit.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: the revisions up to some point are durable.
         """
         known = self._lead.head.revision
         pieces = list(_pieces([change for change in changes if change.mod_revision > known]))
@@ -112,14 +151,19 @@ class ReplicaWriter:
 
     async def reset(self, keep: Sequence[bytes], meta: Meta) -> None:
         """Remove everything but the small records named in `keep`; those in `meta` are set with the first commit.
+
         Once begun it is finished, if need be by the next process that takes over.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: the reset may have begun.
         """
         begun: Writes = {self._layout.resetting: b"\n".join(keep)}
         await self._commit(Commit(1, meta=dict(meta)), begun, revision=1, compacted=0, reclaimed=0)
         await self._remove_all(keep)
 
     async def close(self) -> None:
-        """Leave the lead to others, if this process has it, and let go of the connection."""
+        """Release the lead, if this process has it, and close the connection."""
         if self._beating is not None:
             async with self._committing:
                 self._beating.cancel()
@@ -134,7 +178,12 @@ class ReplicaWriter:
     # -- commits --------------------------------------------------------------------------------------------------
 
     async def _commit(self, commit: Commit, more: Writes | None = None, **head: int) -> None:
-        """Make a commit durable, together with other writes and changes of the head; Fenced, TikvFailed."""
+        """Make a commit durable, together with other writes and changes of the head.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: nothing was written.
+        """
         async with self._committing:
             await until_written(partial(self._try_commit, commit, more or {}, head))
 
@@ -153,7 +202,7 @@ class ReplicaWriter:
         self.head = head
 
     async def _beat(self) -> None:
-        """Keep the lead while the source is silent. Who has lost it learns that from what he asks for himself."""
+        """Keep the lead while the source is silent. A writer that has lost it finds out with its own next commit."""
         with suppress(Fenced):
             while True:
                 await asyncio.sleep(HEARTBEAT_SECONDS)
@@ -176,7 +225,7 @@ class ReplicaWriter:
 
 
 def _pieces(changes: list[KeyVersion]) -> Iterator[list[KeyVersion]]:
-    """Changes cut into what one transaction takes, at the ends of revisions."""
+    """Cut changes into what one transaction takes, at the ends of revisions."""
     piece: list[KeyVersion] = []
     size = 0
     for change in changes:

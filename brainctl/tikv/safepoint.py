@@ -1,4 +1,4 @@
-"""TiKV's garbage collection: the safe point in the Placement Driver, behind which TiKV drops replaced values.
+"""Move the safe point of TiKV's garbage collection, behind which TiKV drops replaced values.
 
 TiDB moves it in a cluster that it uses. In any other nobody does, and a store never gives space back; so the process
 that writes moves it, some time after each compaction, to a time at which nobody reads any more: reads end before
@@ -17,31 +17,37 @@ from brainctl.wire.varint import varint
 _log = logging.getLogger(__name__)
 
 LIFE_SECONDS = LONGEST_READ_SECONDS + 300.0
-"""How long TiKV keeps what was replaced or removed."""
+"""Seconds for which TiKV keeps what was replaced or removed."""
 PAUSE_SECONDS = 300.0
-"""How often to look whether there is something to collect."""
+"""Seconds between two checks whether there is something to collect."""
 SERVICE = b"gc_worker"
-"""The name under which whoever collects garbage registers with the Placement Driver, for ever."""
+"""The name under which whoever collects garbage registers with the Placement Driver."""
 FOR_EVER = (1 << 63) - 1
+"""The largest number of seconds for which a service can be registered."""
 _TIDB = b"mBootstra\xffpKey\x00\x00\x00\x00\xfb"
-"""How the key begins under which TiDB remembers that it has set up its data in the cluster."""
+"""The beginning of the key under which TiDB remembers that it has set up its data in the cluster."""
 _LOGICAL_BITS = 18
+"""Low bits of a timestamp that count; the bits above are milliseconds."""
 
 
 class SafePoint:
-    """Moves the safe point of one cluster, when told that there is garbage."""
+    """Moves the safe point of one cluster once there is garbage."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._garbage = 0
-        """The timestamp up to which there may be garbage behind the safe point, 0 for none."""
+        """The timestamp up to which there may be garbage before the safe point has passed it, 0 for none."""
 
     async def note(self) -> None:
-        """Take note that garbage was made until now; TikvFailed."""
+        """Note that garbage was made until now.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
         self._garbage = await self._client.timestamp()
 
     async def run(self) -> None:
-        """Move the safe point from time to time, until cancelled."""
+        """Move the safe point every PAUSE_SECONDS while there is garbage, until cancelled."""
         while True:
             await asyncio.sleep(PAUSE_SECONDS)
             try:
@@ -51,7 +57,11 @@ class SafePoint:
                 _log.warning("the safe point of TiKV's garbage collection was not moved, trying again: %s", error)
 
     async def step(self) -> int:
-        """Move the safe point as far as it may go now, and return where it is; 0 where TiDB does that. TikvFailed."""
+        """Move the safe point as far as it may go now, and return where it is; 0 where TiDB moves it.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
         timestamp = await self._client.timestamp()
         snapshot = await self._client.snapshot(timestamp)
         if await snapshot.keys(_TIDB, _TIDB + b"\xff", 1):
@@ -68,8 +78,17 @@ class SafePoint:
 
 
 async def register(client: Client, service: bytes, timestamp: int, seconds: int) -> int:
-    """Have the Placement Driver keep what is not older than a timestamp for a service, and return the oldest timestamp
-    that any service holds; TikvFailed.
+    """Register the oldest timestamp that a service needs with the Placement Driver, and return the oldest one of any
+    service.
+
+    Args:
+        client: of the cluster.
+        service: the name of the service.
+        timestamp: what is not older than this is kept for it.
+        seconds: how long the registration holds.
+
+    Raises:
+        TikvUnavailable: the Placement Driver does not answer.
     """
     members = dict(_fields(await client.ask_driver("GetMembers", b"\x0a\x00")))
     cluster, leader = (dict(_fields(_bytes(members.get(number)))) for number in (1, 3))
@@ -89,7 +108,7 @@ def _bytes(field: int | bytes | None) -> bytes:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield the fields of a message of protobuf that has only numbers, strings and messages."""
+    """Yield number and value of each field of a protobuf message that has only numbers, strings and messages."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)

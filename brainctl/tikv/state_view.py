@@ -1,8 +1,8 @@
-"""The state of a store at one moment, read from TiKV.
+"""Read the state of a store at one moment from TiKV.
 
-The newest state is section k alone. A read at an older revision takes the candidates of its range from sections k
-and d, and steps from each that is too new to the version before, until one is old enough: through the blocks of the
-log, or, where that version is not younger than the last compaction, through section b.
+The newest state is section k alone. A read at an older revision takes the candidates of its range from sections k and
+d, and steps from each that is too new to the version before, until one is old enough: through the blocks of the log,
+or, where that version is at or below the compacted revision, through section b.
 
 While a large commit is written ahead of the head (`ahead`), the sections hold versions beyond the head: the newest
 state is then read as an older one is.
@@ -21,13 +21,16 @@ from brainctl.tikv.key_codec import Layout, position
 from brainctl.tikv.value_codec import Head, Stored
 
 BLOCK_PAGE = 16
-"""Blocks of the log asked for at a time; most are small, and none but those of large values are above 64 KiB."""
+"""Blocks of the log asked for at a time; most are small, and only those of large values are above 64 KiB."""
 REWINDABLE = 10_000
-"""Up to how many revisions back a count is corrected from the log instead of reading every version of its range."""
+"""Revisions back to which a count is corrected from the log instead of reading every version of its range."""
 
 
 class StateView:
-    """An `AsyncView` of one snapshot or transaction."""
+    """An `AsyncView` of one snapshot or transaction.
+
+    Reads raise TikvFailed when TiKV does not answer, and StoreDamaged when a value is not what the format says.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,16 @@ class StateView:
         loaded: dict[bytes, bytes | None] | None = None,
         counts: Counts | None = None,
     ) -> None:
-        """`loaded` are TiKV keys already read at the same moment; `counts` of the store are used and added to."""
+        """Create a view of the state that `reader` reads.
+
+        Args:
+            layout: the keys of the store.
+            reader: a snapshot, or a transaction.
+            head: the head as `reader` has read it.
+            blocks: a cache of the log.
+            loaded: TiKV keys already read at the same moment, None for those that do not exist.
+            counts: counts of the store that are used and added to.
+        """
         self.layout = layout
         self.reader = reader
         self.head = head
@@ -59,7 +71,7 @@ class StateView:
     # -- the newest state, tombstones and all ---------------------------------------------------------------------
 
     async def newest(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
-        """The newest version of each key, live or a tombstone; keys without one are left out."""
+        """Return the newest version of each key, live or a tombstone; keys without one are left out."""
         layout = self.layout
         values = await self.reader.get([place for key in keys for place in (layout.live(key), layout.dead(key))])
         found = {}
@@ -83,7 +95,7 @@ class StateView:
         return found
 
     async def newest_in(self, start: bytes, end: bytes | None) -> dict[bytes, Stored]:
-        """The newest version of each key of a range, live or a tombstone."""
+        """Return the newest version of each key of a range, live or a tombstone."""
         found: dict[bytes, Stored] = {}
         for section in (self.layout.lives, self.layout.deads):
             async for page in self._section(section, start, end):
@@ -151,7 +163,7 @@ class StateView:
         return await self._count_now(start, end) + await self._count_since(start, end, past)
 
     async def _count_now(self, start: bytes, end: bytes | None) -> int:
-        """Return how many keys of a range the index has."""
+        """Return the number of live keys of a range at the revision of the state."""
         counts = self._counts
         if counts is None:
             return await self.reader.count(*self.layout.bounds(self.layout.lives, start, end))
@@ -159,7 +171,7 @@ class StateView:
         known = counts.known(start, top, self.revision)
         behind = known.at < self.revision
         if behind and (self.compacted > known.at or self.revision - known.at > REWINDABLE):
-            # What happened since is not in the log, or too much.
+            # What happened since is no longer in the log, or is too much to read.
             known = Known(0, self.revision, [], [(start, top)])
         total = known.total
         if known.held and known.at < self.revision:
@@ -212,7 +224,7 @@ class StateView:
     # -- the log --------------------------------------------------------------------------------------------------
 
     async def changes(self, first: int, last: int) -> AsyncIterator[Stored]:
-        """The changes of the revisions `first` to `last`, in order, with where their predecessors are."""
+        """Yield the changes of the revisions `first` to `last`, in order, each with the position of its predecessor."""
         async for _, block in self.blocks(first):
             for stored in block:
                 if stored.mod > last:
@@ -221,7 +233,7 @@ class StateView:
                     yield stored
 
     async def blocks(self, first: int) -> AsyncIterator[tuple[bytes, list[Stored]]]:
-        """The blocks of the log that hold revision `first` and later ones, with their positions."""
+        """Yield the blocks of the log that hold revision `first` and later ones, with their positions."""
         log = self.layout.log
         # What is beyond the head may be replaced by something else, and must not be remembered.
         ends = log + position(self.revision + 1, 0)
@@ -231,7 +243,7 @@ class StateView:
                 yield place, self._blocks.add(place, value)
 
     async def before(self, changes: Sequence[Stored]) -> list[Stored | None]:
-        """For each change the version before it, tombstone or not; None where there is none or it is not kept."""
+        """Return the version before each change, tombstone or not; None where there is none or it is not kept."""
         steps = [
             (change.before, change.before_block, change.version().key) if change.before else None for change in changes
         ]
@@ -255,7 +267,7 @@ class StateView:
     async def _pages(
         self, start: bytes, end: bytes | None, revision: int, limit: int = 0
     ) -> AsyncIterator[list[tuple[bytes, Stored]]]:
-        """The live versions of a range, in key order; `limit` is a hint that more will not be used."""
+        """Yield the live versions of a range in key order; `limit` is a hint that more will not be used."""
         lives = self.layout.lives
         revision = self._past(revision)
         if not revision:
@@ -273,7 +285,11 @@ class StateView:
             yield sorted((await self._at(dict(page), revision)).items())
 
     async def _at(self, newest: dict[bytes, Stored], revision: int) -> dict[bytes, Stored]:
-        """What was live at `revision` of keys of which the newest versions are given."""
+        """Return the versions that were live at `revision`, of keys whose newest versions are given.
+
+        Raises:
+            StoreDamaged: a version that is not compacted is not in TiKV.
+        """
         live = {key: stored for key, stored in newest.items() if stored.mod <= revision and stored.live}
         todo = [stored for stored in newest.values() if stored.mod > revision]
         while todo:
@@ -287,7 +303,7 @@ class StateView:
         return live
 
     async def _count_since(self, start: bytes, end: bytes | None, revision: int) -> int:
-        """By how much the number of live keys of a range at `revision` differs from now."""
+        """Return by how much the number of live keys of a range at `revision` differs from now."""
         first: dict[bytes, Stored] = {}
         last: dict[bytes, Stored] = {}
         async for stored in self.changes(revision + 1, self.revision):

@@ -1,4 +1,4 @@
-"""What a client asks of TiKV, counted, and what that taught it about the weight of values."""
+"""Count what a client asks of TiKV, and learn from it how large values are."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -7,28 +7,32 @@ from brainctl.clock import Durations
 from brainctl.tikv.errors import Failure
 
 PAGE_BYTES = 1 << 20
-"""What a reply should weigh; the package takes none above 4 MiB, and tries for seconds before it says so."""
+"""Bytes that a reply should have; the package takes none above 4 MiB, and retries for seconds before it says so."""
 LARGEST_GET = 512
 """Keys asked for in one request."""
 FIRST_PAGE = 64
-"""The most pairs of the first page of a range."""
+"""Pairs in the largest first page of a range."""
 LARGE = PAGE_BYTES // FIRST_PAGE
-"""Bytes of a value that is large: fewer than a first page of them fit into a reply."""
+"""Bytes from which on a value is large: fewer than a first page of such values fit into a reply."""
 
 
 class Weight:
-    """How many bytes a value has, as the replies of late have shown."""
+    """An estimate of the size of a value in bytes, from recent replies."""
 
     def __init__(self, start: float, keep: float) -> None:
-        """Begin with an expectation, in bytes, of which half outlives a reply of lighter values; of what was learned it
-        is the share `keep`, once there was anything large.
+        """Create the estimate with an expectation.
+
+        Args:
+            start: the expected size in bytes.
+            keep: the share of the estimate that outlives a reply of lighter values, once there was anything large;
+                before, it is a half.
         """
         self._bytes = start
         self._learned = keep
         self._keep = 0.5
 
     def learn(self, values: Collection[bytes]) -> None:
-        """Take a reply into account: growth at once, shrinkage slowly."""
+        """Take a reply into account: the estimate grows at once and shrinks slowly."""
         if values:
             mean = sum(map(len, values)) / len(values)
             if mean > LARGE:
@@ -36,7 +40,7 @@ class Weight:
             self._bytes = max(mean, self._keep * self._bytes + (1 - self._keep) * mean)
 
     def fits(self, most: int) -> int:
-        """Return how many values to ask for at a time, at most `most`."""
+        """Return how many values to ask for at a time, from 1 to `most`."""
         return max(1, min(most, int(PAGE_BYTES / max(self._bytes, 1))))
 
 
@@ -45,25 +49,25 @@ class Traffic:
 
     def __init__(self) -> None:
         self.requests: dict[str, Durations] = {}
-        """By kind (get, scan, scan_keys, lock, commit, timestamp, begin) how long they took, the failed ones too."""
+        """Durations of requests, also failed ones, by kind: get, scan, scan_keys, lock, commit, timestamp, begin."""
         self.failures: Counter[Failure] = Counter()
-        """Requests that failed, by what that means; many are tried again."""
+        """The number of requests that failed, by what the failure means; many are tried again."""
         self.keys: Counter[str] = Counter()
-        """Keys that TiKV sent, by kind of request."""
+        """The number of keys that TiKV sent, by kind of request."""
         self.got = Weight(4096, 0.9)
-        """Of values asked for by their keys."""
+        """The size of values that are asked for by their keys."""
         self.scanned = Weight(PAGE_BYTES, 0.97)
-        """Of values in ranges: the first page of a client is a single pair, and large values are remembered for long,
-        since a page that is too large costs seconds, and one that is too small a millisecond.
+        """The size of values in ranges. The first page of a client is a single pair, and large values are remembered
+        for long, since a page that is too large costs seconds, and one that is too small a millisecond.
         """
 
     def took(self, kind: str, seconds: float) -> None:
-        """Count a request."""
+        """Count a request that took some seconds."""
         durations = self.requests.get(kind)
         if durations is None:
             durations = self.requests[kind] = Durations(0.00025, 16)
         durations.add(seconds)
 
     def count(self, kind: str) -> int:
-        """Return how many requests of a kind there were."""
+        """Return the number of requests of a kind."""
         return sum(self.requests[kind].counts) if kind in self.requests else 0

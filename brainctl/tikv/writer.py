@@ -1,4 +1,4 @@
-"""The writes of one process, in groups: those that arrive while a commit is under way form the next one."""
+"""Commit the writes of one process in groups: those that arrive while a commit is under way form the next one."""
 
 import asyncio
 import logging
@@ -34,19 +34,21 @@ _log = logging.getLogger(__name__)
 IDENTITY = b"identity"
 """The small record with cluster id and member id, 8 bytes each, big endian."""
 RAFT_TERM = 2
+"""The raft_term of every response header."""
 SETTLE_SECONDS = 15.0
-"""After this long a write whose outcome TiKV does not tell is answered as unknown."""
+"""Seconds after which a write whose outcome TiKV does not say is answered as unknown."""
 
 
 class Writer:
-    """Queues writes, and commits them while this process holds the lead."""
+    """A queue of writes, which are committed while this process holds the lead."""
 
     def __init__(self, lead: Leadership, shown: PublishedState, reads: Reads) -> None:
         self.leads = False
         """Whether this process holds the lead, as far as it knows."""
         self.fenced: Fenced | None = None
-        """Why this process will never write again."""
+        """Why this process will never write again; None while it may."""
         self.on_fenced: Callable[[Fenced], None] | None = None
+        """Called once, when another process has taken the lead."""
         self.header = Header(0, 0, RAFT_TERM)
         self.settle_seconds = SETTLE_SECONDS
         self.busy = asyncio.Lock()
@@ -57,10 +59,11 @@ class Writer:
         self._queue: list[Write] = []
         self._arrived = asyncio.Event()
         self._unsettled = False
+        """Whether a commit was answered as unknown and TiKV has still not said whether it happened."""
         self._closed = False
 
     def submit(self, write: Write) -> None:
-        """Queue a write."""
+        """Queue a write, or answer it with an error when it cannot be written now."""
         if self._closed:
             write.answer(ApiError(STOPPED))
         elif self.fenced is not None:
@@ -94,7 +97,15 @@ class Writer:
     # -- the lead -------------------------------------------------------------------------------------------------
 
     async def acquire(self, *, force: bool) -> None:
-        """Take the lead; without `force` StoreInUse while a living process holds it. TikvFailed."""
+        """Take the lead, and give the store its ids if it is new.
+
+        Args:
+            force: take the lead also while a living process holds it.
+
+        Raises:
+            StoreInUse: without `force`, while a living process holds the lead.
+            TikvFailed: TiKV does not answer.
+        """
         await self._lead.acquire(force=force)
         await self._shown.catch_up(await self._reads.state())
         self.leads = True
@@ -104,7 +115,7 @@ class Writer:
         self.identify()
 
     def note(self, holder: Holder) -> None:
-        """Have the next take-over leave this about the process."""
+        """Set what the next take-over writes about this process."""
         self._lead.note = holder.pack()
 
     def identify(self) -> None:
@@ -113,7 +124,7 @@ class Writer:
         self.header = Header(int.from_bytes(ids[:8]), int.from_bytes(ids[8:]), RAFT_TERM)
 
     async def release(self) -> None:
-        """Let others take the lead at once."""
+        """Release the lead, so that others can take it at once. Where that fails, it expires by itself."""
         async with self.busy:
             if not self.leads:
                 await self._lead.close()
@@ -125,7 +136,7 @@ class Writer:
                 _log.warning("the store is free for the next writer only in %d s: %s", WRITER_LEASE_MS // 1000, error)
 
     def step_down(self, error: Fenced) -> None:
-        """Never write again: another process does."""
+        """Stop writing for good, because another process does, and refuse what is queued."""
         if self.fenced is not None:
             return
         _log.warning("%s", error)
@@ -138,7 +149,16 @@ class Writer:
     # -- commits --------------------------------------------------------------------------------------------------
 
     async def edit(self, edit: Edit, reclaimed: int) -> None:
-        """Make a commit of the store's own, between two groups; does nothing without the lead. Fenced, TikvFailed."""
+        """Make a commit of the store's own, between two groups; does nothing without the lead. On return it is durable.
+
+        Args:
+            edit: returns the writes.
+            reclaimed: the new `reclaimed` revision of the head; 0 leaves it.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: nothing was written.
+        """
         async with self.busy:
             if not self.leads:
                 return
@@ -168,14 +188,20 @@ class Writer:
             write.answer(answer)
 
     async def _try_write(self, group: list[Write]) -> Evaluated:
-        """Evaluate and commit a group, or its first part; Fenced, TikvFailed when nothing was written."""
+        """Evaluate and commit a group, or its first part.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: nothing was written.
+            StoreFailed: nothing was written, and the group has been answered with an unknown outcome.
+        """
         view = await ahead.begin(self._lead)
         try:
             evaluated = await evaluate_group(group, view, self._shown.records.get, self.header)
             await self._commit(view, evaluated)
         except NotWritten as error:
             if group[0].answered:
-                # Those who asked were told that the outcome is unknown, and may have asked again.
+                # The clients have received an unknown outcome, and may have repeated their requests: no new attempt.
                 raise StoreFailed(str(error)) from error
             raise
         finally:
@@ -183,7 +209,12 @@ class Writer:
         return evaluated
 
     async def _commit(self, view: StateView, evaluated: Evaluated) -> None:
-        """Make a group durable and show it; Fenced, NotWritten."""
+        """Make a group durable, and show it.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: nothing was written.
+        """
         commit = evaluated.commit
         if not (commit.changes or commit.meta or commit.compact):
             return
@@ -211,7 +242,9 @@ class Writer:
         self._shown.show(commit, head)
 
     def _give_up_waiting(self, writes: list[Write]) -> None:
-        """Answer a group whose commit TiKV does not tell about, and refuse further writes until it does."""
+        """Answer a group with an unknown outcome, since TiKV has not confirmed its commit, and refuse writes until it
+        has.
+        """
         self._unsettled = True
         for write in writes:
             write.answer(
