@@ -1,9 +1,16 @@
-"""The file format of bbolt, which etcd's snapshots are: read any, write one in a single pass.
+"""Read files of bbolt, which etcd's snapshots are, and write one in a single pass.
 
-A file is pages of 4 KiB. Pages 0 and 1 are meta pages, of which the sound one with the higher transaction id counts.
+A file is pages of 4 KiB. Pages 0 and 1 are meta pages, of which the intact one with the higher transaction id counts.
 All others form B+trees: branch pages point to pages, leaf pages hold keys and values, and a page too small for its
-content goes on in the pages behind it ("overflow"). The root tree maps bucket names to the root pages of buckets
+content continues in the pages behind it ("overflow"). The root tree maps bucket names to the root pages of buckets
 (bbolt internal/common/page.go, meta.go, bucket.go). Nothing here does I/O.
+
+For example, what `Writer` makes of one bucket `key` with few items:
+
+    page 0, 1   meta: root page 4, freelist page 2, 5 pages, transaction 0 and 1
+    page 2      freelist, empty
+    page 3      leaf: the items of the bucket
+    page 4      leaf: the root tree, "key" -> root page 3
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,17 +19,18 @@ from struct import Struct
 from brainctl.errors import StoreDamaged
 
 PAGE_SIZE = 4096
+"""Bytes of a page that is written."""
 _PAGE_SIZE_MIN = 512
 _PAGE = Struct("<QHHI")
-"""id, flags, count, overflow."""
+"""A page header: id, flags, count, overflow."""
 _LEAF = Struct("<IIII")
-"""flags, position of the key from here, key size, value size; the value follows the key."""
+"""An element of a leaf page: flags, position of the key from here, key size, value size; the value follows the key."""
 _BRANCH = Struct("<IIQ")
-"""position of the key from here, key size, page."""
+"""An element of a branch page: position of the key from here, key size, page."""
 _META = Struct("<IIIIQQQQQ")
-"""magic, version, page size, flags, root page, sequence, freelist page, pages, transaction."""
+"""A meta page: magic, version, page size, flags, root page, sequence, freelist page, pages, transaction."""
 _BUCKET = Struct("<QQ")
-"""root page, sequence. A root page of 0 says that the bucket's only page follows right here."""
+"""A bucket: root page, sequence. A root page of 0 says that the bucket's only page follows right here."""
 _BRANCH_PAGE, _LEAF_PAGE, _META_PAGE, _FREELIST_PAGE = 1, 2, 4, 16
 _BUCKET_FLAG = 1
 _MAGIC = 0xED0CDAED
@@ -34,7 +42,7 @@ Items = Iterable[tuple[bytes, bytes]]
 
 
 def fnv64a(data: bytes) -> int:
-    """The checksum of a meta page."""
+    """Return the checksum of a meta page (FNV-1a, 64 bits)."""
     value = 0xCBF29CE484222325
     for byte in data:
         value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
@@ -45,18 +53,28 @@ class Reader:
     """The buckets of a file that lies in memory, for example a memory map."""
 
     def __init__(self, data: bytes | memoryview) -> None:
+        """Open a file, and read the names of its buckets.
+
+        Raises:
+            StoreDamaged: neither meta page is intact, or the root tree is damaged.
+        """
         self._data = memoryview(data)
         metas = [meta for at in (0, PAGE_SIZE) if (meta := self._meta(at)) is not None]
         if not metas:
             raise StoreDamaged("not a bbolt file: neither of its two meta pages is sound")
         _, self.page_size, self._root, pages = max(metas)
         self.size = pages * self.page_size
-        """Bytes of the file that are in use; what lies behind them is not the database's."""
+        """Bytes of the file that are in use; what lies behind them does not belong to the database."""
         root = self._tree(self._root)
         self.buckets = {key: value for key, value, flags in root if flags & _BUCKET_FLAG}
+        """The record of each bucket by its name."""
 
     def items(self, bucket: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values of a bucket in key order; none when there is no such bucket. StoreDamaged."""
+        """Yield keys and values of a bucket in key order; nothing when there is no such bucket.
+
+        Raises:
+            StoreDamaged: the bucket is damaged.
+        """
         record = self.buckets.get(bucket)
         if record is None:
             return
@@ -79,7 +97,11 @@ class Reader:
         return transaction, page_size, root, pages
 
     def _tree(self, root: int) -> Iterator[tuple[bytes, bytes, int]]:
-        """The entries of a tree in key order; StoreDamaged, also when it has more pages than the file could hold."""
+        """Yield key, value and flags of the entries of a tree in key order.
+
+        Raises:
+            StoreDamaged: a page is damaged, or the tree has more pages than the file could hold.
+        """
         left = len(self._data) // _PAGE_SIZE_MIN
         pages = [root]
         while pages:
@@ -119,12 +141,14 @@ class Reader:
 
 
 class Writer:
-    """Builds a file from buckets whose items come in key order, page after page.
-
-    `write` takes the pages in order from page 2 on; `finish` returns the two pages that go before them.
-    """
+    """Builds a file from buckets whose items come in key order, page after page."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
+        """Create a writer.
+
+        Args:
+            write: takes the pages in order from page 2 on; `finish` returns the two pages that go before them.
+        """
         self._write = write
         self._next = _FIRST_FREE
         self._buckets: list[tuple[bytes, bytes]] = []
@@ -135,7 +159,7 @@ class Writer:
         self._buckets.append((name, _BUCKET.pack(self._tree(items, 0), 0)))
 
     def finish(self) -> bytes:
-        """Write the root tree; the meta pages, to be put before everything written."""
+        """Write the root tree, and return the meta pages, which go before everything written."""
         root = self._tree(self._buckets, _BUCKET_FLAG)
         pages = b""
         for number in (0, 1):
@@ -144,7 +168,7 @@ class Writer:
         return pages
 
     def _tree(self, items: Items, flags: int) -> int:
-        """Write a B+tree; its root page."""
+        """Write a B+tree, and return its root page."""
         level = [self._leaf(page, flags) for page in _paged(items, _LEAF.size)] or [self._leaf([], flags)]
         while len(level) > 1:
             children = [(key, number.to_bytes(8, "little")) for key, number in level]
@@ -182,7 +206,7 @@ def _page(number: int, flags: int, count: int, body: bytes) -> bytes:
 
 
 def _paged(items: Items, overhead: int) -> Iterator[list[tuple[bytes, bytes]]]:
-    """Items in page-sized groups of at least two, as far as there are two: a branch of one would never end."""
+    """Yield items in page-sized groups of at least two where there are two: a branch of one child would never end."""
     group: list[tuple[bytes, bytes]] = []
     room = PAGE_SIZE - _PAGE.size
     for item in items:

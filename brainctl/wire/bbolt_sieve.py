@@ -1,8 +1,8 @@
-"""The small buckets of a bbolt file picked out of the whole, as it arrives. Nothing here does I/O.
+"""Pick the small buckets of a bbolt file out of the whole as it arrives. Nothing here does I/O.
 
 A snapshot of etcd is a file of pages in the order of their numbers, and a page may refer to any other. Nearly all of
-them are leaves of the bucket of key revisions, and the pages on which such a leaf goes on. They are told by what they
-hold and left out; the rest is a file with holes, in which all other buckets can be read.
+them are leaves of the bucket of key revisions, and the pages on which such a leaf continues. They are recognised by
+their content and left out; the rest is a file with holes, in which all other buckets can be read.
 """
 
 from struct import Struct
@@ -11,21 +11,24 @@ from typing import Final
 from brainctl.errors import StoreDamaged
 
 _PAGE = Struct("<QHHI")
-"""id, flags, count, overflow."""
+"""A page header: id, flags, count, overflow."""
 _LEAF = Struct("<IIII")
-"""flags, position of the key from here, key size, value size."""
+"""An element of a leaf page: flags, position of the key from here, key size, value size."""
 _LEAF_PAGE, _FREELIST_PAGE = 2, 16
 _META_BYTES: Final = 48
+"""Bytes of the first page that are needed to learn the size of pages."""
 _SIZE_AT: Final = 24
-"""Where a meta page says how large pages are."""
+"""The position of the page size in a meta page."""
 _SIZES: Final = frozenset(1 << power for power in range(9, 17))
+"""The page sizes that are possible: powers of two from 512 bytes to 64 KiB."""
 _REVISION_BYTES: Final = frozenset({17, 18})
+"""Bytes of the key of a revision: 17, or 18 with the mark of a tombstone."""
 _MARK_AT: Final = 8
-"""Where the key of a revision has its "_"."""
+"""The position of the "_" in the key of a revision."""
 
 
 class Sieve:
-    """Takes a file piece by piece; with `everything` nothing is left out."""
+    """A filter that takes a file piece by piece; with `everything` no page is left out."""
 
     def __init__(self, *, everything: bool = False) -> None:
         self._everything = everything
@@ -34,7 +37,7 @@ class Sieve:
         self._number = 0
         self._keeps = True
         self.length = 0
-        """The bytes of the file of which the whole pages have been seen."""
+        """Bytes of the file up to the last page that has come whole."""
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Return the pages to keep among those that `data` completes, each with its offset.
@@ -73,7 +76,7 @@ class Sieve:
 
 
 def _is_revisions(page: bytes, flags: int, count: int) -> bool:
-    """Tell by the first key of a page whether it is a leaf of the bucket of key revisions."""
+    """Return whether a page is a leaf of the bucket of key revisions, judging by its first key."""
     if flags != _LEAF_PAGE or not count:
         return False
     _, position, length, _ = _LEAF.unpack_from(page, _PAGE.size)

@@ -1,4 +1,4 @@
-"""The client role of an HTTP/2 connection that carries gRPC, for load and for tests against the server role."""
+"""Call gRPC methods over one HTTP/2 connection, for load and for tests against the server role."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ from brainctl.wire.limits import Limits
 from brainctl.wire.stream import Stream
 
 LIMITS: Final = Limits(message_bytes=1 << 28, window_bytes=1 << 28, partial_bytes=1 << 32, resets=1 << 32)
-"""A client chose its server: what it asks for may be large."""
+"""Bounds for a server, which the client has chosen: what it asks for may be large."""
 
 _RESET_CODES: Final = {
     ErrorCode.REFUSED_STREAM: Code.UNAVAILABLE,
@@ -24,6 +24,7 @@ _RESET_CODES: Final = {
     ErrorCode.ENHANCE_YOUR_CALM: Code.RESOURCE_EXHAUSTED,
     ErrorCode.INADEQUATE_SECURITY: Code.PERMISSION_DENIED,
 }
+"""gRPC status by the code of an RST_STREAM; INTERNAL for all others."""
 _HTTP_CODES: Final = {
     400: Code.INTERNAL,
     401: Code.UNAUTHENTICATED,
@@ -34,6 +35,7 @@ _HTTP_CODES: Final = {
     503: Code.UNAVAILABLE,
     504: Code.UNAVAILABLE,
 }
+"""gRPC status by the HTTP status of a response without grpc-status; UNKNOWN for all others."""
 
 
 class ResponseHead:
@@ -45,14 +47,16 @@ class ResponseHead:
         self.http_status: int | None = None
         """None in trailers."""
         self.code: int | None = None
-        """grpc-status."""
+        """grpc-status, None without one."""
         self.text = ""
+        """grpc-message, decoded."""
         self.encoding = b""
         self.fault: str | None = None
+        """Why the head is malformed, None when it is not."""
 
 
 def read_response_head(fields: list[Field]) -> ResponseHead:
-    """The head that `fields` make; a malformed one has `fault` set."""
+    """Return the head that `fields` make; a malformed one has `fault` set."""
     head = ResponseHead()
     try:
         pseudo, regular = split_fields(fields, {b":status"})
@@ -75,6 +79,13 @@ class ClientConnection(Connection):
     """Calls to one server. Every call ends with one Ended event, unless Closed ends all of them or `reset` this one."""
 
     def __init__(self, authority: str, *, scheme: str = "http", limits: Limits = LIMITS) -> None:
+        """Create a connection, which has preface and SETTINGS to send.
+
+        Args:
+            authority: HOST[:PORT] of the server.
+            scheme: http or https.
+            limits: bounds for what the server sends.
+        """
         super().__init__(limits)
         self._fields = [
             (":method", "POST"),
@@ -99,13 +110,13 @@ class ClientConnection(Connection):
 
     @property
     def room(self) -> int:
-        """How many more calls the server takes at once."""
+        """Return how many more calls the server takes at once."""
         return self._streams_max - len(self._streams)
 
     # -- calls out ----------------------------------------------------------------------------------------------------
 
     def request(self, path: str, body: bytes) -> int:
-        """Make a unary call; its stream. The response comes with the Ended event."""
+        """Make a unary call, and return its stream. The response comes with the Ended event."""
         stream_id = self._next_stream(path)
         size = len(body) + PREFIX_BYTES
         if size > self._window or size > self._stream_window or size > self._frame_bytes:
@@ -119,7 +130,7 @@ class ClientConnection(Connection):
         return stream_id
 
     def open(self, path: str) -> int:
-        """Begin a streaming call; its stream."""
+        """Begin a streaming call, and return its stream."""
         stream_id = self._next_stream(path)
         stream = self._stateful(stream_id)
         stream.closing = None
@@ -127,12 +138,12 @@ class ClientConnection(Connection):
         return stream_id
 
     def send(self, stream_id: int, body: bytes) -> None:
-        """One message of a streaming call."""
+        """Send one message of a streaming call."""
         if stream_id in self._streams:
             self._send_data(stream_id, self._stateful(stream_id), len(body).to_bytes(PREFIX_BYTES), body)
 
     def half_close(self, stream_id: int) -> None:
-        """No more messages come."""
+        """End our side of a streaming call: no more messages come."""
         if stream_id in self._streams:
             self._end_data(stream_id, self._stateful(stream_id), b"")
 
@@ -143,7 +154,7 @@ class ClientConnection(Connection):
         return stream_id
 
     def _encode(self, path: str) -> bytes:
-        """The header block of a call; remembered once all of it is in the server's table."""
+        """Return the header block of a call; it is remembered once all of its fields are in the server's table."""
         fields = [*self._fields, (":path", path)]
         fields.sort(key=lambda field: not field[0].startswith(":"))
         block = self._encoder.encode(fields)
@@ -154,7 +165,9 @@ class ClientConnection(Connection):
         return block
 
     def _stateful(self, stream_id: int) -> Stream:
-        """As in Connection: a call without state is a unary one, its request is out and its response has not begun."""
+        """Return the state of a call as in Connection; made for a unary call whose request is sent and whose response
+        has not begun, which has none.
+        """
         stream = self._streams[stream_id]
         if stream is None:
             stream = Stream(self._stream_window)
@@ -164,12 +177,17 @@ class ClientConnection(Connection):
         return stream
 
     def _ended(self, stream_id: int, stream: Stream) -> None:
-        """Our side is done; the call goes on until the server has answered."""
+        """Leave the call open: our side is done, and the server has still to answer."""
 
     # -- responses in -------------------------------------------------------------------------------------------------
 
     def _walk(self, data: bytes, at: int) -> None:
-        """As in Connection, with a short way for HEADERS, DATA with the one message, and trailers that say OK."""
+        """Handle frames as in Connection, with a short way for a whole response: HEADERS, DATA with the one message,
+        and trailers that say OK.
+
+        All three are read in one step when their header blocks are known; this saves a Stream and the calls for three
+        frames.
+        """
         size = len(data)
         read_frame = FRAME_HEADER.unpack_from
         known = self._decoder.memo.get

@@ -1,10 +1,9 @@
-"""What both roles of an HTTP/2 connection share: frames, settings, flow control, the end.
+"""Handle what both roles of an HTTP/2 connection share: frames, settings, flow control, the end.
 
-Theory of operation. `receive` cuts the bytes into frames, keeps an incomplete last one, and gives each frame to the
-method for its type; those append to the events that `receive` returns and to `_out`, which `take` empties. A
-ConnectionFault anywhere becomes GOAWAY and a Closed event, after which input is ignored. A StreamFault becomes
-RST_STREAM. What frames without a body do is said in Control, and
-what leaves is the other half, Outbound.
+`receive` cuts the bytes into frames, keeps an incomplete last one, and gives each frame to the method for its type;
+those append to the events that `receive` returns and to `_out`, which `take` empties. A ConnectionFault anywhere
+becomes GOAWAY and a Closed event, after which input is ignored. A StreamFault becomes RST_STREAM. `control` describes
+what frames without a body do, and `outbound` how bytes are sent.
 """
 
 from brainctl.wire import frames
@@ -21,10 +20,13 @@ class Connection(Control):
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self.closed = False
-        """Input is ignored from now on."""
+        """Whether the connection has ended, so that input is ignored."""
         self._rest = b""
+        """The bytes of a frame that is not complete."""
         self._settled = False
+        """Whether the peer's first SETTINGS have come."""
         self._block: bytearray | None = None
+        """A header block whose CONTINUATION frames have not all come."""
         self._block_stream = 0
         self._block_flags = 0
         self._handlers = (
@@ -39,6 +41,7 @@ class Connection(Control):
             self._on_window_update,
             self._on_continuation,
         )
+        """The methods by frame type."""
 
     def _greet(self, settings: dict[int, int]) -> None:
         """Send our SETTINGS, and raise the window of the connection, which they cannot, to that of the limits."""
@@ -49,7 +52,7 @@ class Connection(Control):
     # -- for the owner ------------------------------------------------------------------------------------------------
 
     def close(self, code: ErrorCode = ErrorCode.NO_ERROR, text: str = "") -> None:
-        """End the connection at once: GOAWAY, and all streams are over."""
+        """End the connection and all streams at once, with GOAWAY."""
         if not self.closed:
             self.closed = True
             self._out.append(frames.goaway(max(self._last, 0), code, text))
@@ -59,7 +62,7 @@ class Connection(Control):
     # -- frames in ----------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> list[Event]:
-        """The events that `data`, the next bytes from the peer, completes."""
+        """Return the events that `data`, the next bytes from the peer, completes."""
         if self.closed:
             return []
         if self._rest:
@@ -76,7 +79,11 @@ class Connection(Control):
         return events
 
     def _walk(self, data: bytes, at: int) -> None:
-        """Handle the frames of `data` from `at`, and keep an incomplete one."""
+        """Handle the frames of `data` from `at`, and keep an incomplete one.
+
+        Raises:
+            ConnectionFault: the peer broke the protocol.
+        """
         size = len(data)
         while size - at >= frames.HEADER_BYTES:
             word, flags, stream_id = FRAME_HEADER.unpack_from(data, at)
@@ -105,7 +112,7 @@ class Connection(Control):
             self._on_stream_fault(stream_id, fault)
 
     def _on_stream_fault(self, stream_id: int, fault: StreamFault) -> None:
-        """The peer broke the rules on a stream: drop it, and tell the owner when it is in use."""
+        """Reset a stream on which the peer broke the protocol, and notify the owner when it is in use."""
         self._count_reset()
         if stream_id in self._streams:
             self._on_reset(stream_id, fault.code)
@@ -144,11 +151,11 @@ class Connection(Control):
             self._on_block(stream_id, self._block_flags, block)
 
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
-        """A whole header block; `flags` are those of its HEADERS frame."""
+        """Handle a complete header block; `flags` are those of its HEADERS frame."""
         raise NotImplementedError
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
-        """DATA of a stream that is open for it goes to `_on_body`."""
+        """Check DATA against the windows, and pass it to `_on_body` when its stream is open for it."""
         if stream_id == 0:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0")
         self._unacked += len(payload)
@@ -170,11 +177,16 @@ class Connection(Control):
             stream.unacked = 0
 
     def _on_body(self, stream_id: int, stream: Stream, data: bytes, end: bool) -> None:
-        """The next bytes of a stream's body."""
+        """Handle the next bytes of a stream's body."""
         raise NotImplementedError
 
     def _on_late_frame(self, stream_id: int) -> None:
-        """A frame on a stream that is not open for it: in order only when it crossed with our RST_STREAM."""
+        """Skip a frame on a stream that is not open for it, when it crossed with our RST_STREAM; refuse any other.
+
+        Raises:
+            ConnectionFault: the stream was never opened.
+            StreamFault: the stream is closed, and not by us.
+        """
         if stream_id > self._last:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "frame on a stream that was never opened")
         if stream_id in self._reset_by_us:

@@ -1,4 +1,4 @@
-"""Frames without a body of their own: settings, windows, resets, pings; and how many of them a peer may send."""
+"""Handle frames without a body (settings, windows, resets, pings), and limit how many of them a peer may send."""
 
 from brainctl.wire import frames
 from brainctl.wire.events import GoingAway
@@ -7,11 +7,11 @@ from brainctl.wire.limits import Limits
 from brainctl.wire.outbound import Outbound
 
 _SETTINGS_COST = 50
-"""SETTINGS in control frames: a change of the initial window touches every stream."""
+"""The number of control frames that SETTINGS count as: a change of the initial window touches every stream."""
 
 
 class Control(Outbound):
-    """Part of Connection."""
+    """The layer of Connection for frames without a body."""
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
@@ -25,8 +25,9 @@ class Control(Outbound):
         self._resets_left = limits.resets
 
     def tick(self) -> bool:
-        """Grant the peer the next portion of what is limited per tick; to be called about once a second. Gives whether
-        there is something to send.
+        """Grant the peer the next portion of what is limited per tick, and return whether there is something to send.
+
+        To be called about once a second.
         """
         self._controls_left = self.limits.control_frames
         self._earned_until = self._last + self._spoken
@@ -72,7 +73,7 @@ class Control(Outbound):
             self._on_reset(stream_id, int.from_bytes(payload))
 
     def _on_reset(self, stream_id: int, code: int) -> None:
-        """The peer gave an open stream up."""
+        """Handle that the peer cancelled an open stream."""
         raise NotImplementedError
 
     def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
@@ -116,7 +117,7 @@ class Control(Outbound):
             self._out.append(frames.ping(payload, ack=True))
 
     def _on_pong(self, payload: bytes) -> None:
-        """An answer to a PING of ours."""
+        """Handle an answer to a PING of ours; nothing by default."""
 
     def _on_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id != 0:
@@ -130,7 +131,9 @@ class Control(Outbound):
 
     @property
     def _receive_window(self) -> int:
-        """The window of each stream that our SETTINGS announce: a whole message fits, so unary calls need no update."""
+        """Return the window of each stream, in bytes, that our SETTINGS announce: a whole message fits, so unary calls
+        need no WINDOW_UPDATE.
+        """
         return self.limits.message_bytes + frames.WINDOW
 
     def _acknowledge(self) -> None:

@@ -1,9 +1,10 @@
-"""Questions and answers of DNS about services (RFC 1035, RFC 2782): bytes in, bytes out."""
+"""Ask DNS for services, and read the answers (RFC 1035, RFC 2782): bytes in, bytes out."""
 
 import struct
 from typing import Final, NamedTuple
 
 SRV: Final = 33
+"""The type of record that names the hosts of a service."""
 _INTERNET: Final = 1
 _HEADER: Final = struct.Struct(">HHHHHH")
 _RECORD: Final = struct.Struct(">HHIH")
@@ -12,34 +13,39 @@ _TRUNCATED: Final = 0x0200
 _POINTER: Final = 0xC0
 _LABEL_MAX: Final = 63
 _JUMPS_MAX: Final = 64
+"""Labels and pointers of one name, so that pointers in a circle come to an end."""
 
 
 class Service(NamedTuple):
-    """One place where a service is."""
+    """One host and port at which a service is offered."""
 
     priority: int
-    """Lower ones first."""
+    """Services with a lower one are to be used first."""
     weight: int
     port: int
     host: str
 
 
 class Answer(NamedTuple):
-    """What a name server said."""
+    """The answer of a name server."""
 
     code: int
-    """0: fine; 3: there is no such name."""
+    """0 for success, 3 when there is no such name."""
     truncated: bool
-    """There was no room for all of it: ask again over TCP."""
+    """Whether there was no room for the whole answer: ask again over TCP."""
     services: list[Service]
 
 
 class Malformed(ValueError):
-    """The bytes are no answer to the question."""
+    """The bytes are not an answer to the question."""
 
 
 def question(number: int, name: str) -> bytes:
-    """A query for the services at `name`; ValueError when that is no name."""
+    """Return a query for the services at `name`.
+
+    Raises:
+        ValueError: `name` is not a name of DNS.
+    """
     labels = [label.encode("idna") for label in name.rstrip(".").split(".")]
     if not all(0 < len(label) <= _LABEL_MAX for label in labels):
         raise ValueError(f"{name!r} is no name of DNS")
@@ -48,7 +54,11 @@ def question(number: int, name: str) -> bytes:
 
 
 def answer(number: int, data: bytes) -> Answer:
-    """Read the answer to question `number`; Malformed."""
+    """Read the answer to the question with this number.
+
+    Raises:
+        Malformed: the bytes are not such an answer.
+    """
     try:
         return _answer(number, data)
     except (IndexError, struct.error, UnicodeError) as error:
@@ -76,7 +86,7 @@ def _answer(number: int, data: bytes) -> Answer:
 
 
 def _name(data: bytes, at: int) -> tuple[str, int]:
-    """A name, and where what follows it begins; a pointer in it leads back to an earlier one."""
+    """Return a name, and the position behind it; a pointer in a name leads back to an earlier one."""
     labels, after = [], None
     for _ in range(_JUMPS_MAX):
         size = data[at]

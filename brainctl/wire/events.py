@@ -1,4 +1,4 @@
-"""What a connection tells its owner. Events of one `receive` come in the order of the bytes."""
+"""List the events that a connection returns to its owner. Those of one `receive` come in the order of the bytes."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from brainctl.wire.head import Head
 
 
 class Requests(NamedTuple):
-    """Unary calls with the same head, whole, in their order: answer each with reply or fail."""
+    """Unary calls with equal heads, complete, in their order: answer each with `reply` or `fail`."""
 
     head: Head
     stream_ids: list[int]
@@ -14,7 +14,7 @@ class Requests(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A streaming call begins; messages follow."""
+    """A streaming call begins; its messages follow."""
 
     stream_id: int
     head: Head
@@ -34,7 +34,7 @@ class HalfClosed(NamedTuple):
 
 
 class Reset(NamedTuple):
-    """The peer gave the call up; what is still sent on it is dropped."""
+    """The peer cancelled the call; what is still sent on it is dropped."""
 
     stream_id: int
     code: int
@@ -47,7 +47,7 @@ class Resumed(NamedTuple):
 
 
 class PageRequest(NamedTuple):
-    """An HTTP request that is not gRPC, whole: answer with respond, or begin_page, send_page and end_page."""
+    """A complete HTTP request that is not gRPC: answer with `respond`, or begin_page, send_page and end_page."""
 
     stream_id: int
     head: Head
@@ -55,7 +55,7 @@ class PageRequest(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Client role: the call is over. `message` is the response of a call made by `request`, when there is one."""
+    """In the client role: the call has ended. `message` is the response of a call made by `request`, if any."""
 
     stream_id: int
     code: int
@@ -71,7 +71,7 @@ class GoingAway(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The connection is over: send what `take` still gives, then close. `code` is 0 when nothing was wrong."""
+    """The connection has ended: send what `take` still returns, then close. `code` is 0 when nothing was wrong."""
 
     code: int
     text: str

@@ -1,10 +1,11 @@
-"""The frames of HTTP/2 as bytes (RFC 9113 section 4 and 6): numbers, builders, and the two kinds of failure."""
+"""Build and read the frames of HTTP/2 (RFC 9113 section 4 and 6), and name the two kinds of protocol error."""
 
 from enum import IntEnum
 from struct import Struct
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""The first bytes that a client sends (RFC 9113 section 3.4)."""
 
 DATA: Final = 0
 HEADERS: Final = 1
@@ -31,17 +32,20 @@ MAX_FRAME_SIZE: Final = 5
 MAX_HEADER_LIST_SIZE: Final = 6
 
 HEADER_BYTES: Final = 9
+"""Bytes of a frame header: length 3, type 1, flags 1, stream identifier 4."""
 FRAME_BYTES: Final = 1 << 14
-"""The largest payload that every peer takes, and that we take."""
+"""Bytes of the largest payload that every peer takes, and that we take."""
 FRAME_BYTES_MAX: Final = (1 << 24) - 1
+"""Bytes of the largest payload that a peer may allow with MAX_FRAME_SIZE."""
 WINDOW: Final = 65_535
-"""The flow-control window of a connection, and of a stream, until the peer says otherwise."""
+"""Bytes of the flow-control window of a connection, and of a stream, until the peer says otherwise."""
 WINDOW_MAX: Final = (1 << 31) - 1
+"""Bytes of the largest window."""
 STREAM_MASK: Final = (1 << 31) - 1
-"""The top bit of a stream identifier is reserved and ignored."""
+"""Selects a stream identifier: the top bit of its four bytes is reserved and ignored."""
 
 FRAME_HEADER: Final = Struct(">IBI")
-"""Payload length and type in one word (length << 8 | type), flags, stream identifier."""
+"""A frame header: payload length and type in one word (length << 8 | type), flags, stream identifier."""
 _WORD: Final = Struct(">I")
 _SETTING: Final = Struct(">HI")
 
@@ -66,7 +70,7 @@ class ErrorCode(IntEnum):
 
 
 class ConnectionFault(Exception):
-    """The peer broke the protocol in a way that ends the connection: GOAWAY with this code."""
+    """The peer broke the protocol in a way that ends the connection: it is sent GOAWAY with this code."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:
         super().__init__(text)
@@ -74,7 +78,7 @@ class ConnectionFault(Exception):
 
 
 class StreamFault(Exception):
-    """The peer broke the protocol in a way that ends one stream: RST_STREAM with this code."""
+    """The peer broke the protocol in a way that ends one stream: it is sent RST_STREAM with this code."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:
         super().__init__(text)
@@ -82,12 +86,12 @@ class StreamFault(Exception):
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """One frame."""
+    """Return one frame."""
     return FRAME_HEADER.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def settings(values: dict[int, int]) -> bytes:
-    """A SETTINGS frame."""
+    """Return a SETTINGS frame."""
     return frame(SETTINGS, 0, 0, b"".join(_SETTING.pack(name, value) for name, value in values.items()))
 
 
@@ -95,37 +99,37 @@ SETTINGS_ACK: Final = frame(SETTINGS, ACK, 0)
 
 
 def read_settings(payload: bytes) -> list[tuple[int, int]]:
-    """The pairs of a SETTINGS payload, in order; the length must be a multiple of six."""
+    """Return the pairs of a SETTINGS payload in order; its length must be a multiple of six bytes."""
     return list(_SETTING.iter_unpack(payload))
 
 
 def ping(payload: bytes, *, ack: bool = False) -> bytes:
-    """A PING frame of eight bytes."""
+    """Return a PING frame; its payload has eight bytes."""
     return frame(PING, ACK if ack else 0, 0, payload)
 
 
 def goaway(last_stream_id: int, code: int, text: str = "") -> bytes:
-    """A GOAWAY frame: streams up to `last_stream_id` were or may be processed."""
+    """Return a GOAWAY frame: streams up to `last_stream_id` were or may be processed."""
     return frame(GOAWAY, 0, 0, _WORD.pack(last_stream_id) + _WORD.pack(code) + text.encode())
 
 
 def rst_stream(stream_id: int, code: int) -> bytes:
-    """An RST_STREAM frame."""
+    """Return an RST_STREAM frame."""
     return frame(RST_STREAM, 0, stream_id, _WORD.pack(code))
 
 
 def window_update(stream_id: int, increment: int) -> bytes:
-    """A WINDOW_UPDATE frame; stream 0 is the connection."""
+    """Return a WINDOW_UPDATE frame of `increment` bytes; stream 0 is the connection."""
     return frame(WINDOW_UPDATE, 0, stream_id, _WORD.pack(increment))
 
 
 def read_word(payload: bytes) -> int:
-    """The first four bytes of a payload without the reserved bit: an increment, a stream identifier."""
+    """Return the first four bytes of a payload without the reserved bit: an increment, or a stream identifier."""
     return int.from_bytes(payload[:4]) & STREAM_MASK
 
 
 def headers(stream_id: int, block: bytes, *, end_stream: bool, frame_bytes: int = FRAME_BYTES) -> bytes:
-    """A header block as HEADERS and as many CONTINUATION frames as it needs."""
+    """Return a header block as a HEADERS frame and the CONTINUATION frames that it needs."""
     flags = END_STREAM if end_stream else 0
     if len(block) <= frame_bytes:
         return frame(HEADERS, flags | END_HEADERS, stream_id, block)
@@ -137,8 +141,10 @@ def headers(stream_id: int, block: bytes, *, end_stream: bool, frame_bytes: int 
 
 
 def unpad(payload: bytes, flags: int) -> bytes:
-    """The payload of a DATA or HEADERS frame without its padding; ConnectionFault when there is more padding than
-    payload.
+    """Return the payload of a DATA or HEADERS frame without its padding.
+
+    Raises:
+        ConnectionFault: there is more padding than payload.
     """
     if not flags & PADDED:
         return payload

@@ -1,4 +1,4 @@
-"""gRPC over HTTP/2: length-prefixed messages, status trailers, timeouts (grpc PROTOCOL-HTTP2.md)."""
+"""Encode and decode what gRPC adds to HTTP/2: message prefixes, status trailers, timeouts (grpc PROTOCOL-HTTP2.md)."""
 
 import re
 import zlib
@@ -10,6 +10,7 @@ from brainctl.errors import ApiError, Code, Status
 from brainctl.wire.headers import Field
 
 PREFIX_BYTES: Final = 5
+"""Bytes before each message: a flag for compression, and the length in four bytes."""
 DATA_HEADER: Final = Struct(">IBIBI")
 """The header of a DATA frame, as frames.FRAME_HEADER, and the prefix of a message that begins in it."""
 CONTENT_TYPE: Final = b"application/grpc"
@@ -18,36 +19,37 @@ _TIMEOUT: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_SECONDS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _UNSAFE: Final = re.compile(rb"[^ -$&-~]")
 _GZIP_WINDOW: Final = 31
+"""zlib's number for gzip with the largest window."""
 
 
 def message(body: bytes) -> bytes:
-    """`body` behind its prefix: not compressed, length in four bytes."""
+    """Return `body` behind its prefix: not compressed, length in four bytes."""
     return len(body).to_bytes(PREFIX_BYTES) + body
 
 
 def is_grpc(content_type: bytes) -> bool:
-    """Whether a content-type is gRPC's: application/grpc, alone or followed by + or ; and more."""
+    """Return whether a content-type is gRPC's: application/grpc, alone or followed by + or ; and more."""
     return content_type.startswith(CONTENT_TYPE) and content_type[16:17] in {b"", b"+", b";"}
 
 
 def timeout_seconds(value: bytes) -> float | None:
-    """The seconds of a grpc-timeout such as b"250m"; None when it is malformed."""
+    """Return the seconds of a grpc-timeout such as b"250m"; None when it is malformed."""
     match = _TIMEOUT.fullmatch(value)
     return int(match[1]) * _UNIT_SECONDS[match[2]] if match else None
 
 
 def encode_message_text(text: str) -> bytes:
-    """grpc-message: UTF-8 with everything but printable ASCII, and the percent sign itself, percent-encoded."""
+    """Return a grpc-message: UTF-8, percent-encoded but for printable ASCII without the percent sign."""
     return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], text.encode())
 
 
 def decode_message_text(value: bytes) -> str:
-    """The text of a grpc-message; what is not valid stays as it is."""
+    """Return the text of a grpc-message; what is not valid stays as it is."""
     return unquote_to_bytes(value).decode(errors="replace")
 
 
 def status_fields(code: int, text: str) -> list[Field]:
-    """The trailers of a call that ended with `code`."""
+    """Return the trailers of a call that ended with `code`."""
     fields = [(b"grpc-status", str(int(code)).encode())]
     if text:
         fields.append((b"grpc-message", encode_message_text(text)))
@@ -57,22 +59,33 @@ def status_fields(code: int, text: str) -> list[Field]:
 class MessageReader:
     """Cuts a stream's data into messages.
 
-    Holds at most one message of `limit` bytes. Raises ApiError with the status that ends the call: RESOURCE_EXHAUSTED
-    for a message that is too large, UNIMPLEMENTED for an unknown compression, INTERNAL for a broken one.
+    Holds at most one message of `limit` bytes. Its methods raise ApiError with the status that ends the call:
+    RESOURCE_EXHAUSTED for a message that is too large, UNIMPLEMENTED for an unknown compression, INTERNAL for a broken
+    one.
     """
 
     def __init__(self, limit: int, encoding: bytes) -> None:
+        """Create a reader.
+
+        Args:
+            limit: bytes of the largest message, before and after decompression.
+            encoding: the call's grpc-encoding, empty without one.
+        """
         self._limit = limit
         self._encoding = encoding
         self._buffer = bytearray()
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of a message that is not complete."""
+        """Return the number of bytes held of a message that is not complete."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The messages that `data` completes."""
+        """Return the messages that `data` completes.
+
+        Raises:
+            ApiError: a message is too large or cannot be decompressed.
+        """
         buffer = self._buffer
         buffer += data
         messages: list[bytes] = []
@@ -91,7 +104,11 @@ class MessageReader:
         return messages
 
     def close(self) -> None:
-        """The stream ends; ApiError when it does so within a message."""
+        """Check that the stream does not end within a message.
+
+        Raises:
+            ApiError: it does.
+        """
         if self._buffer:
             raise ApiError(Status(Code.INTERNAL, "grpc: the request ends within a message"))
 

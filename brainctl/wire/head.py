@@ -1,4 +1,4 @@
-"""The head of a request: its header fields, checked (RFC 9113 section 8.2 and 8.3) and read for gRPC."""
+"""Check the header fields of a request (RFC 9113 section 8.2 and 8.3), and read them for gRPC."""
 
 import re
 from collections.abc import Container
@@ -16,12 +16,13 @@ _HOP_BY_HOP: Final = frozenset((b"connection", b"proxy-connection", b"keep-alive
 
 
 _KNOWN_HEADS: Final = 256
+"""Heads that are remembered; with more, all are forgotten."""
 _KNOWN_HEAD_BYTES: Final = 8 * 1024
-"""Larger ones are not remembered, so that a connection cannot fill the memory with them."""
+"""Bytes of the largest head that is remembered, so that a connection cannot fill the memory with them."""
 
 
 class Head:
-    """A request before its body."""
+    """The head of a request: what comes before its body."""
 
     __slots__ = (
         "authority",
@@ -47,31 +48,31 @@ class Head:
         self.size = 0
         """Bytes of the whole header list."""
         self.authority = ""
-        """Who the client meant to reach: HOST[:PORT], for pages."""
+        """The HOST[:PORT] that the client meant to reach, for pages."""
         self.method = ""
         self.path = ""
         self.grpc = False
         self.streaming = False
-        """The call's messages are handed on one by one."""
+        """Whether the call's messages are passed on one by one."""
         self.encoding = b""
         """grpc-encoding, empty when there is none."""
         self.timeout: float | None = None
-        """grpc-timeout in seconds."""
+        """grpc-timeout in seconds, None when there is none."""
         self.token: str | None = None
-        """What the sender shows to say who it is: the field token, or else authorization."""
+        """The token by which the client is authenticated: the field token, or else authorization."""
         self.length: int | None = None
-        """content-length."""
+        """content-length in bytes, None when there is none."""
         self.fault: tuple[ErrorCode, str] | None = None
-        """Set when the head is malformed: the stream is to be reset, nothing else of the head is valid."""
+        """Set when the head is malformed: the stream is to be reset, and no other attribute of the head is valid."""
         self.trailers = False
-        """There is no pseudo-field, so this can only be the trailers of a request."""
+        """Whether there is no pseudo-field at all, so that this can only be the trailers of a request."""
         self.plain = False
-        """A unary call with nothing to look at besides its message: no content-length, no refusal, no fault."""
+        """Whether this is a unary call of which only the message needs a check: no content-length, refusal or fault."""
         self.refusal: tuple[int, Status] | None = None
-        """Set when the call cannot be made: HTTP status and gRPC status."""
+        """HTTP status and gRPC status when the call cannot be made, otherwise None."""
 
     def with_timeout(self, seconds: float) -> "Head":
-        """The same head with another timeout."""
+        """Return a copy of the head with another timeout."""
         copy = Head.__new__(Head)
         copy.fields = self.fields
         copy.size = self.size
@@ -91,7 +92,7 @@ class Head:
         return copy
 
     def metadata(self, name: bytes) -> bytes | None:
-        """The value of the first field called `name`."""
+        """Return the value of the first field called `name`, None without one."""
         for field, value in self.fields:
             if field == name:
                 return value
@@ -99,20 +100,26 @@ class Head:
 
 
 class HeadReader:
-    """Makes heads of header lists. `streaming` holds the paths of streaming methods, `list_bytes_max` bounds the lists.
+    """Makes heads from header lists.
 
     Clients with deadlines send a different grpc-timeout with every call and everything else unchanged, so heads are
-    remembered without it.
+    remembered without it: a copy of the head with the new timeout saves checking all fields.
     """
 
     def __init__(self, streaming: Container[str], list_bytes_max: int) -> None:
+        """Create a reader.
+
+        Args:
+            streaming: the paths of streaming methods.
+            list_bytes_max: bytes of the largest header list that is accepted.
+        """
         self._streaming = streaming
         self._list_bytes_max = list_bytes_max
         self._known: dict[tuple[Field, ...], Head] = {}
 
     def __call__(self, fields: list[Field]) -> Head:
-        """The head that `fields` make; a malformed one has `fault` set."""
-        for at in range(len(fields) - 1, -1, -1):  # it is among the last, when it is there
+        """Return the head that `fields` make; a malformed one has `fault` set."""
+        for at in range(len(fields) - 1, -1, -1):  # from the end: clients send it among the last fields
             if fields[at][0] == b"grpc-timeout":
                 break
         else:
@@ -164,7 +171,15 @@ def _faulty(code: ErrorCode, text: str) -> Head:
 
 
 def split_fields(fields: list[Field], allowed: Container[bytes]) -> tuple[dict[bytes, bytes], list[Field]]:
-    """Pseudo-fields and regular fields; StreamFault PROTOCOL_ERROR when the list is malformed."""
+    """Return the pseudo-fields, and the regular fields in order.
+
+    Args:
+        fields: a header list.
+        allowed: the pseudo-fields that may occur.
+
+    Raises:
+        StreamFault: the list is malformed (PROTOCOL_ERROR).
+    """
     pseudo: dict[bytes, bytes] = {}
     regular: list[Field] = []
     for field in fields:

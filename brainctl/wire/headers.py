@@ -1,4 +1,4 @@
-"""HPACK (RFC 7541): header blocks to fields, and fields to blocks that leave the table alone.
+"""Decode header blocks (HPACK, RFC 7541), and encode blocks that do not change the table.
 
 The decoder is written for the traffic of one gRPC connection, where nearly every block repeats. A block of indexed
 fields alone does not change the table, so what it means is remembered under its bytes until the table changes;
@@ -19,19 +19,21 @@ Field = tuple[bytes, bytes]
 Meaning = TypeVar("Meaning")
 
 TABLE_BYTES: Final = 4096
-"""The size of the dynamic table until settings say otherwise; brainctl never offers more."""
+"""Bytes of the dynamic table until settings say otherwise; brainctl never offers more."""
 _STATIC: Final[tuple[Field, ...]] = ((b"", b""), *HeaderTable.STATIC_TABLE)
 _DYNAMIC_FROM: Final = len(_STATIC)
 _ENTRY_OVERHEAD: Final = 32
+"""Bytes by which an entry of the table is counted larger than its name and value (RFC 7541 section 4.1)."""
 _MEMO_ENTRIES: Final = 256
+"""Blocks that are remembered; with more, all are forgotten."""
 
 
 class HeaderDecoder(Generic[Meaning]):
-    """Decodes the blocks of one direction of a connection, in order, and gives each to `interpret`.
+    """A decoder of the blocks of one direction of a connection, which passes the fields of each to `interpret`.
 
-    `interpret` gets the fields in order, and must depend on nothing else. They are as many as the block has bytes at
-    most, and each is a literal of the block or an entry of the table, so that the size of a block bounds their memory;
-    how large a list is acceptable is for `interpret` to say (`list_bytes`).
+    `interpret` gets the fields in order, and must depend on nothing else. A block has at most one field per byte, and
+    each is a literal of the block or an entry of the table, so that the size of a block bounds their memory; how large
+    a list is acceptable is for `interpret` to decide (`list_bytes`).
     """
 
     def __init__(self, interpret: Callable[[list[Field]], Meaning]) -> None:
@@ -40,9 +42,14 @@ class HeaderDecoder(Generic[Meaning]):
         self._table_bytes = 0
         self._table_limit = TABLE_BYTES
         self.memo: dict[bytes, Meaning] = {}
+        """What `interpret` has made of blocks that left the table unchanged, by their bytes: a hit saves decoding."""
 
     def decode(self, block: bytes) -> Meaning:
-        """What `interpret` makes of the block; ConnectionFault COMPRESSION_ERROR when the block is not HPACK."""
+        """Return what `interpret` makes of the next block.
+
+        Raises:
+            ConnectionFault: the block is not HPACK (COMPRESSION_ERROR).
+        """
         known = self.memo.get(block)
         if known is not None:
             return known
@@ -58,7 +65,12 @@ class HeaderDecoder(Generic[Meaning]):
         return meaning
 
     def _fields(self, block: bytes) -> tuple[list[Field], bool]:
-        """The fields, and whether all of them were indexed. IndexError when the block is short."""
+        """Return the fields of a block, and whether all of them were indexed.
+
+        Raises:
+            IndexError: the block ends too early, or an index is beyond the table.
+            HPACKDecodingError: the block is not HPACK in another way.
+        """
         fields: list[Field] = []
         indexed = True
         at = 0
@@ -120,7 +132,7 @@ class HeaderDecoder(Generic[Meaning]):
 
 
 def _integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
-    """The integer whose prefix is the low bits of block[at], and where it ends (RFC 7541 section 5.1)."""
+    """Return the integer whose prefix is the low bits of block[at], and the position behind it (RFC 7541 5.1)."""
     value = block[at] & mask
     at += 1
     if value < mask:
@@ -135,7 +147,7 @@ def _integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
 
 
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
-    """The string at `at`, and where it ends (RFC 7541 section 5.2)."""
+    """Return the string at `at`, and the position behind it (RFC 7541 section 5.2)."""
     huffman = block[at] & 0x80
     length, at = _integer(block, at, 0x7F)
     end = at + length
@@ -146,12 +158,12 @@ def _string(block: bytes, at: int) -> tuple[bytes, int]:
 
 
 def list_bytes(fields: Iterable[Field]) -> int:
-    """The size of a header list as RFC 9113 section 6.5.2 counts it."""
+    """Return the size of a header list in bytes as RFC 9113 section 6.5.2 counts it."""
     return sum(len(name) + len(value) + _ENTRY_OVERHEAD for name, value in fields)
 
 
 def literal_block(fields: Iterable[Field]) -> bytes:
-    """A header block of literal fields without indexing: it means the same whatever the peer's table holds."""
+    """Return a header block of literal fields without indexing, whose meaning does not depend on the peer's table."""
     out = bytearray()
     for name, value in fields:
         out.append(0)

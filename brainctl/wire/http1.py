@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as pages need it (RFC 9112): requests out of bytes, bytes out of responses."""
+"""Read requests and write responses of HTTP/1.1, as far as pages need it (RFC 9112)."""
 
 import re
 from collections.abc import Iterable
@@ -6,19 +6,23 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 HEAD_BYTES_MAX: Final = 256 * 1024
+"""Bytes of the largest head of a request."""
 _FIELDS_MAX: Final = 4096
 """Header fields of one request: reading them all takes the event loop a few milliseconds."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""The interim response that a client waits for before it sends a body it has announced with Expect."""
 LAST_CHUNK: Final = b"0\r\n\r\n"
+"""The end of a response in chunks."""
 
 _REQUEST_LINE: Final = re.compile(r"([A-Z]{1,20}) ([!-~]+) HTTP/1\.([01])")
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
 _SIZE_LINE_BYTES: Final = 256
+"""Bytes of the longest line that begins a chunk."""
 _FIELD: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*")
 
 
 class Http1Request(NamedTuple):
-    """A whole request."""
+    """A complete request."""
 
     method: str
     target: str
@@ -26,13 +30,16 @@ class Http1Request(NamedTuple):
     """Header fields by their name in lower case; of fields that are repeated, the last."""
     body: bytes
     keep_alive: bool
-    """The client may send another request on the connection."""
+    """Whether the client may send another request on the connection."""
     chunks: bool
-    """The client takes an answer in chunks."""
+    """Whether the client takes an answer in chunks."""
 
 
 class Http1Fault(Exception):
-    """The bytes are no request that is served: answer with the status, then close. No status: they are not HTTP."""
+    """The bytes are not a request that is served: answer with the status, then close.
+
+    Without a status they are not HTTP.
+    """
 
     def __init__(self, status: HTTPStatus | None) -> None:
         super().__init__(status.phrase if status else "not HTTP")
@@ -45,7 +52,7 @@ class _Head(NamedTuple):
     fields: dict[str, str]
     is_1_1: bool
     length: int | None
-    """Of the body; None when it comes in chunks."""
+    """Bytes of the body; None when it comes in chunks."""
 
     @property
     def keep_alive(self) -> bool:
@@ -58,26 +65,27 @@ class _Head(NamedTuple):
 
 
 class Http1Reader:
-    """Cuts the bytes of one connection into requests; a body has at most `body_bytes`, a head HEAD_BYTES_MAX."""
+    """Cuts the bytes of one connection into requests; a head has up to HEAD_BYTES_MAX bytes."""
 
     def __init__(self, body_bytes: int) -> None:
+        """Create a reader of requests with bodies of up to `body_bytes` bytes."""
         self._body_bytes = body_bytes
         self._buffer = bytearray()
         self._searched = 0
-        """Bytes of it in which no head ends."""
+        """Bytes of the buffer in which no head ends: they are not searched again."""
         self._head: _Head | None = None
-        """Of the request whose body is not whole."""
+        """The head of the request whose body is not complete."""
         self._body = bytearray()
-        """The chunks of it so far."""
+        """The chunks of that body so far."""
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of requests that `next_request` has not given yet."""
+        """Return the number of bytes that `next_request` has not returned in a request yet."""
         return len(self._buffer) + len(self._body)
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the client sends the body of its request only once it has seen CONTINUE."""
+        """Return whether the client sends the body of its request only once it has received CONTINUE."""
         return self._head is not None and self._head.waits and not self._buffer and not self._body
 
     def feed(self, data: bytes) -> None:
@@ -85,7 +93,11 @@ class Http1Reader:
         self._buffer += data
 
     def next_request(self) -> Http1Request | None:
-        """The next request, None while it is not whole; Http1Fault when it never will be."""
+        """Return the next request, None while it is not complete.
+
+        Raises:
+            Http1Fault: it never will be.
+        """
         if self._head is None:
             self._head = self._take_head()
         head = self._head
@@ -117,7 +129,7 @@ class Http1Reader:
         return _Head(first[1], first[2], fields, first[3] == "1", length)
 
     def _take(self, size: int) -> bytes | None:
-        """The next `size` bytes, once they are there."""
+        """Return the next `size` bytes, None while they are not all there."""
         if len(self._buffer) < size:
             return None
         taken = bytes(self._buffer[:size])
@@ -125,7 +137,11 @@ class Http1Reader:
         return taken
 
     def _take_chunks(self) -> bytes | None:
-        """A body in chunks, once it is whole (RFC 9112 section 7.1); trailers are not served."""
+        """Return a body in chunks once it is complete (RFC 9112 section 7.1); trailers are not supported.
+
+        Raises:
+            Http1Fault: it is malformed or too large.
+        """
         while True:
             end = self._buffer.find(b"\r\n", 0, _SIZE_LINE_BYTES)
             if end < 0 and len(self._buffer) < _SIZE_LINE_BYTES:
@@ -162,7 +178,11 @@ def _fields(lines: list[str]) -> dict[str, str]:
 
 
 def _length(fields: dict[str, str], most: int, *, is_1_1: bool) -> int | None:
-    """How long the body is, None when it comes in chunks; both at once can be read in two ways."""
+    """Return the length of a body in bytes, None when it comes in chunks.
+
+    Raises:
+        Http1Fault: it is malformed or too large, or the fields give both, which can be read in two ways.
+    """
     coding = fields.get("transfer-encoding")
     if coding is not None:
         if "content-length" in fields or not is_1_1:
@@ -187,7 +207,7 @@ def response(
     head_only: bool = False,
     fields: Iterable[tuple[str, str]] = (),
 ) -> bytes:
-    """A whole response; `head_only` leaves the body out, as HEAD wants it."""
+    """Return a complete response; `head_only` leaves the body out, for a HEAD request."""
     length = ("Content-Length", str(len(body)))
     connection = ("Connection", "keep-alive" if keep_alive else "close")
     head = _head(status, [("Content-Type", content_type), length, connection, *fields])
@@ -195,13 +215,13 @@ def response(
 
 
 def response_start(status: int, content_type: str, *, chunks: bool, fields: Iterable[tuple[str, str]] = ()) -> bytes:
-    """The head of a response whose length is not known: in chunks, or up to the end of the connection."""
+    """Return the head of a response whose length is not known: it comes in chunks, or ends with the connection."""
     coding = [("Transfer-Encoding", "chunked")] if chunks else []
     return _head(status, [("Content-Type", content_type), *coding, ("Connection", "close"), *fields])
 
 
 def chunk(data: bytes) -> bytes:
-    """A part, not empty, of a response in chunks; LAST_CHUNK ends it."""
+    """Return a part, not empty, of a response in chunks; LAST_CHUNK ends it."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 

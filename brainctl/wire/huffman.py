@@ -1,7 +1,7 @@
-"""The Huffman code of HPACK, decoded a byte at a time.
+"""Decode the Huffman code of HPACK, one byte per step.
 
 The `hpack` library's state machine takes four bits per step. Two of its steps make one of ours, which is computed the
-first time it is taken and then remembered: a peer can bring about 65,536 of them at most.
+first time it is taken and then remembered: a peer can cause about 65,536 of them at most.
 """
 
 from typing import Final
@@ -10,12 +10,17 @@ from hpack.exceptions import HPACKDecodingError
 from hpack.huffman_table import HUFFMAN_COMPLETE, HUFFMAN_EMIT_SYMBOL, HUFFMAN_FAIL, HUFFMAN_TABLE
 
 _COMPLETE: Final = 1 << 8
-"""Beside a state: the text may end in it."""
+"""A flag beside the state in the low byte: the text may end in it."""
 _steps: Final[dict[int, tuple[int, bytes]]] = {}
+"""By state << 8 | byte the next state with its flag, and the bytes that the step emits."""
 
 
 def decode_huffman(text: bytes) -> bytes:
-    """The bytes that `text` encodes; HPACKDecodingError when it is not the code of any."""
+    """Return the bytes that `text` encodes.
+
+    Raises:
+        HPACKDecodingError: `text` is not the code of any bytes.
+    """
     steps = _steps
     state = _COMPLETE
     out = []
@@ -29,7 +34,13 @@ def decode_huffman(text: bytes) -> bytes:
 
 
 def _add_step(step: int) -> tuple[int, bytes]:
-    """Where the byte step & 255 leads from the state step >> 8, and what it emits."""
+    """Compute and remember the step that takes the byte step & 255 from the state step >> 8.
+
+    Returns the next state with its flag, and the bytes that the step emits.
+
+    Raises:
+        HPACKDecodingError: no code leads there.
+    """
     state, flags = step >> 8, 0
     decoded = bytearray()
     for bits in (step >> 4 & 0xF, step & 0xF):

@@ -1,4 +1,4 @@
-"""PINGs for the sake of a connection: a client that sends too many is sent away, one that is silent is asked.
+"""Limit the PINGs of a client, and send one to a client that is silent.
 
 The rules are those of gRPC servers (grpc-go internal/transport/http2_server.go), on which clients rely. Time is counted
 in ticks, about a second each, in favour of the client.
@@ -11,25 +11,26 @@ from typing import Final
 from brainctl.wire.limits import Limits
 
 TOO_MANY_PINGS: Final = "too_many_pings"
-"""The words by which clients know that they are to ping less often."""
+"""The text of the GOAWAY from which clients know that they are to ping less often."""
 _STRIKES: Final = 2
+"""PINGs that may come too early before the connection is closed."""
 _IDLE_TICKS: Final = 7200
-"""How often a client may ping that has no stream open."""
+"""Ticks that a client with no open stream must leave between two PINGs."""
 _NEVER: Final = -(1 << 60)
 
 
 class Silence(Enum):
-    """What the silence of a client calls for."""
+    """What to do about the silence of a client."""
 
     NOTHING = 0
     ASK = 1
-    """It is to be sent a PING."""
+    """Send it a PING."""
     CUT = 2
-    """It has not answered one."""
+    """Close the connection: it has not answered a PING."""
 
 
 class Keepalive:
-    """The count of one connection."""
+    """The ticks and PINGs of one connection."""
 
     def __init__(self, limits: Limits) -> None:
         self._between = ceil(limits.ping_min_seconds)
@@ -42,8 +43,12 @@ class Keepalive:
         self._before: tuple[int, ...] = ()
 
     def admits_ping(self, state: tuple[int, ...], streams: int) -> bool:
-        """Whether a PING may come now. `state` changes with whatever the two sides ask and answer: a PING after that is
-        always in order, since clients measure the connection with it.
+        """Return whether a PING may come now.
+
+        Args:
+            state: changes with every request and every answer: a PING after such a change is always in order, since
+                clients measure the connection with it.
+            streams: the number of open streams.
         """
         if not self._between:
             return True
@@ -57,11 +62,11 @@ class Keepalive:
         return self._strikes <= _STRIKES
 
     def heard(self) -> None:
-        """The client has sent something."""
+        """Note that the client has sent something."""
         self._heard = self._now
 
     def tick(self) -> Silence:
-        """A second has passed."""
+        """Count a second, and return what the silence of the client calls for."""
         self._now += 1
         silent = self._now - self._heard
         if not self._ask or not self._cut or silent < self._ask:

@@ -1,12 +1,13 @@
-"""The sending half of a connection: what is to be sent now, and what waits for the peer's windows.
+"""Send what a connection has to send now, and queue what waits for the peer's windows.
 
-`_streams` holds the open streams. None stands for a unary call that came whole and has had no answer and no window
-change: such a call has no other state, and most calls never have. Its send window is the peer's initial window.
+`_streams` holds the open streams. None stands for a unary call that came complete and has had no answer and no window
+change: such a call has no other state, and most calls never have; this saves making a Stream for each. Its send window
+is the peer's initial window.
 
-Body bytes leave through `_send_data`, which emits as much as both windows allow and queues the rest on the stream. A
+Body bytes are sent by `_send_data`, which emits as many as both windows allow and queues the rest on the stream. A
 stream that waits for the connection's window is in `_waiting`, and `_pump` serves those in turns when the window opens;
 one that waits for its own window is in no list, and its WINDOW_UPDATE finds it. So a window that the peer opens costs
-what it lets through, however many streams wait.
+work only for the bytes that it lets through, however many streams wait.
 """
 
 from collections import OrderedDict
@@ -19,13 +20,13 @@ from brainctl.wire.limits import Limits
 from brainctl.wire.stream import Stream
 
 _QUANTUM: Final = 1 << 16
-"""What one stream may send before the next waiting one has its turn."""
+"""Bytes that one stream may send before the next waiting one has its turn."""
 _REMEMBERED: Final = 256
-"""Streams we reset whose late frames are still known for what they are."""
+"""Streams that we reset and whose late frames are still recognised."""
 
 
 class Outbound:
-    """Part of Connection."""
+    """The sending layer of Connection."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -40,32 +41,32 @@ class Outbound:
         self._stream_window = frames.WINDOW
         self._frame_bytes = frames.FRAME_BYTES
         self._spoken = 0
-        """How often body bytes were sent, apart from unary answers that left at once."""
+        """How often body bytes were sent, apart from unary answers that were sent at once."""
 
     # -- for the owner ------------------------------------------------------------------------------------------------
 
     @property
     def open_streams(self) -> int:
-        """Streams that are not over."""
+        """Return the number of streams that have not ended."""
         return len(self._streams)
 
     def is_open(self, stream_id: int) -> bool:
-        """Whether the stream is not over."""
+        """Return whether the stream has not ended."""
         return stream_id in self._streams
 
     def take(self) -> bytes:
-        """Everything that is to be sent now."""
+        """Return everything that is to be sent now."""
         data = b"".join(self._out)
         self._out.clear()
         return data
 
     def paused(self, stream_id: int) -> bool:
-        """Whether a producer should stop sending on the stream until a Resumed event, because the peer reads slowly."""
+        """Return whether the peer reads slowly, so that a producer should stop sending until a Resumed event."""
         stream = self._streams.get(stream_id)
         return stream is not None and stream.paused
 
     def reset(self, stream_id: int, code: int = ErrorCode.CANCEL) -> None:
-        """Give a stream up."""
+        """Cancel a stream with RST_STREAM; nothing when it has ended."""
         if stream_id in self._streams:
             self._forget(stream_id)
             self._reset(stream_id, code)
@@ -73,7 +74,7 @@ class Outbound:
     # -- bodies -------------------------------------------------------------------------------------------------------
 
     def _stateful(self, stream_id: int) -> Stream:
-        """The state of an open stream, made for one that had none."""
+        """Return the state of an open stream, made for one that had none."""
         stream = self._streams[stream_id]
         if stream is None:
             stream = Stream(self._stream_window)
@@ -98,8 +99,13 @@ class Outbound:
             stream.paused = True
 
     def _end_data(self, stream_id: int, stream: Stream, trailers: bytes) -> None:
-        """End our side once everything queued is sent. The block `trailers` must not use the dynamic table, since
-        blocks of other streams may leave before it; b"" ends without trailers.
+        """End our side once everything queued is sent.
+
+        Args:
+            stream_id: of the stream.
+            stream: its state.
+            trailers: a header block, which must not use the dynamic table when something is queued, since blocks of
+                other streams may be sent before it; b"" ends without trailers.
         """
         if stream.closing is None:
             stream.closing = trailers
@@ -147,7 +153,7 @@ class Outbound:
             self._after_emit(stream_id, stream)
 
     def _unblock(self, stream_id: int, stream: Stream) -> None:
-        """The stream's own window has changed: it may have its turn."""
+        """Let a stream have its turn, if it has bytes queued and its own window is open."""
         if stream.queued and stream.window > 0:
             self._waiting[stream_id] = stream
 
@@ -161,7 +167,7 @@ class Outbound:
             self._events.append(Resumed(stream_id))
 
     def _move_stream_windows(self, initial: int) -> bool:
-        """The peer's initial window has changed, and with it that of every stream; False when one overflows."""
+        """Change the send window of every stream with the peer's initial window; return whether none overflows."""
         change = initial - self._stream_window
         self._stream_window = initial
         for stream_id, stream in self._streams.items():
@@ -175,11 +181,11 @@ class Outbound:
     # -- the end of streams -------------------------------------------------------------------------------------------
 
     def _ended(self, stream_id: int, stream: Stream) -> None:
-        """Our side of the stream has ended."""
+        """Handle that our side of the stream has ended."""
         raise NotImplementedError
 
     def _forget(self, stream_id: int) -> Stream | None:
-        """Drop the state of an open stream."""
+        """Drop the state of an open stream, and return it."""
         stream = self._streams.pop(stream_id)
         if stream is not None:
             self._waiting.pop(stream_id, None)

@@ -1,4 +1,4 @@
-"""The bodies of requests, as they come in: messages of calls, and bodies of requests that are not gRPC."""
+"""Collect the bodies of requests as they come in: messages of calls, and bodies of requests that are not gRPC."""
 
 from brainctl.errors import ApiError, Code, Status
 from brainctl.wire.events import HalfClosed, Message, PageRequest, Requests, Reset
@@ -10,12 +10,12 @@ from brainctl.wire.stream import Stream
 
 
 class RequestBodies(Responder):
-    """Part of ServerConnection."""
+    """The layer of ServerConnection for the bodies of requests."""
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._partial = 0
-        """Bytes of requests that are not whole yet."""
+        """Bytes of requests that are not complete yet."""
 
     def _on_body(self, stream_id: int, stream: Stream, data: bytes, end: bool) -> None:
         head = stream.head

@@ -1,4 +1,4 @@
-"""The answering half of the server role: bytes out of responses."""
+"""Send the responses of the server role."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -15,7 +15,8 @@ from brainctl.wire.limits import Limits
 from brainctl.wire.stream import Stream
 
 # Response blocks. The first HEADERS and the first trailers put their field into the peer's table, after which the
-# blocks of a response are three indices. Index 62 is the newest entry, which is grpc-status once both are in.
+# blocks of a response are three bytes, each an index: it is 39 bytes with a message of 4, and packed from constants.
+# Index 62 is the newest entry, which is grpc-status once both are in; content-type is then 63.
 _HEAD_LITERAL: Final = b"\x88\x0f\x10\x10application/grpc"
 _HEAD_INSERT: Final = b"\x88\x5f\x10application/grpc"
 _HEAD_NEWEST: Final = b"\x88\xbe"
@@ -27,15 +28,18 @@ _EMPTY_TABLE: Final = b"\x20"
 
 _ABSENT: Final = object()
 _SMALL: Final = 1024
-"""Bytes of a message, with its prefix, of which a response is packed with one call."""
+"""Bytes of the largest message, with its prefix, whose response is packed with one call."""
 _REPLY_HEAD: Final = len(_HEAD_INDEXED).to_bytes(3) + bytes((frames.HEADERS, frames.END_HEADERS))
 _REPLY_TAIL: Final = len(_TAIL_INDEXED).to_bytes(3) + bytes((frames.HEADERS, frames.END_HEADERS | frames.END_STREAM))
 
 
 @cache
 def _reply_of(size: int) -> tuple[Callable[..., bytes], bytes, bytes]:
-    """For a message and its prefix of `size` bytes together: what packs a whole response once both blocks are in the
-    peer's table, the bytes between the stream numbers of HEADERS and DATA, and the prefix.
+    """Return how to pack the whole response to a message that has `size` bytes with its prefix.
+
+    These are the packing function for a time when both blocks are in the peer's table, the bytes between the stream
+    numbers of HEADERS and DATA, and the prefix. They are computed once per size, and then a response takes one call
+    instead of one for each of its three frames.
     """
     middle = _HEAD_INDEXED + size.to_bytes(3) + bytes((frames.DATA, 0))
     whole = Struct(f">{len(_REPLY_HEAD)}sI{len(middle)}sI{PREFIX_BYTES}s{size - PREFIX_BYTES}s{len(_REPLY_TAIL)}sIc")
@@ -43,19 +47,20 @@ def _reply_of(size: int) -> tuple[Callable[..., bytes], bytes, bytes]:
 
 
 class Responder(Connection):
-    """Part of ServerConnection."""
+    """The layer of ServerConnection for responses."""
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._orphans: set[int] = set()
-        """Unary calls whose stream is over while their answer is still being made."""
+        """Unary calls whose stream has ended while their answer is still being made."""
         self._head_block = _HEAD_INSERT
         self._tail_block = _TAIL_INSERT
         self._size_update = b""
         self._direct_bytes = 0
+        """See `_set_direct`."""
 
     def reply(self, stream_id: int, body: bytes) -> None:
-        """The response of a unary call: one message, and OK."""
+        """Send the response to a unary call: one message, and status OK."""
         try:
             stream = self._streams[stream_id]
         except KeyError:
@@ -80,7 +85,7 @@ class Responder(Connection):
         self.finish(stream_id)
 
     def reply_all(self, stream_ids: Sequence[int], bodies: Sequence[bytes]) -> None:
-        """`reply` to several calls; about half the cost of one by one."""
+        """Send the responses to several unary calls, as `reply` does, at about half the cost of one by one."""
         streams, out = self._streams, self._out
         known = _reply_of
         room = min(self._direct_bytes, self._window, _SMALL)
@@ -99,7 +104,7 @@ class Responder(Connection):
                 room = min(self._direct_bytes, self._window, _SMALL)
 
     def send(self, stream_id: int, body: bytes) -> None:
-        """One message of a streaming response; see `paused`."""
+        """Send one message of a streaming response; see `paused`."""
         if stream_id not in self._streams:
             return
         stream = self._stateful(stream_id)
@@ -140,7 +145,7 @@ class Responder(Connection):
             self._end_data(stream_id, stream, self._tail_block)
 
     def fail(self, stream_id: int, status: Status) -> None:
-        """End a response with a status; without headers before it when no message was sent."""
+        """End a response with a status; when no message was sent, there are trailers only."""
         if stream_id not in self._streams:
             self._orphans.discard(stream_id)
             return
@@ -151,7 +156,7 @@ class Responder(Connection):
         self._end_data(stream_id, stream, trailers)
 
     def expire(self, stream_id: int, status: Status) -> None:
-        """End a response with a status although its answer is still being made, and will be dropped."""
+        """End a response with a status although its answer is still being made; that answer will be dropped."""
         if stream_id in self._streams:
             stream = self._stateful(stream_id)
             if stream.requested:
@@ -166,7 +171,7 @@ class Responder(Connection):
         body: bytes,
         fields: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """The response to a request that is not gRPC."""
+        """Send the response to a request that is not gRPC."""
         self.begin_page(stream_id, http_status, content_type, [*fields, ("content-length", str(len(body)))])
         stream = self._streams.get(stream_id)
         if stream is not None and (stream.head is None or stream.head.method != "HEAD"):
@@ -176,7 +181,7 @@ class Responder(Connection):
     def begin_page(
         self, stream_id: int, http_status: int, content_type: str, fields: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """The head of a response to a request that is not gRPC; `send_page` and `end_page` follow."""
+        """Send the head of a response to a request that is not gRPC; `send_page` and `end_page` follow."""
         if stream_id in self._streams:
             stream = self._stateful(stream_id)
             head = [(b":status", str(http_status).encode()), (b"content-type", content_type.encode())]
@@ -185,12 +190,12 @@ class Responder(Connection):
             self._send_block(stream_id, literal_block(head), end_stream=False)
 
     def send_page(self, stream_id: int, data: bytes) -> None:
-        """A part of a response that was begun; see `paused`."""
+        """Send a part of a response that was begun; see `paused`."""
         if stream_id in self._streams:
             self._send_data(stream_id, self._stateful(stream_id), data)
 
     def end_page(self, stream_id: int) -> None:
-        """The end of a response that was begun, or of what nobody waits for any more."""
+        """End a response that was begun, or count as made an answer that nobody waits for any more."""
         if stream_id in self._streams:
             self._end_data(stream_id, self._stateful(stream_id), b"")
         else:
@@ -213,7 +218,7 @@ class Responder(Connection):
 
     def _ended(self, stream_id: int, stream: Stream) -> None:
         self._forget(stream_id)
-        if stream.remote_open:  # nothing more is wanted of the request
+        if stream.remote_open:  # the rest of the request is not needed (RFC 9113 section 8.1)
             self._reset(stream_id, ErrorCode.NO_ERROR)
 
     def _on_setting(self, name: int, value: int) -> None:
@@ -225,8 +230,10 @@ class Responder(Connection):
         self._set_direct()
 
     def _set_direct(self) -> None:
-        """The largest message, with its prefix, whose response needs neither a look at its stream's window nor two
-        frames; 0 while the response blocks are not in the peer's table.
+        """Set the size up to which a response is sent directly, in bytes of a message with its prefix.
+
+        Such a response fits into one frame and into the window of a stream without state. The size is 0 while the
+        response blocks are not in the peer's table.
         """
         indexed = self._tail_block == _TAIL_INDEXED
         self._direct_bytes = min(self._stream_window, frames.FRAME_BYTES) if indexed else 0

@@ -1,4 +1,4 @@
-"""The server role of an HTTP/2 connection that carries gRPC: requests out of bytes, bytes out of responses."""
+"""Serve gRPC over one HTTP/2 connection: requests out of bytes, bytes out of responses."""
 
 from collections.abc import Callable
 from functools import cache
@@ -17,43 +17,56 @@ from brainctl.wire.request_bodies import RequestBodies
 from brainctl.wire.stream import Stream
 
 _FREE_WORDS: Final = frozenset((8 << 8 | frames.PING, 4 << 8 | frames.WINDOW_UPDATE))
-"""Lengths and types of frames that come often and change nothing about how many requests are taken."""
+"""Lengths and types of frames that come often and do not change how many requests are taken."""
 _LARGEST_WORD: Final = frames.FRAME_BYTES << 8 | 0xFF
 _LARGEST_USUAL: Final = 1024 << 8
-"""Longer header blocks take the long way."""
+"""Length and type of the largest HEADERS frame that takes the short way."""
 _SMALL_HEAD_BYTES: Final = 4096
+"""Bytes of the largest header list that does not count as held by its stream."""
 _DRAIN_PING: Final = b"draining"
+"""The payload of the PING whose answer shows that the client has seen the first GOAWAY."""
 _KEEPALIVE_PING: Final = b"alive?\0\0"
+"""The payload of the PING that a silent client is sent."""
 _SKIPS_REMEMBERED: Final = 16
+"""Ranges of skipped stream numbers that are remembered."""
 _FEW_STREAMS: Final = 256
-"""Fewer than this do not count as something that is held."""
+"""Open streams up to which their state does not count as held."""
 _STREAM_BYTES: Final = 1024
-"""About what the state of an open stream costs."""
+"""Bytes, about, that the state of an open stream costs."""
 
 
 @cache
 def _call_of(block_bytes: int) -> tuple[int, int, Callable[[bytes, int], tuple[Any, ...]]]:
-    """For calls with header blocks of some length: length and type of their HEADERS frame, what they have around their
-    message, and that as a structure: the fields of a frame header, the block, and those of DATA_HEADER.
+    """Return how to read calls with header blocks of some length in one step.
+
+    These are length and type of their HEADERS frame, the number of bytes that they have around their message, and a
+    function that unpacks these: the fields of a frame header, the block, and those of DATA_HEADER.
     """
     around = Struct(f">IBI{block_bytes}sIBIBI")
     return block_bytes << 8 | frames.HEADERS, around.size, around.unpack_from
 
 
 class ServerConnection(RequestBodies):
-    """One client. `streaming` holds the paths of the methods whose messages are wanted one by one.
+    """The connection of one client.
 
-    Feed `receive`, act on its events, answer with the methods of Responder, and send what `take` gives. Answers on a
-    stream that is over (the client reset it) are dropped, so that owners need not ask first.
+    Feed `receive`, act on its events, answer with the methods of Responder, and send what `take` returns. Answers on a
+    stream that has ended (the client reset it) are dropped, so that owners need not check first.
     """
 
     def __init__(self, streaming: frozenset[str] = frozenset(), limits: Limits | None = None) -> None:
+        """Create a connection, which has its SETTINGS to send.
+
+        Args:
+            streaming: the paths of the methods whose messages are passed on one by one.
+            limits: bounds for the client; the defaults of Limits when None.
+        """
         super().__init__(limits or Limits())
         self._decoder = HeaderDecoder(HeadReader(streaming, self.limits.header_list_bytes))
         self._preface = frames.PREFACE
         self._usual = _call_of(0)
         """How the last HEADERS frame is read, together with a DATA frame behind it."""
         self._skipped: list[range] = []
+        """Stream numbers that the client skipped, and must not use any more."""
         self._draining = False
         self._drain_started = False
         self._keepalive = Keepalive(self.limits)
@@ -68,7 +81,7 @@ class ServerConnection(RequestBodies):
     # -- requests in --------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> list[Event]:
-        """The events that `data`, the next bytes from the client, completes; Closed is the last when it comes."""
+        """Return the events that `data`, the next bytes from the client, completes; Closed is always the last."""
         self._keepalive.heard()
         if self._preface and not self.closed:
             data = self._rest + data
@@ -86,10 +99,11 @@ class ServerConnection(RequestBodies):
         return super().receive(data)
 
     def _walk(self, data: bytes, at: int) -> None:
-        """As in Connection, with a short way for the usual request: HEADERS and DATA of one frame each, one message.
+        """Handle frames as in Connection, with a short way for the usual request: HEADERS and DATA of one frame each,
+        one message.
 
-        Most header blocks of a client are as long as the one before, so what is around a call is read in one piece.
-        Calls that follow each other and have the same block are one event.
+        Most header blocks of a client are as long as the one before, so what is around a call is unpacked in one step,
+        which saves the calls for its two frames. Calls that follow each other and have the same block are one event.
         """
         size = len(data)
         read_frame = FRAME_HEADER.unpack_from
@@ -125,7 +139,7 @@ class ServerConnection(RequestBodies):
                             continue
                         stream_ids, bodies = [], []
                         events.append(Requests(head, stream_ids, bodies))
-                        # What changes the table is to be decoded each time.
+                        # Only a block that left the table unchanged is in the memo; any other is decoded each time.
                         last_block = block if known(block) else None
                     self._last = stream_id
                     self._unacked += length + PREFIX_BYTES
@@ -153,7 +167,8 @@ class ServerConnection(RequestBodies):
 
     @property
     def held_bytes(self) -> int:
-        """Return the bytes held for the client: requests that are not whole, answers that wait for its windows."""
+        """Return the bytes held for the client: requests that are not complete, and answers that wait for its windows.
+        """
         held = self.queued_bytes + self._partial
         if self._block is not None:
             held += len(self._block)
@@ -162,7 +177,7 @@ class ServerConnection(RequestBodies):
         return held
 
     def _room(self) -> int:
-        """How many requests may take the short way; 0 when something has to be looked at for each."""
+        """Return how many requests may take the short way; 0 when something has to be checked for each."""
         if self._block is not None or not self._settled or self._draining or self._overfull:
             return 0
         return self.limits.streams - len(self._streams) - len(self._orphans)
@@ -200,7 +215,11 @@ class ServerConnection(RequestBodies):
         self._on_body(stream_id, stream, b"", end=True)
 
     def _open(self, stream_id: int, head: Head, *, end: bool) -> None:
-        """A new stream; StreamFault when it cannot be."""
+        """Open a new stream.
+
+        Raises:
+            StreamFault: the head is malformed, or the limits are reached.
+        """
         if stream_id != self._last + 2:
             self._skipped = [*self._skipped[1 - _SKIPS_REMEMBERED :], range(self._last + 2, stream_id, 2)]
         self._last = stream_id
@@ -244,7 +263,7 @@ class ServerConnection(RequestBodies):
                 raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_PINGS)
 
     def tick(self) -> bool:
-        """As in Connection; gives whether there is something to send, or the connection to close."""
+        """Count a second; return whether there is something to send, or the connection is to be closed."""
         super().tick()
         match self._keepalive.tick():
             case Silence.NOTHING:
@@ -258,7 +277,7 @@ class ServerConnection(RequestBodies):
     # -- the end of the connection ------------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
-        """Ask the client to open no more streams; those that crossed with it are taken until it has answered a PING."""
+        """Ask the client to open no more streams; those that cross with this are served until it answers a PING."""
         if not self._drain_started and not self.closed:
             self._drain_started = True
             self._out += (frames.goaway(frames.STREAM_MASK, ErrorCode.NO_ERROR), frames.ping(_DRAIN_PING))
@@ -270,5 +289,5 @@ class ServerConnection(RequestBodies):
 
     @property
     def drained(self) -> bool:
-        """Whether the client knows of the shutdown and everything is answered and handed to `take`."""
+        """Return whether the client has seen the shutdown and everything is answered and handed to `take`."""
         return self._draining and not self._streams

@@ -1,4 +1,4 @@
-"""The state of one stream that is more than a unary call in one piece."""
+"""Hold the state of one stream that is more than a unary call in one piece."""
 
 from collections import deque
 
@@ -7,7 +7,7 @@ from brainctl.wire.head import Head
 
 
 class Stream:
-    """What a connection knows of a stream; the connection alone changes it."""
+    """What a connection knows of a stream; only the connection changes it."""
 
     __slots__ = (
         "body",
@@ -36,21 +36,28 @@ class Stream:
         self.head_bytes = 0
         """What the header list counts among the bytes of requests that are not complete; 0 when it is small."""
         self.body = bytearray()
-        """The body of a request that is not gRPC."""
+        """The body so far of a request that is not gRPC."""
         self.received = 0
-        """Bytes of DATA, for content-length."""
+        """Bytes of DATA received, to be compared with content-length."""
         self.unacked = 0
         """Bytes received that no WINDOW_UPDATE has given back."""
         self.remote_open = True
+        """Whether the peer may send more on the stream."""
         self.requested = False
-        """Server role: a whole request was handed on and is not answered yet. Client role: the call is unary."""
+        """In the server role: whether a complete request was passed on and is not answered yet. In the client role:
+        whether the call is unary.
+        """
         self.window = window
-        """What the peer's flow control lets us send; negative after a change of settings."""
+        """Bytes that the peer's flow control lets us send; negative after a change of settings."""
         self.started = False
-        """Our header block is out."""
+        """Whether our header block is sent."""
         self.queue: deque[memoryview] = deque()
+        """Parts of the body that wait for flow control."""
         self.queued = 0
-        """Bytes in `queue`, which wait for flow control."""
+        """Bytes in `queue`."""
         self.closing: bytes | None = None
-        """The block of the trailers that end our side once the queue is empty; b"" for an end without trailers."""
+        """The block of the trailers that end our side once the queue is empty; b"" for an end without trailers, None
+        while the end is not decided.
+        """
         self.paused = False
+        """Whether a producer should stop sending, because the peer reads slowly."""

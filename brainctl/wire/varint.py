@@ -1,13 +1,16 @@
-"""Protobuf's base-128 variable-length integers (protobuf encoding.md, "Base 128 Varints")."""
+"""Encode protobuf's base-128 variable-length integers (protobuf encoding.md, "Base 128 Varints")."""
 
 _MASK64 = (1 << 64) - 1
 _SMALL = [bytes((value,)) for value in range(128)]
+"""The encodings below 128, made once: nearly all lengths and tags are among them."""
 _CONTINUED = [bytes((value | 128,)) for value in range(128)]
+"""The first byte of a longer encoding, by the low seven bits."""
 _BACKEND = [bytes((value & 127 | 128, value >> 7)) for value in range(1 << 14)]
+"""The encodings below 16384, made once, so that the numbers that are common in responses cost one look-up."""
 
 
 def varint(value: int) -> bytes:
-    """The encoding of `value`, an int64 or uint64: 1 to 10 bytes; negative numbers take ten."""
+    """Return the encoding of `value`, an int64 or uint64: 1 to 10 bytes. Negative numbers take ten."""
     if 0 <= value < 128:
         return _SMALL[value]
     if 0 <= value < 1 << 14:
@@ -26,7 +29,11 @@ def varint(value: int) -> bytes:
 
 
 def varints(first: int, count: int) -> list[bytes]:
-    """The encodings of `count` numbers in a row, from `first` on; none is negative."""
+    """Return the encodings of `count` consecutive numbers from `first` on, none of which is negative.
+
+    Numbers that differ in the low seven bits alone share the bytes behind the first, which are encoded once for up to
+    128 of them.
+    """
     last = first + count
     encoded = [varint(value) for value in range(first, min(last, 128))]
     at = max(first, 128)
