@@ -167,8 +167,7 @@ class ServerConnection(RequestBodies):
 
     @property
     def held_bytes(self) -> int:
-        """Return the bytes held for the client: requests that are not complete, and answers that wait for its windows.
-        """
+        """Return the bytes held for the client: incomplete requests, and answers that wait for its windows."""
         held = self.queued_bytes + self._partial
         if self._block is not None:
             held += len(self._block)

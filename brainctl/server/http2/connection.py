@@ -1,9 +1,9 @@
-"""One connection of the edge: asyncio on one side, the sans-IO core on the other, a node behind it.
+"""Connect asyncio, the protocol core of an HTTP/2 connection, which does no I/O, and the node behind it.
 
-Every read is walked whole, then everything that was answered meanwhile leaves in one write. Answers that come later (a
-group commit) leave in one write per event-loop turn. While the socket takes no more, nothing is read and the streams
-are paused; while that or the client's flow control holds back too much, requests wait in a backlog before they reach
-the node. So a client that does not read costs a bounded amount of memory.
+All bytes of one read are handled, then everything that was answered meanwhile is sent in one write. Answers that come
+later (a group commit) are sent in one write per turn of the event loop. While the socket takes no more, nothing is read
+and the streams are paused; while that or the client's flow control holds back too much, requests wait in a backlog
+before they reach the node. So a client that does not read costs a bounded amount of memory.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from brainctl.wire.server import ServerConnection
 _log = logging.getLogger(__name__)
 
 _BACKLOG_PER_STREAM: Final = 4
-"""Events per allowed stream that may wait while a client does not read, before it is cut off."""
+"""Events per allowed stream that may wait while a client does not read, before its connection is closed."""
 _STREAMING: Final = frozenset(STREAMS)
 
 
@@ -43,7 +43,15 @@ class Http2Protocol(asyncio.Protocol):
         on_lost: Callable[["Http2Protocol"], None],
         common_name: str | None = None,
     ) -> None:
-        """`common_name` is that of the client's verified certificate, where certificates say who a client is."""
+        """Create the protocol of a connection that is not made yet.
+
+        Args:
+            node: serves the calls.
+            pages: serves requests that are not gRPC.
+            limits: bounds for the client.
+            on_lost: called when the connection has ended.
+            common_name: that of the client's verified certificate, where clients are authenticated by certificates.
+        """
         self._heard = node.stages.heard
         self._served = node.stages.served
         self._pages = pages
@@ -58,12 +66,12 @@ class Http2Protocol(asyncio.Protocol):
         self._unary = UnaryCalls(*parts)
         self._streams = StreamingCalls(*parts)
         self._backlog: list[Event] = []
-        """What was asked while too much waits to be sent."""
+        """Requests that wait while too much is to be sent."""
 
     # -- asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say hello: the SETTINGS of the server."""
+        """Send the SETTINGS of the server."""
         transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
         transport.set_write_buffer_limits(high=WRITE_BYTES)
         self._outgoing.transport = transport
@@ -80,14 +88,14 @@ class Http2Protocol(asyncio.Protocol):
         outgoing.flush()
 
     def pause_writing(self) -> None:
-        """The socket is full: hear and make no more until it is not."""
+        """Read no more, and pause all streams, until the socket takes more."""
         self._outgoing.socket_full = self._outgoing.full = True
         if self._outgoing.transport is not None:
             self._outgoing.transport.pause_reading()
         self._streams.pause_all()
 
     def resume_writing(self) -> None:
-        """The socket takes more."""
+        """Read again, and resume the streams: the socket takes more."""
         self._outgoing.socket_full = False
         if self._outgoing.transport is not None:
             self._outgoing.transport.resume_reading()
@@ -140,7 +148,7 @@ class Http2Protocol(asyncio.Protocol):
         self._outgoing.waiting_bytes = sum(map(_size, events)) if events else 0
 
     def _drop(self) -> None:
-        """Close what the client had open."""
+        """Drop the events that wait, and close the streams."""
         self._keep([])
         self._streams.close_all()
 
@@ -167,7 +175,7 @@ class Http2Protocol(asyncio.Protocol):
     # -- for the server -----------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Count a second: cancel calls past their deadlines, and close the connection of a client that is silent."""
         if self._connection.tick():
             if self._connection.closed:
                 _log.info("a client that has not answered a PING is cut off")
@@ -189,13 +197,13 @@ class Http2Protocol(asyncio.Protocol):
         self._outgoing.flush_soon()
 
     def abort(self) -> None:
-        """Close now."""
+        """Close the connection now."""
         if self._outgoing.transport is not None:
             self._outgoing.transport.abort()
 
 
 def _size(event: Event) -> int:
-    """Return how many bytes of a request's body an event holds."""
+    """Return the bytes of requests' bodies that an event holds."""
     if type(event) is Requests:
         return sum(map(len, event.bodies))
     return len(event.body) if isinstance(event, Message | PageRequest) else 0

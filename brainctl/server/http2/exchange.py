@@ -1,4 +1,4 @@
-"""The answer to a request over HTTP/2 that is not gRPC."""
+"""Answer a request over HTTP/2 that is not gRPC."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class Http2Exchange:
-    """One answer on a connection; among its streams it is one that takes no messages."""
+    """One answer on a connection; it counts among the streams, and takes no messages."""
 
     def __init__(
         self, connection: ServerConnection, stream_id: int, flush: Callable[[], None], over: Callable[[], None]
@@ -27,7 +27,7 @@ class Http2Exchange:
         self._begun = False
 
     def serve(self, pages: Pages, head: Head, body: bytes, transport: asyncio.Transport | None) -> None:
-        """Have the request answered."""
+        """Pass the request to the pages, which answer it."""
         fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.fields}
         fields["host"] = head.authority or fields.get("host", "")
         secure = transport is not None and transport.get_extra_info("sslcontext") is not None
@@ -43,26 +43,26 @@ class Http2Exchange:
     # -- Exchange -----------------------------------------------------------------------------------------------------
 
     def respond(self, page: Page) -> None:
-        """See Exchange."""
+        """See `Exchange`."""
         self._connection.respond(self._stream_id, page.status, page.content_type, page.body, page.fields)
         self._over()
         self._flush()
 
     def begin(self, page: Page) -> None:
-        """See Exchange."""
+        """See `Exchange`."""
         self._begun = True
         self._connection.begin_page(self._stream_id, page.status, page.content_type, page.fields)
         self.send(page.body)
 
     def send(self, data: bytes) -> None:
-        """See Exchange."""
+        """See `Exchange`."""
         self._connection.send_page(self._stream_id, data)
         self._flush()
         if self._connection.paused(self._stream_id):
             self.pause()
 
     def end(self) -> None:
-        """See Exchange."""
+        """See `Exchange`."""
         self._connection.end_page(self._stream_id)
         self._over()
         self._flush()
@@ -70,15 +70,15 @@ class Http2Exchange:
     # -- for the connection, as a stream ------------------------------------------------------------------------------
 
     def half_close(self) -> None:
-        """Nothing: the request was whole."""
+        """Do nothing: the request was complete."""
 
     def pause(self) -> None:
-        """The client does not read."""
+        """Pause the answer: the client does not read."""
         if self._call is not None:
             self._call.pause()
 
     def resume(self) -> None:
-        """The client reads again."""
+        """Resume the answer: the client reads again."""
         if self._call is not None:
             self._call.resume()
 
@@ -88,7 +88,7 @@ class Http2Exchange:
             self.end()
 
     def close(self) -> None:
-        """It is over, or the client has gone away: there is nobody to answer any more."""
+        """Stop answering: the answer is complete, or the client has gone away."""
         self._closed = True
         self._close_call()
 

@@ -1,4 +1,4 @@
-"""The two sides of a stream, between a connection and what serves it."""
+"""Define the two sides of a stream, between a connection and what serves it."""
 
 from typing import Protocol
 
@@ -7,35 +7,39 @@ from brainctl.server.node_protocol import Node
 
 
 class StreamWriter(Protocol):
-    """The answering side of one stream. Everything is dropped once the stream is over."""
+    """The answering side of one stream. Everything is dropped once the stream has ended."""
 
     def send(self, body: bytes) -> None:
         """Send a message. When the client reads too slowly, the stream's `pause` is called, possibly from in here."""
 
     def finish(self) -> None:
-        """End with OK."""
+        """End the stream with OK."""
 
     def fail(self, status: Status) -> None:
-        """End with a status."""
+        """End the stream with a status."""
 
 
 class Stream(Protocol):
     """One streaming RPC in progress."""
 
     def message(self, body: bytes) -> None:
-        """The client sent a message; BrainctlError ends the stream."""
+        """Handle a message of the client.
+
+        Raises:
+            BrainctlError: the stream is to end with it.
+        """
 
     def half_close(self) -> None:
-        """The client will send no more."""
+        """Handle that the client will send no more."""
 
     def pause(self) -> None:
-        """The client does not read."""
+        """Stop sending: the client does not read."""
 
     def resume(self) -> None:
-        """The client reads again."""
+        """Send again: the client reads."""
 
     def close(self) -> None:
-        """The stream is over; called once, however it ended."""
+        """Release what the stream holds, since it has ended; called once, however it ended."""
 
 
 class QuietStream:
@@ -46,13 +50,13 @@ class QuietStream:
         self._outlet = outlet
 
     def half_close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def pause(self) -> None:
-        """Nothing: the connection bounds what waits."""
+        """Do nothing: the connection bounds what waits."""
 
     def resume(self) -> None:
-        """Nothing."""
+        """Do nothing, as for `pause`."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing: the stream holds nothing."""

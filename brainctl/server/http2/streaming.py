@@ -1,4 +1,4 @@
-"""The streaming calls of one connection of HTTP/2, and its requests that are not gRPC."""
+"""Serve the streaming calls of one HTTP/2 connection, and its requests that are not gRPC."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class StreamingCalls(OpenStreams):
-    """Opens them, and carries messages both ways."""
+    """Opens the calls, and passes messages both ways."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class StreamingCalls(OpenStreams):
     # -- from the client ----------------------------------------------------------------------------------------------
 
     def begin(self, stream_id: int, head: Head) -> None:
-        """A streaming call begins."""
+        """Begin a streaming call, or fail it when its deadline is too near."""
         method = self._calls.of(head.path)
         method.started += 1
         if head.timeout is not None and head.timeout < SOONEST_SECONDS:
@@ -59,7 +59,7 @@ class StreamingCalls(OpenStreams):
             stream.pause()
 
     def message(self, stream_id: int, body: bytes) -> None:
-        """The client sent a message."""
+        """Pass a message of the client to its stream."""
         stream = self.call(stream_id)
         if stream is None:
             return
@@ -72,7 +72,7 @@ class StreamingCalls(OpenStreams):
             self.fail(stream_id, INTERNAL)
 
     def open_page(self, pages: Pages, stream_id: int, head: Head, body: bytes) -> None:
-        """A request that is not gRPC."""
+        """Serve a request that is not gRPC."""
         soon, over = self._outgoing.flush_soon, partial(self.close, stream_id)
         exchange = Http2Exchange(self._connection, stream_id, soon, over)
         self.add(stream_id, exchange)
@@ -81,37 +81,37 @@ class StreamingCalls(OpenStreams):
     # -- to the client ------------------------------------------------------------------------------------------------
 
     def send(self, stream_id: int, body: bytes) -> None:
-        """One message of a stream, for its outlet."""
+        """Send one message of a stream; called by its outlet."""
         self._connection.send(stream_id, body)
         self._outgoing.made(len(body))
         if self._connection.paused(stream_id):
             self.pause(stream_id)
 
     def finish(self, stream_id: int) -> None:
-        """End a stream with OK, for its outlet."""
+        """End a stream with OK; called by its outlet."""
         self.close(stream_id, Code.OK)
         self._connection.finish(stream_id)
         self._outgoing.flush_soon()
 
     def fail(self, stream_id: int, status: Status) -> None:
-        """End a stream with a status, for its outlet."""
+        """End a stream with a status; called by its outlet."""
         self.close(stream_id, status.code)
         self._connection.fail(stream_id, status)
         self._outgoing.flush_soon()
 
     def close(self, stream_id: int, code: Code = Code.CANCELLED) -> None:
-        """A stream has come to this end; nothing is said to the client."""
+        """Close a stream that has ended in this way; the client is sent nothing."""
         self._deadlines.pop(stream_id, None)
         self.end(stream_id, code)
 
     def close_all(self) -> None:
-        """The client has gone away."""
+        """Close all streams: the client has gone away."""
         self.end_all()
         self._deadlines.clear()
 
 
 class _Outlet:
-    """The answering side of one stream of a connection."""
+    """The answering side of one stream of a connection, a `StreamWriter`."""
 
     def __init__(self, calls: StreamingCalls, stream_id: int) -> None:
         self.send: Callable[[bytes], None] = partial(calls.send, stream_id)

@@ -1,4 +1,4 @@
-"""The streaming RPCs: what a node's sessions and iterators look like as streams of a connection."""
+"""Serve the streaming RPCs: turn a node's sessions and iterators into streams of a connection."""
 
 import asyncio
 import logging
@@ -27,11 +27,14 @@ class WatchStream:
         self.close = self._session.close
 
     def half_close(self) -> None:
-        """Nothing: the events of the watches go on."""
+        """Do nothing: the events of the watches go on."""
 
 
 class KeepAliveStream:
-    """Lease.LeaseKeepAlive: an answer per message, in their order as the node gives it; ends after the last of both."""
+    """Lease.LeaseKeepAlive: one answer per message, in the order in which the node answers.
+
+    It ends when the client has sent its last message and all are answered.
+    """
 
     def __init__(self, node: Node, outlet: StreamWriter, token: str | None, common_name: str | None) -> None:
         self._node = node
@@ -41,23 +44,23 @@ class KeepAliveStream:
         self._last = False
 
     def message(self, body: bytes) -> None:
-        """Have the node renew a lease."""
+        """Pass a request to renew a lease to the node."""
         self._pending += 1
         self._node.keep_alive(body, self._answer, *self._who)
 
     def half_close(self) -> None:
-        """End, now or with the last answer."""
+        """End now, or with the last answer."""
         self._last = True
         self._end_if_done()
 
     def pause(self) -> None:
-        """Nothing: there is at most one answer per message, and the connection bounds the rest."""
+        """Do nothing: there is at most one answer per message, and the connection bounds the rest."""
 
     def resume(self) -> None:
-        """Nothing, as for `pause`."""
+        """Do nothing, as for `pause`."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: the stream holds nothing."""
 
     def _answer(self, answer: bytes | BrainctlError) -> None:
         self._pending -= 1
@@ -73,9 +76,10 @@ class KeepAliveStream:
 
 
 class IteratorStream:
-    """An RPC that the node serves with an iterator, taken no faster than the client reads and closed with the stream.
+    """An RPC that the node serves with an iterator, which is read no faster than the client reads, and closed with the
+    stream.
 
-    Some are unary: they wait for others, and stop waiting when their client goes away.
+    Some of these are unary: they wait for others, and stop waiting when their client goes away.
     """
 
     def __init__(
@@ -95,10 +99,10 @@ class IteratorStream:
             self._task = asyncio.get_running_loop().create_task(self._run(body))
 
     def half_close(self) -> None:
-        """Nothing: the answer goes on."""
+        """Do nothing: the answer goes on."""
 
     def close(self) -> None:
-        """Stop."""
+        """Cancel the iterator."""
         if self._task is not None:
             self._task.cancel()
 
@@ -109,7 +113,7 @@ class IteratorStream:
                 await self._flowing.wait()
         except BrainctlError as error:
             self._outlet.fail(status_of(error))
-        except Exception:  # noqa: BLE001 - the client must hear of it
+        except Exception:  # noqa: BLE001 - the client must receive an answer
             _log.exception("a stream failed")
             self._outlet.fail(INTERNAL)
         else:
@@ -122,6 +126,7 @@ ITERATED: Final = (
     *(f"/v3lockpb.Lock/{name}" for name in ("Lock", "Unlock")),
     *(f"/v3electionpb.Election/{name}" for name in ("Campaign", "Proclaim", "Leader", "Observe", "Resign")),
 )
+"""The RPCs that a node serves with an iterator."""
 STREAMS: Final[dict[str, Callable[[Node, StreamWriter, str | None, str | None], Stream]]] = {
     "/etcdserverpb.Watch/Watch": WatchStream,
     "/etcdserverpb.Lease/LeaseKeepAlive": KeepAliveStream,
@@ -132,4 +137,4 @@ STREAMS: Final[dict[str, Callable[[Node, StreamWriter, str | None, str | None], 
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Reflection,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Reflection,
 }
-"""The RPCs by path that are more than one message each way, or may take as long as they like."""
+"""By path the RPCs that are more than one message each way, or may take any length of time."""

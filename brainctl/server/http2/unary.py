@@ -1,4 +1,4 @@
-"""The unary calls of one connection of HTTP/2.
+"""Serve the unary calls of one HTTP/2 connection.
 
 What a call costs here is paid for every get and every put, so calls that came together stay together: they are counted
 once, and puts go to the node as one run, whose answers come back at once.
@@ -21,10 +21,11 @@ from brainctl.wire.server import ServerConnection
 _log = logging.getLogger(__name__)
 
 _KNOWN_PATHS: Final = 1024
+"""Methods whose counters are remembered by path, so that a client cannot fill the memory with paths."""
 
 
 class UnaryCalls:
-    """Hands calls to the node, and its answers to the core."""
+    """Passes calls to the node, and its answers to the protocol core."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class UnaryCalls:
         self._known: dict[str, Method] = {}
 
     def serve(self, requests: Requests) -> Requests | None:
-        """Serve calls; gives those that have to wait because too much waits to be sent."""
+        """Serve calls, and return those that have to wait because too much is to be sent; None when there are none."""
         head, stream_ids, bodies = requests
         method = self._known.get(head.path) or self._check_path(head.path)
         if isinstance(method, Status):
@@ -79,7 +80,7 @@ class UnaryCalls:
         return method
 
     def _serve_each(self, head: Head, stream_ids: list[int], bodies: list[bytes], method: Method) -> int:
-        """How many were served."""
+        """Serve calls one by one until too much is to be sent, and return how many were served."""
         path, token, common_name = head.path, head.token, self._common_name
         call, outgoing = self._node.call, self._outgoing
         served = 0
@@ -107,7 +108,7 @@ class UnaryCalls:
             self._connection.fail(stream_id, INTERNAL)
 
     def reply(self, stream_id: int, method: Method, answer: bytes | BrainctlError) -> None:
-        """The answer to one call."""
+        """Send the answer to one call."""
         if isinstance(answer, bytes):
             method.ok += 1
             self._connection.reply(stream_id, answer)
@@ -121,7 +122,7 @@ class UnaryCalls:
             self._deadlines.pop(stream_id, None)
 
     def reply_all(self, stream_ids: list[int], method: Method, answers: list[bytes]) -> None:
-        """The answers to several calls, none of which failed."""
+        """Send the answers to several calls, none of which failed."""
         method.ok += len(answers)
         self._connection.reply_all(stream_ids, answers)
         self._outgoing.made(sum(map(len, answers)))

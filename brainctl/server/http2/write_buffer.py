@@ -1,4 +1,4 @@
-"""What leaves on one connection of HTTP/2: collected, and written to the socket once per turn of the event loop."""
+"""Collect what is to be sent on one HTTP/2 connection, and write it to the socket once per turn of the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,14 +11,21 @@ from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
 
 WRITE_BYTES: Final = 1 << 20
-"""What may wait for the socket before reading stops and the streams are paused."""
+"""Bytes that may wait for the socket before reading stops and the streams are paused."""
 
 
 class WriteBuffer:
-    """The way from the core of a connection to its socket."""
+    """The way from the protocol core of a connection to its socket."""
 
     def __init__(self, connection: ServerConnection, limits: Limits, calls: Calls, on_cut: Callable[[], None]) -> None:
-        """Write what `connection` has to say; call `on_cut` when it is cut off because of what it holds."""
+        """Create a buffer without a socket.
+
+        Args:
+            connection: the protocol core, whose bytes are written.
+            limits: bounds for the client.
+            calls: the counters of the server, and what its connections hold together.
+            on_cut: called when the connection is closed because of what it holds.
+        """
         self._connection = connection
         self._limits = limits
         self._calls = calls
@@ -27,22 +34,24 @@ class WriteBuffer:
         self.transport: asyncio.Transport | None = None
         """None before there is a socket, and once it is lost."""
         self.due = False
-        """`flush` will be called."""
+        """Whether a call of `flush` is scheduled, or certain to come."""
         self.socket_full = False
+        """Whether the socket takes no more."""
         self.full = False
-        """Too much waits to be sent, for the socket or for the windows of the client."""
+        """Whether too much waits to be sent, for the socket or for the windows of the client."""
         self.ending = False
-        """The connection is to be closed once everything is answered."""
+        """Whether the connection is to be closed once everything is answered."""
         self.waiting_bytes = 0
         """Bytes of requests that wait before they reach the node."""
         self._cut = False
+        """Whether the connection was closed because of what it holds."""
         self._reported = 0
-        """What the server was told that is held here."""
+        """Bytes held here, as last reported to the server."""
         self._unflushed = 0
-        """About how many bytes of answers were made since the last flush."""
+        """Bytes of answers, about, that were made since the last flush."""
 
     def made(self, size: int) -> None:
-        """Answers of `size` bytes are with the core."""
+        """Note that the core has got answers of `size` bytes, and see to it that they are sent."""
         self._unflushed += size
         if self._unflushed > WRITE_BYTES:
             self._write()
@@ -65,13 +74,13 @@ class WriteBuffer:
             self.transport.close()
 
     def report(self) -> None:
-        """Tell the server what is held here, when that has changed."""
+        """Report to the server how many bytes are held here, when that has changed."""
         before = self._reported
         if self.measure() != before:
             self._calls.buffers.report(self, self._reported)
 
     def measure(self) -> int:
-        """See Holder."""
+        """See `Holder`."""
         held = 0
         if self.transport is not None and not self._cut:
             held = self._connection.held_bytes + self.waiting_bytes + self.transport.get_write_buffer_size()
@@ -79,7 +88,7 @@ class WriteBuffer:
         return self._reported
 
     def cut(self) -> None:
-        """See Holder: the client is told why, unless it does not read."""
+        """See `Holder`. The client is sent the reason, unless it does not read."""
         self._reported = 0
         self._cut = True
         self._connection.close(ErrorCode.ENHANCE_YOUR_CALM, "the server holds too much memory for its clients")
@@ -92,12 +101,12 @@ class WriteBuffer:
                 self.transport.abort()
 
     def look(self) -> bool:
-        """Whether too much waits to be sent, now."""
+        """Return whether too much waits to be sent, now."""
         self.full = self.socket_full or self._connection.queued_bytes > self._limits.queue_bytes
         return self.full
 
     def _write(self) -> None:
-        """Hand to the socket what there is: it, or the windows of the client, may turn out to be full."""
+        """Pass what there is to the socket: it, or the windows of the client, may turn out to be full."""
         self._unflushed = 0
         data = self._connection.take()
         if data and self.transport is not None:
