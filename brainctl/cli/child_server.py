@@ -24,7 +24,11 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def run(*arguments: str) -> str:
-    """Run it to its end; what it printed. BrainctlError when it fails."""
+    """Run `brainctl ARGUMENTS` to its end, and return what it printed.
+
+    Raises:
+        BrainctlError: it ended with an exit code other than 0.
+    """
     process = await start(*arguments)
     try:
         output, errors = await process.communicate()
@@ -45,7 +49,11 @@ class Serving:
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        """Returns when it accepts connections; BrainctlError when it does not."""
+        """Start the server, and return once it accepts connections.
+
+        Raises:
+            BrainctlError: it ended, or was not ready within READY_SECONDS.
+        """
         self._process = await start("serve", "--data-dir", str(self.directory), "--listen", self.endpoint)
         try:
             await asyncio.wait_for(self._accepts(self._process), READY_SECONDS)

@@ -47,11 +47,11 @@ class PlainOption(TyperOption):
     """An option whose value is what was typed."""
 
     def process_value(self, ctx: object, value: object) -> object:
-        """The value, unconverted."""
+        """Return the value, unconverted."""
         return value if self.callback is None else self.callback(ctx, self, value)  # type: ignore[arg-type]
 
     def shell_complete(self, ctx: object, incomplete: str) -> list[CompletionItem]:
-        """The values that the metavar lists, as in a|b|c, and the names of contexts."""
+        """Return the values that the metavar lists, as in a|b|c, or the names of contexts for --context."""
         del ctx
         values = self.metavar.split("|") if self.metavar and "|" in self.metavar else []
         if self.name == "context":
@@ -63,13 +63,17 @@ class PlainArgument(TyperArgument):
     """Arguments as they were typed."""
 
     def process_value(self, ctx: object, value: object) -> object:
-        """The value, unconverted."""
+        """Return the value, unconverted."""
         del ctx
         return value
 
 
 def command(parse: Callable[..., Plan], run: Run[Plan]) -> Callable[..., None]:
-    """The function that Typer calls for a command. A flag of its own hides a global one of the same name."""
+    """Return the function that Typer calls for a command.
+
+    It takes the flags of `parse` and the global ones; a flag of the command hides a global one of the same name. It
+    parses, resolves the settings and calls `run` with a session and the plan that `parse` returned.
+    """
     own = inspect.signature(parse).parameters
 
     def invoke(typer_context: typer.Context, **given: object) -> None:
@@ -113,7 +117,7 @@ def collect(invocation: Invocation, given: dict[str, object]) -> None:
 
 
 def single(name: str, parse: Callable[..., Plan], run: Run[Plan]) -> typer.Typer:
-    """A command that is a module of its own."""
+    """Return the Typer app of a command that is a module of its own."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name)(command(parse, run))
     return app
@@ -125,7 +129,10 @@ def group(
     cls: type[TyperGroup] = Group,
     hidden: bool = True,
 ) -> typer.Typer:
-    """A group of commands, itself with the global flags. Without a command it shows its help."""
+    """Return the Typer app of a group of commands.
+
+    It takes the global flags too, and shows its help when it is called without a command.
+    """
     app = typer.Typer(add_completion=False, rich_markup_mode=None, cls=cls, help=help_text)
 
     def invoke(typer_context: typer.Context, **given: object) -> None:
@@ -154,7 +161,7 @@ def prepare(loaded: TyperCommand | TyperGroup) -> None:
 
 
 def global_parameters(*, hidden: bool) -> list[inspect.Parameter]:
-    """The global flags and --help as parameters for Typer; a shell that completes sees them all."""
+    """Return the global flags and --help as parameters for Typer; a shell that completes sees the hidden ones too."""
     return [*(_parameter(flag, hidden and COMPLETE not in os.environ) for flag in FLAGS), _HELP]
 
 

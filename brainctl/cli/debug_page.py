@@ -16,7 +16,11 @@ PAGE_SECONDS = 5
 def fetch(
     session: Session, endpoint: str, path: str, method: str = "GET", seconds: float = PAGE_SECONDS
 ) -> dict[str, object]:
-    """What the page says. CommandFailed, with the server's reason, when it says nothing, or cannot be reached."""
+    """Return the JSON object of a page under /debug/ of a server.
+
+    Raises:
+        CommandFailed: the server cannot be reached, answers with an error, or is not brainctl.
+    """
     from brainctl.stores.etcd.target import split_endpoint
 
     address, secure = split_endpoint(endpoint, session.target().tls)
@@ -43,8 +47,9 @@ def fetch(
 
 
 def served_at(session: Session, url: str) -> str:
-    """Where the store at `url` is served, by default the first endpoint; empty when it is a directory that nobody
-    serves.
+    """Return the endpoint at which the store at `url` is served, "" for a directory that no server holds.
+
+    An empty `url` means the first endpoint of the settings.
     """
     from brainctl.engine.vfs.directory_lock import holder
     from brainctl.engine.vfs.filesystem import OsFileSystem

@@ -7,9 +7,12 @@ from brainctl.cli.streams import complain
 
 
 def discovered(settings: Settings) -> Settings:
-    """The settings with the endpoints of the domain, if one is given and has any; BrainctlError.
+    """Return the settings with the endpoints that DNS names for the domain, if one is given and has any.
 
-    Those without TLS are left out, with a word on standard error, unless --insecure-discovery lets them in.
+    Endpoints without TLS are left out, with a line on standard error, when --insecure-discovery is false.
+
+    Raises:
+        BrainctlError: DNS does not answer.
     """
     if not settings.discovery_srv:
         return settings

@@ -11,7 +11,13 @@ from brainctl.stores.store import Store
 
 
 async def endpoints(session: Session, *, cluster: bool) -> list[str]:
-    """The endpoints to ask: those of --endpoints, or with `cluster` those of the member list; the URL of --store."""
+    """Return the endpoints to ask: those of --endpoints, or with `cluster` those of the member list.
+
+    With --store it is the URL of the store alone.
+
+    Raises:
+        CommandFailed: the member list cannot be fetched.
+    """
     session.require_tls_files()
     if session.settings.store:
         return [session.settings.store]
@@ -28,7 +34,7 @@ async def endpoints(session: Session, *, cluster: bool) -> list[str]:
 
 @asynccontextmanager
 async def one(session: Session, endpoint: str) -> AsyncIterator[Store]:
-    """The store at one of those endpoints."""
+    """Open the store at one of those endpoints, and close it at the end of the block."""
     is_store = endpoint == session.settings.store
     async with session.open(url=endpoint if is_store else "", endpoint="" if is_store else endpoint) as store:
         yield store

@@ -56,7 +56,10 @@ _SHORT_ATTACHED = re.compile(r"-([a-zA-Z])=(.*)", re.DOTALL)
 
 
 def translate(argv: Sequence[str]) -> list[str]:
-    """A command line in Typer's dialect: --flag=true, --flag=false and -w=json are Go's. Nothing behind -- changes."""
+    """Return a command line in Typer's dialect, of one in that of Go: --flag=true, --flag=false, -w=json.
+
+    What stands behind -- is left as it is.
+    """
     out: list[str] = []
     argv = _joined(argv)
     typed = _command(argv)
@@ -92,7 +95,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
 
 
 def _command(argv: Sequence[str]) -> str:
-    """The first word that is neither a global flag nor the value of one."""
+    """Return the first word that is neither a global flag nor the value of one, "" when there is none."""
     words = iter(argv)
     for word in words:
         if not word.startswith("-"):
@@ -112,8 +115,13 @@ def _add_bool(out: list[str], name: str, value: bool) -> None:
 
 
 def etcdctl_text(message: str, word: str, argv: Sequence[str], place: str) -> str:
-    """Etcdctl's words for a mistake on the command line that Typer found; `word` is the option it is about, `place`
-    the command.
+    """Return etcdctl's message for a mistake on the command line that Typer found.
+
+    Args:
+        message: Typer's message.
+        word: the option that it is about, "" for none.
+        argv: the command line as it was given.
+        place: the command, as in "brainctl lease".
     """
     unknown = re.match(r"No such command '(.*?)'\.", message)
     if unknown:
@@ -135,7 +143,7 @@ def _containing(letter: str, argv: Sequence[str]) -> str:
 
 
 def suggestions(typed: str, names: Iterable[str]) -> str:
-    """The names that `typed` was perhaps meant to be, as etcdctl adds them to its message."""
+    """Return the names that `typed` was perhaps meant to be, as lines that etcdctl adds to its message; "" for none."""
     near = [name for name in names if name.startswith(typed.lower()) or _distance(typed.lower(), name) <= 2]
     return "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in sorted(near)) if near else ""
 
@@ -156,7 +164,7 @@ def _meant(name: str, known: Iterable[str]) -> str:
 
 
 def _distance(left: str, right: str) -> int:
-    """How many letters must be added, removed or changed to make one of the other."""
+    """Return how many letters must be added, removed or changed to make one of the other (Levenshtein distance)."""
     row = list(range(len(right) + 1))
     for i, a in enumerate(left, 1):
         diagonal, row[0] = row[0], i

@@ -6,7 +6,7 @@ from typer.core import TyperCommand, TyperGroup
 
 
 def match(typed: str, names: Iterable[str]) -> str | None:
-    """The name that was meant: `typed` itself, or the only one that starts with it."""
+    """Return the name that was meant: `typed` itself, or the only one that starts with it; None when there is none."""
     names = list(names)
     if typed in names:
         return typed
@@ -18,7 +18,7 @@ class Group(TyperGroup):
     """A group with subcommands, such as lease."""
 
     def get_command(self, ctx: object, cmd_name: str) -> TyperCommand | TyperGroup | None:
-        """The subcommand that was meant, None when there is none."""
+        """Return the subcommand that was meant, None when there is none."""
         del ctx
         name = match(cmd_name, self.commands)
         found = self.commands[name] if name else None

@@ -99,7 +99,7 @@ def _end(number: int, frame: object) -> None:
 
 
 def _end_after(seconds: float) -> None:
-    """End the process when it has not ended by itself."""
+    """End the process after `seconds`, unless it has ended by itself."""
     import threading
 
     timer = threading.Timer(seconds, _end, (signal.SIGINT, None))

@@ -63,35 +63,35 @@ COMMANDS = {
 
 class _Formatter(Protocol):
     def section(self, name: str) -> AbstractContextManager[None]:
-        """A part of the help with a heading."""
+        """Begin a part of the help with a heading."""
 
     def write_dl(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Two columns."""
+        """Write two columns."""
 
 
 class Commands(TyperGroup):
     """The commands by name, or by the beginning of one name; a module is loaded when its command is used."""
 
     def list_commands(self, ctx: object) -> list[str]:
-        """All names."""
+        """Return all names."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: object, cmd_name: str) -> TyperCommand | TyperGroup | None:
-        """The command, None when there is none or when the beginning fits several."""
+        """Return the command, None when there is none or when the beginning fits several."""
         del ctx
         name = match(cmd_name, COMMANDS)
         return load(name) if name else None
 
     def format_commands(self, ctx: object, formatter: _Formatter) -> None:
-        """The summaries, without loading the commands."""
+        """Write the summaries, without loading the commands."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
 def load(name: str) -> TyperCommand | TyperGroup:
-    """The command `name`, from its module."""
+    """Load the command `name` from its module."""
     app: typer.Typer = import_module(f"brainctl.commands.{COMMANDS[name][0]}").app
     loaded = typer.main.get_command(app)
     assert isinstance(loaded, TyperCommand | TyperGroup)
@@ -101,7 +101,7 @@ def load(name: str) -> TyperCommand | TyperGroup:
 
 
 def root() -> TyperGroup:
-    """Brainctl itself."""
+    """Return the group of all commands, brainctl itself."""
     app = group("The tool suite for people who run etcd.", cls=Commands, hidden=False)
     loaded = typer.main.get_command(app)
     assert isinstance(loaded, TyperGroup)
@@ -148,7 +148,7 @@ def run(argv: Sequence[str], program: str = "brainctl") -> int:
 
 
 def main() -> NoReturn:
-    """The process."""
+    """Run the command line of this process, and end it."""
     streams.complete()
     gc.disable()  # until a command has run for a while: see brainctl.cli.command
     if not __debug__:

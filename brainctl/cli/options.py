@@ -18,12 +18,16 @@ Cluster = Annotated[bool, typer.Option("--cluster", help="all endpoints of the c
 
 
 def raw(text: str) -> bytes:
-    """The bytes of an argument, as the shell gave them."""
+    """Return the bytes of an argument, as the shell passed them."""
     return os.fsencode(text)
 
 
 def name_of(text: str) -> str:
-    """A name of the API, which is UTF-8; BadArguments when it is not."""
+    """Return a name for the API, which must be UTF-8.
+
+    Raises:
+        BadArguments: it is not UTF-8.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -32,7 +36,15 @@ def name_of(text: str) -> str:
 
 
 def member_id(text: str, what: str = "{}") -> int:
-    """A member's id in hexadecimal, 64 bits without a sign; `what` is the message, {} the problem."""
+    """Return a member id that is given in hexadecimal: 64 bits without a sign.
+
+    Args:
+        text: the id as it was typed.
+        what: the error message, with {} where the problem stands.
+
+    Raises:
+        BadArguments: it is no such number.
+    """
     problem = f'strconv.ParseUint: parsing "{text}": '
     if not text or text.strip("0123456789abcdefABCDEF"):
         raise BadArguments(what.format(f"{problem}invalid syntax"))
@@ -43,14 +55,26 @@ def member_id(text: str, what: str = "{}") -> int:
 
 
 def is_serializable(consistency: str) -> bool:
-    """Read --consistency."""
+    """Return whether --consistency asks for a serializable read ("s") and not for a linearizable one ("l").
+
+    Raises:
+        Unsupported: it is neither.
+    """
     if consistency not in ("l", "s"):
         raise Unsupported(f'unknown consistency flag "{consistency}"')
     return consistency == "s"
 
 
 def lease_id(text: str, what: str) -> int:
-    """A lease id in hexadecimal; `what` begins the message when it is none."""
+    """Return a lease id that is given in hexadecimal: 64 bits with a sign.
+
+    Args:
+        text: the id as it was typed.
+        what: the beginning of the error message.
+
+    Raises:
+        BadArguments: it is no such number.
+    """
     digits = text[1:] if text[:1] in ("+", "-") else text
     problem = f'strconv.ParseInt: parsing "{text}"'
     if not digits or digits.strip("0123456789abcdefABCDEF"):
@@ -62,7 +86,11 @@ def lease_id(text: str, what: str) -> int:
 
 
 def decimal(text: str) -> int:
-    """A 64-bit integer in decimal; BadArguments with Go's text when it is none."""
+    """Return a 64-bit integer that is given in decimal.
+
+    Raises:
+        BadArguments: it is no such number; the text is Go's.
+    """
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not digits.isascii() or not digits.isdigit():
         raise BadArguments(f'strconv.ParseInt: parsing "{text}": invalid syntax')
@@ -73,7 +101,7 @@ def decimal(text: str) -> int:
 
 
 def range_end(key: bytes, *, prefix: bool, from_key: bool) -> tuple[bytes, bytes]:
-    """Key and range_end for --prefix or --from-key; an empty key means all keys."""
+    """Return key and range_end of a request with --prefix or --from-key; an empty key means all keys."""
     if not prefix and not from_key:
         return key, b""
     if not key:

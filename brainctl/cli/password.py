@@ -28,7 +28,13 @@ class PasswordSource(NamedTuple):
 
 
 def new_password(session: Session, name: str, source: PasswordSource) -> str:
-    """The password for the user `name`: one line without its end. BadArguments when it is empty or mistyped."""
+    """Read the new password of the user `name`: one line, without its end.
+
+    Raises:
+        BadArguments: it is empty, or differs when it is typed again.
+        InvalidInput: it is not UTF-8.
+        OSError: the file cannot be read.
+    """
     if source.file and source.file != "-":
         return _line(Path(source.file).read_bytes())
     if source.file or not source.interactive:

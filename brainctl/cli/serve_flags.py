@@ -30,11 +30,11 @@ class ServeFlag:
 
     @property
     def key(self) -> str:
-        """Its name as a Python identifier."""
+        """Return the name as a Python identifier."""
         return self.name.replace("-", "_")
 
     def variables(self) -> tuple[str, str]:
-        """Its environment variables, the stronger one first."""
+        """Return the environment variables, the stronger one first."""
         suffix = self.key.upper()
         return f"BRAINCTL_SERVE_{suffix}", f"ETCD_{suffix}"
 

@@ -15,7 +15,11 @@ _TIMEOUT_SECONDS = 10.0
 
 
 def resident_bytes(endpoint: str, settings: Settings) -> float:
-    """The resident memory of the server at `endpoint`; CommandFailed when its metrics do not say it."""
+    """Return the resident memory of the server at `endpoint` in bytes, from its /metrics.
+
+    Raises:
+        CommandFailed: the metrics cannot be fetched, or do not have it.
+    """
     tls = Tls(settings.cert, settings.key, settings.cacert, required=not settings.insecure_transport)
     address, secure = split_endpoint(endpoint, tls)
     if address.startswith("unix:"):

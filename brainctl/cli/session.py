@@ -1,4 +1,4 @@
-"""What a running command works with: its settings, the store it opens, the output it shows."""
+"""The surroundings of a running command: its settings, the store that it opens, the output that it shows."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ SECRETS = frozenset(("password", "auth_jwt_token", "user"))
 
 class _Format(Protocol):
     def render(self, answer: "Answer", style: "Style") -> bytes:
-        """The bytes of an answer."""
+        """Return the bytes of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,11 @@ class Session:
     _warned: set[str] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
-        """Unsupported when there is no such output format. With --debug the settings are shown."""
+        """Check the output format, and with --debug show the settings.
+
+        Raises:
+            Unsupported: there is no such output format.
+        """
         if self.settings.write_out not in FORMATS:
             raise Unsupported("unsupported output format")
         if self.settings.debug:
@@ -54,7 +58,10 @@ class Session:
 
     @property
     def _has_numbers(self) -> bool:
-        """Whether JSON has 64-bit numbers as such, by default as the program does whose name was called."""
+        """Return whether JSON shows 64-bit integers as numbers.
+
+        Without --numbers it does where this program is called as etcdctl.
+        """
         return self.settings.numbers == "int" or (not self.settings.numbers and self.program == ETCDCTL)
 
     def write(self, data: bytes) -> None:
@@ -71,8 +78,11 @@ class Session:
 
     @asynccontextmanager
     async def open(self, url: str = "", endpoint: str = "") -> AsyncIterator["Store"]:
-        """The store at `url`, else the one that --store or --endpoints names, until the block ends; `endpoint` means
-        that one member alone.
+        """Open a store for the block, and close it at the end.
+
+        Args:
+            url: the store; without it the one that --store or --endpoints names.
+            endpoint: one member, to be asked alone.
         """
         from brainctl.stores.registry import open_store
 
@@ -85,7 +95,7 @@ class Session:
 
     @property
     def admission(self) -> "Admission":
-        """What to do with a store into which a migration has not finished its copy."""
+        """Return what to do with a store into which a migration has not finished its copy."""
         from brainctl.stores.unfinished import Admission
 
         return Admission(self.settings.even_unfinished, self.warn)

@@ -1,7 +1,8 @@
-"""What a command is told: flag, then BRAINCTL_ variable, then ETCDCTL_ variable, then context, then default.
+"""The settings of a command: flag, then BRAINCTL_ variable, then ETCDCTL_ variable, then context, then default.
 
 A context that --context names comes behind the flags, and one that BRAINCTL_CONTEXT names behind the BRAINCTL_
-variables; what is weaker then adds nothing to where it leads and to whom it shows itself. See `contexts` for the file.
+variables; weaker sources then change nothing of the place that is connected to, nor of the credentials. See `contexts`
+for the file.
 """
 
 import re
@@ -39,16 +40,16 @@ class Flag:
 
     @property
     def key(self) -> str:
-        """Its name as a Python identifier."""
+        """Return the name as a Python identifier."""
         return self.name.replace("-", "_")
 
     @property
     def spelled(self) -> str:
-        """As messages name it."""
+        """Return the flag as messages name it."""
         return f"{self.short}, --{self.name}" if self.short else f"--{self.name}"
 
     def variables(self) -> tuple[str, str]:
-        """Its environment variables, the stronger one first."""
+        """Return the environment variables, the stronger one first."""
         suffix = self.key.upper()
         return f"BRAINCTL_{suffix}", f"ETCDCTL_{suffix}"
 
@@ -92,10 +93,10 @@ TARGET = frozenset(
         *("user", "password", "auth-jwt-token"),
     )
 )
-"""The flags that say what is connected to, and as whom."""
+"""The flags that say which store is connected to, and with which credentials."""
 _PLACES = ("endpoints", "store", "discovery-srv")
 _BEATEN = {"store": ("endpoints", "discovery-srv")}
-"""What counts for nothing where a stronger source has one of those."""
+"""Flags whose value is ignored where a stronger source sets one of those behind them."""
 _BEATEN_IN_CONTEXTS = {
     "discovery-srv": ("endpoints", "store"),
     "password": ("user",),
@@ -144,13 +145,21 @@ class Settings:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """The endpoints; InvalidInput when they would be those of a context that cannot be read."""
+        """Return the endpoints.
+
+        Raises:
+            InvalidInput: they would be those of a context that cannot be read.
+        """
         self._require_context()
         return self.named_endpoints
 
     @property
     def store(self) -> str:
-        """The URL of --store, "" for the endpoints; InvalidInput as above."""
+        """Return the URL of --store, "" where the endpoints are meant.
+
+        Raises:
+            InvalidInput: it would be that of a context that cannot be read.
+        """
         self._require_context()
         return self.named_store
 
@@ -160,7 +169,17 @@ class Settings:
 
 
 def resolve(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
-    """The settings in force, where `given` has the flags of the command line by their keys."""
+    """Return the settings in force.
+
+    Args:
+        given: the global flags of the command line, by key.
+        environ: the environment variables.
+
+    Raises:
+        BadArguments: a file of TLS is named by an empty text.
+        BadValue: a value cannot be read.
+        InvalidInput: the context that --context names cannot be used.
+    """
     sources, problem = _sources(given, environ)
     merged = _merged(sources)
     texts = {flag.key: merged.get(flag.name, flag.default) for flag in FLAGS}
@@ -219,7 +238,11 @@ class BadValue(BrainctlError):
 
 
 def read_bool(text: str, flag: str) -> bool:
-    """True or false in any of Go's spellings."""
+    """Return true or false from any of Go's spellings.
+
+    Raises:
+        BadValue: it is none of them.
+    """
     if text in ("1", "t", "T", "true", "TRUE", "True"):
         return True
     if text in ("0", "f", "F", "false", "FALSE", "False"):
@@ -228,7 +251,11 @@ def read_bool(text: str, flag: str) -> bool:
 
 
 def read_int(text: str, flag: str) -> int:
-    """A 64-bit integer, in decimal or with one of the prefixes 0x, 0o and 0b."""
+    """Return a 64-bit integer, in decimal or with one of the prefixes 0x, 0o and 0b.
+
+    Raises:
+        BadValue: it is no such number.
+    """
     try:
         value = int(text, 0 if re.match(r"[+-]?0[xXoObB]", text) else 10)
     except ValueError:
@@ -243,7 +270,11 @@ _PART = re.compile(r"(\d+\.?\d*|\.\d+)([a-z\u00b5\u03bc]+)")
 
 
 def read_duration(text: str, flag: str) -> float:
-    """Seconds, from the form 1h15m30.5s; a bare 0 is allowed, any other number wants its unit."""
+    """Return seconds, from Go's form 1h15m30.5s; a bare 0 is allowed, any other number needs a unit.
+
+    Raises:
+        BadValue: it is no such text.
+    """
     sign = -1 if text.startswith("-") else 1
     body = text.lstrip("+-") if text[:1] in ("+", "-") else text
     if body == "0":
@@ -313,7 +344,11 @@ def _sources(given: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[li
 
 
 def _context(name: str, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what a context sets, by flag; InvalidInput when it cannot be used."""
+    """Return what a context sets, by flag.
+
+    Raises:
+        InvalidInput: it cannot be used.
+    """
     path = config_path(environ)
     name, table = context(name, path, must_exist=bool(environ.get("BRAINCTL_CONFIG")))
     flags = {flag.name: flag for flag in FLAGS if flag.name != "context"}

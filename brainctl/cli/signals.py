@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 @asynccontextmanager
 async def told_to_stop() -> AsyncIterator[asyncio.Event]:
-    """An event that is set by the first SIGINT or SIGTERM; while the block runs they do nothing else."""
+    """Yield an event that the first SIGINT or SIGTERM sets; in the block these signals do nothing else."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -26,7 +26,7 @@ async def told_to_stop() -> AsyncIterator[asyncio.Event]:
 
 
 async def until(work: Coroutine[None, None, Result], *ends: asyncio.Event) -> Result | None:
-    """The result of `work`; None when one of the events was first, and the work is cancelled then."""
+    """Wait for `work` and return its result; cancel it and return None when one of the events is set first."""
     task = asyncio.ensure_future(work)
     waiting = [asyncio.ensure_future(event.wait()) for event in ends]
     try:

@@ -25,9 +25,20 @@ TikvPrefix = Annotated[
 
 
 def place(session: Session, named: str, flag: str, pd: str, prefix: str) -> str:
-    """The URL that `named` means; a kind of store is found by its flags, variables, or the context's store.
+    """Return the URL of the store that `named` means.
 
-    `etcd` is --endpoints; `tikv` is --pd and --tikv-prefix. BadArguments when the address is missing.
+    A URL means itself. A kind of store alone is completed: `etcd` by --endpoints or the context's store, `tikv` by --pd
+    and --tikv-prefix, their variables, or the context's store.
+
+    Args:
+        session: the settings.
+        named: a URL or a kind of store.
+        flag: the flag that named it, for the error.
+        pd: the value of --pd.
+        prefix: the value of --tikv-prefix.
+
+    Raises:
+        BadArguments: the address is missing, or there is no such kind.
     """
     named = canonical(named)
     scheme, separator, _ = named.partition("://")
@@ -53,7 +64,11 @@ def place(session: Session, named: str, flag: str, pd: str, prefix: str) -> str:
 
 
 def must_exist(url: str) -> None:
-    """InvalidInput when `url` is a directory without a store: one that is only read is not to be made."""
+    """Check that `url`, when it is a directory, has a store: one that is only read must not be made.
+
+    Raises:
+        InvalidInput: the directory has no store.
+    """
     scheme, _, directory = url.partition("://")
     if scheme == "file":
         from brainctl.engine.recovery.store_directory import must_be_store
@@ -73,5 +88,5 @@ def compacted(meaning: Callable[[], str]) -> Iterator[None]:
 
 
 def _hosts(session: Session) -> list[str]:
-    """The endpoints; those with a scheme of their own keep it."""
+    """Return the endpoints without the scheme etcd://; other schemes stay."""
     return [endpoint.removeprefix("etcd://") for endpoint in session.settings.endpoints]

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from brainctl.errors import BrainctlError, ExitCode
 
 _lost: list[str] = []
-"""What is said when something is written to standard output although it was closed."""
+"""Warnings to show once something is written to a standard output that was closed."""
 
 
 class OutputFailed(BrainctlError):

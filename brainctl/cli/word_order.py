@@ -45,7 +45,7 @@ def arranged(argv: Sequence[str], commands: Iterable[str]) -> list[str]:
 
 
 def _is_alone(word: str, path: Sequence[str]) -> bool:
-    """Whether a flag takes no further word."""
+    """Return whether a flag takes no further word."""
     if not word.startswith("--"):
         return word in _BOOLEANS or len(word) > 2
     return word in _BOOLEANS or (bool(path) and match(path[0], _OF_GROUPS) is not None and word in _OF_GROUPS.values())
