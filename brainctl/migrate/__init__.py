@@ -1,5 +1,58 @@
-"""A store moved into another while it is in use, with its revisions, versions and leases.
+r"""Migration: a store is copied into another while it is in use, with its revisions, versions and leases.
 
-`phase` and `state` decide (a state machine without I/O, on `base`, `backlog` and `leases`), `runner` carries out,
-`checkpoint` is what a new process goes on from.
+In reading order:
+
+* `machine/`: the state machine without I/O. `phases.py` (what leads from phase to phase), `events.py` (its inputs and
+  outputs), `state.py` (the decisions), `base_copy.py`, `event_buffer.py` and `lease_ledger.py` (what is due to be
+  written), `plan.py` (may a migration begin, or resume).
+* `runner.py`: carries out the actions of the state machine, and passes it the answers as events.
+* `etcd_source/`: reads the source: pages of keys, the change stream (a watch over all keys), leases.
+* `target_handle.py`: writes to the target. `checkpoint.py`: the record that the target keeps with each write.
+* `retry.py`, `patient.py`: waiting for a store that does not answer.
+* `witness.py`, `confirm.py`: noticing a source that was restored from an older state.
+* `auth.py`: users and roles. `cutover.py`: freezing the writers of the source. `progress.py`: figures.
+
+The phases:
+
+    new          choose a base revision
+    copying      copy the state at the base revision, page by page
+    catching-up  apply the change stream from the revision after the base
+    synced       the target has kept up with the source
+    freezing     --cutover only: the freeze hook stops the writers of the source
+    draining     the last revisions are applied
+    verifying    both sides are compared
+    committed    the target is the store of record
+
+Example: the source is at revision 7 with the keys /a, /b (with lease 42) and /z; the target is empty. 0 is the attempt:
+the number of times that the copy had to start over. Writes carry the record of the state after them.
+
+    event (what has happened)                action (what is to be done)         phase
+    (begin)                                  ChooseBase(0, oldest)               new
+    BaseChosen(0, 7, splits (/n), 3 keys)    ReadPage(0, span 0, \0 to /n, 7)    copying
+                                             ReadPage(0, span 1, /n to the end, 7)
+    PageRead(0, span 0, [/a, /b], {42})      FetchLeases((42,))                  a lease is written before its keys
+    LeasesFetched((42,): TTL 60, 31 left)    GrantLeases(42)                     first write
+    PageRead(0, span 1, [/z])                (none: one write at a time)
+    Written                                  ImportBase([/a, /b, /z])            catching-up, watermark 7
+    Written                                  Watch(0, from revision 8)
+    SourceAt(9)                              (none: it tells when the target has caught up)
+    Streamed(0, [])                          (none: the watch is open)
+    Streamed(0, [revisions 8, 9])            Apply(their events)                 watermark 9
+    Written                                  ReconcileLeases, ReadAuth           synced
+                                             GrantLeases((), record)             the record says synced
+
+With --cutover it goes on, once leases, users and roles are equal:
+
+    Written, LeasesListed(all, final)        GrantLeases(42)                     with its present TTL
+    Written, AuthRead (as in the target)     GrantLeases((), record)             freezing; the record names the hook
+    Written                                  Freeze                              run the hook, read the revision twice
+    Frozen(12)                               (none: 10 to 12 are not applied)    draining
+    Streamed(0, [revisions 10 to 12])        Apply(their events)                 watermark 12
+    Written                                  ReconcileLeases, ReadAuth
+    LeasesListed(all, final)                 GrantLeases(42)
+    Written, AuthRead (as in the target)     Verify(12)                          verifying
+    Verified(12, 0 differences)              Apply([], record)                   committed
+    Written                                  Finish("")
+
+A process killed at any point is continued by the next one from the record in the target.
 """

@@ -1,22 +1,22 @@
-"""Which users and roles the target holds, and whether it is to be given others."""
+"""The users and roles of a migration: what the target holds, and whether it must be given others."""
 
 from collections.abc import Mapping
 
 
 class AuthBook:
-    """The small records of users, roles and the switch of authentication, which are copied as they are."""
+    """The small records of users, roles and the switch of authentication, which are copied unchanged."""
 
     def __init__(self, held: Mapping[bytes, bytes] | None) -> None:
-        """`held` is what the target holds; None leaves users and roles out of the migration."""
+        """Create the book with the records that the target holds; None leaves users and roles out of the migration."""
         self.held = dict(held or {})
-        """What the target holds once all writes asked for are durable."""
+        """The records that the target holds once all requested writes are durable."""
         self._copied = held is not None
         self._wanted: dict[bytes, bytes] | None = None
         self._asked = False
         self._compared = not self._copied
 
     def read(self, records: Mapping[bytes, bytes]) -> None:
-        """Take what the source has."""
+        """Take the records that the source has."""
         self._wanted = dict(records)
         self._asked, self._compared = False, True
 
@@ -28,11 +28,11 @@ class AuthBook:
         return self.held
 
     def compare(self) -> None:
-        """Have the source asked again before they count as settled."""
+        """Require that the source is read again before the records count as settled."""
         self._compared = not self._copied
 
     def ask(self) -> bool:
-        """Whether the source is to be asked now; it then is taken to be."""
+        """Return whether the source must be read now; the caller then requests it."""
         if self._compared or self._asked:
             return False
         self._asked = True
@@ -40,9 +40,9 @@ class AuthBook:
 
     @property
     def settled(self) -> bool:
-        """Whether the source was asked, and nothing is due."""
+        """Return whether the source was read, and no write is due."""
         return self._compared and (self._wanted is None or self._wanted == self.held)
 
     def forget(self) -> None:
-        """The target was emptied."""
+        """Note that the target was emptied."""
         self.held = {}

@@ -1,4 +1,4 @@
-"""The record of a migration that its target keeps: everything a new process needs to go on.
+"""The record of a migration that its target keeps: everything that a new process needs to resume.
 
 It is JSON, so that `brainctl` of any version and a person can read it. Keys are hexadecimal. For example:
 
@@ -6,8 +6,9 @@ It is JSON, so that `brainctl` of any version and a person can read it. Keys are
      "expected":6607,"keys":2000,"size":812345,"events":0,"resyncs":0,
      "spans":[["2f72656769737472792f70",""]]}
 
-Only the spans that are still to be copied are listed, so that the record of the change stream, which is written
-with every commit, stays below 400 bytes.
+Here 2000 of 6607 keys are copied, and what is left is the span from "/registry/p" on. Only the spans that are still to
+be copied are listed, so that the record during the change stream, which is written with every commit, stays below 400
+bytes.
 """
 
 from enum import StrEnum
@@ -23,7 +24,7 @@ _OPTIONAL = ("frozen", "raft_term", "raft_index", "witness")
 
 
 class History(StrEnum):
-    """How much of the source's history the target gets."""
+    """The part of the source's history that the target gets."""
 
     ALL = "all"
     """From the oldest revision that the source can still serve."""
@@ -32,14 +33,14 @@ class History(StrEnum):
 
 
 class Span(NamedTuple):
-    """Keys that are still to be copied: `start <= key < end`; an empty `end` has no upper bound."""
+    """Keys that are still to be copied: `start <= key < end`; an empty `end` is no upper bound."""
 
     start: bytes
     end: bytes
 
 
 class Record(NamedTuple):
-    """Where a migration stands once the commit that carries this record is durable."""
+    """The state of a migration once the commit that carries this record is durable."""
 
     phase: Phase
     cluster: int
@@ -50,30 +51,31 @@ class Record(NamedTuple):
     watermark: int = 0
     """The newest revision of the source that the target holds."""
     expected: int = 0
-    """Live keys at the base revision."""
+    """The number of live keys at the base revision."""
     keys: int = 0
-    """Keys of the base copied so far."""
+    """The number of keys of the base copied so far."""
     size: int = 0
-    """Marshalled KeyValue bytes of these keys."""
+    """The bytes of the marshalled KeyValues of these keys."""
     events: int = 0
-    """Events of the change stream applied so far."""
+    """The number of events of the change stream applied so far."""
     resyncs: int = 0
     """How often the copy had to start over because the source compacted too early."""
     spans: tuple[Span, ...] = ()
-    """What is left of the base, in key order; empty from CATCHING_UP on."""
+    """The spans of the base that are not copied yet, in key order; empty from CATCHING_UP on."""
     frozen: str = ""
     """The freeze hook of a cutover, from before it runs until the source takes writes again or the target is committed.
+
     A process that finds it here knows that the source may be frozen.
     """
     raft_term: int = 0
-    """The term of the source's Raft log when it was last looked at; 0 when it told none."""
+    """The term of the source's Raft log at the last look; 0 when the source does not report it."""
     raft_index: int = 0
-    """And its index."""
+    """The index of the source's Raft log at the last look; 0 when the source does not report it."""
     witness: str = ""
-    """Digests of the revisions up to the watermark, the newest few, by which the source is known again (`Witness`)."""
+    """Digests of the newest few revisions up to the watermark, by which the source is recognised (`Witness`)."""
 
     def encode(self) -> bytes:
-        """Return the JSON form; what has a default for its absence is in it only while it is set."""
+        """Return the JSON form; optional fields are left out while they are empty."""
         fields = {"format": FORMAT, **self._asdict(), "spans": [[start.hex(), end.hex()] for start, end in self.spans]}
         for name in _OPTIONAL:
             if not fields[name]:
@@ -82,7 +84,11 @@ class Record(NamedTuple):
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """The record of a target; StoreDamaged when it is none, or of a format that this version does not know."""
+        """Return the record from its JSON form.
+
+        Raises:
+            StoreDamaged: It is no record, or its format is one that this version does not know.
+        """
         try:
             fields = orjson.loads(data)
             found = fields.pop("format")

@@ -1,4 +1,4 @@
-"""Looks whether the source still has the history that was copied from it (`witness` says by what)."""
+"""The check that the source still has the history that was copied from it (`witness.py` has the evidence)."""
 
 import asyncio
 
@@ -11,16 +11,21 @@ from brainctl.stores.store import Store
 from brainctl.stores.watching import Watching
 
 SILENT_SECONDS = 30.0
-"""How long to wait for revisions that the source has."""
+"""The longest wait for revisions that the source has, in seconds."""
 
 
 async def confirm(store: Store, witness: Witness) -> bool:
-    """Read the revisions of `witness` once more from the source; False when they were compacted there.
+    """Read the revisions of `witness` from the source again and compare them.
 
-    Of the revision up to which it is compacted only a part may be left, which proves nothing and is not looked at.
+    Of the revision up to which the source is compacted only a part may be left, so it proves nothing and is not
+    compared.
+
+    Returns:
+        False when the source has compacted the revisions; True when they are as they were.
 
     Raises:
-        WentBack: its revision is lower, or the events of one of them are different.
+        WentBack: The revision of the source is lower, or the events of a revision are different.
+        ConnectionFailed: The source does not send the revisions.
     """
     header = (await store.range(pb.RangeRequest(key=b"\0", count_only=True))).header
     if header.revision < witness.revision:
@@ -47,19 +52,26 @@ async def confirm(store: Store, witness: Witness) -> bool:
 
 
 def _may_be_large(error: BrainctlError) -> bool:
-    """Return whether asking in another way may help against `error`."""
+    """Return whether another way of asking may help against `error`."""
     too_large = isinstance(error, ApiError) and error.status.code is Code.RESOURCE_EXHAUSTED
     return too_large or isinstance(error, Silent)
 
 
 class Silent(ConnectionFailed):
-    """The source did not send again what it has."""
+    """The source did not send revisions again that it has."""
 
 
 async def _compare(store: Store, witness: Witness, start: int, shape: Shape) -> int:
-    """Compare what a watch from `start` delivers; return the compacted revision when it is refused, 0 when all is well.
+    """Compare the revisions that a watch from `start` delivers.
 
-    The revision `start` itself may be there in part, and is only compared when the witness has no later one.
+    The revision `start` itself may be there in part, and is compared only when the witness has no later one.
+
+    Returns:
+        0 when all is equal, the compacted revision when the watch is refused.
+
+    Raises:
+        WentBack: The events of a revision are different.
+        ConnectionFailed: The source does not send the revisions.
     """
     expected = max(witness.first, min(start + 1, witness.revision))
     assembler = Assembler()
@@ -85,7 +97,11 @@ async def _compare(store: Store, witness: Witness, start: int, shape: Shape) -> 
 
 
 async def confirm_base(store: Store, revision: int, keys: int) -> None:
-    """Raise WentBack unless the source has so many keys at the base revision, or has compacted it."""
+    """Check that the source has `keys` keys at the base revision, or has compacted it.
+
+    Raises:
+        WentBack: It has another number of keys, or has not reached the revision.
+    """
     try:
         found = await store.range(pb.RangeRequest(key=b"\0", range_end=b"\0", revision=revision, count_only=True))
     except ApiError as error:

@@ -1,4 +1,4 @@
-"""The steps of a cutover that touch the world: stop the writers, see that the source holds still, let them go on."""
+"""The steps of a cutover outside the stores: run the user's hooks, and see that the source takes no more writes."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from brainctl.migrate.machine.events import Frozen, GiveUp
 HOLD_STILL = 1.0
 """Seconds between two reads of the revision that must be equal."""
 KILL_AFTER = 2.0
-"""Seconds between SIGTERM and SIGKILL for a hook whose time is over."""
+"""Seconds between SIGTERM and SIGKILL for a hook that took too long."""
 
 
 class HookFailed(BrainctlError):
@@ -22,12 +22,12 @@ class HookFailed(BrainctlError):
 
 
 async def run_hook(command: str, seconds: float, **variables: str) -> None:
-    """Run a command in a shell, with BRAINCTL_<NAME> set for each variable; what it prints goes to standard error.
+    """Run a command in a shell, with BRAINCTL_<NAME> set for each variable; its output goes to standard error.
 
-    It has a process group of its own, which is ended after `seconds`, and when the caller is cancelled.
+    The command has a process group of its own, which is ended after `seconds`, or when the caller is cancelled.
 
     Raises:
-        HookFailed: the command ended with another exit code than 0, or had to be ended.
+        HookFailed: The command ended with another exit code than 0, or took longer than `seconds`.
     """
     environment = os.environ | {f"BRAINCTL_{name.upper()}": value for name, value in variables.items()}
     process = await asyncio.create_subprocess_shell(
@@ -53,7 +53,7 @@ async def run_hook(command: str, seconds: float, **variables: str) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the process group of a hook, whose id is the shell's."""
+    """Terminate the process group of a hook, whose id is the shell's."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with suppress(TimeoutError):
@@ -64,12 +64,20 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 class Freezer:
-    """Stops the writes to the source by the user's hooks, and proves it."""
+    """Stops the writes to the source by the user's hooks, and proves it by its revision."""
 
     def __init__(
         self, revision: Callable[[], Awaitable[int]], clock: Clock, freeze: str, unfreeze: str, seconds: float
     ) -> None:
-        """`seconds` is the time for the freeze hook and the source together, and for the unfreeze hook."""
+        """Create a freezer.
+
+        Args:
+            revision: Reads the newest revision of the source.
+            clock: The clock.
+            freeze: The command that stops the writers; "" when something else stops them.
+            unfreeze: The command that lets the writers go on; "" when there is none.
+            seconds: The time for the freeze hook and the source together, and again for the unfreeze hook.
+        """
         self.hook = freeze
         self._revision = revision
         self._clock = clock
@@ -78,7 +86,14 @@ class Freezer:
         self._running: asyncio.Task[None] | None = None
 
     async def freeze(self, *, again: bool) -> Frozen | GiveUp:
-        """Return the source's last revision, once two reads a moment apart agree."""
+        """Freeze the source and return its last revision, once two reads HOLD_STILL seconds apart agree.
+
+        Args:
+            again: The hook has run already; only the revision is read.
+
+        Returns:
+            Frozen with the revision, or GiveUp with the reason.
+        """
         deadline = self._clock.monotonic() + self._seconds
         if self.hook and not again:
             self._running = asyncio.ensure_future(run_hook(self.hook, self._seconds, phase="freezing"))
@@ -97,10 +112,10 @@ class Freezer:
             before = revision
 
     async def unfreeze(self) -> bool:
-        """Let the writers go on, after the end of a freeze hook that still runs; False where there is no hook for it.
+        """End a freeze hook that still runs, and run the unfreeze hook; return False when there is none.
 
         Raises:
-            HookFailed: the source may still be frozen.
+            HookFailed: The source may still be frozen.
         """
         if self._running is not None and not self._running.done():
             self._running.cancel()

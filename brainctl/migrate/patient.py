@@ -1,7 +1,7 @@
-"""A target whose calls are repeated while it is away.
+"""A target whose calls are repeated while it does not answer.
 
-Each of them may be: a write that may have happened is one whose repetition writes the same again, or nothing, because
-events at or below the target's revision are skipped.
+Each call may be repeated: a write that may have happened writes the same again, or nothing, because events at or below
+the target's revision are skipped.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from brainctl.stores.store import Checkpoint, ReplicaTarget
 Answer = TypeVar("Answer")
 
 CLOSE_SECONDS = 10.0
-"""How long a close may take; what it does not do in that time, giving the lead back, runs out by itself."""
+"""The longest time for a close, in seconds; a lead on TiKV that is not given back in it expires by itself."""
 AWAY_SECONDS = 1.0
-"""The same where the target did not answer the last call."""
+"""The longest time for a close, in seconds, when the target did not answer the last call."""
 
 
 class PatientTarget:
-    """A `ReplicaTarget` that waits for another one."""
+    """A `ReplicaTarget` that repeats the calls of another one while it does not answer."""
 
     def __init__(self, target: ReplicaTarget, side: Side) -> None:
         self._target = target
@@ -31,59 +31,59 @@ class PatientTarget:
 
     @property
     def revision(self) -> int:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.revision`."""
         return self._target.revision
 
     async def is_empty(self) -> bool:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.is_empty`."""
         return await self._call(self._target.is_empty)
 
     async def served_by(self, *, or_migrated: bool) -> str:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.served_by`."""
         return await self._call(lambda: self._target.served_by(or_migrated=or_migrated), long=True)
 
     async def checkpoint(self) -> Checkpoint | None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.checkpoint`."""
         return await self._call(self._target.checkpoint)
 
     async def take_over(self, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.take_over`."""
         await self._call(lambda: self._target.take_over(checkpoint))
 
     async def import_base(self, kvs: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.import_base`."""
         await self._call(lambda: self._target.import_base(kvs, base_revision, checkpoint))
 
     async def leases(self) -> Sequence[int]:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.leases`."""
         return await self._call(self._target.leases)
 
     async def import_leases(self, leases: Sequence[tuple[int, int, int]], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.import_leases`."""
         await self._call(lambda: self._target.import_leases(leases, checkpoint))
 
     async def drop_leases(self, leases: Sequence[int], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.drop_leases`."""
         await self._call(lambda: self._target.drop_leases(leases, checkpoint))
 
     async def auth(self) -> Mapping[bytes, bytes]:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.auth`."""
         return await self._call(self._target.auth)
 
     async def import_auth(self, records: Mapping[bytes, bytes], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.import_auth`."""
         await self._call(lambda: self._target.import_auth(records, checkpoint))
 
     async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.apply`."""
         await self._call(lambda: self._target.apply(events, revision, checkpoint))
 
     async def reset(self, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.reset`."""
         await self._call(lambda: self._target.reset(checkpoint), long=True)
 
     async def close(self) -> None:
-        """See `ReplicaTarget`. A target that is away is not waited for."""
+        """See `ReplicaTarget.close`. It does not wait for a target that does not answer."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS if self._answers else AWAY_SECONDS):
                 try:

@@ -8,13 +8,15 @@ from brainctl.migrate.machine.phases import Phase
 from brainctl.migrate.machine.state import Migration
 
 RATE_SECONDS = 1.0
-"""Rates are those since the newest look that is at least this old: what happens now, and 0 soon after the end."""
+"""Rates are measured since the newest sample that is at least this old, in seconds: they show the present, and are 0
+soon after the end.
+"""
 WINDOW = 5.0
-"""Seconds over which the speed is averaged by which the time left is told."""
+"""Seconds over which the speed is averaged for the estimate of the time left."""
 
 
 class Figures(NamedTuple):
-    """Where a migration stands. The names are those of the JSON output."""
+    """The state of a migration. The names are those of the JSON output."""
 
     phase: Phase
     base_revision: int
@@ -25,7 +27,7 @@ class Figures(NamedTuple):
     bytes: int
     events: int
     process_keys: int
-    """Those of the keys and events that this process wrote."""
+    """The keys and events, below, that this process wrote."""
     process_events: int
     keys_per_second: float
     bytes_per_second: float
@@ -34,7 +36,7 @@ class Figures(NamedTuple):
     lag_seconds: float
     """How long ago the source was where the target is now; 0 when the target has everything that was seen."""
     eta_seconds: float | None
-    """Until the copy is complete, or the lag is gone; None when it cannot be told."""
+    """Seconds until the copy is complete, or the lag is gone; None when it cannot be estimated."""
     leases: int
     resyncs: int
     retries: int
@@ -50,7 +52,7 @@ class _Sample(NamedTuple):
 
 
 class Progress:
-    """Watches a migration over time."""
+    """Samples a migration over time."""
 
     def __init__(self, migration: Migration, clock: Clock) -> None:
         self.retries = 0
@@ -61,12 +63,12 @@ class Progress:
         self._samples: deque[_Sample] = deque([self._sample()])
 
     def source_at(self, revision: int) -> None:
-        """The source was at `revision` just now."""
+        """Note that the source was at `revision` just now."""
         if not self._seen or revision > self._seen[-1][1]:
             self._seen.append((self._clock.monotonic(), revision))
 
     def figures(self) -> Figures:
-        """The figures of this moment."""
+        """Return the current figures."""
         migration, record = self._migration, self._migration.record
         now = self._sample()
         self._samples.append(now)
@@ -107,13 +109,16 @@ class Progress:
         return _Sample(self._clock.monotonic(), record.keys, record.size, record.events, self._migration.watermark)
 
     def _lag_seconds(self, now: _Sample) -> float:
-        """Since the source was first seen beyond the watermark."""
+        """Return the seconds since the source was first seen beyond the watermark."""
         while self._seen and self._seen[0][1] <= now.watermark:
             self._seen.popleft()
         return now.at - self._seen[0][0] if self._seen else 0.0
 
     def _eta(self, now: _Sample, first: _Sample, seconds: float, keys_left: int | None) -> float | None:
-        """By the speed of the last seconds; while catching up, by how fast the lag shrinks."""
+        """Estimate the seconds left by the speed of the last WINDOW seconds.
+
+        While catching up, by how fast the watermark moves.
+        """
         if keys_left is not None:
             rate = (now.keys - first.keys) / seconds
             return round(keys_left / rate, 1) if rate > 0 else None

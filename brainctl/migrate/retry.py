@@ -1,4 +1,6 @@
-"""Patience with a store that is away: requests are repeated for as long as the user allows, and that is said."""
+"""Patience with a store that does not answer: requests are repeated for as long as --retry-for allows, and it is
+reported.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,24 +15,24 @@ Answer = TypeVar("Answer")
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 5.0
 SAY_SECONDS = 1.0
-"""What is waited for is said at most this often."""
+"""The least number of seconds between two reports of a wait."""
 SILENT_SECONDS = 3.0
-"""A request without an answer is said after this long, and then every so many seconds."""
+"""A request without an answer is reported after this number of seconds, and then again each time it passes."""
 HURRIED_SECONDS = 10.0
-"""How long a request may still go without an answer when the process is about to end."""
+"""How many seconds a request may still go without an answer when the process is about to end."""
 
 
 class Waiting(NamedTuple):
-    """What a migration waits for. The names are those of the JSON output."""
+    """The store that a migration waits for. The names are those of the JSON output."""
 
     side: str
     """`source`, `target`, or both."""
     store: str
-    """Its URL."""
+    """The URL of the store."""
     away_seconds: float
-    """How long it has not answered."""
+    """For how many seconds it has not answered."""
     left_seconds: float
-    """How long it will be waited for still."""
+    """For how many seconds the migration will still wait."""
     error: str
 
     def __str__(self) -> str:
@@ -42,13 +44,13 @@ class Waiting(NamedTuple):
 
 
 class Away(ConnectionFailed):
-    """A store was waited for in vain."""
+    """A store did not come back within --retry-for."""
 
     passing = False
 
 
 class Side:
-    """One of the two stores of a migration, as it is waited for: `seconds` without a success."""
+    """One of the two stores of a migration; it is waited for until `seconds` have passed without a success."""
 
     def __init__(self, name: str, store: str, clock: Clock, seconds: float, say: Callable[[Waiting], None]) -> None:
         self.retries = 0
@@ -61,30 +63,36 @@ class Side:
         self._hurried = asyncio.Event()
 
     def hurry(self) -> None:
-        """Wait no longer: the process is about to end."""
+        """Stop waiting: the process is about to end."""
         self._hurried.set()
 
     def patience(self) -> "RetryPolicy":
-        """Return the patience with one kind of request."""
+        """Return a new policy for one kind of request."""
         return RetryPolicy(self)
 
     async def call(
         self, ask: Callable[[], Awaitable[Answer]], *also: type[BrainctlError], long: bool = False
     ) -> Answer:
-        """Return the answer, after as many tries as it takes; errors of the types `also` are waited out as well.
+        """Return the answer, repeating the request while the store does not answer.
+
+        Args:
+            ask: Sends the request.
+            also: Types of errors that are waited out as well.
+            long: The request may take long: going without an answer does not count as a failure.
 
         Raises:
-            Away: patience is over. A request that goes without an answer counts as well, unless it may take `long`.
+            Away: The store has not answered for too long.
+            BrainctlError: The request failed with an error that does not pass.
         """
         return await self.patience().call(ask, *also, long=long)
 
     @property
     def now(self) -> float:
-        """Seconds on the clock of this migration."""
+        """Return the seconds of the migration's monotonic clock."""
         return self._clock.monotonic()
 
     def failed(self, error: str, since: float) -> float:
-        """Say that the store has been away `since` then; return how long it will be waited for still, 0 for no more."""
+        """Report that the store has not answered since `since`; return for how many seconds to wait, 0 to give up."""
         away = self.now - since
         left = 0.0 if self._hurried.is_set() else max(0.0, self._seconds - away)
         if left and self.now - self._said >= SAY_SECONDS:
@@ -93,22 +101,22 @@ class Side:
         return left
 
     def away(self, error: BrainctlError, since: float) -> BrainctlError:
-        """Return the error for a store that is not waited for any longer."""
+        """Return the error to raise for a store that is not waited for any longer."""
         if self._seconds <= 0 or self._hurried.is_set():
             return error
         return Away(f"the {self._name} {self._store} has been away for {self.now - since:.0f} s (--retry-for): {error}")
 
     async def pause(self, seconds: float) -> None:
-        """Wait, unless the process is about to end."""
+        """Wait for some seconds, less if the process is about to end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._hurried.wait()
 
     async def outlast(self, request: Awaitable[Answer], since: float, error: str) -> Answer:
-        """Return the answer of a request that has no limit of its own, and say while there is none.
+        """Return the answer of a request that has no deadline of its own, and report while there is none.
 
         Raises:
-            Away: the store has been away `since` then for too long; `error` is the last that was heard of it.
+            Away: The store has not answered since `since` for too long; the text has `error`, its last error.
         """
         task = asyncio.ensure_future(request)
         limit = max(since + self._seconds, self.now + HURRIED_SECONDS)
@@ -142,17 +150,17 @@ class Sides(NamedTuple):
 
     @property
     def retries(self) -> int:
-        """How many requests were repeated."""
+        """Return how many requests were repeated."""
         return sum(side.retries for side in self)
 
     def hurry(self) -> None:
-        """Wait no longer: the process is about to end."""
+        """Stop waiting: the process is about to end."""
         for side in self:
             side.hurry()
 
 
 class RetryPolicy:
-    """How long one kind of request to one side has been failing."""
+    """The memory of how long one kind of request to one side has been failing."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
@@ -161,16 +169,16 @@ class RetryPolicy:
         self._pause = FIRST_PAUSE
 
     def succeeded(self) -> None:
-        """An answer came."""
+        """Note that an answer came."""
         self._since = None
         self._pause = FIRST_PAUSE
 
     async def wait(self, error: BrainctlError, *also: type[BrainctlError], began: float | None = None) -> None:
-        """Pause before the next try of a request that `began` then.
+        """Pause before the next attempt of a request that began at `began` and failed with `error`.
 
         Raises:
             BrainctlError: `error` itself, when it does not pass.
-            Away: patience is over.
+            Away: The store has not answered for too long.
         """
         if not error.passing and not isinstance(error, also):
             raise error
@@ -187,7 +195,7 @@ class RetryPolicy:
     async def call(
         self, ask: Callable[[], Awaitable[Answer]], *also: type[BrainctlError], long: bool = False
     ) -> Answer:
-        """Return the answer, after as many tries as it takes; see `Side.call`."""
+        """Return the answer, repeating the request while the store does not answer; see `Side.call`."""
         while True:
             began = self._side.now
             since = began if self._since is None else self._since

@@ -1,7 +1,8 @@
-"""Carries out what the state machine asks for: each action is a task, each answer an event.
+"""The runner carries out the actions of the state machine: each action is a task, each answer an event.
 
-What fails because a store is away is repeated for as long as patience lasts (`retry`). After any other failure the next
-process goes on from the checkpoint. A write is not cancelled while the target answers: its outcome would be unknown.
+A request that fails because a store does not answer is repeated for as long as --retry-for allows (`retry.py`). After
+any other failure the next process resumes from the checkpoint. A write is not cancelled while the target answers: its
+outcome would be unknown.
 """
 
 import asyncio
@@ -49,23 +50,26 @@ POLL_SECONDS = 0.25
 REPORT_SECONDS = 1.0
 LEASES_SECONDS = 2.0
 AUTH_SECONDS = 10.0
-"""How often it is asked whether users or roles have changed: each time an etcd writes the question to its log."""
+"""Seconds between two looks for changed users or roles.
+
+They are rare because etcd writes this question to its Raft log.
+"""
 
 Compare = Callable[[int], Awaitable[int]]
-"""Compares both sides at a revision, while the target is closed; the number of differences."""
+"""Compares both sides at a revision, while the target is closed; returns the number of differences."""
 
 
 class Observer(Protocol):
-    """Is shown how the migration goes."""
+    """Receives the progress of a migration."""
 
     def progress(self, figures: Figures) -> None:
-        """About once a second, when the phase changes, and at the end."""
+        """Show the figures: called about once a second, when the phase changes, and at the end."""
 
     def waiting(self, what: Waiting) -> None:
-        """A store is away, and is waited for: at most once a second."""
+        """Show that a store does not answer and is waited for: called at most once a second."""
 
     def warn(self, text: str) -> None:
-        """Something that the user has to know."""
+        """Show something that the user must know."""
 
 
 class Runner:
@@ -83,7 +87,19 @@ class Runner:
         sides: Sides,
         auth: AuthReader | None = None,
     ) -> None:
-        """Carry out `migration`; `auth` reads the source's users and roles, None leaves them out."""
+        """Create the runner of `migration`.
+
+        Args:
+            migration: The state machine.
+            source: The store to read.
+            slot: The target, taken over by this process.
+            freezer: The hooks of a cutover.
+            compare: Compares both sides before a commit.
+            observer: Receives progress and warnings.
+            clock: The clock.
+            sides: How long to wait for each store.
+            auth: Reads the source's users and roles; None leaves them out.
+        """
         self.migration = migration
         self.progress = Progress(migration, clock)
         self._source = source
@@ -106,12 +122,19 @@ class Runner:
         self._finish: Finish | None = None
 
     def stop(self) -> None:
-        """End in order as soon as the write under way is durable; a target that is away is not waited for."""
+        """End in order as soon as the write in flight is durable; a target that does not answer is not waited for."""
         self._sides.target.hurry()
         self._inbox.put_nowait(Stop())
 
     async def run(self) -> str:
-        """Returns when the goal is reached ("") or the cutover was given up (why). Raises what ends it early."""
+        """Run until the goal is reached or the cutover is given up.
+
+        Returns:
+            "" when the goal is reached, otherwise why the cutover was given up.
+
+        Raises:
+            Exception: What ended the migration early.
+        """
         try:
             self._begin(self.migration.begin())
             self._spawn(self._poll(), self._tasks)
@@ -132,17 +155,20 @@ class Runner:
         return self._finish.reason
 
     async def _end_tasks(self) -> None:
-        """Cancel what reads, and wait for the write under way."""
+        """Cancel the reads, and wait for the write in flight."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._essential, return_exceptions=True)
         await self._reader.close()
 
     async def _free_source(self, error: BaseException) -> bool:
-        """After an error of a cutover, unfreeze the source; True when the target turns out to be committed.
+        """Unfreeze the source after an error during a cutover; return True when the target turns out to be committed.
 
-        The source stays frozen where unfreezing it could lose writes: another process has the target and may commit
-        it, or this one asked for the commit and cannot see whether it happened.
+        The source stays frozen when unfreezing it could lose writes: another process has the target and may commit it,
+        or this process requested the commit and cannot see whether it happened.
+
+        Raises:
+            UnknownOutcome: It is not known whether the target was committed.
         """
         try:
             record = await self._slot.stored()
@@ -165,7 +191,7 @@ class Runner:
         return False
 
     async def _take(self) -> None:
-        """Hand the next event to the state machine, and start what it asks for."""
+        """Pass the next event to the state machine, and start the actions that it returns."""
         event = await self._inbox.get()
         if isinstance(event, Exception):
             raise event
@@ -197,7 +223,7 @@ class Runner:
                     self._spawn(self._answer(action), self._tasks)
 
     def _spawn(self, work: Coroutine[None, None, None], group: set[asyncio.Task[None]]) -> asyncio.Task[None]:
-        """Run a task whose failure ends the migration."""
+        """Start a task whose failure ends the migration."""
 
         async def guarded() -> None:
             try:
@@ -237,13 +263,13 @@ class Runner:
         self._inbox.put_nowait(await self._freezer.freeze(again=again))
 
     async def _unfreeze(self) -> None:
-        """End what holds the cutover up, and unfreeze."""
+        """Cancel the comparison, and unfreeze the source."""
         if self._verifying is not None:
             self._verifying.cancel()
         self._inbox.put_nowait(Unfrozen(await self._thaw()))
 
     async def _thaw(self) -> bool:
-        """Unfreeze the source; if that cannot be done, False, and the user knows."""
+        """Unfreeze the source; when that is not possible, warn the user and return False."""
         try:
             freed = await self._freezer.unfreeze()
         except HookFailed as failed:
@@ -259,7 +285,7 @@ class Runner:
             self._observer.warn(f"the source may still be frozen, by the hook {hook!r}: {why}")
 
     async def _verify(self, revision: int) -> None:
-        """Compare with the target closed, so that it can be opened for reading."""
+        """Compare both sides with the target closed, so that the comparison can open it for reading."""
         differences, failed = 0, ""
         async with self._slot.lent():
             try:
@@ -278,7 +304,7 @@ class Runner:
             self._tail.cancel()
         self._tail = self._spawn(self._follower.run(self._sides.source.patience()), self._tasks)
 
-    # What is looked at regularly.
+    # What is polled.
 
     async def _poll(self) -> None:
         reported = listed = looked = self._clock.monotonic()
@@ -306,6 +332,6 @@ class Runner:
         return await self._reader.leases(frozenset(self.migration.leases.held), final=False)
 
     def figures(self) -> Figures:
-        """Return the figures of this moment."""
+        """Return the current figures."""
         self.progress.retries = self._sides.retries
         return self.progress.figures()

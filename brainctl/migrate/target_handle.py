@@ -1,4 +1,4 @@
-"""The target of a migration, which is closed while both sides are compared, and then taken again."""
+"""The target of a migration: it is closed while both sides are compared, and then taken over again."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,10 +14,17 @@ OpenTarget = Callable[[], Awaitable[ReplicaTarget]]
 
 
 class TargetHandle:
-    """Carries out the writes of one process: all of them carry its run and its epoch."""
+    """Carries out the writes of one process: all of them carry its run (its random name) and its epoch."""
 
     def __init__(self, target: ReplicaTarget, reopen: OpenTarget, run: str, epoch: int) -> None:
-        """`target` was taken over with this run and epoch; `reopen` opens it again, not taken over."""
+        """Create the handle of an open target.
+
+        Args:
+            target: The target, taken over with this run and epoch.
+            reopen: Opens the target again, without taking it over.
+            run: The random name of this process.
+            epoch: The number of the take-over; a write with a lower one than the stored is refused.
+        """
         self._target: ReplicaTarget | None = target
         self._reopen = reopen
         self._run = run
@@ -25,17 +32,21 @@ class TargetHandle:
         self._using = asyncio.Lock()
 
     async def write(self, action: Write) -> None:
-        """Make a write durable, after a comparison that is under way. Fenced when another process has taken over."""
+        """Make a write durable, after any comparison that is running.
+
+        Raises:
+            Fenced: Another process has taken the target over.
+        """
         async with self._using:
             target = await self._taken()
             await _write(target, action, Checkpoint(self._run, self._epoch, action.record.encode()))
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
-        """Close the target for the block, so that it can be opened for reading, then take it again.
+        """Close the target for the block, so that it can be opened for reading, then take it over again.
 
         Raises:
-            Fenced: another process has taken it over meanwhile, or written to it.
+            Fenced: Another process has taken it over meanwhile, or written to it.
         """
         async with self._using:
             await self._release()
@@ -46,7 +57,7 @@ class TargetHandle:
         """Return the record that the target has.
 
         Raises:
-            Fenced: another process has taken the target over.
+            Fenced: Another process has taken the target over.
         """
         async with self._using:
             target = self._target or await self._reopen()
@@ -67,7 +78,7 @@ class TargetHandle:
             await target.close()
 
     async def _taken(self) -> ReplicaTarget:
-        """Return the target; one that was closed is opened, and taken over by the next epoch of this process."""
+        """Return the target; if it was closed, open it and take it over with the next epoch."""
         if self._target is None:
             target = await self._reopen()
             try:
@@ -82,14 +93,22 @@ class TargetHandle:
         return self._target
 
     def _own(self, stored: Checkpoint | None) -> Checkpoint:
-        """Return a checkpoint if this process wrote it, in whatever epoch; else Fenced."""
+        """Return the checkpoint if this process wrote it, in whatever epoch.
+
+        Raises:
+            Fenced: Another process wrote it.
+        """
         if stored is None or stored.run != self._run:
             raise Fenced("another migration has taken over the target: run one into a store at a time")
         return stored
 
 
 def _check_untouched(revision: int, record: Record) -> None:
-    """Raise Fenced unless the target is where its record says."""
+    """Check that the target is at the revision that its record says.
+
+    Raises:
+        Fenced: Another process has written to it.
+    """
     if record.phase in STREAMING and revision != record.watermark:
         raise Fenced(
             f"the target is at revision {revision}, but this migration left it at {record.watermark}: another process "

@@ -1,11 +1,14 @@
 """Evidence that the source still has the history that was copied from it, and the error when it has not.
 
 A source that was restored from an older state answers under the same cluster id, and soon has the old revision numbers
-again, with other changes. Three things tell:
+again, with other changes. Three checks notice it:
 
-* its revision, the term and the index of its Raft log never go back (`Position`);
+* its revision, and the term and the index of its Raft log, never go back (`Position`);
 * the newest revisions that were taken from it are still the same, event by event (`Witness`);
-* at the base revision it has as many keys as it had (`confirm`).
+* at the base revision it has as many keys as before (`confirm_base`).
+
+Example: revisions 8 to 12 were applied. The source is restored from a backup at revision 9, and other writes bring it
+to revision 12 again. The witness has digests of revisions 8 to 12; that of 10 differs, so nothing more is applied.
 """
 
 from collections import deque
@@ -17,9 +20,9 @@ from brainctl.errors import InvalidInput
 from brainctl.migrate.machine.events import RevisionRead
 
 WINDOW = 8
-"""How many of the newest revisions are compared."""
+"""The number of the newest revisions that are compared."""
 WINDOW_BYTES = 1 << 20
-"""And of them no more than this, but for the newest one: they are read again after each interruption."""
+"""The most bytes of these revisions, except for the newest one: they are read again after each interruption."""
 DIGEST_BYTES = 6
 
 
@@ -34,13 +37,13 @@ class WentBack(InvalidInput):
 
 
 class Position(NamedTuple):
-    """Where the Raft log of the source is; zeros where it has none."""
+    """The position of the Raft log of the source; zeros when it has none."""
 
     raft_term: int = 0
     raft_index: int = 0
 
     def is_behind(self, earlier: Self) -> bool:
-        """Return whether a source that was at `earlier` cannot be here by going on."""
+        """Return whether a source that was at `earlier` cannot have come here by going on."""
         return 0 < self.raft_term < earlier.raft_term or 0 < self.raft_index < earlier.raft_index
 
     def up_to(self, later: Self) -> "Position":
@@ -56,7 +59,7 @@ class Witness(NamedTuple):
 
     @classmethod
     def decode(cls, revision: int, text: str) -> Self:
-        """Return what `encode` has made `text` of."""
+        """Return the witness whose `encode` returned `text`."""
         size = 2 * DIGEST_BYTES
         return cls(revision, tuple(text[at : at + size] for at in range(0, len(text), size)))
 
@@ -66,7 +69,7 @@ class Witness(NamedTuple):
 
     @property
     def first(self) -> int:
-        """The oldest revision that has a digest."""
+        """Return the oldest revision that has a digest."""
         return self.revision - len(self.digests) + 1
 
     def extend(self, reads: Iterable[RevisionRead]) -> "Witness":
@@ -87,7 +90,7 @@ class Witness(NamedTuple):
 
 
 def digest(read: RevisionRead) -> str:
-    """Return a digest of the events of a revision, in their order."""
+    """Return the digest of the events of a revision, in their order: DIGEST_BYTES bytes in hexadecimal."""
     state = blake2b(digest_size=DIGEST_BYTES)
     for event in read.events:
         state.update(len(event).to_bytes(8))

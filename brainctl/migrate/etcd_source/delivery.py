@@ -1,8 +1,8 @@
-"""How the change stream is asked for, and when a silent one is given up. Pure: time and bytes are the caller's.
+"""How to ask for the change stream, and when to give up a silent one. Pure: the caller passes time and bytes.
 
-etcd cuts a response into fragments by measuring the fragment anew for every event, so that fragments of many small
-events take it a time that grows with their square. Whole responses cost it nothing, but it puts the events of up to a
-thousand revisions into one. So the stream is asked for without fragments and with a limit of the size of a response;
+etcd cuts a response into fragments by measuring the fragment anew for every event, so fragments of many small events
+take it a time that grows with their square. Whole responses cost it nothing, but it puts the events of up to a
+thousand revisions into one. So the stream is requested without fragments and with a limit on the size of a response;
 with fragments while responses are larger than that; and without either when the fragments do not come.
 """
 
@@ -12,18 +12,18 @@ from typing import NamedTuple
 from brainctl.stores.etcd.target import MAX_RECEIVE_BYTES
 
 WHOLE_BYTES = 64 << 20
-"""The largest response that is taken without fragments."""
+"""The largest response in bytes that is accepted without fragments."""
 BATCH_REVISIONS = 1_000
-"""Revisions that etcd puts into one response at most (watchBatchMaxRevs)."""
+"""The most revisions that etcd puts into one response (watchBatchMaxRevs)."""
 STALL_SECONDS = 10.0
-"""How long a stream may bring nothing while the source has moved on; twice as long after each time."""
+"""Seconds in which a stream may bring nothing while the source has moved on; it doubles after each stall."""
 MAX_STALLS = 5
 ALIVE_BYTES = 4 << 10
-"""Fewer bytes are no part of a response: gRPC keeps a connection alive with a few dozen."""
+"""Fewer bytes than this are no part of a response: gRPC keeps a connection alive with a few dozen."""
 
 
 class Asked(NamedTuple):
-    """What a watch is asked for with."""
+    """The parameters of a watch."""
 
     fragment: bool
     max_receive: int
@@ -41,7 +41,7 @@ _AFTER = {Shape.WHOLE: Shape.FRAGMENTS, Shape.FRAGMENTS: Shape.ANY_SIZE}
 
 
 class Delivery:
-    """Learns from how a stream went how to ask for the next one."""
+    """Chooses how to ask for the next stream from how the last one went."""
 
     def __init__(self) -> None:
         self.shape = Shape.WHOLE
@@ -49,14 +49,17 @@ class Delivery:
         self._bytes = 0
 
     def too_large(self, received: int) -> bool:
-        """Note that a response after revision `received` is larger than the limit; False when there is no other way."""
+        """Note that a response after revision `received` is larger than the limit.
+
+        Return False if no other way is left.
+        """
         if self.shape not in _AFTER:
             return False
         self._turn(_AFTER[self.shape], received)
         return True
 
     def silent(self, received: int) -> bool:
-        """Note that nothing comes after revision `received`; whether another way of asking may help."""
+        """Note that nothing arrives after revision `received`; return whether another way of asking may help."""
         if self.shape is not Shape.FRAGMENTS:
             return False
         self._turn(Shape.ANY_SIZE, received)
@@ -65,7 +68,8 @@ class Delivery:
     def arrived(self, received: int, size: int, source: int) -> bool:
         """Note `size` bytes of events up to revision `received`, while the source was last seen at revision `source`.
 
-        True when the stream is to be opened again, because the large responses are behind it.
+        Returns:
+            Whether to open the stream again, because the large responses are behind it.
         """
         if self.shape is Shape.WHOLE:
             return False
@@ -81,14 +85,14 @@ class Delivery:
 
 
 class Silence:
-    """Tells a stream that has stalled from one that is slow: something of a slow one arrives."""
+    """Tells a stream that has stalled from one that is slow: of a slow one some bytes arrive."""
 
     def __init__(self, now: float) -> None:
         self._heard = now
         self._bytes = 0
         self._patience = STALL_SECONDS
         self.stalls = 0
-        """How often it has stalled since the last revision."""
+        """The number of stalls since the last revision arrived."""
 
     def opened(self, now: float) -> None:
         """Note that the stream was opened (again)."""
@@ -99,12 +103,15 @@ class Silence:
         self._heard, self._patience, self.stalls = now, STALL_SECONDS, 0
 
     def busy(self, now: float) -> None:
-        """Note that the stream is not read at the moment."""
+        """Note that the stream is not being read at the moment."""
         self._heard = now
 
     def has_stalled(self, now: float, received: int | None) -> bool:
-        """Look at a stream that owes revisions. `received` is the bytes that have arrived over its connection so far,
-        None when they are not counted.
+        """Return whether a stream that has revisions to deliver has stalled.
+
+        Args:
+            now: Seconds of the monotonic clock.
+            received: The bytes that have arrived over its connection so far; None when they are not counted.
         """
         if received is not None and received >= self._bytes + ALIVE_BYTES:
             self._heard, self._bytes = now, received

@@ -1,4 +1,4 @@
-"""Keeps the change stream of the source open, and delivers it to the state machine."""
+"""The follower keeps the change stream of the source open, and delivers it to the state machine."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ from brainctl.stores.store import Store
 from brainctl.stores.watching import Watching
 
 WAITING_EVENTS = 100
-"""Events that wait for the state machine beyond which the stream is not read."""
+"""When more events than this wait for the state machine, the stream is not read."""
 
 
 class Follower:
@@ -40,14 +40,18 @@ class Follower:
         self._witness = Witness(0)
 
     def begin(self, watch: Watch) -> None:
-        """Take what `run` is to follow from now on."""
+        """Set the watch that `run` is to follow from now on."""
         self._watch = watch
         self._delivered = watch.start - 1
         self._witness = Witness.decode(self._delivered, self._migration.record.witness)
         self._silence.opened(self._clock.monotonic())
 
     async def run(self, patience: RetryPolicy) -> None:
-        """Deliver the stream; one that breaks is opened again after the newest revision delivered."""
+        """Deliver the stream; when it breaks, open it again after the newest revision delivered.
+
+        Raises:
+            BrainctlError: An error that does not pass, or patience is over.
+        """
         assert self._watch is not None
         while True:
             try:
@@ -58,10 +62,10 @@ class Follower:
                     await patience.wait(error)
 
     async def _deliver(self, watch: Watch, patience: RetryPolicy) -> bool:
-        """Deliver one stream; False when it is to be opened again, True when the source was compacted.
+        """Deliver one stream; return False to open it again, True when the source was compacted.
 
         Raises:
-            WentBack: the source is not what was delivered until now; nothing was delivered of it.
+            WentBack: The source is not what was delivered until now; nothing of this stream was delivered.
         """
         self._silence.opened(self._clock.monotonic())
         cluster, (fragment, max_receive) = self._migration.record.cluster, self._delivery.shape.value
@@ -69,7 +73,7 @@ class Follower:
             self._watching = watching
             confirmed = False
             async for event in tail(watching, watch.attempt, cluster):
-                # Behind the first event, so that what is confirmed is what the stream comes from.
+                # Confirm after the first event arrived: the source then is the one that this stream comes from.
                 confirmed = confirmed or await confirm(self._source, self._witness)
                 patience.succeeded()
                 self._inbox.put_nowait(event if confirmed else SourceCompacted(watch.attempt))
@@ -98,14 +102,14 @@ class Follower:
             self._full = False
 
     def room(self) -> None:
-        """Go on reading, because there is room in the backlog."""
+        """Resume reading, because there is room in the backlog."""
         self._room.set()
 
     def has_stalled(self, revision: int) -> bool:
-        """Look at the stream while the source is at `revision`; True when it is to be opened again.
+        """Return whether the stream should be opened again; the source is at `revision`.
 
         Raises:
-            StreamBroken: it has brought nothing for many minutes.
+            StreamBroken: It has brought nothing for many minutes.
         """
         now = self._clock.monotonic()
         if self._full:
@@ -124,5 +128,5 @@ class Follower:
 
 
 def _is_too_large(error: BrainctlError) -> bool:
-    """Whether a stream ended because a response was larger than what is taken."""
+    """Return whether a stream ended because a response was larger than the limit."""
     return isinstance(error, ApiError) and error.status.code is Code.RESOURCE_EXHAUSTED

@@ -1,19 +1,23 @@
-"""The key space cut into spans of similar size, with few and cheap questions to the source.
+"""The key space cut into spans of similar size, with few and cheap requests to the source.
 
 Keys share long prefixes (/registry/pods/...), so cutting at evenly spaced bytes would put all of them into one span.
-Instead the tree of prefixes is walked from the top: a prefix with many keys is taken apart by the byte that
-follows it, until its parts are small enough or enough questions were asked.
+Instead the tree of prefixes is walked from the top: a prefix with many keys is divided by the byte that follows it,
+until its parts are small enough or MAX_QUESTIONS requests were sent.
+
+Example: 100,000 keys under /registry/ are to be cut into about 4 parts of up to 25,000. The shared prefix is
+"/registry/". Below it, "e" (events) has 60,000 keys, "l" 5,000, "p" 35,000. "e" and "p" are too large and are divided
+further; neighbours that are small together are joined, so that "l" becomes part of a span with some of "p".
 """
 
 from collections.abc import Awaitable, Callable
 
 Count = Callable[[bytes, bytes], Awaitable[int]]
-"""Live keys with `start <= key < end`; an empty end has no upper bound."""
+"""Returns the number of live keys with `start <= key < end`; an empty end is no upper bound."""
 First = Callable[[bytes, bytes], Awaitable[bytes | None]]
-"""The first live key of such a range."""
+"""Returns the first live key with `start <= key < end`; None when there is none."""
 
 MIN_KEYS = 20_000
-"""Fewer keys are not worth cutting."""
+"""Fewer keys than this are not worth cutting."""
 PARTS = 16
 """About how many spans are wanted."""
 MAX_QUESTIONS = 600
@@ -28,7 +32,7 @@ class Splitter:
         self._questions = 0
 
     async def splits(self, total: int, parts: int = PARTS, min_keys: int = MIN_KEYS) -> tuple[bytes, ...]:
-        """Keys, in order, that cut the `total` keys of the source into about `parts` spans; empty when few."""
+        """Return keys, in order, that cut the `total` keys of the source into about `parts` spans; empty when few."""
         if total < max(min_keys, 2):
             return ()
         limit = max(1, total // parts)
@@ -42,7 +46,7 @@ class Splitter:
         return tuple(cuts)
 
     async def _parts(self, prefix: bytes, end: bytes, size: int, limit: int) -> list[tuple[bytes, int]]:
-        """The keys that start with `prefix`, below `end`, as (first key, number of keys), in order."""
+        """Return the keys that start with `prefix`, below `end`, as (first key, number of keys), in order."""
         first = await self._ask_first(prefix or b"\0", end)
         if first is None:
             return []
@@ -60,7 +64,7 @@ class Splitter:
         return found
 
     async def _shared(self, prefix: bytes, first: bytes, size: int) -> bytes:
-        """The longest prefix of `first` that all `size` keys under `prefix` share."""
+        """Return the longest prefix of `first` that all `size` keys under `prefix` share, by bisection."""
         low, high = len(prefix), len(first)
         while low < high:
             middle = (low + high + 1) // 2
@@ -81,6 +85,6 @@ class Splitter:
 
 
 def prefix_end(prefix: bytes) -> bytes:
-    r"""The first key after all keys that start with `prefix`; empty when there is none (b"\xff\xff")."""
+    r"""Return the first key after all keys that start with `prefix`; empty when there is none (b"\xff\xff")."""
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else b""

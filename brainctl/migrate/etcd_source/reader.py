@@ -1,4 +1,4 @@
-"""What a migration reads from its source, each answer as an event of the state machine."""
+"""The reads of a migration from its source; each answer is an event of the state machine."""
 
 import asyncio
 from collections.abc import Awaitable, Iterable
@@ -29,7 +29,7 @@ class SourceReader:
     """Reads one source; every answer must come from the same cluster."""
 
     def __init__(self, store: Store, cluster: int, position: Position = Position()) -> None:  # noqa: B008 - immutable
-        """`position` is where the Raft log of the source was when it was last looked at."""
+        """Create the reader of a source; `position` is that of its Raft log at the last look."""
         self._store = store
         self._cluster = cluster
         self._pager = Pager(store)
@@ -38,14 +38,14 @@ class SourceReader:
         self._tells_index = True
 
     async def revision(self) -> int:
-        """The source's newest revision (a linearizable read)."""
+        """Return the source's newest revision (a linearizable read)."""
         return (await self._range(pb.RangeRequest(key=b"\0", count_only=True))).header.revision
 
     async def look(self) -> SourceAt:
-        """Read the revision, and where the Raft log is.
+        """Read the revision, and the position of the Raft log.
 
         Raises:
-            WentBack: either is behind what it was. (One look is not enough: a member that was just started may for a
+            WentBack: Either is lower than before. (One look is not enough: a member that was just started may for a
                 moment not know what it has committed.)
         """
         revision, position = await self._look()
@@ -61,7 +61,7 @@ class SourceReader:
         return SourceAt(revision, *position)
 
     async def _look(self) -> tuple[int, Position]:
-        """Read the revision, then the index of the member that has answered: it has committed all that was read."""
+        """Read the revision, then the Raft index of the member that answered: it has committed all that was read."""
         header = (await self._range(pb.RangeRequest(key=b"\0", count_only=True))).header
         index = 0
         if self._tells_index and header.raft_term:
@@ -76,7 +76,7 @@ class SourceReader:
         return header.revision, Position(header.raft_term, index)
 
     async def choose_base(self, attempt: int, *, oldest: bool) -> BaseChosen | SourceCompacted:
-        """The oldest readable revision or the newest, and where to cut the key space."""
+        """Return the oldest readable revision or the newest, and the keys at which to cut the key space."""
         base = await oldest_revision(self._store) if oldest else await self.revision()
         try:
             total = await self._count(base, b"\0", b"")
@@ -91,7 +91,7 @@ class SourceReader:
         return BaseChosen(attempt, base, splits, total)
 
     async def page(self, action: ReadPage) -> PageRead | SourceCompacted:
-        """The next keys of a span."""
+        """Read the next keys of a span."""
         try:
             response = await self._checked(self._pager.page(action.start, action.end, action.revision), action.revision)
         except ApiError as error:
@@ -107,14 +107,14 @@ class SourceReader:
         await self._pager.close()
 
     async def leases(self, held: frozenset[int], *, final: bool) -> LeasesListed:
-        """All leases; with the TTLs of those that are new, or of all of them when `final`."""
+        """Return all leases; with the TTLs of those that are new, or of all of them when `final`."""
         response = await self._store.leases()
         live = frozenset(lease.ID for lease in response.leases)
         details = await lease_ttls(self._store, live if final else live - held)
         return LeasesListed(response.header.revision, live, held, details, final)
 
     async def fetch(self, ids: tuple[int, ...]) -> LeasesFetched:
-        """Those of the leases that the source knows."""
+        """Look up leases; those that the source does not know are missing in the answer."""
         return LeasesFetched(ids, await lease_ttls(self._store, ids))
 
     async def _count(self, revision: int, start: bytes, end: bytes) -> int:
@@ -130,10 +130,11 @@ class SourceReader:
         return await self._checked(self._store.range(request), request.revision)
 
     async def _checked(self, read: Awaitable[pb.RangeResponse], revision: int) -> pb.RangeResponse:
-        """Return the answer to a linearizable read at `revision`: none is older than one that came before the question.
+        """Return the answer to a linearizable read at `revision`: it must not be older than earlier answers.
 
         Raises:
-            WentBack: this one is.
+            WentBack: The answer is older, or the source has not reached `revision`.
+            InvalidInput: The answer came from another cluster.
         """
         known = self._revision
         try:
@@ -150,7 +151,11 @@ class SourceReader:
 
 
 def check_cluster(found: int, expected: int) -> None:
-    """InvalidInput when an answer came from another cluster than the migration began with."""
+    """Check that an answer came from the cluster that the migration began with.
+
+    Raises:
+        InvalidInput: It came from another cluster.
+    """
     if found != expected:
         raise InvalidInput(f"the source is cluster {found:x}, but this migration is from cluster {expected:x}")
 

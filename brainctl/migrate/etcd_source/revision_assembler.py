@@ -1,8 +1,13 @@
-"""Watch responses taken apart into whole revisions.
+"""Watch responses put together to whole revisions.
 
-A server splits a response at its size limit (`fragment`), so that a revision may go on in the next response. Its
-events are held back until it is complete, which is certain when an event of a later revision arrives, or with the
-last fragment.
+A server splits a response at its size limit (`fragment`), so a revision may go on in the next response. Its events are
+held back until it is complete, which is certain when an event of a later revision arrives, or with the last fragment.
+
+Example: `feed` of three responses, where 8a is the first event of revision 8:
+
+    7a 8a, fragment      returns revision 7; 8a is held
+    8b 9a, fragment      returns revision 8 (8a 8b); 9a is held
+    9b, no fragment      returns revision 9 (9a 9b)
 """
 
 from itertools import groupby
@@ -13,13 +18,13 @@ from brainctl.migrate.machine.events import RevisionRead
 
 
 class Assembler:
-    """The events of one watch that arrived and are not known to be a whole revision."""
+    """Holds the events of one watch that are not known to be a whole revision."""
 
     def __init__(self) -> None:
         self._held: list[kvpb.Event] = []
 
     def feed(self, response: pb.WatchResponse) -> list[RevisionRead]:
-        """The revisions that `response` completes, in order."""
+        """Return the revisions that `response` completes, in order."""
         events = [*self._held, *response.events]
         self._held = []
         if response.fragment and events:

@@ -11,8 +11,11 @@ from brainctl.stores.watching import Watching
 
 
 async def tail(watching: Watching, attempt: int, cluster: int) -> AsyncIterator[Streamed | SourceCompacted]:
-    """Yield nothing once the stream is open, then whole revisions as they arrive; end after SourceCompacted. Raises
-    what ends the stream otherwise.
+    """Yield an empty Streamed once the watch is open, then whole revisions as they arrive; end after SourceCompacted.
+
+    Raises:
+        ApiError: The watch was cancelled or ended (UNAVAILABLE), or failed.
+        InvalidInput: A response came from another cluster.
     """
     assembler = Assembler()
     async for response in watching:

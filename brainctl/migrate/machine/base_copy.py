@@ -8,21 +8,21 @@ from brainctl.migrate.checkpoint import Span
 from brainctl.migrate.machine.events import PageRead, ReadPage
 
 READERS = 4
-"""Spans that are read at the same time."""
+"""How many spans are read at the same time."""
 READY_BYTES = 16 << 20
-"""Pages read but not yet written beyond which no further page is asked for."""
+"""When pages of this many bytes are read and not yet written, no further page is requested."""
 WRITE_BYTES = 4 << 20
-"""Pages are joined for one write up to about this size."""
+"""Pages are joined for one write up to about this many bytes."""
 
 
 def spans_of(splits: Sequence[bytes]) -> tuple[Span, ...]:
-    """The whole key space, cut at `splits`."""
+    """Return the whole key space, cut at `splits`."""
     starts = [b"\0", *splits]
     return tuple(Span(start, end) for start, end in zip(starts, [*starts[1:], b""], strict=True))
 
 
 class Pages(NamedTuple):
-    """What one write takes."""
+    """The pages that one write takes."""
 
     kvs: list[bytes]
     size: int
@@ -32,7 +32,7 @@ class Pages(NamedTuple):
 
 
 class BaseCopy:
-    """Which pages to read, which to write, and what is then left."""
+    """Decides which pages to read, which to write, and what is then left."""
 
     def __init__(self, spans: Iterable[Span], revision: int, attempt: int) -> None:
         self._revision = revision
@@ -45,11 +45,11 @@ class BaseCopy:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to be taken for writing."""
+        """Return whether nothing is left to be taken for writing."""
         return not self._unwritten
 
     def reads(self) -> list[ReadPage]:
-        """The pages to ask for now: at most one per span, so that the pages of a span come in order."""
+        """Return the pages to request now: at most one per span, so that the pages of a span arrive in order."""
         wanted = []
         for index, span in self._unread.items():
             if len(self._reading) >= READERS or self._ready_bytes >= READY_BYTES:
@@ -70,7 +70,7 @@ class BaseCopy:
             del self._unread[page.span]
 
     def peek(self) -> Pages | None:
-        """The pages of the next write, None while there is none."""
+        """Return the pages of the next write; None when there are none."""
         if not self._ready:
             return None
         kvs: list[bytes] = []
@@ -83,7 +83,7 @@ class BaseCopy:
         return Pages(kvs, size, leases, tuple(left.values()))
 
     def take(self) -> None:
-        """The pages of `peek` are being written: forget them."""
+        """Remove the pages of `peek`, which are now being written."""
         for page in list(self._next()):
             self._ready.popleft()
             self._ready_bytes -= page.size
@@ -99,7 +99,7 @@ class BaseCopy:
 
 
 def _advance(spans: dict[int, Span], page: PageRead) -> None:
-    """Take what `page` covers away from its span."""
+    """Remove the keys of `page` from its span."""
     if page.next:
         spans[page.span] = Span(page.next, spans[page.span].end)
     else:

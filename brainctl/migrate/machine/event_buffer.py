@@ -10,9 +10,9 @@ from brainctl.migrate.machine.events import RevisionRead
 WRITE_EVENTS = 500
 """Revisions are joined for one write up to about this many events."""
 WRITE_BYTES = 2 << 20
-"""And up to about this size."""
+"""Revisions are joined for one write up to about this many bytes."""
 FULL_BYTES = 16 << 20
-"""A backlog of this size takes no more until some of it was written."""
+"""From this many bytes on, the reader of the stream waits until some of them were written."""
 
 
 class StreamBroken(BrainctlError):
@@ -20,41 +20,45 @@ class StreamBroken(BrainctlError):
 
 
 class Revisions(NamedTuple):
-    """What one write takes."""
+    """The revisions that one write takes."""
 
     events: list[bytes]
     leases: frozenset[int]
     revision: int
-    """The last revision among them."""
+    """The last of these revisions."""
     reads: tuple[RevisionRead, ...] = ()
-    """They themselves."""
+    """The revisions themselves."""
 
 
 class Backlog:
     """A queue of whole revisions, without gaps and without repetitions.
 
-    Every revision of etcd has at least one event, so a stream over all keys has no holes. One that has would lose
+    Every revision of etcd has at least one event, so a stream over all keys has no gaps. A stream with a gap would lose
     changes, and is not applied.
     """
 
     def __init__(self, revision: int) -> None:
         self.received = revision
-        """The newest revision taken in."""
+        """The newest revision that was added."""
         self._queue: deque[RevisionRead] = deque()
         self._bytes = 0
 
     @property
     def full(self) -> bool:
-        """Whether the reader of the stream should wait."""
+        """Return whether the reader of the stream should wait."""
         return self._bytes >= FULL_BYTES
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to write."""
+        """Return whether there is nothing to write."""
         return not self._queue
 
     def add(self, revisions: Iterable[RevisionRead]) -> None:
-        """Take in what follows; what was received before is left out. StreamBroken when a revision is missing."""
+        """Append revisions; those that were added before are skipped.
+
+        Raises:
+            StreamBroken: A revision is missing.
+        """
         for read in revisions:
             if read.revision <= self.received:
                 continue
@@ -68,7 +72,7 @@ class Backlog:
             self._bytes += read.size
 
     def peek(self) -> Revisions | None:
-        """The revisions of the next write, None when there are none."""
+        """Return the revisions of the next write; None when there are none."""
         if not self._queue:
             return None
         events: list[bytes] = []
@@ -80,7 +84,7 @@ class Backlog:
         return Revisions(events, frozenset(leases), reads[-1].revision, reads)
 
     def take(self) -> None:
-        """The revisions of `peek` are being written: forget them."""
+        """Remove the revisions of `peek`, which are now being written."""
         for read in list(self._next()):
             self._queue.popleft()
             self._bytes -= read.size

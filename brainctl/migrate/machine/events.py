@@ -1,7 +1,7 @@
-"""What a migration is told (events) and what it asks for (actions); both are plain values.
+"""The inputs (events) and outputs (actions) of the state machine; both are plain values.
 
-Reads of the source carry the `attempt` they belong to: the number of resyncs when they were asked for. What arrives
-from an earlier attempt is of no use any more.
+Reads of the source carry the `attempt` they belong to: the number of resyncs when they were requested. What arrives
+from an earlier attempt is ignored.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from brainctl.migrate.checkpoint import Record
 
 Lease = tuple[int, int, int]
-"""Lease id, granted TTL, remaining TTL; seconds."""
+"""Lease id, granted TTL, remaining TTL; the TTLs are in seconds."""
 
 
 # Events.
@@ -23,7 +23,7 @@ class BaseChosen(NamedTuple):
     splits: tuple[bytes, ...]
     """Keys that cut the key space into spans of similar size, in order."""
     keys: int
-    """Live keys at the base revision."""
+    """The number of live keys at the base revision."""
 
 
 class PageRead(NamedTuple):
@@ -34,15 +34,15 @@ class PageRead(NamedTuple):
     kvs: list[bytes]
     """Marshalled KeyValues, in key order."""
     size: int
-    """Their bytes."""
+    """The bytes of `kvs`."""
     leases: frozenset[int]
-    """The leases that they are attached to."""
+    """The leases that these keys are attached to."""
     next: bytes
-    """Where the rest of the span starts; empty when there is no rest."""
+    """The first key of the rest of the span; empty when there is no rest."""
 
 
 class RevisionRead(NamedTuple):
-    """One whole revision of the change stream; without events it says only that nothing is missing up to here."""
+    """One whole revision of the change stream; without events it only says that nothing is missing up to here."""
 
     revision: int
     events: list[bytes]
@@ -65,7 +65,9 @@ class SourceCompacted(NamedTuple):
 
 
 class SourceAt(NamedTuple):
-    """The source's revision, read just now, and where its Raft log is (zeros where it has none, or does not tell)."""
+    """The source's revision, read just now, and the position of its Raft log (zeros when it has none, or does not
+    report it).
+    """
 
     revision: int
     raft_term: int = 0
@@ -73,7 +75,7 @@ class SourceAt(NamedTuple):
 
 
 class LeasesFetched(NamedTuple):
-    """The answer to FetchLeases: those of the ids that the source knows."""
+    """The answer to FetchLeases: those of the leases that the source knows."""
 
     asked: tuple[int, ...]
     found: tuple[Lease, ...]
@@ -85,16 +87,17 @@ class LeasesListed(NamedTuple):
     revision: int
     live: frozenset[int]
     held: frozenset[int]
-    """What the target held when the list was asked for."""
+    """The leases that the target held when the list was requested."""
     details: tuple[Lease, ...]
-    """Those to set anew in the target."""
+    """The leases to grant anew in the target."""
     final: bool
     """Whether this answers ReconcileLeases."""
 
 
 class AuthRead(NamedTuple):
-    """The source's users, roles and switch of authentication, as the small records that a store keeps; also the answer
-    to ReadAuth.
+    """The source's users, roles and switch of authentication, as the small records that a store keeps.
+
+    Also the answer to ReadAuth.
     """
 
     records: dict[bytes, bytes]
@@ -121,7 +124,7 @@ class Unfrozen(NamedTuple):
     """The answer to Unfreeze."""
 
     done: bool
-    """The source takes writes again; False where there is no hook that sees to it."""
+    """The source takes writes again; False when there is no unfreeze hook, or it failed."""
 
 
 class GiveUp(NamedTuple):
@@ -156,11 +159,11 @@ Event = (
 
 
 class ChooseBase(NamedTuple):
-    """Find the base revision, and cut the key space; answered by BaseChosen."""
+    """Choose the base revision, and cut the key space; answered by BaseChosen."""
 
     attempt: int
     oldest: bool
-    """The oldest readable revision, or the newest."""
+    """Whether the base is the oldest readable revision; otherwise it is the newest."""
 
 
 class ReadPage(NamedTuple):
@@ -198,7 +201,7 @@ class ReadAuth(NamedTuple):
 
 
 class Reset(NamedTuple):
-    """Remove everything."""
+    """Remove all data of the target."""
 
     record: Record
 
@@ -218,21 +221,21 @@ class Apply(NamedTuple):
 
 
 class GrantLeases(NamedTuple):
-    """Set leases."""
+    """Grant leases; without any it writes only the record."""
 
     leases: tuple[Lease, ...]
     record: Record
 
 
 class DropLeases(NamedTuple):
-    """Forget leases."""
+    """Remove leases."""
 
     ids: tuple[int, ...]
     record: Record
 
 
 class SetAuth(NamedTuple):
-    """Put users, roles and the switch of authentication into the place of those that are there."""
+    """Replace users, roles and the switch of authentication."""
 
     records: dict[bytes, bytes]
     record: Record
@@ -248,7 +251,7 @@ class Freeze(NamedTuple):
     """Stop the writes to the source; answered by Frozen or GiveUp."""
 
     again: bool
-    """The source was frozen before and has moved since."""
+    """The source was frozen before and has taken writes since."""
 
 
 class Verify(NamedTuple):
@@ -262,7 +265,7 @@ class Unfreeze(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """End the process, once the write that may still be under way is durable."""
+    """End the process, once the write that may be in flight is durable."""
 
     reason: str
     """Why it ends early; empty when it reached its goal."""

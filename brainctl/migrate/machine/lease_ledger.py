@@ -1,8 +1,8 @@
-"""Which leases the target must get before a key is written, and which it must forget.
+"""The leases that the target must get before a key is written, and those that it must remove.
 
-A lease that keys are attached to exists in the target before the keys do. When the source has lost it meanwhile,
-the deletes of its keys are further on in the stream, and a placeholder stands in for it until then. A target never
-lets a lease run out while it is a replica.
+A lease that keys are attached to exists in the target before the keys do. When the source has lost it meanwhile, the
+deletes of its keys come later in the stream, and until then a placeholder stands in for the lease. A target never lets
+a lease expire while it is a replica.
 """
 
 from collections.abc import Iterable
@@ -18,43 +18,44 @@ class LeaseBook:
 
     def __init__(self, held: Iterable[int]) -> None:
         self.held = set(held)
-        """The ids that the target holds once all writes asked for are durable."""
+        """The ids that the target holds once all requested writes are durable."""
         self._grants: dict[int, Lease] = {}
         self._drops: set[int] = set()
         self._drops_at = 0
 
     def missing(self, wanted: frozenset[int]) -> tuple[int, ...]:
-        """Those of the ids that the target does not hold and will not after the next grants."""
+        """Return those of the ids that the target does not hold and will not hold after the next grants."""
         return tuple(sorted(wanted - self.held - self._grants.keys()))
 
     def keep(self, wanted: frozenset[int], revision: int) -> None:
-        """Keys with these leases, up to `revision`, are about to be written: what a list of an older revision said of
-        the leases does not hold any more, because an id may be used again.
+        """Keep leases whose keys, up to `revision`, are about to be written.
+
+        A list of an older revision that said that they are gone does not hold any more: an id may be used again.
         """
         if revision > self._drops_at:
             self._drops -= wanted
 
     def fetched(self, answer: LeasesFetched) -> None:
-        """Grant what was asked for: as the source has it, or as a placeholder."""
+        """Schedule grants of the leases that were looked up: as the source has them, or as placeholders."""
         found = {lease[0]: lease for lease in answer.found}
         for asked in answer.asked:
             self._grants[asked] = found.get(asked, (asked, PLACEHOLDER_TTL, PLACEHOLDER_TTL))
 
     def listed(self, answer: LeasesListed) -> None:
-        """Grant what is new, and drop what is gone once everything up to the list's revision is applied."""
+        """Schedule grants of new leases, and drops of missing ones once all up to the list's revision is applied."""
         self._grants |= {lease[0]: lease for lease in answer.details}
         self._drops = set(answer.held - answer.live)
         self._drops_at = answer.revision
 
     def take_grants(self) -> tuple[Lease, ...]:
-        """The grants to write now."""
+        """Return the grants to write now."""
         grants = tuple(self._grants.values())
         self._grants.clear()
         self.held.update(lease for lease, _, _ in grants)
         return grants
 
     def take_drops(self, watermark: int) -> tuple[int, ...]:
-        """The leases to forget now that the target has reached `watermark`."""
+        """Return the leases to remove, now that the target has reached `watermark`."""
         if watermark < self._drops_at:
             return ()
         drops = tuple(sorted(self._drops & self.held))
@@ -64,11 +65,11 @@ class LeaseBook:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is due."""
+        """Return whether no change is due."""
         return not self._grants and not self._drops
 
     def forget(self) -> None:
-        """The target was emptied."""
+        """Note that the target was emptied."""
         self.held.clear()
         self._grants.clear()
         self._drops.clear()

@@ -1,11 +1,11 @@
-"""The phases of a migration and the only ways from one to the next.
+"""The phases of a migration and the only transitions between them.
 
     new -> copying -> catching-up -> synced -> freezing -> draining -> verifying -> committed
 
-From everywhere before `committed` the way back to `new` is open: the source compacted what was still needed, so
-the copy starts over from a newer base. A target that falls behind the source returns from `synced` to `catching-up`.
-A cutover that is given up returns to `synced`; one whose source took one more write (a lease ran out, say) freezes
-again.
+From every phase before `committed` a migration can return to `new`: the source compacted revisions that were still
+needed, so the copy starts over from a newer base. A target that falls behind the source returns from `synced` to
+`catching-up`. A cutover that is given up returns to `synced`; a cutover whose source took one more write (when a lease
+expired, for example) freezes again.
 """
 
 from enum import StrEnum
@@ -19,21 +19,21 @@ class Phase(StrEnum):
     COPYING = "copying"
     """The state at the base revision is being copied."""
     CATCHING_UP = "catching-up"
-    """The base is complete; the target is the source as it was at the watermark."""
+    """The base is complete; the target has the state of the source at the watermark."""
     SYNCED = "synced"
     """The watermark has reached a revision of the source that was read after the copy, and keeps up with it."""
     FREEZING = "freezing"
-    """The source is being asked to take no more writes."""
+    """The source is about to take no more writes: the freeze hook runs."""
     DRAINING = "draining"
-    """The last revisions of the frozen source are applied."""
+    """The last revisions of the frozen source are being applied."""
     VERIFYING = "verifying"
-    """Both sides are compared, at the last revision."""
+    """Both sides are being compared, at the last revision."""
     COMMITTED = "committed"
     """The target is the store of record; it takes no more from the source."""
 
 
 class Trigger(StrEnum):
-    """What moves a migration on."""
+    """The reason of a transition."""
 
     BASE_CHOSEN = "base chosen"
     COPIED = "copied"
@@ -84,5 +84,9 @@ CUTTING_OVER = frozenset({Phase.FREEZING, Phase.DRAINING, Phase.VERIFYING})
 
 
 def step(phase: Phase, trigger: Trigger) -> Phase:
-    """The phase after `trigger`; KeyError when there is no such way."""
+    """Return the phase after `trigger`.
+
+    Raises:
+        KeyError: There is no such transition.
+    """
     return TRANSITIONS[phase][trigger]

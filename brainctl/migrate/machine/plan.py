@@ -1,4 +1,4 @@
-"""What is settled before anything is written: may this migration begin here, or go on."""
+"""The checks before anything is written: may this migration begin, or resume."""
 
 from random import Random
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Plan(NamedTuple):
     epoch: int
     resumed: bool
     clean: bool
-    """Nothing has to be removed from the target first."""
+    """Nothing must be removed from the target first."""
 
 
 async def prepare(
@@ -33,12 +33,21 @@ async def prepare(
     overwrite: bool,
     even_if_served: bool = False,
 ) -> Plan:
-    """Take the target over for this process, or say in one sentence why not.
+    """Take the target over for this process, durably.
 
-    StoreInUse when a living server has the target, unless `even_if_served`: the server would end.
+    Args:
+        source: The store to read.
+        target: The target.
+        history: The part of the history to copy.
+        random: The source of the random name of this process.
+        overwrite: Remove what the target holds.
+        even_if_served: Take the target from a living server, which then ends.
 
-    NotEmpty when the target holds data that no migration left there, or was cut over; InvalidInput when it
-    belongs to a migration from another source or with other options, or when the source has gone back.
+    Raises:
+        StoreInUse: A living server has the target.
+        NotEmpty: The target holds data that no migration wrote, or was cut over.
+        InvalidInput: The target belongs to a migration from another source or with other options, or the source has
+            gone back.
     """
     header = (await source.range(pb.RangeRequest(key=b"\0", count_only=True))).header
     stored = await target.checkpoint()
@@ -67,7 +76,10 @@ async def _fresh(
 
 
 def frozen_by(stored: Checkpoint | None) -> str:
-    """Return the freeze hook after which the source may be frozen, "" when there is none or nobody can tell."""
+    """Return the freeze hook after which the source may be frozen.
+
+    "" when there is none or the record is unreadable.
+    """
     try:
         return Record.decode(stored.state).frozen if stored is not None else ""
     except StoreDamaged:
@@ -75,7 +87,7 @@ def frozen_by(stored: Checkpoint | None) -> str:
 
 
 def _identity(random: Random) -> str:
-    """Return the name of this process, by which it knows its own writes again."""
+    """Return a random name for this process, by which it recognises its own writes."""
     return f"{random.getrandbits(64):016x}"
 
 
@@ -102,7 +114,11 @@ def _check_resume(record: Record, revision: int, header: pb.ResponseHeader, hist
 
 
 async def _check_source(source: Store, record: Record) -> None:
-    """Raise WentBack unless the source is still what the target was copied from."""
+    """Check that the source is still what the target was copied from.
+
+    Raises:
+        WentBack: It is not.
+    """
     if record.phase is Phase.NEW:
         return
     await confirm(source, Witness.decode(record.watermark, record.witness))

@@ -1,11 +1,11 @@
 """The migration as a state machine without I/O: events in, actions out.
 
-Invariants, which tests/unit/migrate/test_state_property.py holds under crashes at every step:
+Invariants, which tests/unit/migrate/test_state_property.py checks under crashes at every step:
 
 1. The watermark never goes back, except to a new base after the source compacted (a resync).
 2. From CATCHING_UP on, the target's state at the watermark is the source's state at that revision.
 3. Each event of the source after the base is applied exactly once.
-4. One write is under way at a time, and the record written with it says what is complete once it is durable.
+4. One write is in flight at a time, and the record written with it says what is complete once it is durable.
 5. A key's lease is in the target before the key is.
 6. Nothing is written once the phase is COMMITTED.
 7. While the source may be frozen and the target is not committed, the target's record names the freeze hook.
@@ -59,15 +59,15 @@ from brainctl.migrate.machine.phases import CUTTING_OVER, STREAMING, Phase, Trig
 from brainctl.migrate.witness import Position, WentBack, Witness
 
 MAX_RESYNCS = 10
-"""After so many copies that the source's compaction overtook, the process ends with the compaction's error."""
+"""After this many copies that the source's compaction overtook, the process ends with the compaction's error."""
 BEHIND_LOOKS = 8
-"""A target that lacks what the source had so many looks at it ago (two seconds) is not synced any more."""
+"""A synced target must have what the source had this many looks ago (two seconds); otherwise it falls behind."""
 MAX_FREEZES = 5
-"""How often a cutover looks for a source that holds still."""
+"""How often a cutover freezes and compares before it is given up, when the source takes writes each time."""
 
 
 class Goal(StrEnum):
-    """When the process ends of itself."""
+    """When the process ends by itself."""
 
     SYNCED = "until-synced"
     FOLLOW = "follow"
@@ -75,7 +75,7 @@ class Goal(StrEnum):
 
 
 class Migration:
-    """One process's part of a migration, from where the target's record says it stands."""
+    """One process's part of a migration, from the state that the target's record describes."""
 
     def __init__(
         self,
@@ -87,20 +87,26 @@ class Migration:
         hook: str = "",
         auth: Mapping[bytes, bytes] | None = None,
     ) -> None:
-        """Begin at `record`, with the leases `held` by the target; `hook` is the freeze hook of a cutover, or "".
+        """Create the state machine.
 
-        `auth` is the target's records of users and roles; None leaves these out of the migration.
+        Args:
+            record: The record of the target.
+            held: The ids of the leases that the target holds.
+            goal: When the process ends by itself.
+            clean: Nothing must be removed from the target first.
+            hook: The freeze hook of a cutover, or "".
+            auth: The target's records of users and roles; None leaves these out of the migration.
         """
         self.record = record
-        """What the target holds once the writes asked for are durable."""
+        """The record of the target once the requested writes are durable."""
         self.watermark = record.watermark
         """The newest revision of the source that is durable in the target."""
         self.source = 0
-        """The newest revision of the source that was seen."""
+        """The newest revision of the source that was read."""
         self.copied = 0
-        """Keys of the base that this process wrote."""
+        """The number of keys of the base that this process wrote."""
         self.applied = 0
-        """Events of the change stream that it wrote."""
+        """The number of events of the change stream that this process wrote."""
         self.leases = LeaseBook(held)
         self.auth = AuthBook(auth)
         self.frozen = bool(record.frozen)
@@ -116,7 +122,7 @@ class Migration:
         self._base = BaseCopy(record.spans, record.base, record.resyncs)
         self._backlog = Backlog(record.watermark)
         self._confirmed = False
-        """The change stream is open, and the source was found to be what it was."""
+        """The change stream is open, and the source has proved to be what it was."""
         self._writing: Write | None = None
         self._fetching = False
         self._read_since_copy = 0
@@ -132,17 +138,17 @@ class Migration:
 
     @property
     def phase(self) -> Phase:
-        """The phase as of the writes asked for."""
+        """Return the phase after the requested writes."""
         return self.record.phase
 
     @property
     def received(self) -> int:
-        """The newest revision taken from the stream: a stream that broke is opened again after it."""
+        """Return the newest revision taken from the stream: a stream that broke is opened again after it."""
         return self._backlog.received
 
     @property
     def full(self) -> bool:
-        """Whether the reader of the stream should wait for the target."""
+        """Return whether the reader of the stream should wait for the target."""
         return self._backlog.full
 
     def begin(self) -> list[Action]:
@@ -159,7 +165,13 @@ class Migration:
         return self._flush()
 
     def handle(self, event: Event) -> list[Action]:
-        """Take one event; the actions to start now. ApiError(COMPACTED) when there were too many resyncs."""
+        """Take one event and return the actions to start now.
+
+        Raises:
+            ApiError: COMPACTED, when there were MAX_RESYNCS resyncs already.
+            WentBack: The source gave another number of keys than it had when the copy began.
+            StreamBroken: The change stream left out a revision.
+        """
         match event:
             case BaseChosen() | PageRead() | Streamed() | SourceCompacted():
                 if event.attempt == self.record.resyncs and not self._finished:
@@ -195,13 +207,13 @@ class Migration:
                 self._reconciled = self._reconciled or event.final
 
     def _note_position(self, term: int, index: int) -> None:
-        """Have the next write tell where the Raft log of the source was."""
+        """Record the position of the source's Raft log; the next write carries it."""
         seen = Position(self.record.raft_term, self.record.raft_index).up_to(Position(term, index))
         if self.phase is not Phase.COMMITTED:
             self.record = self.record._replace(**seen._asdict())
 
     def _look(self, revision: int) -> None:
-        """Note what the source has, to find a target that does not keep up."""
+        """Note the source's revision, to detect a target that does not keep up."""
         if self.phase is Phase.SYNCED and len(self._looks) == BEHIND_LOOKS and self._looks[0] > self.watermark:
             self._step(Trigger.FELL_BEHIND)
         self._looks.append(revision)
@@ -226,7 +238,11 @@ class Migration:
                 self._resync()
 
     def _resync(self) -> None:
-        """Start over from the newest revision, which the source will keep longest."""
+        """Start over from the newest revision, which the source will keep longest.
+
+        Raises:
+            ApiError: COMPACTED, when there were MAX_RESYNCS resyncs already.
+        """
         if self._resyncs == MAX_RESYNCS:
             raise ApiError(COMPACTED)
         self._resyncs += 1
@@ -277,7 +293,10 @@ class Migration:
                 self.applied += len(events)
 
     def _next_write(self) -> Write | None:
-        """The write that is due, if what it needs is there; none while both sides are compared, and none after."""
+        """Return the write that is due, if what it needs is there.
+
+        While both sides are compared, and after the commit, nothing is written.
+        """
         if self.phase in {Phase.VERIFYING, Phase.COMMITTED}:
             return None
         if self._dirty:
@@ -293,11 +312,11 @@ class Migration:
 
     @property
     def _is_synced_late(self) -> bool:
-        """Whether the target's record does not say yet that it is synced: it counts as unfinished until then."""
+        """Return whether the target's record does not say yet that it is synced: it counts as unfinished until then."""
         return self.phase is Phase.SYNCED and self._durable.phase is not Phase.SYNCED
 
     def _next_small(self) -> Write | None:
-        """The users or leases that are due."""
+        """Return the write of users or leases that is due; None when there is none."""
         if (users := self.auth.take()) is not None:
             return SetAuth(users, self.record)
         if grants := self.leases.take_grants():
@@ -336,7 +355,7 @@ class Migration:
         return Apply(batch.events, self.record)
 
     def _lacks(self, leases: frozenset[int]) -> bool:
-        """Whether leases must be granted first; they are then asked for."""
+        """Return whether leases must be granted first; if so, request them."""
         missing = self.leases.missing(leases)
         if missing and not self._fetching:
             self._fetching = True
@@ -346,7 +365,7 @@ class Migration:
     # The way to the goal.
 
     def _settle(self) -> None:
-        """Move on as far as what is durable allows."""
+        """Move the phase on as far as the durable state allows."""
         if self.phase is Phase.CATCHING_UP and self._confirmed and 0 < self._read_since_copy <= self.watermark:
             self._step(Trigger.CAUGHT_UP)
             self._looks.clear()
@@ -367,7 +386,7 @@ class Migration:
             self._end("")
 
     def _cut_over(self) -> None:
-        """Freeze the source, once the record says that it may be frozen."""
+        """Freeze the source, once the record says durably that it may be frozen."""
         self._step(Trigger.CUTOVER)
         self.frozen = True
         self._freeze_due = True
@@ -376,7 +395,7 @@ class Migration:
             self._start(GrantLeases((), self.record))
 
     def _has_reconciled(self) -> bool:
-        """Whether leases, users and roles are those of the source; if they were not compared yet, that is asked for."""
+        """Return whether leases, users and roles are those of the source; if they were not compared yet, request it."""
         if not self._reconciled and not self._reconciling:
             self._reconciling = True
             self._out.append(ReconcileLeases())
@@ -385,7 +404,7 @@ class Migration:
         return self._reconciled and self.leases.settled and self.auth.settled and self._writing is None
 
     def _cut(self, event: Frozen | Verified | GiveUp) -> None:
-        """The answers during a cutover; one that comes after it was given up is of no use any more."""
+        """Take an answer during a cutover; ignore one that arrives after the cutover was given up."""
         match event:
             case Frozen(revision) if self.phase is Phase.FREEZING:
                 self._step(Trigger.FROZEN)
@@ -422,7 +441,7 @@ class Migration:
         self._end(reason)
 
     def _unfreeze(self) -> None:
-        """Ask for it once; the next write tells the target's record."""
+        """Request it once; the next write records the result in the target."""
         self._freeze_due = False
         if not self._thawing:
             self._thawing = True
@@ -435,7 +454,7 @@ class Migration:
             self.record = self.record._replace(frozen="")
 
     def _end(self, reason: str) -> None:
-        """End when the write under way is durable, the source unfrozen, and the record right about that."""
+        """End when the write in flight is durable, the source unfrozen, and the target's record says so."""
         if self._ending is None:
             self._ending = reason
             if self._goal is Goal.CUTOVER and self.frozen:
@@ -462,7 +481,7 @@ class Migration:
             self._out.append(Finish(reason))
 
     def _flush(self) -> list[Action]:
-        """What to start now: at most one write, the reads that are due, and the steps towards the goal."""
+        """Return what to start now: at most one write, the reads that are due, and the steps towards the goal."""
         if self._ending is None and not self._finished:
             self._settle()
         if self._finished:
