@@ -1,7 +1,7 @@
 """The users, roles and switch of authentication of any store, with the password hashes.
 
-The Auth service tells everything but the hashes. These are in the snapshot of a server, from which only the small
-buckets are kept, and which is read no further than to them.
+The Auth service returns everything but the hashes. Those are in the snapshot of a server. Of it only the pages with the
+small buckets are kept, and it is read only until they are complete.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from brainctl.stores.store import Store
 from brainctl.wire.bbolt_sieve import Sieve
 
 FIRST_LOOK = 1 << 20
-"""Bytes of a snapshot after which the users are looked for; again whenever there are twice as many."""
+"""The bytes of a snapshot after which the users are looked for; again whenever the bytes have doubled."""
 ATTEMPTS = 5
-"""How often a snapshot is read from a member that lags behind."""
+"""How often a snapshot is read when the member is behind the others."""
 BEHIND_PAUSE = 0.2
-"""Seconds before each next one."""
+"""Seconds between two such attempts."""
 _HASHES = (b"$2a$", b"$2b$", b"$2y$")
-"""How a bcrypt hash begins."""
+"""The prefixes of bcrypt hashes."""
 _REFUSALS = frozenset({Code.PERMISSION_DENIED, Code.INVALID_ARGUMENT, Code.UNAUTHENTICATED})
 
 
 class AuthUnreadable(BrainctlError):
-    """The one who asks may not see the users and roles of a store."""
+    """The caller is not permitted to see the users and roles of a store."""
 
     exit_code = ExitCode.ERROR
 
@@ -50,7 +50,7 @@ class Auth(NamedTuple):
     """Marshalled authpb.Role by name."""
 
     def records(self) -> dict[bytes, bytes]:
-        """Return the small records in which a store keeps them; none for a store that never heard of users."""
+        """Return the small records in which a store keeps them; none for a store that never had users."""
         if self == Auth():
             return {}
         users = {USERS + name.encode(): record for name, record in self.users.items()}
@@ -62,7 +62,7 @@ class Auth(NamedTuple):
 
     @classmethod
     def of(cls, records: dict[bytes, bytes]) -> "Auth":
-        """Return what small records say."""
+        """Return the users and roles that small records describe."""
         return cls(auth_state(records.get), _named(records, USERS), _named(records, ROLES))
 
 
@@ -71,18 +71,18 @@ def _named(records: dict[bytes, bytes], prefix: bytes) -> dict[str, bytes]:
 
 
 class AuthReader:
-    """Reads the users and roles of one store again only when they have changed."""
+    """Reads the users and roles of one store, and reads them again only when they have changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: Auth | None = None
 
     async def read(self) -> Auth:
-        """Return the users and roles of now.
+        """Return the present users and roles.
 
         Raises:
-            AuthUnreadable: the store does not show them to the one who asks.
-            InvalidInput: there is a user that cannot be copied.
+            AuthUnreadable: The caller is not permitted to see them.
+            InvalidInput: A user cannot be copied.
         """
         try:
             return await self._read()
@@ -95,7 +95,10 @@ class AuthReader:
             ) from error
 
     async def changed(self) -> Auth | None:
-        """Return the users and roles of now; None when they are those that were read last, or nobody can tell."""
+        """Return the present users and roles.
+
+        None when they have not changed since the last read, or it is not known.
+        """
         known = self._known
         if known is not None and not isinstance(self._store, NodeStore):
             state = await self._status()
@@ -113,7 +116,7 @@ class AuthReader:
         return found
 
     async def _ask(self) -> Auth:
-        """Ask a server as little as possible."""
+        """Read from a server with as few requests as possible."""
         state = await self._status()
         if state == AuthState():
             return Auth()
@@ -131,7 +134,7 @@ class AuthReader:
         )
 
     async def _status(self) -> AuthState | None:
-        """Return the switch and the revision of authentication; None when the server is too old to tell both."""
+        """Return the switch and the revision of authentication; None when the server is too old to report both."""
         try:
             answer = await self._store.call(
                 "/etcdserverpb.Auth/AuthStatus", pb.AuthStatusRequest(), pb.AuthStatusResponse
@@ -150,7 +153,11 @@ class AuthReader:
 
 
 def _checked(auth: Auth) -> Auth:
-    """Refuse what would not be the same in a copy."""
+    """Check that users would be the same in a copy.
+
+    Raises:
+        InvalidInput: A password hash is not of bcrypt.
+    """
     for name, record in auth.users.items():
         password = authpb.User.FromString(record).password
         if password and not password.startswith(_HASHES):
@@ -162,13 +169,17 @@ def _checked(auth: Auth) -> Auth:
 
 
 async def _from_snapshot(store: Store) -> Auth:
-    """Read the users and roles in the snapshot of a server."""
+    """Read the users and roles from the snapshot of a server."""
     found = await _sieved(store, Sieve())
     return found if found is not None else await _all_of(store)
 
 
 async def _all_of(store: Store) -> Auth:
-    """Read them in the whole snapshot: one of a page that looks like key revisions was left out."""
+    """Read them from all pages of the snapshot, when the sieve left out a page because it looked like key revisions.
+
+    Raises:
+        StoreDamaged: They are not in the snapshot.
+    """
     found = await _sieved(store, Sieve(everything=True))
     if found is None:
         raise StoreDamaged(f"the snapshot of {store.url} has no users and roles that can be read")
@@ -176,7 +187,7 @@ async def _all_of(store: Store) -> Auth:
 
 
 async def _sieved(store: Store, sieve: Sieve) -> Auth | None:
-    """Read the users and roles in the pages that a sieve keeps, None when some are missing."""
+    """Read the users and roles from the pages that a sieve keeps; return None when some are missing."""
     look = FIRST_LOOK
     with TemporaryFile() as file:
         async with aclosing(cast("AsyncGenerator[pb.SnapshotResponse]", store.snapshot())) as responses:
@@ -192,7 +203,7 @@ async def _sieved(store: Store, sieve: Sieve) -> Auth | None:
 
 
 def _look(file: IO[bytes], length: int) -> Auth | None:
-    """Read the users and roles in a file with holes, None while a page is missing."""
+    """Read the users and roles from a file with holes; return None while a page is missing."""
     if not length:
         return None
     file.flush()
@@ -210,7 +221,11 @@ def _auth_of(database: Database) -> Auth:
 
 
 def _matching(records: dict[bytes, bytes], name_of: Callable[[bytes], bytes]) -> dict[str, bytes]:
-    """Return records by name; StoreDamaged when one does not have the name under which it is kept."""
+    """Return records by name.
+
+    Raises:
+        StoreDamaged: A record has another name than that under which it is stored.
+    """
     for name, record in records.items():
         if name_of(record) != name:
             raise StoreDamaged(f"the record of {name!r} is another one's")

@@ -9,7 +9,7 @@ Answer = TypeVar("Answer")
 
 
 async def gather(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Item], width: int) -> list[Answer]:
-    """The answers, in the order of the items, with at most `width` requests under way."""
+    """Return the answers, in the order of the items, with at most `width` requests in flight."""
     gate = asyncio.Semaphore(width)
 
     async def one(item: Item) -> Answer:

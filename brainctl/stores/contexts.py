@@ -1,4 +1,4 @@
-"""TLS of this process's own, where gRPC's is of no use: contexts of Python's ssl module."""
+"""TLS contexts of Python's ssl module, for connections that gRPC cannot make or explain."""
 
 import os
 import ssl
@@ -10,7 +10,7 @@ from brainctl.stores.etcd.target import Tls
 
 
 def require_files(tls: Tls) -> None:
-    """Look at the files before anything is connected.
+    """Check the files of certificates and keys before anything is connected.
 
     Raises:
         BadArguments: One cannot be read or used, or a certificate lacks its key; the exit code is etcdctl's.
@@ -30,7 +30,7 @@ def require_files(tls: Tls) -> None:
 
 
 def verifying(tls: Tls) -> ssl.SSLContext:
-    """Return a context that verifies the server, and shows it the client's certificate.
+    """Return a context that verifies the server, and presents the client's certificate to it.
 
     Raises:
         InvalidInput: A file holds nothing that can be used.
@@ -50,7 +50,7 @@ def verifying(tls: Tls) -> ssl.SSLContext:
 
 
 def unverified(tls: Tls) -> ssl.SSLContext:
-    """Return a context that asks a server for nothing, and shows it the client's certificate.
+    """Return a context that does not verify the server, and presents the client's certificate to it.
 
     Raises:
         InvalidInput: A file holds nothing that can be used.

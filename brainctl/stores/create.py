@@ -1,4 +1,4 @@
-"""Makes a new, empty store."""
+"""Creation of a new, empty store."""
 
 from pathlib import Path
 from urllib.parse import unquote
@@ -7,10 +7,12 @@ from brainctl.errors import InvalidInput, NotEmpty
 
 
 async def create_store(url: str) -> None:
-    """Make an empty store at `url`, durably: file://DIR or tikv://PD/PREFIX.
+    """Create an empty store at `url`, durably: file://DIR or tikv://PD/PREFIX.
 
-    NotEmpty when there is one already; InvalidInput for a directory of something else and for other URLs; what opening
-    a store raises.
+    Raises:
+        NotEmpty: There is a store already.
+        InvalidInput: The directory holds something else, or the URL is of another kind.
+        BrainctlError: Opening the store failed.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "file" and rest:

@@ -20,22 +20,30 @@ from brainctl.stores.unfinished import Admission, Standing, changes
 from brainctl.stores.urls import of_directory
 
 HELD_RESPONSES = 16
-"""How many responses wait for the reader of a watch before its stream is paused."""
+"""How many responses may wait for the reader of a watch before its stream is paused."""
 
 
 def open_node(directory: Path, clock: Clock | None = None) -> Node:
-    """A node over the local engine in a directory, which it holds alone; to be called on the event loop.
+    """Create a node over the local engine in a directory, which it locks; call it on the event loop.
 
-    StoreInUse when another process holds it, StoreDamaged, StoreFull.
+    Raises:
+        StoreInUse: Another process holds the directory.
+        StoreDamaged: The store cannot be read.
+        StoreFull: There is no room to open it.
     """
     engine = Engine.open(str(directory))
     return Node(open_local(engine, asyncio.get_running_loop()), clock or SystemClock())
 
 
 def open_directory(directory: Path, clock: Clock | None = None, admission: Admission | None = None) -> "NodeStore":
-    """The local engine in a directory as a Store; raises as `open_node` does.
+    """Open the local engine in a directory as a Store.
 
-    With `admission` a copy that a migration has not finished is not changed: no lease runs out in it either.
+    With `admission` a copy that a migration has not finished is not changed: no lease expires in it either.
+
+    Raises:
+        StoreInUse: Another process holds the directory.
+        StoreDamaged: The store cannot be read.
+        StoreFull: There is no room to open it.
     """
     url = of_directory(str(directory))
     engine = Engine.open(str(directory))
@@ -45,10 +53,10 @@ def open_directory(directory: Path, clock: Clock | None = None, admission: Admis
 
 
 class NodeStore(UnaryCalls):
-    """Calls a node as a client would call a server; who holds the data needs no password."""
+    """Calls a node as a client would call a server; it has all rights, since its process has the data."""
 
     def __init__(self, node: Node, url: str, refused: BrainctlError | None = None) -> None:
-        """Changes are refused with the error `refused`, if there is one."""
+        """Create the store over a node; `refused`, if given, is raised for every change."""
         self.node = node
         self._refused = refused
         self._url = url
@@ -56,11 +64,11 @@ class NodeStore(UnaryCalls):
 
     @property
     def url(self) -> str:
-        """See `Store`."""
+        """See `Store.url`."""
         return self._url
 
     async def call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
-        """See `Store`."""
+        """See `Store.call`."""
         if self._refused is not None and changes(method, request):
             raise self._refused
         answer = Answer()
@@ -69,17 +77,21 @@ class NodeStore(UnaryCalls):
 
     @property
     def migration(self) -> Standing | None:
-        """How far the migration into this store is; None when there was none."""
+        """Return how far the migration into this store is; None when there was none."""
         return Standing.of(self.node.backend.record(CHECKPOINT))
 
     async def page(self, request: pb.RangeRequest, size: int) -> pb.RangeResponse:
-        """Return the answer to a plain range with a limit, with fewer keys when these have more than `size` bytes, but
-        one at least; its count is that of the page.
+        """Return the answer to a plain range with a limit, bounded by `size` bytes.
+
+        It has fewer keys than the limit when these have more bytes, but at least one; its count is that of the page.
         """
         return pb.RangeResponse.FromString(await range_page(self.node.backend, request, size))
 
     async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
-        """See `Store`. A reader that falls behind holds a few responses, and gets the rest from the history."""
+        """See `Store.watch`.
+
+        A reader that falls behind has HELD_RESPONSES queued, and gets the rest from the history.
+        """
         responses: asyncio.Queue[bytes] = asyncio.Queue()
 
         def take(body: bytes) -> None:
@@ -107,7 +119,7 @@ class NodeStore(UnaryCalls):
             session.close()
 
     async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
-        """See `Store`."""
+        """See `Store.lease_keep_alive`."""
         if self._refused is not None:
             raise self._refused
         answer = Answer()
@@ -115,23 +127,23 @@ class NodeStore(UnaryCalls):
         return pb.LeaseKeepAliveResponse.FromString(await answer.wait())
 
     async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
-        """See `Store`."""
+        """See `Store.snapshot`."""
         async for body in self.node.snapshot(self._token):
             yield pb.SnapshotResponse.FromString(body)
 
     async def close(self) -> None:
-        """See `Store`."""
+        """See `Store.close`."""
         await self.node.close()
 
 
 class Answer:
-    """A reply that can be awaited."""
+    """A reply of a node that can be awaited."""
 
     def __init__(self) -> None:
         self._future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def __call__(self, answer: bytes | BrainctlError) -> None:
-        """Take the reply of a node; one that nobody waits for any more is dropped."""
+        """Take the reply; drop it when nobody waits any more."""
         if self._future.done():
             return
         if isinstance(answer, BrainctlError):
@@ -140,5 +152,9 @@ class Answer:
             self._future.set_result(answer)
 
     async def wait(self) -> bytes:
-        """The marshalled response; raises the error."""
+        """Return the marshalled response.
+
+        Raises:
+            BrainctlError: The node replied with it.
+        """
         return await self._future

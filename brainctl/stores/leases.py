@@ -11,7 +11,7 @@ from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 LOOKUPS = 32
-"""Leases asked for at the same time."""
+"""How many leases are looked up at the same time."""
 
 
 class LeaseTtl(NamedTuple):
@@ -23,10 +23,10 @@ class LeaseTtl(NamedTuple):
 
 
 async def lease_ttls(store: Store, ids: Iterable[int]) -> tuple[LeaseTtl, ...]:
-    """Those of the leases that exist.
+    """Return those of the leases that exist.
 
-    Only the process that writes to a store knows what remains of a TTL. Of a store that is opened in this process,
-    beside that one or without it, the whole TTL is taken to remain, and it is not asked to become the writer.
+    Only the process that writes to a store knows what remains of a TTL. For a store that is opened in this process,
+    the whole TTL is taken to remain: this process does not become the writer to find out.
     """
     if isinstance(store, NodeStore):
         records = store.node.backend.records(LEASES)

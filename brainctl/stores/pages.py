@@ -1,8 +1,12 @@
 """Ranges read in pages of bounded size, from any store.
 
-A request says how many keys it wants, and nobody knows how large they are. A store of this process reads a page by its
-bytes. A server is asked for as many keys as are likely to fill a page; where the keys that follow are much larger, the
-answer is refused by its length before it is taken into memory, and asked for again with fewer keys.
+A request limits the number of keys, and their size is not known before. A store of this process reads a page by its
+bytes. A server is asked for as many keys as are likely to fill a page; when the following keys are much larger, the
+answer is refused by its length before it is read into memory, and requested again with fewer keys.
+
+Example over gRPC, with values of 1 KB at first and of 10 MB later: pages of 8, 32, 128, 512, ~1000 keys (at most
+GROWTH times as many as before, about PAGE_BYTES each); then 1000 large values are refused (more than LARGEST_BYTES), so
+125, 15 and 1 are requested.
 """
 
 from brainctl.errors import ApiError, Code
@@ -12,30 +16,30 @@ from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 PAGE_BYTES = 1 << 20
-"""How large a page is meant to be."""
+"""The size in bytes that a page should have."""
 LARGEST_BYTES = 16 << 20
-"""The largest answer that is taken, but for one that has a single key."""
+"""The largest answer in bytes that is accepted, unless it has a single key."""
 FIRST_KEYS = 8
 MOST_KEYS = 4_000
 GROWTH = 4
-"""A page has so many times the keys of the one before it at most."""
+"""A page has at most this many times the keys of the page before it."""
 CUT = 8
-"""By this an answer that is too large is made smaller."""
+"""After an answer that is too large, the number of keys is divided by this."""
 
 
 class PageSize:
-    """How many keys to ask for next, by the bytes of those that came. Pure."""
+    """The number of keys to request next, by the bytes of those that came. Pure."""
 
     def __init__(self) -> None:
         self.keys = FIRST_KEYS
 
     def seen(self, keys: int, size: int) -> None:
-        """Note that a page of `keys` keys, one at least, came to `size` bytes."""
+        """Note that a page of `keys` keys, at least one, came to `size` bytes."""
         likely = keys * PAGE_BYTES // max(size, 1)
         self.keys = max(1, min(likely, GROWTH * self.keys, MOST_KEYS))
 
     def too_large(self, keys: int) -> None:
-        """Note that so many keys were too many."""
+        """Note that the answer for `keys` keys was too large."""
         self.keys = max(1, min(self.keys, keys // CUT))
 
 
@@ -48,10 +52,16 @@ class Pager:
         self._size = PageSize()
 
     async def page(self, start: bytes, end: bytes, revision: int, *, whole: bool = False) -> pb.RangeResponse:
-        """Return the first keys from `start` to `end` (all that follow when it is empty) as they stood at `revision`,
-        0 for the newest; `more` says that there are others.
+        """Return the first keys of a range as it was at a revision; `more` says that others follow.
 
-        With `whole` the range is likely to be one page, so that up to twice as much is asked for. ApiError.
+        Args:
+            start: The first key.
+            end: The key after the last; empty for all keys that follow.
+            revision: The revision to read at; 0 for the newest.
+            whole: The range is likely to be one page, so request up to twice as much.
+
+        Raises:
+            ApiError: The store refused the request, for example because the revision is compacted.
         """
         request = pb.RangeRequest(key=start or b"\0", range_end=end or b"\0", revision=revision)
         if isinstance(self._store, NodeStore):
@@ -71,7 +81,7 @@ class Pager:
                 return response
 
     async def _ask(self, request: pb.RangeRequest) -> pb.RangeResponse:
-        """Ask for one key whatever its size, for several over a connection that takes no answer that is too large."""
+        """Request one key whatever its size, or several over a connection that refuses an answer that is too large."""
         if request.limit == 1 or not isinstance(self._store, EtcdStore):
             return await self._store.range(request)
         if self._bounded is None:

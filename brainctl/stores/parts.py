@@ -12,7 +12,7 @@ PART_KEYS = 4_000
 
 
 def comes_in_parts(store: Store, request: pb.RangeRequest) -> bool:
-    """Whether `parts` can answer a request: a range in key order, of a store of this process."""
+    """Return whether `parts` can answer a request: a range in key order, of a store of this process."""
     ordered = is_unsorted(request) and not has_filters(request)
     return (
         isinstance(store, NodeStore) and ordered and bool(request.key and request.range_end) and not request.count_only
@@ -20,7 +20,10 @@ def comes_in_parts(store: Store, request: pb.RangeRequest) -> bool:
 
 
 async def parts(store: Store, request: pb.RangeRequest) -> AsyncIterator[pb.RangeResponse]:
-    """Yield the answer to a request for which `comes_in_parts` holds in parts of bounded size, all of one revision."""
+    """Yield the answer to a request in parts of bounded size, all of one revision.
+
+    The request must be one for which `comes_in_parts` returns True.
+    """
     assert isinstance(store, NodeStore)
     asked, left = pb.RangeRequest(), request.limit or 1 << 62
     asked.CopyFrom(request)

@@ -1,7 +1,7 @@
 """Stores by URL.
 
 etcd://HOST:PORT[,HOST:PORT]    a server of the etcd API (also http:// and https://)
-file://DIR                      a directory of this machine; a server that holds it is asked instead
+file://DIR                      a directory of this machine; if a server holds it, the server is called instead
 tikv://PD[,PD]/PREFIX           a store over TiKV
 """
 
@@ -28,13 +28,18 @@ async def open_store(
     create: bool = False,
     admission: "Admission | None" = None,
 ) -> Store:
-    """The store at `url`; for "" the endpoints of `target`, which also says how to reach a server.
+    """Open the store at `url`.
 
-    `clock` is the time of a store that is opened in this process: where it stands still, no lease runs out. Where there
-    is no store, a new one is made only if `create` is set: a mistyped name is to be noticed by reads and writes alike.
+    Args:
+        url: The store; "" for the endpoints of `target`.
+        target: How to reach a server.
+        clock: The time of a store that is opened in this process: while it stands still, no lease expires.
+        create: Create the store if there is none. Otherwise a mistyped name is noticed by reads and writes alike.
+        admission: With it, a copy that a migration has not finished is only read.
 
-    With `admission` a copy that a migration has not finished is only read. Raises InvalidInput for a URL of no known
-    form, and what opening the store raises.
+    Raises:
+        InvalidInput: The URL has no known form, or there is no store.
+        BrainctlError: Opening the store failed.
     """
     scheme, separator, rest = canonical(url).partition("://")
     if not url:

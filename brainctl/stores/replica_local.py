@@ -1,7 +1,7 @@
 """A directory as the target of a migration (`ReplicaTarget`).
 
-The directory is held exclusively, so nobody serves it meanwhile. Each call is one commit of the engine, which is
-written and synced on another thread before the call returns.
+The directory is locked, so no server serves it meanwhile. Each call is one commit of the engine, which is written and
+synced on another thread before the call returns.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from brainctl.stores.checkpoint import decode_checkpoint, encode_checkpoint
 from brainctl.stores.store import Checkpoint
 
 INDEX_BYTES = 1 << 20
-"""How much of the index is written between two looks at other tasks."""
+"""The bytes of the index that are written between two turns of the event loop."""
 
 
 class LocalReplica:
@@ -33,37 +33,41 @@ class LocalReplica:
 
     @classmethod
     def open(cls, directory: Path) -> "LocalReplica":
-        """Open or create the directory; StoreInUse when a server holds it."""
+        """Open or create the directory.
+
+        Raises:
+            StoreInUse: Another process holds it.
+        """
         return cls(Engine.open(directory), directory)
 
     @property
     def revision(self) -> int:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.revision`."""
         return self._engine.revision
 
     async def is_empty(self) -> bool:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.is_empty`."""
         return self._engine.revision <= 1 and not self._engine.meta(b"")
 
     async def served_by(self, *, or_migrated: bool) -> str:
-        """See `ReplicaTarget`. A directory that another process has open could not be opened."""
+        """See `ReplicaTarget.served_by`. Always "": a directory that another process has open could not be opened."""
         del or_migrated
         return ""
 
     async def checkpoint(self) -> Checkpoint | None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.checkpoint`."""
         record = self._engine.record(CHECKPOINT)
         return None if record is None else decode_checkpoint(record)
 
     async def take_over(self, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.take_over`."""
         stored = await self.checkpoint()
         if stored is not None and checkpoint.epoch <= stored.epoch:
             raise self._taken()
         await self._write(Commit(self.revision), checkpoint)
 
     async def import_base(self, kvs: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.import_base`."""
         await self._check(checkpoint)
         commit = Commit(max(base_revision, self.revision), compact=base_revision, imported=True)
         for raw in kvs:
@@ -72,33 +76,36 @@ class LocalReplica:
         await self._write(commit, checkpoint)
 
     async def leases(self) -> Sequence[int]:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.leases`."""
         return [lease_id(name) for name in self._engine.meta(LEASES)]
 
     async def import_leases(self, leases: Sequence[tuple[int, int, int]], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`. What remains of a TTL is not kept: a server that opens the store starts it anew."""
+        """See `ReplicaTarget.import_leases`.
+
+        The remaining TTL is not kept: a server that opens the store starts it anew.
+        """
         await self._check(checkpoint)
         meta: dict[bytes, bytes | None] = {lease_record(lease): encode_ttl(ttl) for lease, ttl, _ in leases}
         await self._write(Commit(self.revision, meta=meta), checkpoint)
 
     async def drop_leases(self, leases: Sequence[int], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.drop_leases`."""
         await self._check(checkpoint)
         meta: dict[bytes, bytes | None] = {lease_record(lease): None for lease in leases}
         await self._write(Commit(self.revision, meta=meta), checkpoint)
 
     async def auth(self) -> Mapping[bytes, bytes]:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.auth`."""
         return self._engine.meta(AUTH)
 
     async def import_auth(self, records: Mapping[bytes, bytes], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.import_auth`."""
         await self._check(checkpoint)
         gone: dict[bytes, bytes | None] = dict.fromkeys(self._engine.meta(AUTH))
         await self._write(Commit(self.revision, meta=gone | dict(records)), checkpoint)
 
     async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.apply`."""
         await self._check(checkpoint)
         commit = Commit(max(revision, self.revision))
         newest: dict[bytes, KeyVersion] = {}
@@ -115,7 +122,7 @@ class LocalReplica:
         await self._write(commit, checkpoint)
 
     async def reset(self, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`. A crash between the removal and the new checkpoint leaves an empty directory."""
+        """See `ReplicaTarget.reset`. A crash between the removal and the new checkpoint leaves an empty directory."""
         await self._check(checkpoint)
         self._engine.close()
         Engine.destroy(self._directory)
@@ -123,7 +130,7 @@ class LocalReplica:
         await self._write(Commit(self.revision), checkpoint)
 
     async def close(self) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.close`."""
         self._engine.close()
 
     def _add(self, commit: Commit, change: KeyVersion, newest: dict[bytes, KeyVersion] | None = None) -> None:
@@ -156,5 +163,5 @@ class LocalReplica:
 
 
 def key_version(kv: kv_pb2.KeyValue, raw: bytes, sub: int) -> KeyVersion:
-    """The version that a KeyValue, marshalled as `raw`, describes."""
+    """Return the version that a KeyValue, marshalled as `raw`, describes."""
     return KeyVersion(kv.key, kv.create_revision, kv.mod_revision, kv.version, kv.lease, raw, sub)

@@ -1,12 +1,14 @@
 """A store on TiKV as the target of a migration (`ReplicaTarget`).
 
-Whoever takes the migration over takes the lead of the store as well: from then on no transaction of the process before
-it can commit, be it a server's or an earlier run's. Single commits carry the checkpoint with them. `import_base`
-writes its keys in many transactions, and the checkpoint when all of them are durable; a process killed in between
-leaves keys that the next run writes again, the same bytes, because the checkpoint does not count them yet.
-`apply` is one transaction for up to some thousand changes. Beyond that it is several, cut at the ends of revisions, of
-which the last one moves the checkpoint; a process killed in between leaves a store that stands at a whole revision,
-whose events are skipped when the batch comes again.
+A process that takes the migration over takes the lead of the store as well: from then on no transaction of the process
+before it can commit, be it a server's or an earlier run's. Single commits carry the checkpoint with them.
+
+`import_base` writes its keys in many transactions, and the checkpoint when all of them are durable; a process killed in
+between leaves keys that the next run writes again with the same bytes, because the checkpoint does not count them yet.
+
+`apply` is one transaction for up to some thousand changes. A larger batch takes several transactions, cut at the ends
+of revisions, of which the last one moves the checkpoint; a process killed in between leaves a store at a whole
+revision, and the events up to it are skipped when the batch is sent again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +32,7 @@ _INSTEAD = "a directory (file://) takes it, or delete it at the source and copy 
 
 
 class TikvReplica:
-    """Takes another store's data with its revisions; made by `open_tikv_replica`."""
+    """Takes another store's data with its revisions; `open_tikv_replica` creates it."""
 
     def __init__(self, writer: ReplicaWriter) -> None:
         self._writer = writer
@@ -39,82 +41,85 @@ class TikvReplica:
 
     @property
     def revision(self) -> int:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.revision`."""
         return self._writer.head.revision
 
     async def is_empty(self) -> bool:
-        """See `ReplicaTarget`. A store that was served and never written is empty."""
+        """See `ReplicaTarget.is_empty`. A store that was served and never written is empty."""
         state = await self._writer.state()
         records = await self._writer.records(state)
         return state.revision <= 1 and not records.keys() - {IDENTITY} and not await state.count(b"", None, 0)
 
     async def served_by(self, *, or_migrated: bool) -> str:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.served_by`."""
         holder = await self._writer.holder("serve", *(["migrate"] if or_migrated else []))
         return "" if holder is None else str(holder)
 
     async def checkpoint(self) -> Checkpoint | None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.checkpoint`."""
         record = (await self._writer.records()).get(CHECKPOINT)
         return None if record is None else decode_checkpoint(record)
 
     async def take_over(self, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`. One that failed may be repeated: it may have happened."""
+        """See `ReplicaTarget.take_over`. A call that failed may be repeated, since it may have happened."""
         await self._check_newest(checkpoint)
         self._tried = checkpoint
         await self._writer.take_over()
-        # Nobody else can write from here on, but somebody may have since the check.
+        # From here on no other process can write, but one may have written since the check.
         await self._check_newest(checkpoint)
         self._held = checkpoint
         await self._writer.write(_meta(checkpoint))
 
     async def import_base(self, kvs: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.import_base`."""
         self._check(checkpoint)
         versions = [parse_version(kv, 0) for kv in kvs]
         _check_sizes(versions)
         await self._writer.import_versions(versions, base_revision, _meta(checkpoint))
 
     async def leases(self) -> Sequence[int]:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.leases`."""
         return [lease_id(name) for name in await self._writer.records() if name.startswith(LEASES)]
 
     async def import_leases(self, leases: Sequence[tuple[int, int, int]], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`. What remains of a TTL is not kept: a server that opens the store starts it anew."""
+        """See `ReplicaTarget.import_leases`.
+
+        The remaining TTL is not kept: a server that opens the store starts it anew.
+        """
         self._check(checkpoint)
         granted = {lease_record(lease): encode_ttl(ttl) for lease, ttl, _ in leases}
         await self._writer.write(granted | _meta(checkpoint))
 
     async def drop_leases(self, leases: Sequence[int], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.drop_leases`."""
         self._check(checkpoint)
         gone: dict[bytes, bytes | None] = {lease_record(lease): None for lease in leases}
         await self._writer.write(gone | _meta(checkpoint))
 
     async def auth(self) -> Mapping[bytes, bytes]:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.auth`."""
         return {name: record for name, record in (await self._writer.records()).items() if name.startswith(AUTH)}
 
     async def import_auth(self, records: Mapping[bytes, bytes], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.import_auth`."""
         self._check(checkpoint)
         gone: dict[bytes, bytes | None] = dict.fromkeys(await self.auth())
         await self._writer.write(gone | dict(records) | _meta(checkpoint))
 
     async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.apply`."""
         self._check(checkpoint)
         changes = list(_changes(events))
         _check_sizes(changes)
         await self._writer.apply(changes, revision, _meta(checkpoint))
 
     async def reset(self, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget`. A reset that is interrupted is finished by the next `take_over`."""
+        """See `ReplicaTarget.reset`. A reset that is interrupted is finished by the next `take_over`."""
         self._check(checkpoint)
         await self._writer.reset([CHECKPOINT, IDENTITY], _meta(checkpoint))
 
     async def close(self) -> None:
-        """See `ReplicaTarget`."""
+        """See `ReplicaTarget.close`."""
         await self._writer.close()
 
     async def _check_newest(self, checkpoint: Checkpoint) -> None:
@@ -123,7 +128,11 @@ class TikvReplica:
             raise self._taken()
 
     def _check(self, checkpoint: Checkpoint) -> None:
-        """That another process took over is found by each commit; this finds a caller that did not take over."""
+        """Check that this process took over with this checkpoint; each commit notices a later take-over by another.
+
+        Raises:
+            Fenced: It did not.
+        """
         held = self._held
         if held is None or (held.run, held.epoch) != (checkpoint.run, checkpoint.epoch):
             raise self._taken()
@@ -136,7 +145,11 @@ class TikvReplica:
 
 
 def _check_sizes(versions: Iterable[KeyVersion]) -> None:
-    """Refuse what TiKV could not store or its client not read again, before anything of it is written."""
+    """Check, before anything is written, that TiKV can store all versions and its client can read them again.
+
+    Raises:
+        Unsupported: A key is longer than MAX_KEY bytes, or a KeyValue than MAX_REQUEST_BYTES.
+    """
     for version in versions:
         name = version.key[:64].decode(errors="backslashreplace")
         if len(version.key) > MAX_KEY:
@@ -156,7 +169,7 @@ def _meta(checkpoint: Checkpoint) -> dict[bytes, bytes | None]:
 
 
 def _changes(events: Sequence[bytes]) -> Iterator[KeyVersion]:
-    """The changes that marshalled events describe, with their places in their revisions."""
+    """Yield the changes that marshalled events describe, with their places in their revisions."""
     revision = sub = 0
     for raw in events:
         kv = kv_pb2.Event.FromString(raw).kv

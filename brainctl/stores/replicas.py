@@ -1,4 +1,4 @@
-"""Targets of migrations by URL: the stores that keep another's revisions as they are."""
+"""Targets of migrations by URL: the stores that keep the revisions of another store unchanged."""
 
 from pathlib import Path
 from urllib.parse import unquote
@@ -8,10 +8,12 @@ from brainctl.stores.store import ReplicaTarget
 
 
 async def open_replica(url: str) -> ReplicaTarget:
-    """The target at file://DIR or tikv://PD[,PD]/PREFIX.
+    """Open the target at file://DIR or tikv://PD[,PD]/PREFIX.
 
-    Unsupported for a plain etcd, which gives every write a revision of its own; InvalidInput for what is no store,
-    and what opening it raises.
+    Raises:
+        Unsupported: It is a plain etcd, which gives every write a revision of its own.
+        InvalidInput: It is no store.
+        BrainctlError: Opening the store failed.
     """
     scheme, separator, rest = url.partition("://")
     if scheme == "file" and rest:

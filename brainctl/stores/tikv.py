@@ -18,7 +18,11 @@ DEFAULT_PREFIX = "brainctl"
 
 
 def parse_tikv_url(url: str) -> tuple[list[str], str]:
-    """The addresses of the Placement Driver and the key prefix that a URL names; InvalidInput."""
+    """Return the addresses of the Placement Driver and the key prefix of a URL.
+
+    Raises:
+        InvalidInput: It has another form.
+    """
     authority, _, prefix = url.removeprefix(SCHEME).partition("/")
     endpoints = [_with_port(endpoint) for endpoint in authority.split(",") if endpoint]
     if not url.startswith(SCHEME) or not endpoints:
@@ -29,18 +33,31 @@ def parse_tikv_url(url: str) -> tuple[list[str], str]:
 async def open_tikv_backend(
     url: str, role: Role = Role.LEADER, *, collects: bool = False, admission: Admission | None = None
 ) -> TikvBackend:
-    """What a server serves. A leader fences the process that wrote to the store until now; with `collects` TiKV's
-    garbage collection is moved on while the store is open.
+    """Open the backend, for a server for example.
 
-    InvalidInput, TikvFailed (ConnectionFailed where TiKV cannot be reached), StoreDamaged. With `admission` a copy that
-    a migration has not finished, or still works on, is refused before anything is taken over: Unfinished.
+    Args:
+        url: The store.
+        role: A leader fences the process that wrote to the store until now.
+        collects: Move TiKV's garbage collection on while the store is open.
+        admission: With it, a copy that a migration has not finished, or still works on, is refused before anything is
+            taken over.
+
+    Raises:
+        InvalidInput: The URL has another form.
+        TikvFailed: TiKV failed; ConnectionFailed when it cannot be reached.
+        StoreDamaged: The store cannot be read.
+        Unfinished: `admission` refuses the copy.
     """
     admit = None if admission is None else lambda backend: _admit(backend, url, admission)
     return await open_backend(*parse_tikv_url(url), role, collects=collects, admit=admit)
 
 
 async def _admit(backend: TikvBackend, url: str, admission: Admission) -> None:
-    """Raise Unfinished for a copy that is not finished, or that a living migration has the lead of."""
+    """Check that a copy is finished, and that no living migration has its lead.
+
+    Raises:
+        Unfinished: It is not finished, or still being written.
+    """
     record = backend.record(CHECKPOINT)
     admission.to_serve(record, url)
     standing = Standing.of(record)
@@ -59,9 +76,14 @@ async def open_tikv(
     create: bool = True,
     admission: Admission | None = None,
 ) -> NodeStore:
-    """Open the store as commands use it: others may read and write it meanwhile. The first write takes the lead, which
-    is refused (StoreInUse) while another process holds it; errors as `open_tikv_backend`. InvalidInput where nothing
-    was ever written under the prefix, unless `create` is set. With `admission` an unfinished copy is not changed.
+    """Open the store as commands use it: other processes may read and write it meanwhile.
+
+    The first write takes the lead, which is refused (StoreInUse) while another process holds it. With `admission` an
+    unfinished copy is not changed.
+
+    Raises:
+        InvalidInput: Nothing was ever written under the prefix, and `create` is not set; or the URL has another form.
+        BrainctlError: As `open_tikv_backend`.
     """
     backend = await open_tikv_backend(url, role)
     if backend.is_new and not create:
@@ -72,7 +94,11 @@ async def open_tikv(
 
 
 async def open_tikv_replica(url: str) -> TikvReplica:
-    """The store as the target of a migration; errors as `open_tikv_backend`."""
+    """Open the store as the target of a migration.
+
+    Raises:
+        BrainctlError: As `open_tikv_backend`.
+    """
     endpoints, prefix = parse_tikv_url(url)
     layout = Layout(prefix)
     client = Client(endpoints)

@@ -1,6 +1,6 @@
-"""Keeps a copy that a migration has not finished from being taken for a whole store.
+"""The protection of copies that a migration has not finished: they must not be taken for whole stores.
 
-The record of the migration (brainctl/migrate/checkpoint.py) is read here only as far as that needs, and of any format.
+Of the record of the migration (brainctl/migrate/checkpoint.py) only the needed fields are read here, of any format.
 """
 
 import struct
@@ -49,7 +49,7 @@ class Standing(NamedTuple):
 
     @classmethod
     def of(cls, record: bytes | None) -> Self | None:
-        """Return what the small record of a store says, None where there is none."""
+        """Return what the small record of a store says; None when there is none."""
         if record is None:
             return None
         import orjson  # noqa: PLC0415 - not for a command that asks a server
@@ -62,7 +62,7 @@ class Standing(NamedTuple):
 
     @property
     def unfinished(self) -> bool:
-        """Whether the store lacks keys or changes that the source had."""
+        """Return whether the store lacks keys or changes that the source had."""
         return self.phase not in (COMMITTED, SYNCED)
 
     def __str__(self) -> str:
@@ -97,10 +97,10 @@ class Admission(NamedTuple):
     allowed: bool
     """`--even-unfinished`: it is served and written like any other store."""
     warn: Callable[[str], None]
-    """Says to the user what is read."""
+    """Shows a warning to the user."""
 
     def to_read(self, record: bytes | None, url: str) -> Unfinished | None:
-        """Warn of an unfinished copy; return the error with which changes of it are to be refused."""
+        """Warn of an unfinished copy; return the error with which changes of it are refused."""
         standing = Standing.of(record)
         if standing is None or not standing.unfinished:
             return None
@@ -111,7 +111,7 @@ class Admission(NamedTuple):
         """Warn of a copy that was not cut over.
 
         Raises:
-            Unfinished: it is not finished.
+            Unfinished: It is not finished, and that is not allowed.
         """
         standing = Standing.of(record)
         if standing is None or standing.phase == COMMITTED:
@@ -123,7 +123,7 @@ class Admission(NamedTuple):
 
 
 def refusal(url: str, standing: object, what: str) -> Unfinished:
-    """Return the error for a store that is not to be served, or written."""
+    """Return the error for a store that must not be served, or written."""
     return Unfinished(
         f"{url} is not {what}, because {standing}: the same `brainctl migrate` goes on where it stopped, and "
         "--even-unfinished overrides this"

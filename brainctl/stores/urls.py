@@ -6,7 +6,7 @@ from brainctl.errors import InvalidInput
 
 
 def canonical(url: str) -> str:
-    """Return the URL with its scheme in small letters, and a directory as `file://` and its name, in which % is %25.
+    """Return the URL with its scheme in lower case, and a directory as `file://` and its name, with % as %25.
 
     A directory may be named as in any URL: file:/DIR, file://localhost/DIR, with percent-encoding. file://DIR with a
     relative DIR is one of the working directory, file://~/DIR one of the user's home.
@@ -31,7 +31,11 @@ def canonical(url: str) -> str:
 
 
 def of_directory(name: str) -> str:
-    """Return the URL of a directory by its name; InvalidInput when it has a NUL byte."""
+    """Return the URL of a directory by its name.
+
+    Raises:
+        InvalidInput: The name has a NUL byte.
+    """
     if "\0" in name:
         raise InvalidInput(f"{name!r} is no name of a directory: it has a NUL byte")
     return f"file://{name.replace('%', '%25')}"

@@ -1,4 +1,4 @@
-"""The change stream of a whole store, and how far back it reaches."""
+"""The change stream of a whole store, and the oldest revision that it can be read at."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -14,7 +14,7 @@ from brainctl.stores.store import Store
 class Watching:
     """One watch over all keys: `async with Watching(store, start) as watching: async for response in watching`.
 
-    With `fragment` a response may be a part of a revision. With `max_receive` a server is asked over a connection of
+    With `fragment` a response may be a part of a revision. With `max_receive` a server is called over a connection of
     its own, on which no response has more bytes than that. Leaving the block ends the stream.
     """
 
@@ -38,21 +38,21 @@ class Watching:
 
     @property
     def received(self) -> int | None:
-        """The bytes that have arrived, those of an incomplete response included; None when that is not known."""
+        """Return the bytes that have arrived, an incomplete response included; None when that is not known."""
         return self._own.received if self._own is not None else None
 
 
 async def _requests(start: int, *, fragment: bool) -> AsyncIterator[pb.WatchRequest]:
-    """Create the watch, and keep the stream's sending side open."""
+    """Yield the request that creates the watch, and keep the stream's sending side open."""
     create = pb.WatchCreateRequest(key=b"\0", range_end=b"\0", start_revision=start, fragment=fragment)
     yield pb.WatchRequest(create_request=create)
     await asyncio.Event().wait()
 
 
 async def oldest_revision(store: Store) -> int:
-    """The oldest revision that the source can be read at: its compacted revision, 1 when never compacted.
+    """Return the oldest revision that the source can be read at: its compacted revision, 1 when never compacted.
 
-    The API has no question for it; a watch from revision 1 is refused with the answer.
+    The API has no request for it; a watch from revision 1 is refused with the compacted revision.
     """
     try:
         await store.range(pb.RangeRequest(key=b"\0", revision=1, count_only=True))

@@ -1,7 +1,7 @@
-"""Bytes that arrive at the connections of one gRPC channel, before the message that they are a part of is complete.
+"""The bytes that have arrived on the connections of one gRPC channel, those of incomplete messages included.
 
 gRPC for Python shows whole messages only. The kernel counts the bytes of each TCP connection (TCP_INFO), and the
-connections of a channel are the sockets that this process has got since just before the channel was made.
+connections of a channel are the sockets that this process has got since just before the channel was created.
 """
 
 import os
@@ -17,11 +17,11 @@ _RECEIVED = Struct("=128xQ")
 """tcpi_bytes_received of struct tcp_info (linux/tcp.h), which Linux has since 4.1."""
 
 Sockets = dict[int, int]
-"""Descriptor by inode."""
+"""File descriptor by inode."""
 
 
 def sockets() -> Sockets:
-    """Return the sockets of this process; none where the system does not list them."""
+    """Return the sockets of this process; none when the system does not list them."""
     if not _DESCRIPTORS.is_dir():
         return {}
     found: Sockets = {}
@@ -34,13 +34,13 @@ def sockets() -> Sockets:
 
 
 def received(opened: Sockets) -> int | None:
-    """Return how many bytes have arrived at these sockets; None when it cannot be told of any of them."""
+    """Return how many bytes have arrived at these sockets; None when it is known of none of them."""
     counts = [count for inode, descriptor in opened.items() if (count := _count(inode, descriptor)) is not None]
     return sum(counts) if counts else None
 
 
 def _count(inode: int, descriptor: int) -> int | None:
-    """Return the bytes that have arrived at one socket, None when it is closed or none of TCP."""
+    """Return the bytes that have arrived at one socket; None when it is closed or not TCP."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as copy:
             if os.fstat(copy.fileno()).st_ino != inode:

@@ -1,6 +1,6 @@
-"""The certificate authorities that servers are verified with when none are named: those of the system, as in Go.
+"""The certificate authorities that servers are verified with by default: those of the system, as in Go.
 
-gRPC brings a list of its own, which knows nothing of what the machine's administrator has added or taken away.
+gRPC has a list of its own, without what the machine's administrator has added or removed.
 """
 
 import re
@@ -27,14 +27,14 @@ def system_authorities(environ: Mapping[str, str]) -> bytes:
     """Return the certificates of the system's authorities, as PEM blocks, each once.
 
     SSL_CERT_FILE names a file instead of the usual ones, SSL_CERT_DIR directories, with colons between, instead of the
-    usual ones. What cannot be read is passed over.
+    usual ones. Unreadable files are skipped.
 
     Raises:
         InvalidInput: There is none.
     """
     named_file, named_directories = environ.get("SSL_CERT_FILE", ""), environ.get("SSL_CERT_DIR", "")
     texts = list(_first((named_file,) if named_file else _FILES))
-    if named_directories or named_file or not texts:  # the usual file has all that the usual directories have
+    if named_directories or named_file or not texts:  # the usual file has all that is in the usual directories
         directories = named_directories.split(":") if named_directories else _DIRECTORIES
         texts += chain.from_iterable(map(_all, directories))
     found = dict.fromkeys(block for text in texts for block in _CERTIFICATE.findall(text))

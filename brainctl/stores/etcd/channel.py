@@ -1,7 +1,7 @@
 """One gRPC connection to one endpoint, dialed before it is used.
 
-A call that was never sent has surely changed nothing: so dialing is a step of its own, and only what fails after
-it can leave a write in doubt.
+A call that was never sent has certainly changed nothing. So dialing is a step of its own, and only a failure after it
+can leave the outcome of a write unknown.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import SplitResult
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are told by ours; read when it is loaded
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # our errors say what its log would; gRPC reads this on import
 
 import grpc
 import grpc.aio
@@ -27,7 +27,7 @@ from brainctl.stores.etcd.tunnel import Tunnel
 _USER_AGENT = "brainctl"
 PROXY_VARIABLES = "HTTPS_PROXY and NO_PROXY"
 DIAGNOSIS_SECONDS = 2.0
-"""How long a server may take for an answer that tells why there is no connection, where there is no dial timeout."""
+"""Seconds for a server's answer that explains why there is no connection, when there is no dial timeout."""
 HEAD_START = 0.1
 """Seconds before the next endpoint is dialed as well: longer than a connection within a data centre takes."""
 
@@ -46,15 +46,15 @@ class Connection:
 
     @property
     def connected(self) -> grpc.aio.Channel | None:
-        """The channel, None when it is not connected."""
+        """Return the channel; None when it is not connected."""
         channel = self._channel
         return channel if channel is not None and channel.get_state() is grpc.ChannelConnectivity.READY else None
 
     async def dial(self) -> grpc.aio.Channel:
-        """Return the connected channel; those who call meanwhile wait for the same attempt.
+        """Return the connected channel; concurrent callers wait for the same attempt.
 
         Raises:
-            ConnectionFailed: Nobody is there, or nobody answers within the dial timeout; names endpoint and reason.
+            ConnectionFailed: Nobody listens, or nobody answers within the dial timeout; names endpoint and reason.
         """
         connected = self.connected
         if connected is not None:
@@ -66,7 +66,7 @@ class Connection:
 
     @property
     def received(self) -> int | None:
-        """The bytes that have arrived so far; None when that is not known (see `EtcdTarget.counted`)."""
+        """Return the bytes that have arrived so far; None when that is not known (see `EtcdTarget.counted`)."""
         return arrivals.received(self._opened)
 
     async def drop(self) -> None:
@@ -123,7 +123,7 @@ class Connection:
             state = channel.get_state(try_to_connect=True)
 
     async def _reason(self) -> str:
-        """Return why there is no connection: gRPC tells that to calls that fail by it, in words of its core."""
+        """Return why there is no connection, in words that name the flag that helps; gRPC's texts do not."""
         address, secure = split_endpoint(self.endpoint, self._target.tls)
         proxy = _proxy(address)
         if proxy is not None:
@@ -147,8 +147,8 @@ class Connection:
 async def first_dialed(connections: Sequence[Connection]) -> tuple[int, grpc.aio.Channel]:
     """Return the place and the channel of the first connection that answers.
 
-    The first one is dialed, and the next whenever the ones before have failed or take longer than HEAD_START: an
-    endpoint that is silent costs no dial timeout where another answers.
+    The first one is dialed, and the next whenever the ones before have failed or take longer than HEAD_START: a
+    silent endpoint costs no dial timeout when another one answers.
 
     Raises:
         ConnectionFailed: None of them can be reached; names each.
@@ -177,7 +177,7 @@ async def first_dialed(connections: Sequence[Connection]) -> tuple[int, grpc.aio
 
 
 def _forget(dialed: "asyncio.Task[grpc.aio.Channel]") -> None:
-    """Look at the outcome of a dial for which nobody waits any more, or asyncio would complain about it."""
+    """Read the outcome of a dial that nobody waits for any more; otherwise asyncio logs that it was never retrieved."""
     if not dialed.cancelled():
         dialed.exception()
 

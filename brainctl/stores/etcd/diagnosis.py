@@ -1,4 +1,4 @@
-"""Why an endpoint cannot be reached, found by trying once more without gRPC: its texts are those of its core, and do
+"""Why an endpoint cannot be reached, found by another attempt without gRPC: gRPC's texts are those of its core, and do
 not say which flag would help.
 """
 
@@ -11,7 +11,7 @@ from brainctl.stores.contexts import unverified, verifying
 from brainctl.stores.etcd.target import Tls
 
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""What a client of HTTP/2 sends first, with empty settings."""
+"""The first bytes of an HTTP/2 client, with empty settings."""
 _TLS_ALERT: Final = b"\x15\x03"
 _USE_TLS: Final = (
     "the server speaks TLS there: write https:// before the endpoint, and name its authority with --cacert"
@@ -39,15 +39,15 @@ _ALERTS: Final = (
     ("PROTOCOL_VERSION", "the server speaks another version of TLS: 1.2 and 1.3 are known"),
     ("INTERNAL_ERROR", "the server failed in the TLS handshake: see its log"),
 )
-"""What a server says with a TLS alert: the first that occurs in its name decides."""
+"""The meaning of a TLS alert of the server: the first entry that occurs in its name decides."""
 _HOSTNAME_MISMATCH, _ADDRESS_MISMATCH, _NOT_YET, _EXPIRED = 62, 64, 9, 10
 _UNTRUSTED: Final = frozenset((18, 19, 20, 21, 2))
 
 
 def diagnose(address: str, tls: Tls, *, secure: bool, seconds: float) -> str:
-    """Return in one sentence why HOST:PORT or unix:PATH cannot be reached, by TLS if that is `secure`.
+    """Return in one sentence why HOST:PORT or unix:PATH cannot be reached, by TLS if `secure`.
 
-    Blocks: for a thread. It waits `seconds` at most for each answer.
+    It blocks, so call it on a thread. It waits at most `seconds` for each answer.
     """
     try:
         return _encrypted(address, seconds, tls) if secure else _plain(address, seconds)
@@ -58,13 +58,17 @@ def diagnose(address: str, tls: Tls, *, secure: bool, seconds: float) -> str:
 
 
 def _encrypted(address: str, seconds: float, tls: Tls) -> str:
-    """Return why a server cannot be reached through TLS; raises what its handshake fails with."""
+    """Return why a server cannot be reached through TLS.
+
+    Raises:
+        OSError: The connection or the TLS handshake failed (ssl.SSLError is one).
+    """
     context = unverified(tls) if tls.unverified else verifying(tls)
     try:
         said = _first_bytes(address, seconds, context)
     except ConnectionRefusedError:
         raise
-    except (ssl.SSLEOFError, ConnectionError):  # it hung up when it was greeted in TLS
+    except (ssl.SSLEOFError, ConnectionError):  # it closed the connection on the TLS handshake
         return _USE_PLAIN if _first_bytes(address, seconds) else _CLOSED
     if said:
         return _NO_ETCD if said.startswith(b"HTTP/1") else _UNKNOWN_KIND
@@ -72,7 +76,10 @@ def _encrypted(address: str, seconds: float, tls: Tls) -> str:
 
 
 def _first_bytes(address: str, seconds: float, context: ssl.SSLContext | None = None) -> bytes:
-    """Return what the server says first; empty when it closes the connection, after the handshake if there is one."""
+    """Return the first bytes of the server.
+
+    Empty when it closes the connection (after the handshake if there is one).
+    """
     with closing(_connect(address, seconds)) as plain:
         host = "localhost" if address.startswith("unix:") else address.rpartition(":")[0].strip("[]")
         encrypted = context.wrap_socket(plain, server_hostname=host) if context else plain

@@ -18,9 +18,15 @@ _NO_SUCH_NAME = 3
 
 
 def endpoints(domain: str, name: str, servers: Iterable[tuple[str, int]] | None = None) -> list[str]:
-    """The endpoints of a domain: those with TLS first, each kind by priority; BrainctlError when it has none.
+    """Return the endpoints of a domain: those with TLS first, each kind by priority. It blocks.
 
-    `name` chooses among several clusters of a domain. Without `servers` those of the machine are asked.
+    Args:
+        domain: The domain.
+        name: Selects one of several clusters of a domain; "" for none.
+        servers: The name servers (address, port); None for those of the machine.
+
+    Raises:
+        BrainctlError: The domain has none.
     """
     servers = list(servers) if servers is not None else _name_servers()
     suffix = f"-{name}" if name else ""
@@ -72,7 +78,7 @@ def _ask(name: str, server: tuple[str, int]) -> dns.Answer:
 
 
 def _name_servers() -> list[tuple[str, int]]:
-    """Those of the machine."""
+    """Return the name servers of the machine."""
     try:
         lines = RESOLVERS.read_text().splitlines()
     except OSError:

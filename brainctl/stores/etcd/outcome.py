@@ -1,4 +1,14 @@
-"""What a gRPC status means for the one who asked: an answer of etcd, nobody there, or nobody knows."""
+"""The meaning of a gRPC status for the caller: an answer of etcd, nobody there, or an unknown outcome.
+
+    call    status                                         error
+    any     one of etcd's ("etcdserver: ...")              ApiError
+    write   "etcdserver: request timed out" and the like   UnknownOutcome: etcd may still carry it out
+    write   connection lost, deadline                      UnknownOutcome
+    read    deadline                                       TimedOut
+    read    connection lost                                ConnectionFailed
+
+A read that ends with ConnectionFailed may be sent to another endpoint.
+"""
 
 import re
 
@@ -24,7 +34,7 @@ WRITES = frozenset(
         "/etcdserverpb.Maintenance/MoveLeader",
     )
 )
-"""Calls whose repetition is not the same as one call."""
+"""Calls that must not be repeated: a second one would not have the same effect as one."""
 
 _LEFT_OPEN = (
     "etcdserver: request timed out",
@@ -37,7 +47,7 @@ _TRANSPORT = frozenset((Code.CANCELLED, Code.UNKNOWN, Code.DEADLINE_EXCEEDED, Co
 
 
 def is_from_server(code: Code, details: str) -> bool:
-    """Whether etcd itself has answered, rather than the connection to it."""
+    """Return whether etcd itself has answered, rather than the connection to it."""
     return details.startswith(("etcdserver:", "auth:", "etcdclient:")) or code not in _TRANSPORT
 
 
@@ -48,7 +58,7 @@ class MessageTooLarge(ApiError):
     """A request or an answer that is larger than a limit; its text names the limit and the flag."""
 
     def __init__(self, details: str, sentence: str) -> None:
-        """Take gRPC's own words, for programs, and ours."""
+        """Create the error with gRPC's own words, for programs, and a sentence for the user."""
         super().__init__(Status(Code.RESOURCE_EXHAUSTED, details))
         self.args = (sentence,)
 
@@ -56,9 +66,9 @@ class MessageTooLarge(ApiError):
 def failure(
     method: str, endpoint: str, code: Code, details: str, timeout: float | None, elapsed: float = 0.0
 ) -> BrainctlError:
-    """Return the error for a call that had been sent to `endpoint` and failed after `elapsed` seconds, of `timeout`.
+    """Return the error for a call that was sent to `endpoint` and failed after `elapsed` seconds, of `timeout`.
 
-    The server keeps to the time limit too, and may be the first to end the call; gRPC tells that in several ways.
+    The server keeps to the deadline too, and may be the first to end the call; gRPC reports that in several ways.
     """
     if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(details):
         return _too_large(method, endpoint, details)

@@ -1,6 +1,6 @@
 """HTTP proxies from the environment, by the rules of Go's ProxyFromEnvironment, which etcdctl follows.
 
-HTTPS_PROXY (for gRPC, with or without TLS) and HTTP_PROXY (for plain HTTP) name a proxy, in capitals or small letters.
+HTTPS_PROXY (for gRPC, with or without TLS) and HTTP_PROXY (for plain HTTP) name a proxy, in upper or lower case.
 No proxy is used for loopback addresses and localhost, nor for what NO_PROXY lists.
 """
 
@@ -11,17 +11,17 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, unquote, urlsplit
 
 _PORT = 443
-"""Of a proxy that names none, as Go's gRPC has it."""
+"""The port of a proxy that names none, as in Go's gRPC."""
 
 
 def proxy_of(host: str, port: str, environ: Mapping[str, str], *, plain_http: bool = False) -> SplitResult | None:
-    """Return the URL of the proxy through which `host`, without brackets, is reached at `port`, None for none."""
+    """Return the URL of the proxy through which `host`, without brackets, is reached at `port`; None for none."""
     name = "HTTP_PROXY" if plain_http else "HTTPS_PROXY"
     given = environ.get(name) or environ.get(name.lower(), "")
     if not given or _is_direct(host.lower().strip(), port, environ.get("NO_PROXY") or environ.get("no_proxy", "")):
         return None
     url = urlsplit(given if "://" in given else f"http://{given}")
-    with suppress(ValueError):  # of a port that is none: Go uses no proxy then either
+    with suppress(ValueError):  # the port is not a number: Go uses no proxy then either
         if url.hostname and url.port != 0:
             return url
     return None
@@ -40,7 +40,7 @@ def grpc_uri(proxy: SplitResult) -> str:
 
 
 def credentials(proxy: SplitResult) -> str:
-    """Return the header line that shows the proxy its user, "" when its URL has none."""
+    """Return the header line that authenticates the user to the proxy; "" when its URL has none."""
     if not proxy.username:
         return ""
     pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
@@ -55,7 +55,9 @@ def _is_direct(host: str, port: str, exceptions: str) -> bool:
 
 
 def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, port: str) -> bool:
-    """Whether an entry of NO_PROXY names the host: `*`, a network, or an address or domain with or without a port."""
+    """Return whether an entry of NO_PROXY names the host: `*`, a network, or an address or domain, with or without
+    port.
+    """
     if entry == "*":
         return True
     if "/" in entry:
@@ -73,7 +75,7 @@ def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, p
 
 
 def _split_port(entry: str) -> tuple[str, str]:
-    """Return the host of an entry, without brackets, and its port, "" for any."""
+    """Return the host of an entry, without brackets, and its port; "" for any."""
     if _address(entry) is not None:
         return entry, ""
     host, colon, port = entry.rpartition(":")

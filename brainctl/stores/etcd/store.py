@@ -1,7 +1,7 @@
-"""A real etcd, or anything that speaks its API, as a Store.
+"""A real etcd, or any server of its API, as a Store.
 
-Reads go to another endpoint when one cannot be reached. A write is sent once: when it fails after it was sent,
-nobody knows whether it happened, and UnknownOutcome says so.
+A read goes to another endpoint when one cannot be reached. A write is sent once: when it fails after it was sent, it is
+not known whether it happened, and UnknownOutcome says so.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _Metadata = tuple[tuple[str, str], ...]
 
 
 class EtcdStore(UnaryCalls):
-    """The API of an etcd cluster over gRPC. Connects when first used; the loop that uses it must close it."""
+    """The API of an etcd cluster over gRPC. Connects when first used; the event loop that uses it must close it."""
 
     def __init__(self, target: EtcdTarget) -> None:
         self.target = target
@@ -33,21 +33,21 @@ class EtcdStore(UnaryCalls):
 
     @property
     def url(self) -> str:
-        """See `Store`."""
+        """See `Store.url`."""
         return "etcd://" + ",".join(endpoint.partition("://")[2] or endpoint for endpoint in self.target.endpoints)
 
     async def call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
-        """See `Store`."""
+        """See `Store.call`."""
         try:
             return await self._attempt(method, request, reply)
         except ApiError as error:
             if error.status not in (INVALID_AUTH_TOKEN, AUTH_OLD_REVISION) or not self.target.user:
                 raise
-            self._token = ""  # a restart or a change of users has ended it, and the call was refused unseen
+            self._token = ""  # a restart or a change of users has ended it; the refused call had no effect
             return await self._attempt(method, request, reply)
 
     async def watch(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
-        """See `Store`. The server is asked to end the stream when it has lost its leader."""
+        """See `Store.watch`. The server is requested to end the stream when it has lost its leader."""
         method = "/etcdserverpb.Watch/Watch"
         channel, metadata = await self._ready()
         stream: AsyncIterable[pb.WatchResponse] = channel.stream_stream(
@@ -59,7 +59,7 @@ class EtcdStore(UnaryCalls):
             yield response
 
     async def lease_keep_alive(self, lease: int) -> pb.LeaseKeepAliveResponse:
-        """See `Store`."""
+        """See `Store.lease_keep_alive`."""
         method = "/etcdserverpb.Lease/LeaseKeepAlive"
         channel, metadata = await self._ready()
         stream: AsyncIterable[pb.LeaseKeepAliveResponse] = channel.stream_stream(
@@ -72,20 +72,21 @@ class EtcdStore(UnaryCalls):
         raise ConnectionFailed(f"{self._endpoint}: the server ended LeaseKeepAlive without an answer")
 
     async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
-        """See `Store`. There is no time limit."""
+        """See `Store.snapshot`. It has no deadline."""
         method = "/etcdserverpb.Maintenance/Snapshot"
         async for response in self._stream(method, pb.SnapshotRequest(), pb.SnapshotResponse.FromString):
             yield response
 
     async def range_stream(self, request: pb.RangeRequest) -> AsyncIterator[pb.RangeResponse]:
-        """KV.RangeStream: the parts of a range, in order (etcd 3.7 and newer)."""
+        """Call KV.RangeStream and yield the parts of a range, in order (etcd 3.7 and newer)."""
         method = "/etcdserverpb.KV/RangeStream"
         async for response in self._stream(method, request, pb.RangeStreamResponse.FromString):
             yield response.range_response
 
     def beside(self, max_receive: int) -> "EtcdStore":
-        """Return a store of the same server over a connection of its own, on which a message has at most `max_receive`
-        bytes and the bytes that arrive are counted.
+        """Return a store of the same server over a connection of its own.
+
+        On that connection a message has at most `max_receive` bytes, and the bytes that arrive are counted.
         """
         limit = min(max_receive, self.target.max_receive)
         endpoints = (*self.target.endpoints[self._turn :], *self.target.endpoints[: self._turn])
@@ -94,11 +95,11 @@ class EtcdStore(UnaryCalls):
 
     @property
     def received(self) -> int | None:
-        """The bytes that have arrived over the connection in use; None when that is not known."""
+        """Return the bytes that have arrived over the connection in use; None when that is not known."""
         return self._connections[self._turn].received
 
     async def close(self) -> None:
-        """See `Store`."""
+        """See `Store.close`."""
         for connection in self._connections:
             await connection.drop()
 
@@ -107,7 +108,7 @@ class EtcdStore(UnaryCalls):
         return self._connections[self._turn].endpoint
 
     async def _attempt(self, method: str, request: Message, reply: type[Reply]) -> Reply:
-        """One write, or as many reads as there are endpoints."""
+        """Send a write once; send a read to up to as many endpoints as there are."""
         for _ in range(len(self._connections) - 1):
             try:
                 return await self._send(method, request, reply)
@@ -155,8 +156,12 @@ class EtcdStore(UnaryCalls):
         return failure(method, self._endpoint, code, error.details() or code.name, limit, _now() - began)
 
     async def _ready(self) -> tuple[grpc.aio.Channel, _Metadata]:
-        """A connected channel to the first endpoint that can be reached, starting with the last used, and what
-        shows who we are. Nothing has been sent of a call when this raises ConnectionFailed.
+        """Return a connected channel to the first endpoint that can be reached, and the metadata with the token.
+
+        It starts with the endpoint used last.
+
+        Raises:
+            ConnectionFailed: No endpoint can be reached; nothing of a call was sent.
         """
         connected = self._connections[self._turn].connected
         if connected is not None:

@@ -1,4 +1,4 @@
-"""Which etcd to talk to, and how: endpoints, TLS, credentials, limits."""
+"""Which etcd to call, and how: endpoints, TLS, credentials, limits."""
 
 import re
 from dataclasses import dataclass
@@ -6,41 +6,41 @@ from dataclasses import dataclass
 from brainctl.errors import BadArguments
 
 PORT = 2379
-"""Of an endpoint that names none."""
+"""The port of an endpoint that names none."""
 MAX_SEND_BYTES = 2 * 1024 * 1024
 MAX_RECEIVE_BYTES = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Certificates by file name; "" where there is none."""
+    """Certificates by file name; "" when there is none."""
 
     cert: str = ""
     key: str = ""
     cacert: str = ""
     required: bool = False
-    """TLS also for endpoints that name no scheme, with the roots of the machine."""
+    """Use TLS also for endpoints that name no scheme, with the authorities of the machine."""
     unverified: bool = False
-    """Believe every server, whatever its certificate says."""
+    """Trust every server, whatever its certificate says."""
 
     def __bool__(self) -> bool:
-        """Whether an endpoint without a scheme is reached through TLS."""
+        """Return whether an endpoint without a scheme is reached through TLS."""
         return self.required or bool(self.cert or self.key or self.cacert)
 
 
 @dataclass(frozen=True, slots=True)
 class EtcdTarget:
-    """Everything that reaching an etcd needs. Times are in seconds."""
+    """Everything that is needed to reach an etcd. Times are in seconds, sizes in bytes."""
 
     endpoints: tuple[str, ...]
     tls: Tls = Tls()
     user: str = ""
     password: str = ""
     token: str = ""
-    """A JSON web token; wins over user and password."""
+    """A JSON Web Token; it takes precedence over user and password."""
     dial_timeout: float = 2.0
     command_timeout: float | None = 5.0
-    """For each request, dialing not included; None waits for ever."""
+    """The deadline of each request in seconds, dialing not included; None waits for ever."""
     keepalive_time: float = 2.0
     keepalive_timeout: float = 6.0
     max_send: int = MAX_SEND_BYTES
@@ -50,10 +50,10 @@ class EtcdTarget:
 
 
 def split_endpoint(endpoint: str, tls: Tls) -> tuple[str, bool]:
-    """Return the address in an endpoint as gRPC takes it, HOST:PORT or unix:PATH, and whether TLS leads to it.
+    """Return the address in an endpoint as gRPC takes it, HOST:PORT or unix:PATH, and whether it uses TLS.
 
     http:// is plain, https:// and unixs: are TLS; unix: and what has no scheme are TLS when there are certificates.
-    As in etcdctl a missing host is this machine, and user, path and query of a URL are passed over.
+    As in etcdctl a missing host is this machine, and user, path and query of a URL are ignored.
 
     Raises:
         BadArguments: It has another scheme, or is no address.
@@ -77,7 +77,7 @@ def split_endpoint(endpoint: str, tls: Tls) -> tuple[str, bool]:
 
 
 def split_address(address: str, endpoint: str) -> tuple[str, int]:
-    """Return host, without brackets, and port of HOST[:PORT]; `endpoint` is what messages name.
+    """Return host, without brackets, and port of HOST[:PORT]; messages name `endpoint`.
 
     Raises:
         BadArguments: It has no such form.
@@ -95,7 +95,11 @@ def split_address(address: str, endpoint: str) -> tuple[str, int]:
 
 
 def _number(port: str, endpoint: str) -> int:
-    """Return the port, which may be the name of a service."""
+    """Return the port, which may be the name of a service.
+
+    Raises:
+        BadArguments: It is neither a number from 1 to 65535 nor such a name.
+    """
     if port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16:
         return int(port)
     import socket  # noqa: PLC0415 - only for names
@@ -107,7 +111,11 @@ def _number(port: str, endpoint: str) -> int:
 
 
 def _bare(address: str, endpoint: str) -> str:
-    """Return an IPv6 address that has neither brackets nor a port."""
+    """Return an IPv6 address that has neither brackets nor a port.
+
+    Raises:
+        BadArguments: It is none, or its end may be a port.
+    """
     from ipaddress import AddressValueError, IPv6Address  # noqa: PLC0415 - hardly ever
 
     head, _, tail = address.rpartition(":")

@@ -1,6 +1,6 @@
-"""TLS without verification: gRPC for Python always verifies, so its bytes go through a socket of our own.
+"""TLS without verification: gRPC for Python always verifies, so its bytes go through a local socket.
 
-The socket is in a directory that only this user may enter. What comes in there in plain text goes to the server in TLS.
+The socket is in a directory that only this user may enter. Plain text that arrives there is sent to the server in TLS.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _PIECE_BYTES: Final = 1 << 16
 
 
 class Tunnel:
-    """The way to one address."""
+    """The tunnel to one address."""
 
     def __init__(self, address: str, tls: Tls, proxy: SplitResult | None = None) -> None:
         self._address = address
@@ -30,12 +30,12 @@ class Tunnel:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> str:
-        """Begin to listen; the address for gRPC."""
+        """Listen, and return the address for gRPC."""
         self._server = await asyncio.start_unix_server(self._accept, self._path)
         return f"unix:{self._path}"
 
     async def close(self) -> None:
-        """End everything, and leave nothing behind."""
+        """End all connections, and remove the socket."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -51,7 +51,7 @@ class Tunnel:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there = await self._connect()
-        except (OSError, ValueError):  # `diagnose` tells why
+        except (OSError, ValueError):  # gRPC sees a closed connection; `diagnose` then finds the reason
             writer.close()
             return
         async with asyncio.TaskGroup() as both:
@@ -82,7 +82,7 @@ class Tunnel:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass on what comes until either side ends."""
+    """Forward bytes until either side ends."""
     try:
         while data := await reader.read(_PIECE_BYTES):
             writer.write(data)
