@@ -1,4 +1,4 @@
-"""A database file of etcd: the `db` of a data directory, or a snapshot, which has its SHA-256 behind it."""
+"""A database file of etcd: the `db` of a data directory, or a snapshot, which ends with its SHA-256."""
 
 import fcntl
 import hashlib
@@ -19,7 +19,7 @@ from brainctl.wire.bbolt import Reader
 
 _DIGEST_BYTES = 32
 _SECTOR = 512
-"""The database is whole sectors; the digest behind it is what is over."""
+"""Bytes of a sector. The database is whole sectors, so what remains at the end is the digest."""
 _PLACE_BYTES = 17
 _TOMBSTONE_BYTES = 18
 _PIECE = 1 << 20
@@ -31,26 +31,30 @@ class Row(NamedTuple):
     place: bytes
     """The key of the record: revision (8 bytes, big endian), "_", sub-revision, and "t" for a deletion."""
     value: bytes
-    """The marshalled KeyValue; of a deletion it has the key alone."""
+    """The marshalled KeyValue; for a deletion it has the key alone."""
 
     @property
     def revision(self) -> int:
-        """In which it happened."""
+        """Return the revision of the change."""
         return int.from_bytes(self.place[:8])
 
     @property
     def sub(self) -> int:
-        """Its place among the changes of its revision."""
+        """Return the place of the change among those of its revision."""
         return int.from_bytes(self.place[9:_PLACE_BYTES])
 
     @property
     def is_tombstone(self) -> bool:
-        """Whether the key was deleted."""
+        """Return whether the key was deleted."""
         return len(self.place) == _TOMBSTONE_BYTES
 
     @property
     def kv(self) -> kv_pb2.KeyValue:
-        """What the record holds; StoreDamaged."""
+        """Return the parsed record.
+
+        Raises:
+            StoreDamaged: It is no KeyValue.
+        """
         try:
             return kv_pb2.KeyValue.FromString(self.value)
         except DecodeError as error:
@@ -58,7 +62,7 @@ class Row(NamedTuple):
 
 
 class Status(NamedTuple):
-    """What etcdutl says of a file."""
+    """The figures that `etcdutl snapshot status` shows for a file."""
 
     hash: int
     """CRC-32C over all buckets: their names, keys and values in order."""
@@ -66,19 +70,27 @@ class Status(NamedTuple):
     keys: int
     size: int
     version: str
-    """Of the schema; empty before etcd 3.6."""
+    """The version of the schema; empty before etcd 3.6."""
 
 
 class Database:
     """The records of etcd in a bbolt file."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
-        """`data` is the whole file; StoreDamaged when it is none."""
+        """Open the database in `data`, the whole file.
+
+        Raises:
+            StoreDamaged: It is no bbolt file.
+        """
         self._data = memoryview(data)
         self._reader = Reader(self._data)
 
     def rows(self) -> Iterator[Row]:
-        """All changes that are kept, in order. StoreDamaged."""
+        """Yield all changes that are kept, in order.
+
+        Raises:
+            StoreDamaged: A record has no revision for a key.
+        """
         for place, value in self._reader.items(b"key"):
             if len(place) not in (_PLACE_BYTES, _TOMBSTONE_BYTES):
                 raise StoreDamaged(f"{place!r} is no revision")
@@ -86,33 +98,37 @@ class Database:
 
     @property
     def compacted(self) -> int:
-        """The compacted revision, also when the compaction is not carried out yet; 0 when there was none."""
+        """Return the compacted revision, also when the compaction is not carried out yet; 0 when there was none."""
         meta = dict(self._reader.items(b"meta"))
         marks = (meta.get(name, b"") for name in (b"finishedCompactRev", b"scheduledCompactRev"))
         return max(int.from_bytes(mark[:8]) for mark in marks)
 
     def leases(self) -> Iterator[tuple[int, int]]:
-        """Id and granted TTL of each lease."""
+        """Yield id and granted TTL (seconds) of each lease."""
         for _, value in self._reader.items(b"lease"):
-            record = pb.LeaseCheckpoint.FromString(value)  # its two fields have the numbers and types of these
+            record = pb.LeaseCheckpoint.FromString(value)  # etcd's lease record has the same two fields and numbers
             yield record.ID, record.remaining_TTL
 
     def users(self) -> Iterator[tuple[bytes, bytes]]:
-        """Names, and marshalled authpb.User."""
+        """Yield names, and marshalled authpb.User."""
         return self._reader.items(b"authUsers")
 
     def roles(self) -> Iterator[tuple[bytes, bytes]]:
-        """Names, and marshalled authpb.Role."""
+        """Yield names, and marshalled authpb.Role."""
         return self._reader.items(b"authRoles")
 
     def auth(self) -> AuthState:
-        """Whether authentication is on."""
+        """Return whether authentication is on, and its revision."""
         records = dict(self._reader.items(b"auth"))
         revision = int.from_bytes(records.get(b"authRevision", b""))
         return AuthState(records.get(b"authEnabled") == b"\1", revision or AuthState().revision)
 
     def status(self) -> Status:
-        """Read everything; StoreDamaged when the file does not hang together."""
+        """Read everything, and return the figures.
+
+        Raises:
+            StoreDamaged: The file is inconsistent.
+        """
         crc = 0
         revision = 0
         for name in self._reader.buckets:
@@ -127,7 +143,12 @@ class Database:
         return Status(crc, revision, len(live), self._reader.size, version.decode())
 
     def hash_kv(self, revision: int = 0) -> KvHash:
-        """The hash that Maintenance.HashKV gives at `revision`, 0 for the newest; ApiError when it is not there."""
+        """Return the hash that Maintenance.HashKV returns at `revision`, 0 for the newest.
+
+        Raises:
+            ApiError: The revision is compacted or in the future.
+            StoreDamaged: The file is inconsistent.
+        """
         compacted = self.compacted
         rows = list(self.rows())
         current = max([1, compacted, *(row.revision for row in rows[-1:])])
@@ -146,7 +167,7 @@ class Database:
         return KvHash(crc, compacted or -1, revision)
 
     def digests(self) -> tuple[bytes, bytes] | None:
-        """The SHA-256 behind the database, and that of the database; None when there is none behind it."""
+        """Return the SHA-256 at the end of the file, and the computed one; None when the file does not have one."""
         if len(self._data) % _SECTOR != _DIGEST_BYTES:
             return None
         end = len(self._data) - _DIGEST_BYTES
@@ -157,7 +178,7 @@ class Database:
 
 
 def newest(rows: list[Row]) -> dict[bytes, Row]:
-    """The last row of each key that these rows, in order, leave alive."""
+    """Return the last row of each key that is alive after these rows, which are in order."""
     live: dict[bytes, Row] = {}
     for row in rows:
         if row.is_tombstone:
@@ -168,10 +189,15 @@ def newest(rows: list[Row]) -> dict[bytes, Row]:
 
 
 def open_database(path: Path) -> Database:
-    """The file at `path`, mapped into memory and only read; OSError, StoreDamaged.
+    """Open the file at `path`, mapped into memory and only read.
 
-    StoreInUse while an etcd has it open, which writes into the pages that would be read. The lock that keeps it from
-    doing so lasts as long as the mapping, which has a descriptor of its own for the same open file.
+    A shared lock keeps an etcd from writing into the pages that are read. It lasts as long as the mapping, which has a
+    descriptor of its own for the same open file.
+
+    Raises:
+        StoreInUse: An etcd has it open.
+        StoreDamaged: It is empty, or no bbolt file.
+        OSError: It cannot be read.
     """
     with path.open("rb") as file:
         try:

@@ -1,7 +1,7 @@
-"""Backups of a local store, file by file: hard links where they can be, and only what is new since another backup.
+"""Backups of a local store, file by file: hard links if possible, and only what is new since another backup.
 
-Closed segments and runs never change, so a hard link to one is a copy of it for nothing. The segment in which the log
-ends is copied, up to the newest revision that is durable. A backup is complete or not there; nothing of the store is
+Closed segments and runs never change, so a hard link to one is a copy of it that costs nothing. The segment at the end
+of the log is copied, up to the newest durable revision. A backup is complete or not there; nothing of the store is
 changed, and a server that has it open goes on.
 """
 
@@ -30,45 +30,58 @@ NAME = place.BACKUP
 """The file that makes a directory a backup: one line of JSON, and one with its CRC-32C in hexadecimal."""
 FORMAT = 1
 _ATTEMPTS = 100
-"""How often it begins anew when reclaim has removed a file that it was about to link."""
+"""How often a backup begins anew after reclaim has removed a file that was about to be linked."""
 
 
 class Backup(NamedTuple):
-    """What a backup says of itself."""
+    """The description of a backup, from its file NAME."""
 
     store: int
-    """Identity of the store."""
+    """The identity of the store."""
     revision: int
-    """The newest that it has."""
+    """The newest revision in it."""
     compacted: int
     segments: dict[int, int]
-    """As in a manifest."""
+    """Segment numbers and their generations, as in a manifest."""
     runs: tuple[int, ...]
     own: frozenset[str]
     """The files that are in it; the others are in the backup that it is based on."""
     base: str
-    """Where that is, relative to the directory of this one; empty when it stands alone."""
+    """The directory of the backup that it is based on, relative to its own; empty when it stands alone."""
 
     @property
     def files(self) -> list[str]:
-        """All files of the store."""
+        """Return the names of all files of the store."""
         return [*(segment_name(*segment) for segment in sorted(self.segments.items())), *map(run_name, self.runs)]
 
 
 class Saved(NamedTuple):
-    """What saving one took."""
+    """The result of saving a backup."""
 
     backup: Backup
     linked: int
-    """Files that were linked, without a copy."""
+    """How many files were linked, without a copy."""
     copied_bytes: int
 
 
 def save(directory: Path, target: Path, base: Path | None = None, durable: Callable[[], int] | None = None) -> Saved:
-    """Back the store in `directory` up into the new directory `target`; without the files that `base` has already.
+    """Back the store in `directory` up into the new directory `target`, without the files that `base` already has.
 
-    While a server has the store open, `durable` tells the newest revision that is durable; it is asked once the files
-    are linked. Without it, the caller holds the lock. NotEmpty, InvalidInput, StoreDamaged, OSError.
+    It is durable on return.
+
+    Args:
+        directory: The store.
+        target: The directory to create.
+        base: Another backup of the same store, or None.
+        durable: Returns the newest durable revision of the server that has the store open; it is called once the files
+            are linked. None when the caller holds the lock of the store.
+
+    Raises:
+        NotEmpty: `target` is not empty.
+        InvalidInput: There is no store, or `base` is no backup of it.
+        StoreDamaged: The end of the log, or `base`, is damaged.
+        StoreFailed: The files of the store are replaced faster than they can be linked.
+        OSError: A file cannot be read or written.
     """
     known = load(base) if base is not None else None
     with rebuild.fresh(target) as part:
@@ -102,13 +115,17 @@ def _save(directory: Path, part: Path, durable: Callable[[], int] | None, known:
 def _gather(
     directory: Path, part: Path, listing: Listing, durable: Callable[[], int] | None, known: Backup | None
 ) -> Saved:
-    """Bring all files of a listing to `part`; FileNotFoundError when one has been replaced since."""
+    """Bring all files of a listing to `part`.
+
+    Raises:
+        FileNotFoundError: One has been replaced since the listing was read.
+    """
     segments = dict(listing.segments)
     names = Backup(listing.store, 0, 0, segments, listing.runs, frozenset(), "").files
     there = frozenset(known.files) - _tails(known) if known is not None else frozenset[str]()
     copied = 0
     for name in names:
-        # Also those that are dropped again below: a file with two names is not used for another segment meanwhile.
+        # Link also the files that are dropped again below: the engine does not recycle a segment with two links.
         copied += _bring(directory / name, part / name)
     last = durable() if durable is not None else None
     header = _end_log(part, listing, segments, last)
@@ -121,12 +138,12 @@ def _gather(
 
 
 def _tails(backup: Backup) -> frozenset[str]:
-    """The files that may have gone on since: the segment in which the log ended."""
+    """Return the files that may have grown since: the segment at which the log ended."""
     return frozenset({segment_name(max(backup.segments), 0)})
 
 
 def _bring(source: Path, target: Path) -> int:
-    """Link a file, or copy it where it cannot be linked; how many bytes were copied."""
+    """Link a file, or copy it when it cannot be linked; return how many bytes were copied."""
     try:
         target.hardlink_to(source)
     except FileNotFoundError:
@@ -146,8 +163,12 @@ def _bring(source: Path, target: Path) -> int:
 
 
 def _end_log(part: Path, listing: Listing, segments: dict[int, int], durable: int | None) -> BatchHeader:
-    """Have the log of a backup end at the newest durable revision; the last batch that it has. Segments behind it,
-    which were made ahead, are dropped. StoreDamaged when damage is what ends it.
+    """Cut the log of a backup at the newest durable revision, and return its last batch.
+
+    Segments behind it, which were made ahead, are dropped.
+
+    Raises:
+        StoreDamaged: Damage, and not an unfinished write, is what ends the log.
     """
     rests: list[_Rest] = []
     for number in sorted(segments, reverse=True):
@@ -170,7 +191,7 @@ def _end_log(part: Path, listing: Listing, segments: dict[int, int], durable: in
 
 
 class _Rest(NamedTuple):
-    """What follows the batches of a segment."""
+    """The bytes of a segment that follow its batches."""
 
     name: str
     data: bytes
@@ -179,7 +200,10 @@ class _Rest(NamedTuple):
 
 
 def _last_batch(data: bytes, seed: int, durable: int | None) -> tuple[BatchHeader | None, int]:
-    """The last sound batch of a log segment that is not above the durable revision, None without one; where it ends."""
+    """Return the last sound batch of a log segment at or below the durable revision, and its end.
+
+    The batch is None when there is none.
+    """
     at, last = DATA, None
     while (header := batch.unpack(data[at : at + batch.HEADER_SIZE], seed)) is not None:
         place = at + batch.HEADER_SIZE
@@ -192,7 +216,11 @@ def _last_batch(data: bytes, seed: int, durable: int | None) -> tuple[BatchHeade
 
 
 def _check_rest(rest: _Rest, last: BatchHeader, durable: int | None) -> None:
-    """Make sure that nothing durable follows `last`, which is the end of the log: what is being written may."""
+    """Check that nothing durable follows `last`, the end of the log; an unfinished write may follow.
+
+    Raises:
+        StoreDamaged: A durable batch is damaged.
+    """
     stale = is_recycled(rest.data)
     if torn_write.is_clean(rest.data, rest.offset, rest.seed, stale=stale):
         return
@@ -203,7 +231,7 @@ def _check_rest(rest: _Rest, last: BatchHeader, durable: int | None) -> None:
 
 
 def _shorten(path: Path, data: bytes, size: int) -> None:
-    """Put a file of that size that begins with `data` in the place of a link."""
+    """Replace a link by a file of `size` bytes that begins with `data`."""
     path.unlink()
     with path.open("xb") as copy:
         path.chmod(0o600)
@@ -246,7 +274,13 @@ def _render(backup: Backup) -> bytes:
 
 
 def load(directory: Path) -> Backup:
-    """What the backup in a directory says of itself. InvalidInput when there is none, StoreDamaged, OSError."""
+    """Return the description of the backup in a directory.
+
+    Raises:
+        InvalidInput: There is none, or it has another format.
+        StoreDamaged: Its check value does not match.
+        OSError: It cannot be read.
+    """
     path = directory / NAME
     try:
         line, newline, check = path.read_bytes().partition(b"\n")
@@ -269,7 +303,13 @@ def load(directory: Path) -> Backup:
 
 
 def chain(directory: Path) -> list[tuple[Path, Backup]]:
-    """A backup, the one that it is based on, and so on. InvalidInput when one is missing, StoreDamaged, OSError."""
+    """Return a backup, the one that it is based on, and so on.
+
+    Raises:
+        InvalidInput: One is missing.
+        StoreDamaged: One is damaged, or is based on itself.
+        OSError: One cannot be read.
+    """
     found = [(directory, load(directory))]
     while base := found[-1][1].base:
         path = Path(os.path.normpath(found[-1][0] / base))
@@ -280,7 +320,13 @@ def chain(directory: Path) -> list[tuple[Path, Backup]]:
 
 
 def assemble(directory: Path, target: Path) -> Backup:
-    """Copy the store of a backup into the empty directory `target`; InvalidInput, StoreDamaged, OSError."""
+    """Copy the store of a backup into the empty directory `target`, durably.
+
+    Raises:
+        InvalidInput: A backup is missing.
+        StoreDamaged: A file is in none of the backups, or a description is damaged.
+        OSError: A file cannot be read or written.
+    """
     links = chain(directory)
     newest = links[0][1]
     for name in newest.files:

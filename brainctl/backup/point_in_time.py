@@ -1,4 +1,4 @@
-"""A store as it was at an earlier revision, made of one that still has the history behind it."""
+"""A store as it was at an earlier revision, made from one that still has the history after it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +28,13 @@ class Small(NamedTuple):
 def cut(source: Path, target: Path, revision: int) -> Small:
     """Write the store in `source`, as it was at `revision`, into the empty directory `target`.
 
-    The small records are those of that revision, unless reclaim has dropped them since: then of the next one at which
-    they are known. Alarms are left out, since they are about another disk. HistoryGone or InvalidInput when the store
-    has not got the revision; what opening a store raises.
+    The small records are those of that revision, unless reclaim has dropped them since: then those of the next revision
+    at which they are known. Alarms are left out, since they are about another disk.
+
+    Raises:
+        HistoryGone: The revision was compacted.
+        InvalidInput: The store has not reached the revision.
+        BrainctlError: A store cannot be opened.
     """
     old = Engine.open(source)
     try:
@@ -47,7 +51,12 @@ def cut(source: Path, target: Path, revision: int) -> Small:
 
 
 def must_have(newest: int, compacted: int, revision: int) -> None:
-    """HistoryGone or InvalidInput when the revisions from `compacted` to `newest` do not have `revision`."""
+    """Check that the revisions from `compacted` to `newest` contain `revision`.
+
+    Raises:
+        HistoryGone: It was compacted.
+        InvalidInput: It is newer than `newest`.
+    """
     if revision < compacted:
         raise HistoryGone(f"revision {revision} was compacted: what can be restored begins at {compacted}")
     if revision > newest:
@@ -55,7 +64,7 @@ def must_have(newest: int, compacted: int, revision: int) -> None:
 
 
 class HistoryGone(BrainctlError):
-    """The history has been compacted beyond the revision that is asked for."""
+    """The history has been compacted beyond the requested revision."""
 
     exit_code = ExitCode.COMPACTED
 
@@ -81,7 +90,9 @@ def _changes(old: Engine, first: int, last: int) -> Iterator[KeyVersion]:
 
 
 def small_records(directory: Path, revision: int) -> Small:
-    """The small records of the store in `directory` at `revision`, or at the first one behind it that is known."""
+    """Return the small records of the store in `directory` at `revision`, or at the next revision at which they are
+    known.
+    """
     fs = OsFileSystem()
     found = remains(str(directory), fs)
     records: dict[bytes, bytes] = {}

@@ -1,4 +1,6 @@
-"""From a database file of etcd to a directory of brainctl's own: the same revisions, versions, leases and users."""
+"""Restore: a database file of etcd becomes a directory of brainctl, with the same revisions, versions, leases and
+users.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -23,16 +25,16 @@ from brainctl.mvcc.record_names import CHECKPOINT
 
 
 class Restored(NamedTuple):
-    """What the new store holds."""
+    """The contents of the new store."""
 
     revision: int
     keys: int
     migration: bytes | None = None
-    """The record of a migration into the store that it was made of."""
+    """The record of a migration into the store that it was made from; None when there was none."""
 
 
 Progress = Callable[[int, int], None]
-"""Takes how much is done, and of how much: versions that are written, bytes that are proved."""
+"""Takes how much is done, and of how much: versions that are written, or bytes that are checked."""
 
 
 def _unseen(_done: int, _total: int) -> None:
@@ -48,10 +50,22 @@ def restore(
     written: Progress = _unseen,
     checked: Progress = _unseen,
 ) -> Restored:
-    """Write the store, which appears at `directory` when it is complete and durable; NotEmpty, StoreDamaged, OSError.
+    """Write the store, which appears at `directory` when it is complete and durable.
 
-    With `bump` the revision is so much higher and compacted: whoever watched the lost store has to look again. With
-    `revision` the store is as it was then, but for leases and users; HistoryGone or InvalidInput when it is not there.
+    Args:
+        database: The file of etcd.
+        directory: The store to create.
+        bump: Raise the revision by this number and compact there, so that watchers of the lost store must read again.
+        revision: Restore the state at this revision, except for leases and users; 0 for the newest.
+        written: Receives the number of versions written.
+        checked: Receives the number of bytes checked.
+
+    Raises:
+        NotEmpty: There is something at `directory`.
+        HistoryGone: `revision` was compacted.
+        InvalidInput: `revision` is newer than the file.
+        StoreDamaged: The file is damaged.
+        OSError: A file cannot be read or written.
     """
     with rebuild.fresh(directory) as part:
         engine = Engine.open(part)
@@ -63,7 +77,7 @@ def restore(
 
 
 def restore_backup(source: Path, directory: Path, revision: int = 0, *, checked: Progress = _unseen) -> Restored:
-    """Make a store of a backup (backup/hard_links.py), as `restore` does, and prove all of it; raises as it does."""
+    """Make a store of a backup (backup/hard_links.py), and check all of it; raise the errors of `restore`."""
     with rebuild.fresh(directory) as part:
         if revision:
             whole = Path(mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
@@ -115,7 +129,10 @@ def _version(row: Row) -> KeyVersion:
 
 
 def _records(database: Database) -> dict[bytes, bytes]:
-    """Leases, with their whole time, and users. Alarms are not taken: they are about another disk."""
+    """Return the small records of leases, with their whole TTL, and of users and roles.
+
+    Alarms are left out: they are about another disk.
+    """
     records = {lease_record(lease): encode_ttl(ttl) for lease, ttl in database.leases()}
     records |= {USERS + name: record for name, record in database.users()}
     records |= {ROLES + name: record for name, record in database.roles()}

@@ -1,4 +1,4 @@
-"""Failures whose text or exit code belongs to the command rather than to what went wrong."""
+"""Failures whose text or exit code is given by the command, not by the cause."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from brainctl.errors import ApiError, BrainctlError, ExitCode
 
 
 class CommandFailed(BrainctlError):
-    """A command did not do what it was asked to."""
+    """A command did not do what it was asked to do."""
 
     def __init__(self, text: str, exit_code: ExitCode = ExitCode.ERROR) -> None:
         super().__init__(text)
@@ -16,7 +16,11 @@ class CommandFailed(BrainctlError):
 
 
 def must_be_file(path: Path) -> None:
-    """CommandFailed, with Go's text, when there is nothing at `path`."""
+    """Check that there is something at `path`.
+
+    Raises:
+        CommandFailed: There is nothing; the text is Go's.
+    """
     try:
         path.stat()
     except OSError as error:
@@ -25,7 +29,7 @@ def must_be_file(path: Path) -> None:
 
 @contextmanager
 def refusal(text: str = "{}", exit_code: ExitCode = ExitCode.ERROR) -> Iterator[None]:
-    """Report an answer of the API other than OK with this text and exit code."""
+    """Turn an ApiError of the block into CommandFailed with this text and exit code."""
     try:
         yield
     except ApiError as error:

@@ -1,4 +1,4 @@
-"""A lease that lives as long as a command runs: what its keys hang on when the command dies."""
+"""A lease that lives as long as a command runs; keys attached to it are deleted when the command dies."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,17 +13,17 @@ _RETRY_SECONDS = 0.5
 
 
 class LeaseSession:
-    """The lease, and how to learn that it is gone."""
+    """A lease, and the event of losing it."""
 
     def __init__(self, lease: int) -> None:
         self.lease = lease
         self.lost = asyncio.Event()
-        """Set when the lease has run out, was revoked, or may have run out unseen."""
+        """Set when the lease has expired, was revoked, or may have expired while the store did not answer."""
 
 
 @asynccontextmanager
 async def lease_session(store: Store, ttl: int, clock: Clock) -> AsyncIterator[LeaseSession]:
-    """Grant a lease of `ttl` seconds and keep it alive until the block ends; then it is revoked, with its keys."""
+    """Grant a lease of `ttl` seconds and keep it alive until the block ends; then revoke it, with its keys."""
     started = clock.monotonic()
     granted = await store.lease_grant(pb.LeaseGrantRequest(TTL=ttl))
     session = LeaseSession(granted.ID)
@@ -35,13 +35,15 @@ async def lease_session(store: Store, ttl: int, clock: Clock) -> AsyncIterator[L
         with suppress(asyncio.CancelledError):
             await keeper
         if not session.lost.is_set():
-            with suppress(BrainctlError):  # it runs out by itself
+            with suppress(BrainctlError):  # it then expires by itself
                 await store.lease_revoke(pb.LeaseRevokeRequest(ID=granted.ID))
 
 
 async def _keep(store: Store, session: LeaseSession, ttl: int, renewed: float, clock: Clock) -> None:
-    """Renew it every third of its time. A renewal that fails is tried again while the lease must still be alive: it
-    counts from the moment before the last one that was answered was sent.
+    """Renew the lease every third of its TTL.
+
+    A renewal that fails is repeated while the lease must still be alive. Its TTL counts from the moment just before the
+    last answered renewal was sent.
     """
     pause = ttl / 3
     try:
@@ -58,6 +60,6 @@ async def _keep(store: Store, session: LeaseSession, ttl: int, renewed: float, c
                 return
             renewed, ttl, pause = sent, answer.TTL, answer.TTL / 3
     except BrainctlError:
-        return  # refused: nobody may renew it
+        return  # the renewal was refused, so the lease is lost
     finally:
         session.lost.set()

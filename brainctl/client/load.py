@@ -1,4 +1,4 @@
-"""Writes at a steady rate from many clients, and what became of them."""
+"""Writes at a steady rate from many clients, and their measured times and errors."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from brainctl.stores.store import Store
 
 
 class Figures:
-    """What was measured. Times are in seconds."""
+    """The measured figures. Times are in seconds."""
 
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter()
@@ -22,12 +22,12 @@ class Figures:
         self.slowest = 0.0
         self.seconds = 0.0
         self.cpu = 0.0
-        """Of this process: near `seconds` it was this side that could not do more."""
+        """Processor time of this process: when it is near `seconds`, this side was the bottleneck."""
         self._sum = 0.0
         self._squares = 0.0
 
     def add(self, took: float) -> None:
-        """A write that was acknowledged."""
+        """Count an acknowledged write that took this many seconds."""
         self.writes += 1
         self.slowest = max(self.slowest, took)
         self._sum += took
@@ -35,12 +35,12 @@ class Figures:
 
     @property
     def per_second(self) -> float:
-        """Acknowledged writes."""
+        """Return the acknowledged writes per second."""
         return self.writes / self.seconds if self.seconds else 0.0
 
     @property
     def deviation(self) -> float:
-        """The standard deviation of the time of a write."""
+        """Return the standard deviation of the time of a write, in seconds."""
         if not self.writes:
             return 0.0
         mean = self._sum / self.writes
@@ -48,7 +48,7 @@ class Figures:
 
 
 class Load:
-    """`clients` tasks that share one connection and put keys of random names."""
+    """`clients` tasks that share one connection and put keys with random names."""
 
     def __init__(self, store: Store, prefix: bytes, key_bytes: int, value_bytes: int, random: Random) -> None:
         self._store = store
@@ -58,7 +58,7 @@ class Load:
         self._random = random
 
     async def run(self, clients: int, allowed: Callable[[], float | None], clock: Clock) -> Figures:
-        """Put until `allowed` says None; it says how many seconds to wait before the next put."""
+        """Put until `allowed` returns None; otherwise it returns how many seconds to wait before the next put."""
         figures = Figures()
         started, used = clock.monotonic(), _cpu_seconds()
 
@@ -85,7 +85,7 @@ class Load:
 
 
 class Rate:
-    """Slots at `per_second`, until `seconds` have passed; a slot that nobody took in time is not made up for."""
+    """Slots at `per_second`, until `seconds` have passed; a slot that no client took in time is lost."""
 
     def __init__(self, per_second: int, seconds: float, clock: Clock) -> None:
         self._gap = 1 / per_second
@@ -94,7 +94,7 @@ class Rate:
         self._end = self._next + seconds
 
     def __call__(self) -> float | None:
-        """Take the next slot: the seconds until it, None when there is no more."""
+        """Take the next slot: return the seconds until it, None when there is no more."""
         now = self._clock.monotonic()
         slot = max(self._next, now)
         if slot >= self._end:
@@ -110,7 +110,7 @@ class Count:
         self._left = number
 
     def __call__(self) -> float | None:
-        """Take the next slot: at once, None when there is no more."""
+        """Take the next slot: return 0.0, None when there is no more."""
         if not self._left:
             return None
         self._left -= 1

@@ -1,4 +1,4 @@
-"""Taking turns: a key of one's own under a common name, and whose is the oldest has the turn (etcd's recipe).
+"""Locks and elections: each client puts a key under a common name, and the oldest key has the turn (etcd's recipe).
 
 The keys are those of etcd's own clients, NAME/LEASE in hexadecimal, so that all of them wait for each other.
 """
@@ -22,11 +22,11 @@ class Turn(NamedTuple):
     prefix: bytes
     key: bytes
     revision: int
-    """In which the key was made: it tells this place from a later one of the same name."""
+    """The create_revision of the key: it tells this place from a later one with the same name."""
 
 
 class Place(NamedTuple):
-    """A turn that was just taken or queued for."""
+    """The result of queueing up."""
 
     turn: Turn
     header: pb.ResponseHeader
@@ -34,7 +34,12 @@ class Place(NamedTuple):
 
 
 async def queue_up(store: Store, name: bytes, lease: int, value: bytes) -> Place:
-    """Make the key, with its lease."""
+    """Put the key, attached to its lease.
+
+    Raises:
+        CommandFailed: The key exists already.
+        BrainctlError: The store failed.
+    """
     prefix = name + b"/"
     key = prefix + b"%x" % lease
     put = pb.RequestOp(request_put=pb.PutRequest(key=key, value=value, lease=lease))
@@ -49,7 +54,10 @@ async def queue_up(store: Store, name: bytes, lease: int, value: bytes) -> Place
 
 
 async def await_turn(store: Store, turn: Turn) -> None:
-    """Wait until all older keys are gone: always for the next older one, so that a release wakes one waiter."""
+    """Wait until all older keys are gone.
+
+    It watches only the next older one, so that a release wakes one waiter.
+    """
     older = pb.RangeRequest(
         key=turn.prefix,
         range_end=prefix_end(turn.prefix),
@@ -70,14 +78,14 @@ async def await_turn(store: Store, turn: Turn) -> None:
 
 
 async def leave(store: Store, turn: Turn) -> None:
-    """Delete the key, if it is still the one that was made; another of the same name is not touched."""
+    """Delete the key if it is still the one that was put; a later one with the same name is not touched."""
     mine = pb.Compare(key=turn.key, target=pb.Compare.CREATE, create_revision=turn.revision)
     deletion = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=turn.key))
     await store.txn(pb.TxnRequest(compare=[mine], success=[deletion]))
 
 
 def oldest(prefix: bytes) -> pb.RangeRequest:
-    """The question for the key that has the turn."""
+    """Return the request for the key that has the turn."""
     return pb.RangeRequest(
         key=prefix,
         range_end=prefix_end(prefix),
@@ -90,8 +98,10 @@ def oldest(prefix: bytes) -> pb.RangeRequest:
 async def events(
     store: Store, create: pb.WatchCreateRequest
 ) -> AsyncGenerator[tuple[pb.ResponseHeader, kv_pb2.Event], None]:
-    """The events of a watch. When the history has been compacted meanwhile they end, and the caller has to look again.
-    ApiError.
+    """Yield the events of a watch; end when its history was compacted, so that the caller must read again.
+
+    Raises:
+        ApiError: The watch was refused or cancelled for another reason.
     """
     try:
         async with aclosing(resumed(store, create)) as responses:

@@ -1,4 +1,4 @@
-"""A copy of keys and values from one store into another, first as they are, then as they change."""
+"""A copy of keys and values from one store into another: first their present state, then each change."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -15,40 +15,45 @@ from brainctl.stores.pages import Pager
 from brainctl.stores.store import Store
 
 _TXN_BYTES = 1 << 20
-"""Keys and values of one transaction, roughly; etcd takes 1.5 MiB."""
+"""About how many bytes of keys and values one transaction has; etcd accepts 1.5 MiB."""
 _PAUSE = 0.5
 """Seconds before a write is sent again."""
 
 
 class Renaming(NamedTuple):
-    """Which keys are copied, and what they are called in the copy."""
+    """Which keys are copied, and their names in the copy."""
 
     prefix: bytes
     instead: bytes
 
     def range(self) -> tuple[bytes, bytes]:
-        """Key and range_end of all that are copied."""
+        """Return key and range_end of all keys that are copied."""
         return (self.prefix, prefix_end(self.prefix)) if self.prefix else (b"\0", b"\0")
 
     def name(self, key: bytes) -> bytes:
-        """What a key is called in the copy."""
+        """Return the name of a key in the copy."""
         return self.instead + key[len(self.prefix) :]
 
 
 class Mirror:
-    """Copies until it is cancelled. What is sent twice does no harm: a write of which nobody knows is sent again."""
+    """Copies until it is cancelled.
+
+    A write whose outcome is unknown is sent again: a second time it has the same effect.
+    """
 
     def __init__(self, source: Store, target: Store, renaming: Renaming, max_ops: int) -> None:
         self.copied = 0
-        """Changes that are in the target."""
+        """The number of changes that are in the target."""
         self._source = source
         self._target = target
         self._renaming = renaming
         self._max_ops = max_ops
 
     async def base(self) -> int:
-        """Copy all keys as they stand at one revision, which is returned. ApiError COMPACTED when that is compacted
-        before all of them are read.
+        """Copy all keys as they are at one revision, and return that revision.
+
+        Raises:
+            ApiError: COMPACTED, when the revision is compacted before all keys are read.
         """
         key, end = self._renaming.range()
         pager, revision = Pager(self._source), 0
@@ -65,8 +70,12 @@ class Mirror:
             await pager.close()
 
     async def follow(self, revision: int) -> None:
-        """Copy the changes from `revision` on, each revision in one transaction if it has no more than `max_ops`
-        changes. ApiError COMPACTED when they are gone.
+        """Copy the changes from `revision` on, until cancelled.
+
+        Each revision is one transaction if it has no more than `max_ops` changes and fits _TXN_BYTES.
+
+        Raises:
+            ApiError: COMPACTED, when changes to copy were compacted.
         """
         key, end = self._renaming.range()
         create = pb.WatchCreateRequest(key=key, range_end=end, start_revision=revision)
@@ -96,7 +105,7 @@ class Mirror:
 
 
 def _batches(ops: Iterable[pb.RequestOp], max_ops: int) -> Iterator[list[pb.RequestOp]]:
-    """As many at a time as a transaction may have, by number and by size."""
+    """Yield as many operations at a time as a transaction may have, by number and by size."""
     batch: list[pb.RequestOp] = []
     room = _TXN_BYTES
     for op in ops:

@@ -1,4 +1,9 @@
-"""A watch that outlives its connection."""
+"""A watch that is opened again when its connection is lost.
+
+Example: a watch from revision 5 yields the events of revisions 5 to 9, then the connection is lost. Half a second later
+a watch from revision 10 is opened; no event is lost or doubled. If revision 10 is compacted meanwhile, it ends with
+ApiError(COMPACTED).
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -10,12 +15,16 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.store import Store
 
 _PAUSE = 0.5
-"""Seconds before a lost watch is made again."""
+"""Seconds before a lost watch is opened again."""
 
 
 async def resumed(store: Store, create: pb.WatchCreateRequest) -> AsyncGenerator[pb.WatchResponse, None]:
-    """The responses with events; each holds whole revisions. When the connection is lost the watch is made again where
-    it was; `create` must say where it starts. ApiError, for example COMPACTED when what comes next is gone.
+    """Yield the responses with events; each holds whole revisions.
+
+    `create` must have a start_revision; it is moved on with each response.
+
+    Raises:
+        ApiError: COMPACTED when the next revision is compacted, or the watch was cancelled for another reason.
     """
     while True:
         try:
@@ -33,6 +42,6 @@ async def resumed(store: Store, create: pb.WatchCreateRequest) -> AsyncGenerator
 
 
 async def _requests(create: pb.WatchCreateRequest) -> AsyncIterator[pb.WatchRequest]:
-    """Create the watch, and keep the stream's sending side open."""
+    """Yield the request that creates the watch, and keep the stream's sending side open."""
     yield pb.WatchRequest(create_request=create)
     await asyncio.Event().wait()

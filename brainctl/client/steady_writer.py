@@ -1,4 +1,4 @@
-"""Changes keys of a store at a steady rate, and remembers what was acknowledged."""
+"""A writer that changes keys of a store at a steady rate, and remembers which changes were acknowledged."""
 
 import asyncio
 from random import Random
@@ -26,7 +26,7 @@ class LiveWriter:
 
     def __init__(self, store: Store, random: Random, clock: Clock, per_second: float) -> None:
         self.changes = 0
-        """How many were acknowledged."""
+        """The number of acknowledged changes."""
         self._store = store
         self._random = random
         self._clock = clock
@@ -52,17 +52,17 @@ class LiveWriter:
             await asyncio.sleep(max(0.0, due - now))
 
     async def pause(self) -> None:
-        """Returns when the last write is acknowledged, and no other begins."""
+        """Stop writing, and return when the last write is acknowledged."""
         self._open.clear()
         await self._idle.wait()
 
     def resume(self, store: Store) -> None:
-        """Go on, writing to `store`."""
+        """Resume writing, to `store`."""
         self._store = store
         self._open.set()
 
     async def lost(self, store: Store) -> list[bytes]:
-        """The keys that are not in `store` as they were acknowledged; to be called while paused."""
+        """Return the keys that are not in `store` as they were acknowledged; call it while paused."""
         found = await store.range(pb.RangeRequest(key=PREFIX, range_end=PREFIX[:-1] + b"0", keys_only=True))
         revisions = {kv.key: kv.mod_revision for kv in found.kvs}
         return [key for key in self._revisions | revisions if self._revisions.get(key) != revisions.get(key)]

@@ -1,4 +1,4 @@
-"""What the kernel says of the medium under a directory: /proc/self/mountinfo and /sys/block."""
+"""What the kernel reports about the medium under a directory: /proc/self/mountinfo and /sys/block."""
 
 import os
 from pathlib import Path
@@ -16,39 +16,39 @@ _QUEUE = (
     "optimal_io_size",
     "nr_requests",
 )
-"""Files of /sys/block/NAME/queue that are shown."""
+"""The files of /sys/block/NAME/queue that are shown."""
 MEMORY = frozenset(("tmpfs", "ramfs", "hugetlbfs"))
-"""File systems that forget everything when the machine stops."""
+"""File systems that lose everything when the machine stops."""
 
 
 class Device(NamedTuple):
     """The medium under a directory."""
 
     file_system: str
-    """Its type, such as ext4; empty when it cannot be found."""
+    """The type of the file system, such as ext4; empty when it cannot be found."""
     mount_point: str
     mount_options: str
-    """Those of the mount and of the file system, with commas."""
+    """The options of the mount and of the file system, separated by commas."""
     block: str
-    """The name of the disk in /sys/block, such as nvme0n1; empty when the file system has none of its own."""
+    """The name of the disk in /sys/block, such as nvme0n1; empty when the file system has no disk of its own."""
     model: str
     queue: dict[str, str]
-    """What /sys/block/NAME/queue has, by file."""
+    """The contents of /sys/block/NAME/queue, by file."""
     written: int | None = None
-    """Bytes that were written to the disk since the machine started; None when the kernel does not tell."""
+    """Bytes written to the disk since the machine started; None when the kernel does not report it."""
 
     @property
     def is_memory(self) -> bool:
-        """Whether nothing here survives a restart of the machine."""
+        """Return whether nothing here survives a restart of the machine."""
         return self.file_system in MEMORY or self.block.startswith(("ram", "zram"))
 
     @property
     def discards(self) -> bool:
-        """Whether the disk can be told which blocks are free (TRIM)."""
+        """Return whether the disk accepts TRIM, the list of blocks that are free."""
         return self.queue.get("discard_max_bytes", "0") != "0"
 
     def remarks(self) -> list[str]:
-        """Sentences on what an operator should know of it."""
+        """Return sentences on what an operator should know about it."""
         found = []
         options = set(self.mount_options.split(","))
         if self.is_memory:
@@ -81,7 +81,11 @@ class Device(NamedTuple):
 
 
 def look(directory: Path, sysfs: Path = Path("/sys"), mounts: Path = Path("/proc/self/mountinfo")) -> Device:
-    """The medium under a directory that exists; what cannot be found is empty. OSError."""
+    """Find the medium under an existing directory; fields that cannot be found are empty.
+
+    Raises:
+        OSError: The directory cannot be read.
+    """
     status = directory.stat()
     number = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
     file_system, mount_point, options = _mount(directory.resolve(), number, mounts)
@@ -95,7 +99,9 @@ def look(directory: Path, sysfs: Path = Path("/sys"), mounts: Path = Path("/proc
 
 
 def _mount(directory: Path, number: str, mounts: Path) -> tuple[str, str, str]:
-    """File system, mount point and options of the mount with that device number that is nearest above `directory`."""
+    """Return file system, mount point and options of the mount with this device number that is nearest above
+    `directory`.
+    """
     best = ("", "", "")
     for line in _read(mounts).splitlines():
         before, _, after = line.partition(" - ")
@@ -109,7 +115,7 @@ def _mount(directory: Path, number: str, mounts: Path) -> tuple[str, str, str]:
 
 
 def _disk(link: Path) -> Path | None:
-    """The directory of a disk, from that of the disk or of one of its partitions."""
+    """Return the directory of a disk, from that of the disk or of one of its partitions; None when there is none."""
     if not link.exists():
         return None
     found = link.resolve()
@@ -124,5 +130,5 @@ def _read(path: Path) -> str:
 
 
 def _chosen(text: str) -> str:
-    """Of several values the one in brackets, as in "none [mq-deadline]"."""
+    """Return the value in brackets, as in "none [mq-deadline]"; the whole text when there are none."""
     return text.partition("[")[2].partition("]")[0] or text

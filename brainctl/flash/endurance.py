@@ -1,13 +1,17 @@
-"""How long a medium lasts at the rate at which a store writes to it."""
+"""How long a medium lasts at the rate at which a store writes to it.
+
+Example: a disk of 1 TB rated for 1 drive write per day over 5 years may take 1825 TB. A store that writes 100 GB per
+day would need 50 years for that, and uses a tenth of the daily allowance.
+"""
 
 from typing import NamedTuple
 
 from brainctl.engine.write_history import DAY, Period
 
 WARRANTY_YEARS = 5.0
-"""For how long a number of drive writes per day is usually meant."""
+"""The years that a rating in drive writes per day usually covers."""
 _LEAST_SECONDS = 3600.0
-"""Less history gives no rate."""
+"""A history shorter than this, in seconds, gives no rate."""
 _WEEK = 7
 
 
@@ -16,35 +20,35 @@ class Rate(NamedTuple):
 
     bytes_per_day: float
     days: float
-    """Of how many days it is the mean; 0 when they are too few to tell."""
+    """The number of days of which it is the mean; 0 when the history is too short."""
 
 
 class Endurance(NamedTuple):
     """What a rating means for a rate."""
 
     rated_bytes: int
-    """That the medium is rated to take from the host, in all."""
+    """The total of bytes that the medium is rated to take from the host."""
     years: float
-    """In which the store alone writes as much."""
+    """The years in which the store alone writes as much."""
     share: float
-    """Of the bytes per day that the rating allows over its warranty."""
+    """The rate as a share of the bytes per day that the rating allows over its warranty."""
 
 
 def mean_rate(written: int, since: float, now: float) -> Rate:
-    """Over all the time that was counted."""
+    """Return the rate over the whole time that was counted."""
     seconds = now - since
     return Rate(written * DAY / seconds, seconds / DAY) if seconds >= _LEAST_SECONDS else Rate(0.0, 0.0)
 
 
 def recent_rate(days: list[Period], since: float, now: float) -> Rate:
-    """Over the last seven whole days and what there is of today, or since counting began."""
+    """Return the rate over the last seven whole days and today, or since counting began."""
     first = max(since, int(now) // DAY * DAY - _WEEK * DAY)
     written = sum(period.counts.written_bytes for period in days if period.start + DAY > first)
     return mean_rate(written, first, now)
 
 
 def endurance(rate: Rate, rated_bytes: int, warranty_years: float = WARRANTY_YEARS) -> Endurance | None:
-    """What is left of a rating in bytes at a rate; None when nothing is written, or the rate is not known."""
+    """Return what a rating in bytes means for a rate; None when nothing is written, or the rate is not known."""
     if not rate.bytes_per_day or not rated_bytes:
         return None
     allowed = rated_bytes / (warranty_years * 365)
@@ -52,5 +56,5 @@ def endurance(rate: Rate, rated_bytes: int, warranty_years: float = WARRANTY_YEA
 
 
 def rated_by_dwpd(drive_writes: float, capacity: int, warranty_years: float = WARRANTY_YEARS) -> int:
-    """The bytes of a rating in drive writes per day."""
+    """Return the bytes of a rating in drive writes per day."""
     return int(drive_writes * capacity * warranty_years * 365)

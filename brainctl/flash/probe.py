@@ -1,4 +1,4 @@
-"""Measures how fast a medium makes writes durable. Its file has no name, so that nothing can stay behind."""
+"""The measurement of how fast a medium makes writes durable. Its file has no name, so that nothing can stay behind."""
 
 import errno
 import os
@@ -14,15 +14,15 @@ from typing import NamedTuple
 from brainctl.clock import Clock
 
 SIZES = (2300, 4096, 16 << 10, 64 << 10, 256 << 10)
-"""Bytes of one write; the first is what fio is told to write for etcd."""
+"""Bytes of one write; the first is the size that etcd recommends for fio."""
 NEW, PREPARED, SHIFTED = "new", "prepared", "shifted"
-"""Where a write goes: behind the end of the file, which grows; into space that was written before; there, but not at a
-multiple of 4096."""
+"""The places of a write: behind the end of the file, which grows; in space that was written before; in such space, but
+not at a multiple of 4096."""
 _STREAM = 1 << 20
 _SYNC_EVERY = 8 << 20
-"""Of sequential writing: bytes of a write, and bytes between syncs, as the engine does at most."""
+"""Sequential writing: _STREAM bytes per write, and at most this many bytes between syncs, as the engine does."""
 _LEAST = 20
-"""Syncs that a distribution is made of at least, if the bytes allow it."""
+"""The least number of syncs of a distribution, if the limit of bytes allows it."""
 
 
 class Case(NamedTuple):
@@ -34,50 +34,53 @@ class Case(NamedTuple):
 
 @dataclass(slots=True)
 class Latencies:
-    """How long writes with their fdatasync took, in seconds, in ascending order."""
+    """The times of writes with their fdatasync, in seconds, in ascending order."""
 
     seconds: list[float] = field(default_factory=list)
 
     def at(self, share: float) -> float:
-        """The time that so large a share of them did not exceed; 0 without any."""
+        """Return the time that this share of them did not exceed (0.99 for the p99); 0 without any."""
         found = self.seconds
         return found[min(len(found) - 1, int(share * len(found)))] if found else 0.0
 
     @property
     def mean(self) -> float:
-        """The mean."""
+        """Return the mean, in seconds."""
         return sum(self.seconds) / len(self.seconds) if self.seconds else 0.0
 
     @property
     def per_second(self) -> float:
-        """How many follow each other in a second."""
+        """Return how many such writes follow each other in a second."""
         return 1 / self.mean if self.mean else 0.0
 
 
 @dataclass(slots=True)
 class Measured:
-    """What a probe has found."""
+    """The results of a probe."""
 
     cases: dict[Case, Latencies]
     stream_bytes_per_second: float
-    """Of sequential writing, syncs included."""
+    """The rate of sequential writing, syncs included."""
     punches: bool
     """Whether the file system can free the middle of a file."""
     bytes: int
-    """Written altogether."""
+    """The bytes written altogether."""
     seconds: float
 
 
 def cases() -> list[Case]:
-    """All kinds of write that are measured, those that matter most first."""
+    """Return all kinds of writes that are measured, the most important first."""
     found = [Case(place, size) for size in SIZES for place in (NEW, PREPARED)]
     return [*found, Case(SHIFTED, 4096)]
 
 
 def probe(directory: Path, clock: Clock, seconds: float, limit: int, rng: Random) -> Measured:
-    """Measure the medium under `directory` for about `seconds`, and write `limit` bytes at most. OSError.
+    """Measure the medium under `directory` for about `seconds`, writing at most `limit` bytes.
 
     A fifth of both is for sequential writing.
+
+    Raises:
+        OSError: The file cannot be created or written.
     """
     began = clock.monotonic()
     found: dict[Case, Latencies] = {}
@@ -97,7 +100,10 @@ def probe(directory: Path, clock: Clock, seconds: float, limit: int, rng: Random
 
 @contextmanager
 def _nameless(directory: Path) -> Iterator[int]:
-    """A new file in `directory` without a name; its space is free again when it is closed, or the process is killed."""
+    """Yield a new file in `directory` without a name.
+
+    Its space is free again when it is closed or the process is killed.
+    """
     try:
         descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -112,14 +118,14 @@ def _nameless(directory: Path) -> Iterator[int]:
 
 
 def _measure(file: int, case: Case, clock: Clock, seconds: float, limit: int, rng: Random) -> tuple[Latencies, int]:
-    """Write and sync one after the other for so long, `limit` bytes at most; how many bytes."""
+    """Write and sync again and again for `seconds`, at most `limit` bytes; return the times and the bytes written."""
     os.ftruncate(file, 0)
     os.fsync(file)
     data = rng.randbytes(case.size)
     number = limit // case.size
     offset, written = 0, 0
     if case.place != NEW:
-        # Half of the bytes prepare the space.
+        # Half of the bytes are spent on preparing the space.
         number = max(number // 2, 1)
         written = _prepare(file, (number + 1) * _step(case) + 512)
         offset = 512 if case.place == SHIFTED else 0
@@ -138,12 +144,12 @@ def _measure(file: int, case: Case, clock: Clock, seconds: float, limit: int, rn
 
 
 def _step(case: Case) -> int:
-    """From one write to the next: the engine begins each at a multiple of 512, etcd where the last one ended."""
+    """Return the distance of two writes: the engine begins each at a multiple of 512, etcd where the last one ended."""
     return case.size if case.place == NEW else -(-case.size // 512) * 512
 
 
 def _prepare(file: int, size: int) -> int:
-    """Write so many zeros, and have them durable; how many bytes."""
+    """Write `size` bytes of zeros, durably, and return their number."""
     zeros = bytes(_STREAM)
     for at in range(0, size, _STREAM):
         os.pwrite(file, zeros[: min(_STREAM, size - at)], at)
@@ -152,7 +158,7 @@ def _prepare(file: int, size: int) -> int:
 
 
 def _stream(file: int, clock: Clock, seconds: float, limit: int, rng: Random) -> tuple[float, int]:
-    """Bytes per second of writing one large piece after the other, and how many bytes that were."""
+    """Write one large piece after the other; return the bytes per second, and the bytes written."""
     os.ftruncate(file, 0)
     os.fsync(file)
     data = rng.randbytes(_STREAM)
@@ -169,7 +175,7 @@ def _stream(file: int, clock: Clock, seconds: float, limit: int, rng: Random) ->
 
 
 def _punches(file: int) -> bool:
-    """Whether blocks in the middle of the file can be given back."""
+    """Return whether blocks in the middle of the file can be given back."""
     import ctypes  # noqa: PLC0415 - the one call that the os module does not have
 
     os.ftruncate(file, 1 << 20)

@@ -1,4 +1,4 @@
-"""What the figures of a probe mean: etcd's thresholds, and the load that a store may carry here."""
+"""What the figures of a probe mean: etcd's thresholds, and the load that a store can carry here."""
 
 from typing import NamedTuple
 
@@ -6,22 +6,22 @@ from brainctl.flash.device import Device
 from brainctl.flash.probe import NEW, PREPARED, SHIFTED, Case, Measured
 
 FSYNC_SECONDS = 0.010
-"""99 of 100 fdatasyncs of etcd's log may take so long (etcd op-guide, FAQ)."""
+"""The p99 that etcd allows for fdatasyncs of its log, in seconds (etcd op-guide, FAQ)."""
 COMMIT_SECONDS = 0.025
-"""And 99 of 100 commits of its backend."""
+"""The p99 that etcd allows for commits of its backend, in seconds."""
 IOPS, HEAVY_IOPS = 50, 500
-"""Sequential writes per second that etcd asks for, and for a heavy load."""
+"""The sequential writes per second that etcd requires, and those for a heavy load."""
 _ETCD_LOG = Case(NEW, 2300)
 _ETCD_COMMIT = Case(NEW, 64 << 10)
 _BATCH = Case(PREPARED, 2300)
-"""A put of 1 KiB and more alone, as the engine writes it."""
+"""A single put of somewhat more than 1 KiB, as the engine writes it."""
 _GROUP = Case(PREPARED, 64 << 10)
 _PUT_BYTES = 1536
-"""A put of 1 KiB in the log."""
+"""The bytes that a put of 1 KiB takes in the log."""
 _TOO_FAST = 20e-6
-"""No flush of a real medium is done in less."""
+"""No flush of a real medium takes less than this, in seconds."""
 LEVELS = {"etcd": IOPS, "heavy": HEAVY_IOPS}
-"""By name of a level that can be required: the sequential writes per second."""
+"""The sequential writes per second, by name of a level that can be required."""
 
 
 class Check(NamedTuple):
@@ -31,18 +31,18 @@ class Check(NamedTuple):
     found: float
     limit: float
     unit: str
-    """"ms", of which less is better, or "/s", of which more is."""
+    """Either ms, of which less is better, or /s, of which more is better."""
     level: str
-    """The lowest level that wants it."""
+    """The lowest level that requires it."""
 
     @property
     def passed(self) -> bool:
-        """Whether the medium is good enough."""
+        """Return whether the medium is good enough."""
         return self.found < self.limit if self.unit == "ms" else self.found >= self.limit
 
 
 def checks(measured: Measured) -> list[Check]:
-    """Each threshold of etcd and what was found."""
+    """Return each threshold of etcd with the measured value."""
     log, commit = measured.cases[_ETCD_LOG], measured.cases[_ETCD_COMMIT]
     return [
         Check("fdatasync of 2300 bytes, p99", log.at(0.99) * 1000, FSYNC_SECONDS * 1000, "ms", "etcd"),
@@ -53,13 +53,13 @@ def checks(measured: Measured) -> list[Check]:
 
 
 def failed(found: list[Check], level: str) -> list[Check]:
-    """The thresholds of a level that were missed."""
+    """Return the thresholds of a level that were missed."""
     wanted = {"etcd"} if level == "etcd" else {"etcd", "heavy"}
     return [check for check in found if check.level in wanted and not check.passed]
 
 
 def sentences(measured: Measured, device: Device) -> list[str]:
-    """What load the medium carries, in words; as far as it is up to the medium."""
+    """Return in words what load the medium can carry, as far as the medium is the bound."""
     one, group = measured.cases[_BATCH], measured.cases[_GROUP]
     appended = measured.cases[_ETCD_LOG]
     clients = (64 << 10) // _PUT_BYTES
@@ -97,6 +97,6 @@ def _verdict(measured: Measured) -> str:
 
 
 def _round(number: float) -> str:
-    """Two digits that count."""
+    """Return a number rounded to two significant digits."""
     digits = max(len(str(int(number))) - 2, 0)
     return f"{round(number, -digits):,.0f}"

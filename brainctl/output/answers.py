@@ -1,4 +1,4 @@
-"""What commands show, where the bare response of the API does not say it all."""
+"""What commands show when the response of the API alone does not have all of it."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from brainctl.etcdpb import rpc_pb2 as pb
 
 
 class Style(NamedTuple):
-    """How it is shown, beside the format."""
+    """The options of the output beside the format."""
 
     hex: bool = False
     value_only: bool = False
     numbers: bool = False
-    """64-bit numbers are numbers in JSON, as opposed to strings."""
+    """Whether 64-bit numbers are numbers in JSON; otherwise they are strings."""
 
 
 class Done(NamedTuple):
-    """The answer to a request whose plain text names what was asked for, which the response does not."""
+    """The answer to a request whose plain text names what was requested, which the response does not."""
 
     text: bytes
     """What -w simple shows, each line with its newline."""
@@ -25,14 +25,14 @@ class Done(NamedTuple):
 
 
 class LeaseInfo(NamedTuple):
-    """The answer to a question about a lease, and whether its keys were asked for."""
+    """The answer to a request for a lease, and whether its keys were requested."""
 
     response: pb.LeaseTimeToLiveResponse
     keys: bool
 
 
 class Health(NamedTuple):
-    """What became of the health check of one endpoint."""
+    """The result of the health check of one endpoint."""
 
     endpoint: str
     healthy: bool
@@ -62,7 +62,7 @@ class Endpoints(NamedTuple):
 
 
 class FileStatus(NamedTuple):
-    """What is in a database file."""
+    """The figures of a database file."""
 
     hash: int
     revision: int

@@ -35,7 +35,11 @@ _HEADER_ONLY = (
 
 
 def render(answer: Answer, style: Style) -> bytes:
-    """The lines of an answer."""
+    """Return the lines of an answer.
+
+    Raises:
+        Unsupported: The answer has no such form.
+    """
     return "".join(f"{line}\n" for line in _lines(answer, style)).encode()
 
 

@@ -9,7 +9,7 @@ _BMP_END = 0x10000
 
 
 def quote(data: bytes) -> str:
-    r"""A double-quoted literal (strconv.Quote); bytes that are not UTF-8 become \xNN."""
+    r"""Return a double-quoted literal (strconv.Quote); bytes that are not UTF-8 become \xNN."""
     parts = []
     for char in data.decode("utf-8", "surrogateescape"):
         code = ord(char)
@@ -27,7 +27,7 @@ def quote(data: bytes) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration as time.Duration prints it, to the nanosecond."""
+    """Return a duration as time.Duration prints it, to the nanosecond."""
     nanos = round(seconds * 1e9)
     if nanos == 0:
         return "0s"
@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes with a decimal unit, two or three digits."""
+    """Return a number of bytes with a decimal unit, two or three digits."""
     if count < 10:
         return f"{count} B"
     exponent = 0
@@ -67,7 +67,7 @@ _ESCAPED = re.compile(
 
 
 def unquote(literal: str) -> bytes | None:
-    """The bytes that a literal in double quotes or backquotes stands for (strconv.Unquote); None when it is none."""
+    """Return the bytes of a literal in double quotes or backquotes (strconv.Unquote); None when it is none."""
     if len(literal) >= 2 and literal[0] == literal[-1] == "`":
         return literal[1:-1].encode(errors="surrogateescape")
     if len(literal) < 2 or literal[0] != '"' or literal[-1] != '"':

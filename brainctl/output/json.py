@@ -1,7 +1,7 @@
-"""-w json: etcdctl's objects and names, with every 64-bit number as a string unless numbers are asked for.
+"""-w json: etcdctl's objects and names, with every 64-bit number as a string unless numbers are requested.
 
-A JSON reader that keeps numbers as doubles (jq, JavaScript) rounds ids and revisions above 2^53; strings survive it.
-The rule is that of protobuf's own JSON mapping: int64 and uint64 are strings, narrower numbers and enums are
+A JSON reader that keeps numbers as doubles (jq, JavaScript) rounds ids and revisions above 2^53; strings are not
+rounded. The rule is that of protobuf's own JSON mapping: int64 and uint64 are strings, narrower numbers and enums are
 numbers, bytes are base64. Fields that are zero are left out, as etcdctl does.
 """
 
@@ -32,7 +32,7 @@ _MEMBERS = frozenset(("cluster_id", "member_id", "memberID", "leader", "ID"))
 
 
 def render(answer: Answer, style: Style) -> bytes:
-    """One object on one line."""
+    """Return one object on one line."""
     return orjson.dumps(_shape(answer, style)) + b"\n"
 
 
@@ -146,7 +146,7 @@ def _header(answer: Message, style: Style) -> dict[str, Json]:
 
 
 def _message(message: Message, style: Style) -> dict[str, Json]:
-    """Its set fields, in the order of the definition."""
+    """Return the set fields of a message, in the order of the definition."""
     fields: dict[str, Json] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
@@ -182,5 +182,5 @@ def _lease(lease: int, style: Style) -> Json:
 
 
 def _wide(value: int, style: Style) -> Json:
-    """Return a number of 64 bits in the form that was asked for."""
+    """Return a 64-bit number as a number or a string, as the style requires."""
     return value if style.numbers else str(value)

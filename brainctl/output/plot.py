@@ -1,4 +1,4 @@
-"""Plots as SVG or PNG, by the ending of the file's name. They need matplotlib: `pip install brainctl[plot]`."""
+"""Plots as SVG or PNG, by the suffix of the file's name. They need matplotlib: `pip install brainctl[plot]`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,7 +62,7 @@ def panels(path: Path, title: str, x: str, rows: Mapping[str, Mapping[str, Point
 
 
 def _figure(path: Path, title: str, x: str, y: str) -> "tuple[Figure, Axes]":
-    """A figure with one plot."""
+    """Create a figure with one plot."""
     figure = _empty(path)
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -71,7 +71,12 @@ def _figure(path: Path, title: str, x: str, y: str) -> "tuple[Figure, Axes]":
 
 
 def _empty(path: Path, height: float = 3.6) -> "Figure":
-    """An empty figure. Unsupported where matplotlib is absent, BadArguments where the file ends in none of FORMATS."""
+    """Create an empty figure.
+
+    Raises:
+        BadArguments: The file's name ends in none of FORMATS.
+        Unsupported: matplotlib is not installed.
+    """
     if path.suffix not in FORMATS:
         raise BadArguments(f"{path}: a plot is written as {' or '.join(FORMATS)}")
     try:
@@ -79,7 +84,7 @@ def _empty(path: Path, height: float = 3.6) -> "Figure":
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise Unsupported("plots need matplotlib: pip install brainctl[plot]") from error
-    # A file depends on the figures only: no date, no random names, and text that can be searched and read aloud.
+    # A file depends on the figures only: no date, no random names. Text stays text, for searches and screen readers.
     mpl.rc("svg", hashsalt="brainctl", fonttype="none")
     mpl.rc("axes", grid=True)
     mpl.rc("grid", alpha=0.3)

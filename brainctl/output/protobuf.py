@@ -11,7 +11,7 @@ def render(answer: Answer, style: Style) -> bytes:
     """Return the bytes of the response message; of those about leases the header alone, as etcdctl does.
 
     Raises:
-        Unsupported: The answer is made of several.
+        Unsupported: The answer consists of several responses.
     """
     del style
     if isinstance(answer, LeaseInfo):

@@ -10,7 +10,7 @@ _WRITES = (authpb.Permission.WRITE, authpb.Permission.READWRITE)
 
 
 def role_text(name: str, response: pb.AuthRoleGetResponse) -> bytes:
-    """What the role may read, then what it may write, one range on a line."""
+    """Return what the role may read, then what it may write, one range on a line."""
     if name == "root" and not response.perm:
         everything = b"\t[, <open ended>\n"
         return b"Role root\nKV Read:\n%bKV Write:\n%b" % (everything, everything)
@@ -20,7 +20,7 @@ def role_text(name: str, response: pb.AuthRoleGetResponse) -> bytes:
 
 
 def range_text(key: bytes, end: bytes) -> bytes:
-    """A range of keys; the bracket that etcdctl leaves open is left open."""
+    """Return a range of keys; etcdctl leaves the bracket of an open end open, and so does this."""
     return b"[%b, <open ended>" % key if end == _NO_END else b"[%b, %b)" % (key, end)
 
 

@@ -35,7 +35,11 @@ MEMBERS = ["ID", "Status", "Name", "Peer Addrs", "Client Addrs", "Is Learner"]
 
 @singledispatch
 def columns(answer: Message | Endpoints | tuple[object, ...]) -> tuple[Row, list[Row]]:
-    """Header and rows of an answer; Unsupported when it is not a list."""
+    """Return header and rows of an answer.
+
+    Raises:
+        Unsupported: The answer is not a list.
+    """
     del answer
     raise Unsupported("table not supported as output format")
 

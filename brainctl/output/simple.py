@@ -11,7 +11,11 @@ from brainctl.output.rows import columns
 
 @singledispatch
 def render(answer: Answer, style: Style) -> bytes:
-    """The text of an answer, each line with its newline."""
+    """Return the text of an answer, each line with its newline.
+
+    Raises:
+        Unsupported: The answer has no such form.
+    """
     del style
     raise Unsupported(f"{type(answer).__name__} not supported by the simple output format")
 
@@ -165,7 +169,7 @@ def _(answer: FileHash, style: Style) -> bytes:
 
 
 def unhealthy(row: Health) -> str:
-    """What stands on standard error for an endpoint that is not healthy."""
+    """Return the line on standard error for an endpoint that is not healthy."""
     return f"{row.endpoint} is unhealthy: failed to commit proposal: {row.error}"
 
 

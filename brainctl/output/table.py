@@ -5,7 +5,11 @@ from brainctl.output.rows import Row, columns
 
 
 def render(answer: Answer, style: Style) -> bytes:
-    """The table, its cells aligned right; Unsupported for answers that are not lists."""
+    """Return the table, its cells aligned right.
+
+    Raises:
+        Unsupported: The answer is not a list.
+    """
     del style
     header, rows = columns(answer)
     header = [name.upper() for name in header]
@@ -30,6 +34,6 @@ def _line(cells: Row) -> str:
 
 
 def _center(text: str, width: int) -> str:
-    """In the middle, and rather to the left."""
+    """Return the text centred in `width` columns, one column further left when it cannot be even."""
     left = (width - len(text)) // 2
     return " " * left + text.ljust(width - left)

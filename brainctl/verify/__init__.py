@@ -1,1 +1,11 @@
-"""Two stores compared, also while both take writes."""
+"""The comparison of two stores, also while both take writes.
+
+* `compare.py`: the comparison, its report and its rechecks. `lag.py`: how far one side is behind the other.
+* `diff.py`: two ordered streams of keys merged, pure. `difference.py`: the kinds of differences.
+* `reading.py`: the reads from one store. `accounts.py`: users and roles.
+
+Example: the first store is at revision 100, the second at 98, both take writes, and lag is allowed. Keys are read on
+both sides at revision 98. Key "a" has mod_revision 90 on the first and 91 on the second side. In a live comparison it
+is read again on both sides at later common revisions, such as 103, up to 5 times; a difference that is still there each
+time is reported. Otherwise it is counted as rechecked.
+"""

@@ -11,22 +11,25 @@ from brainctl.verify.difference import Account, AccountDifference, AuthSwitch, P
 RECHECKS = 5
 
 Fields = Mapping[str, object]
-"""What is compared of a user or a role, by the name under which a difference is shown."""
+"""The compared fields of a user or a role, by the name under which a difference is shown."""
 
 
 class Accounts:
-    """Reads both sides, again only after they have changed."""
+    """Reads both sides, and reads them again only after they have changed."""
 
     def __init__(self, expected: Store, found: Store) -> None:
         self._expected = AuthReader(expected)
         self._found = AuthReader(found)
 
     async def differences(self, first_pause: float, *, live: bool) -> tuple[list[AccountDifference], int]:
-        """Return the differences, and how many were gone when looked at again, which `live` asks for, with pauses that
-        begin at `first_pause` seconds and double.
+        """Return the differences, and how many were gone after a recheck.
+
+        Args:
+            first_pause: Seconds before the first recheck; they double each time.
+            live: Recheck differences, because both sides may be changing.
 
         Raises:
-            AuthUnreadable: one side does not show its users and roles.
+            AuthUnreadable: A side does not permit to read its users and roles.
         """
         found = first = await self._look()
         pause = first_pause
@@ -44,7 +47,7 @@ class Accounts:
 
 
 def compared(expected: Auth, found: Auth) -> Iterator[AccountDifference]:
-    """Yield how `found` differs from what is `expected`: the switch, then users, then roles."""
+    """Yield how `found` differs from `expected`: the switch, then users, then roles."""
     if expected.state.enabled != found.state.enabled:
         yield AuthSwitch(expected.state.enabled, found.state.enabled)
     yield from _each("user", expected.users, found.users, _user)

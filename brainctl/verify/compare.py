@@ -1,9 +1,9 @@
 """The comparison of two stores at a revision that both have.
 
-Keys are read on both sides pinned at the common revision, so a difference is one even while both take writes. A side
-that has not reached the other's newest revision differs by what it lacks (brainctl.verify.lag). What a live
-comparison forgives is what has no revision (leases), and a side that lags or jumps while it is looked at: there a
-difference counts only if it survives rechecks at later common revisions.
+Keys are read on both sides at the common revision, so a difference is real even while both take writes. A side that
+has not reached the other's newest revision differs by what it lacks (brainctl.verify.lag). A live comparison tolerates
+differences in what has no revision (leases), and a side that lags or jumps while it is compared: there a difference
+counts only if it is still there in rechecks at later common revisions.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from brainctl.verify.lag import Newest, standing
 from brainctl.verify.reading import StoreReader
 
 LISTED = 1_000
-"""Differences that a report names; beyond these they are counted only."""
+"""The most differences that a report lists; further ones are only counted."""
 RECHECKS = 5
 FIRST_PAUSE = 0.2
 RECHECKED_AT_A_TIME = 16
@@ -44,27 +44,27 @@ class Report:
     newest: Newest
     """The newest revision of each store when the comparison began."""
     keys: int = 0
-    """Keys of the first store."""
+    """The number of keys of the first store."""
     bytes: int = 0
-    """Their marshalled KeyValues."""
+    """The bytes of the marshalled KeyValues of these keys."""
     leases: int = 0
-    """Leases of the first store."""
+    """The number of leases of the first store."""
     different: int = 0
-    """How many differences there are."""
+    """The number of differences."""
     differences: list[Difference] = field(default_factory=list)
-    """The first LISTED of them, keys in key order."""
+    """The first LISTED differences, keys in key order."""
     rechecked: int = 0
-    """Differences that were seen once and were gone when looked at again."""
+    """The number of differences that were found once and were gone in a recheck."""
     seconds: float = 0.0
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs."""
+        """Return whether nothing differs."""
         return self.different == 0
 
 
 class Comparison:
-    """Compares `found` with what is `expected`."""
+    """Compares the store `found` with the store `expected`."""
 
     def __init__(
         self,
@@ -77,8 +77,16 @@ class Comparison:
         auth: bool = True,
         max_lag: int = 0,
     ) -> None:
-        """Compare two open stores. `max_lag` is how many revisions one may be behind the other; `leases` and `auth` say
-        whether leases, and users and roles, are compared.
+        """Create the comparison of two open stores.
+
+        Args:
+            expected: The first store.
+            found: The second store.
+            clock: The clock.
+            live: Both may take writes meanwhile.
+            leases: Compare leases.
+            auth: Compare users and roles.
+            max_lag: How many revisions one may be behind the other.
         """
         self._expected = StoreReader(expected)
         self._found = StoreReader(found)
@@ -90,10 +98,14 @@ class Comparison:
         self.newest = Newest(0, 0)
         """The newest revision of each store, as last read."""
         self.on_progress: Callable[[int], None] = lambda _keys: None
-        """Called with the number of keys that have been compared, after each page of them."""
+        """Called after each page with the number of keys compared so far."""
 
     async def run(self) -> Report:
-        """Compare everything. ApiError(COMPACTED) when no revision can be read on both sides."""
+        """Compare everything.
+
+        Raises:
+            ApiError: COMPACTED, when no revision can be read on both sides.
+        """
         try:
             return await self._run()
         finally:
@@ -122,7 +134,7 @@ class Comparison:
         return self.newest
 
     async def _common_revision(self) -> int:
-        """The newest revision that both have."""
+        """Return the newest revision that both have."""
         return min(await self._newest())
 
     async def _keys(self, report: Report) -> None:
@@ -139,7 +151,10 @@ class Comparison:
         report.keys = merge.compared
 
     async def _read(self, merge: Merge, report: Report) -> None:
-        """The next page of each side that needs one. A live comparison moves on when its revision is compacted."""
+        """Read the next page of each side that needs one.
+
+        A live comparison moves to a newer common revision when its revision is compacted.
+        """
         readers = {id(merge.expected): self._expected, id(merge.found): self._found}
         wanted = merge.wanted()
         for attempt in range(RECHECKS + 1):
@@ -157,7 +172,7 @@ class Comparison:
                 return
 
     async def _surviving_keys(self, found: list[KeyDifference], report: Report) -> list[KeyDifference]:
-        """Those that are still there at later common revisions."""
+        """Return the differences that are still there at later common revisions."""
         pause = FIRST_PAUSE
         for _ in range(RECHECKS):
             if not found:
@@ -183,7 +198,7 @@ class Comparison:
         return await gather(one, keys, RECHECKED_AT_A_TIME)
 
     async def _leases(self, report: Report) -> None:
-        """Compare ids and granted TTLs: remaining TTLs differ by nature."""
+        """Compare ids and granted TTLs; remaining TTLs always differ."""
         found = await self._lease_differences(report)
         first, pause = {entry.lease for entry in found}, FIRST_PAUSE
         for _ in range(RECHECKS if self._live else 0):

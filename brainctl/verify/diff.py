@@ -1,10 +1,14 @@
 """Two ordered streams of keys compared, in memory that does not grow with them. Pure.
 
 Each side is fed pages; a page covers the keys up to a bound, so that what lies below the lower bound of both sides
-can be compared and forgotten. Equal runs are compared as lists of bytes, without looking into them.
+can be compared and removed. Equal runs are compared as lists of bytes, without parsing them.
 
 The first side leads: the second is asked for the keys up to where the first is known, which is one page as well when
 the sides are alike. A store that counts the rest of a range for every page does so on one side only.
+
+Example: the first page of the expected side has a, b, d and ends below "e". The other side is read from the beginning
+up to "e" and has a, c, d. Both are known below "e", so b is reported as missing and c as extra, the KeyValues of a and
+d are compared, and all six are removed.
 """
 
 from bisect import bisect_left
@@ -21,26 +25,26 @@ class Page(NamedTuple):
     kvs: list[bytes]
     """Marshalled KeyValues, one for each key."""
     next: bytes
-    """All keys below this one are covered; empty when there are no more at all."""
+    """All keys below this one are covered; empty when no more keys follow."""
 
 
 class Side:
-    """What is known of one side and not compared yet."""
+    """The keys of one side that were read and are not compared yet."""
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
         self.kvs: list[bytes] = []
         self.bound: bytes | None = b""
-        """Everything below is known; None when the side has ended."""
+        """All keys below this one were read; None when the side has ended."""
 
     def add(self, page: Page) -> None:
-        """Take the page that begins at the bound."""
+        """Append the page that begins at the bound."""
         self.keys += page.keys
         self.kvs += page.kvs
         self.bound = page.next or None
 
     def cut(self, bound: bytes | None) -> tuple[list[bytes], list[bytes]]:
-        """Take away the keys below `bound`, all of them when it is None."""
+        """Remove and return the keys below `bound` and their KeyValues; all of them when it is None."""
         end = len(self.keys) if bound is None else bisect_left(self.keys, bound)
         taken = self.keys[:end], self.kvs[:end]
         del self.keys[:end], self.kvs[:end]
@@ -53,7 +57,7 @@ class Want(NamedTuple):
     side: Side
     start: bytes
     end: bytes
-    """Where the page has to end; empty when the store may decide."""
+    """The key at which the page must end; empty when the store may decide."""
 
 
 class Merge:
@@ -63,15 +67,15 @@ class Merge:
         self.expected = Side()
         self.found = Side()
         self.compared = 0
-        """Keys of the first side that were compared."""
+        """The number of keys of the first side that were compared."""
 
     @property
     def complete(self) -> bool:
-        """Whether both sides have ended."""
+        """Return whether both sides have ended."""
         return self.expected.bound is None and self.found.bound is None
 
     def wanted(self) -> list["Want"]:
-        """The pages to read now: at most one of each side, the first side's at most one page ahead."""
+        """Return the pages to read now: at most one of each side, the first side's at most one page ahead."""
         first, second = self.expected, self.found
         wanted = []
         if first.bound is not None and (not first.keys or first.bound == second.bound):
@@ -81,7 +85,7 @@ class Merge:
         return wanted
 
     def differences(self) -> Iterator[KeyDifference]:
-        """Compare, and forget, what both sides know."""
+        """Compare, and remove, the keys that were read on both sides; yield the differences."""
         low = self._low()
         keys, kvs = self.expected.cut(low)
         other_keys, other_kvs = self.found.cut(low)
@@ -97,7 +101,7 @@ class Merge:
 def _merge(
     keys: list[bytes], kvs: list[bytes], other_keys: list[bytes], other_kvs: list[bytes]
 ) -> Iterator[KeyDifference]:
-    """The differences of two sorted runs, in key order."""
+    """Yield the differences of two sorted runs, in key order."""
     left = right = 0
     while left < len(keys) or right < len(other_keys):
         if right == len(other_keys) or (left < len(keys) and keys[left] < other_keys[right]):

@@ -1,4 +1,4 @@
-"""How two stores can differ."""
+"""The kinds of differences between two stores."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -9,23 +9,23 @@ FIELDS = ("create_revision", "mod_revision", "version", "value", "lease")
 
 
 class MissingKey(NamedTuple):
-    """A key of the first store that the second has not."""
+    """A key of the first store that the second does not have."""
 
     key: bytes
 
 
 class ExtraKey(NamedTuple):
-    """A key of the second store that the first has not."""
+    """A key of the second store that the first does not have."""
 
     key: bytes
 
 
 class Mismatch(NamedTuple):
-    """A key that both have, but not alike."""
+    """A key that both have with different fields."""
 
     key: bytes
     fields: tuple[str, ...]
-    """What differs, out of FIELDS."""
+    """The names of the fields that differ, out of FIELDS."""
 
 
 class MissingRevisions(NamedTuple):
@@ -43,13 +43,13 @@ class ExtraRevisions(NamedTuple):
 
 
 class MissingLease(NamedTuple):
-    """A lease of the first store that the second has not."""
+    """A lease of the first store that the second does not have."""
 
     lease: int
 
 
 class ExtraLease(NamedTuple):
-    """A lease of the second store that the first has not."""
+    """A lease of the second store that the first does not have."""
 
     lease: int
 
@@ -71,14 +71,14 @@ class Problem(StrEnum):
 
 
 class Account(NamedTuple):
-    """A user or a role that only one store has, or that both have, but not alike."""
+    """A user or a role that only one store has, or that both have with different fields."""
 
     kind: str
-    """user or role."""
+    """"user" or "role"."""
     name: str
     problem: Problem
     fields: tuple[str, ...] = ()
-    """What differs, of one that both have."""
+    """The names of the fields that differ, when both have it."""
 
 
 class AuthSwitch(NamedTuple):
@@ -96,7 +96,7 @@ Difference = LagDifference | KeyDifference | LeaseDifference | AccountDifference
 
 
 def difference(key: bytes, expected: bytes | None, found: bytes | None) -> KeyDifference | None:
-    """How one key differs between two stores: its marshalled KeyValues, None where it is not there."""
+    """Return how one key differs; its marshalled KeyValues are None in a store that does not have it."""
     if expected == found:
         return None
     if found is None:
@@ -107,7 +107,7 @@ def difference(key: bytes, expected: bytes | None, found: bytes | None) -> KeyDi
 
 
 def mismatch(key: bytes, expected: bytes, found: bytes) -> Mismatch | None:
-    """How two marshalled KeyValues differ; None when only their encoding does."""
+    """Return how two marshalled KeyValues differ; None when only their encoding does."""
     left, right = kvpb.KeyValue.FromString(expected), kvpb.KeyValue.FromString(found)
     fields = tuple(name for name in FIELDS if getattr(left, name) != getattr(right, name))
     return Mismatch(key, fields) if fields else None

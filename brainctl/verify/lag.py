@@ -7,7 +7,7 @@ from typing import NamedTuple
 from brainctl.verify.difference import ExtraRevisions, LagDifference, MissingRevisions
 
 LOOKS = 5
-"""How often a side that is behind is looked at again."""
+"""How often the revisions are read again while a side is behind."""
 
 
 class Newest(NamedTuple):
@@ -18,25 +18,30 @@ class Newest(NamedTuple):
 
     @property
     def lag(self) -> int:
-        """Return the revisions by which one side is behind the other."""
+        """Return the number of revisions by which one side is behind the other."""
         return abs(self.expected - self.found)
 
 
 class Standing(NamedTuple):
-    """Where both sides stand when their keys begin to be compared."""
+    """The revisions of both sides when the comparison of their keys begins."""
 
     newest: Newest
     difference: LagDifference | None
-    """The revisions that one side lacks, unless that is allowed."""
+    """The revisions that one side lacks; None when none, or when that is allowed."""
 
 
 async def standing(read: Callable[[], Awaitable[Newest]], max_lag: int, first_pause: float, *, live: bool) -> Standing:
-    """Return where both sides stand. A side that is behind is given time to reach the revision at which the other was
-    seen first: as long as it moves, and in a live comparison for all of LOOKS, with pauses that begin at `first_pause`
-    seconds and double.
+    """Return the revisions of both sides, after giving the one that is behind time to catch up.
 
-    More than `max_lag` revisions behind is a difference. A live comparison allows as much as it saw, while both sides
-    move and the distance does not grow.
+    It may reach the revision at which the other was seen first: it gets time as long as it moves, and in a live
+    comparison for all of LOOKS. Being more than `max_lag` revisions behind is a difference. A live comparison allows as
+    much as it saw, while both sides move and the distance does not grow.
+
+    Args:
+        read: Reads the newest revision of each side.
+        max_lag: The number of revisions that one side may be behind.
+        first_pause: Seconds before the second read; they double each time.
+        live: Both may take writes.
     """
     first = newest = await read()
     goal, most, pause = max(first), first.lag, first_pause

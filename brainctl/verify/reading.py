@@ -1,4 +1,4 @@
-"""What a comparison reads from a store."""
+"""The reads of a comparison from one store."""
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.leases import lease_ttls
@@ -13,16 +13,17 @@ class StoreReader:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.bytes = 0
-        """Marshalled KeyValues read so far."""
+        """The bytes of the marshalled KeyValues read so far."""
         self._pager = Pager(store)
 
     async def revision(self) -> int:
-        """The store's newest revision."""
+        """Return the store's newest revision."""
         return (await self.store.range(pb.RangeRequest(key=b"\0", count_only=True))).header.revision
 
     async def page(self, start: bytes, end: bytes, revision: int) -> Page:
-        """The keys from `start` to `end` (all that follow when it is empty), or the first of them, as they stood at
-        `revision`.
+        """Return the keys from `start` to `end` as they were at `revision`, or the first of them.
+
+        An empty `end` means all keys that follow.
         """
         response = await self._pager.page(start, end, revision, whole=bool(end))
         keys = [kv.key for kv in response.kvs]
@@ -35,11 +36,11 @@ class StoreReader:
         await self._pager.close()
 
     async def key(self, key: bytes, revision: int) -> bytes | None:
-        """One key's marshalled KeyValue as it stood at `revision`, None when it was not there."""
+        """Return one key's marshalled KeyValue as it was at `revision`; None when it did not exist."""
         response = await self.store.range(pb.RangeRequest(key=key, revision=revision))
         return response.kvs[0].SerializeToString() if response.kvs else None
 
     async def leases(self) -> dict[int, int]:
-        """The granted TTL of each lease, in seconds."""
+        """Return the granted TTL of each lease, in seconds, by id."""
         ids = [lease.ID for lease in (await self.store.leases()).leases]
         return {lease.id: lease.granted for lease in await lease_ttls(self.store, ids)}
