@@ -54,7 +54,7 @@ class Node:
         self._auth = AuthService(backend, tokens or SimpleTokens(clock), passwords or Passwords())
         self._lease = LeaseService(backend, clock)
         self._watch = WatchService(backend, clock, options.progress_seconds)
-        self._maintenance = MaintenanceService(backend, options)
+        self._maintenance = MaintenanceService(backend, clock, options)
         self.cluster = ClusterService(backend, options.name, peer_urls=options.peer_urls)
         """The member list; whoever serves the node enters there the URLs at which clients reach it."""
         alarms = self._maintenance.alarms
@@ -168,6 +168,7 @@ class Node:
         watch = self._watch
         return NodeMetrics(
             compacted=backend.compacted,
+            snapshots_refused=self._maintenance.snapshots.refused,
             watch_streams=watch.streams,
             watchers=watch.watchers,
             slow_watchers=watch.slow_watchers,

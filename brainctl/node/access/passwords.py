@@ -6,6 +6,7 @@ hash in the durable record of its user.
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
 import bcrypt
@@ -35,6 +36,7 @@ class Passwords:
     def __init__(self, cost: int = COST) -> None:
         self._cost = cost
         # Anyone can make the node hash passwords, without being known to it: leave the other cores usable.
+        self._threads = ThreadPoolExecutor(AT_ONCE, "passwords")
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
 
@@ -64,7 +66,8 @@ class Passwords:
         self._waiting += 1
         try:
             async with self._turn:
-                return await asyncio.to_thread(work, *args)
+                # Not the threads that the store uses: they are few.
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         finally:
             self._waiting -= 1
 

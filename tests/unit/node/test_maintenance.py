@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from google.protobuf.message import Message
 
+from brainctl.clock import ManualClock
 from brainctl.errors import ApiError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
@@ -19,7 +20,7 @@ from tests.support.memory import MemoryBackend
 class World:
     def __init__(self) -> None:
         self.backend = MemoryBackend()
-        self.service = MaintenanceService(self.backend)
+        self.service = MaintenanceService(self.backend, ManualClock())
         self.handlers = self.service.handlers() | ClusterService(self.backend, "here", ["http://h:1"]).handlers()
 
     def call(self, path: str, request: Message) -> bytes:
@@ -87,7 +88,7 @@ def test_alarms(world: World) -> None:
 
 def test_alarms_are_durable(world: World) -> None:
     world.alarm(pb.AlarmRequest.ACTIVATE, pb.NOSPACE)
-    world.service = MaintenanceService(world.backend)
+    world.service = MaintenanceService(world.backend, ManualClock())
     assert list(world.status().errors) == ["memberID:2 alarm:NOSPACE"]
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 from crc32c import crc32c
 from google.protobuf.message import DecodeError
 
+from brainctl.clock import Clock
 from brainctl.errors import BAD_TRANSFEREE, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.hashkv import Hasher, KvHash, hash_steps, hashed_revision
@@ -20,6 +21,7 @@ from brainctl.node.quota import Quota
 from brainctl.node.services.maintenance.alarms import AlarmService
 from brainctl.node.services.maintenance.downgrade import DowngradeService
 from brainctl.node.services.maintenance.snapshot import STORAGE_VERSION, snapshot
+from brainctl.node.services.maintenance.snapshot_room import SnapshotRoom
 from brainctl.node.slices import in_slices
 
 ETCD_VERSION = "3.7.3"
@@ -29,8 +31,9 @@ ETCD_VERSION = "3.7.3"
 class MaintenanceService:
     """The Maintenance service over a backend."""
 
-    def __init__(self, backend: Backend, options: NodeOptions | None = None) -> None:
+    def __init__(self, backend: Backend, clock: Clock, options: NodeOptions | None = None) -> None:
         options = options or NodeOptions()
+        self.snapshots = SnapshotRoom(clock.monotonic)
         self._backend = backend
         self._quota = Quota(backend, options.quota_bytes)
         self._downgrade = DowngradeService(backend)
@@ -128,7 +131,7 @@ class MaintenanceService:
 
     def snapshot(self) -> AsyncIterator[bytes]:
         """Return the marshalled responses of Maintenance.Snapshot."""
-        return snapshot(self._backend)
+        return snapshot(self._backend, self.snapshots)
 
 
 async def _reply_with(answer: Callable[[], Coroutine[Any, Any, bytes]], reply: Reply) -> None:

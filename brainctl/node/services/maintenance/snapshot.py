@@ -15,13 +15,15 @@ where 2_0 is 8 bytes of the revision, "_", and 8 bytes of the place in it, big e
 """
 
 import asyncio
+import errno
 import hashlib
+import logging
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from inspect import iscoroutinefunction
 from itertools import chain
-from tempfile import TemporaryFile
-from typing import IO, cast
+from tempfile import TemporaryFile, gettempdir
+from typing import IO, Final, cast
 
 from brainctl.errors import ApiError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
@@ -32,10 +34,14 @@ from brainctl.mvcc.sorting import sort
 from brainctl.mvcc.steps import Steps, cost, finish
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.backend import Backend
+from brainctl.node.services.maintenance.snapshot_room import GIVEN_UP, SnapshotRoom, no_room
 from brainctl.node.slices import in_slices
 from brainctl.wire.bbolt import PAGE_SIZE, Items, Writer
 from brainctl.wire.varint import varint
 
+_log = logging.getLogger(__name__)
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 STORAGE_VERSION = "3.7.0"
 CHUNK = 32 << 10
 """Bytes of the file in one response, as etcd sends them."""
@@ -45,24 +51,44 @@ ATTEMPTS = 3
 _OVERTAKEN = Status(Code.UNAVAILABLE, "brainctl: compactions overtook the snapshot; try again")
 
 
-async def snapshot(backend: Backend) -> AsyncIterator[bytes]:
-    """Yield the marshalled SnapshotResponses: the file in chunks, then its SHA-256.
+async def snapshot(backend: Backend, room: SnapshotRoom) -> AsyncIterator[bytes]:
+    """Yield the marshalled SnapshotResponses: the file, then its SHA-256.
 
     Raises:
-        ApiError: Compactions overtook every attempt; that happens over a network only.
+        ApiError: Compactions are faster, `room` admits no more, or the disk for temporary files is full.
     """
     with TemporaryFile() as file:
-        digest = await _build(backend, file)
-        total = file.seek(0, 2)
-        file.seek(0)
-        while blob := file.read(CHUNK):
-            left = total - file.tell()
-            yield pb.SnapshotResponse(remaining_bytes=left, blob=blob, version=STORAGE_VERSION).SerializeToString()
-            await asyncio.sleep(0)
+        opened = room.enter(file, backend.size_in_use)
+        try:
+            digest = await _built(backend, file, room)
+            total = file.seek(0, 2)
+            file.seek(0)
+            room.sending(opened)
+            while opened.sent < total:
+                if opened.given_up:
+                    raise ApiError(GIVEN_UP)
+                blob = file.read(CHUNK)
+                opened.sent += len(blob)
+                left = total - opened.sent
+                yield pb.SnapshotResponse(remaining_bytes=left, blob=blob, version=STORAGE_VERSION).SerializeToString()
+                await asyncio.sleep(0)
+        finally:
+            room.leave(opened)
     yield pb.SnapshotResponse(blob=digest, version=STORAGE_VERSION).SerializeToString()
 
 
-async def _build(backend: Backend, file: IO[bytes]) -> bytes:
+async def _built(backend: Backend, file: IO[bytes], room: SnapshotRoom) -> bytes:
+    try:
+        return await _build(backend, file, room)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        room.refused += 1
+        _log.warning("a snapshot ends, since the disk for temporary files is full: %s", error)
+        raise ApiError(no_room(gettempdir(), 2 * backend.size_in_use)) from error
+
+
+async def _build(backend: Backend, file: IO[bytes], room: SnapshotRoom) -> bytes:
     for _ in range(ATTEMPTS):
         compacted, revision = backend.compacted, backend.revision
         with TemporaryFile() as spool:
@@ -73,7 +99,8 @@ async def _build(backend: Backend, file: IO[bytes]) -> bytes:
                     continue
             else:
                 await in_slices(backend, _gather(rows, cast("View", backend.view), compacted, revision))
-            return await asyncio.to_thread(_write, file, _buckets(backend, rows, compacted, revision))
+            buckets = _buckets(backend, rows, compacted, revision)
+            return await asyncio.get_running_loop().run_in_executor(room.threads, _write, file, buckets)
     raise ApiError(_OVERTAKEN)
 
 
