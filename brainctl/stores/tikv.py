@@ -61,7 +61,7 @@ async def _admit(backend: TikvBackend, url: str, admission: Admission) -> None:
     record = backend.record(CHECKPOINT)
     admission.to_serve(record, url)
     standing = Standing.of(record)
-    if admission.allowed or standing is None or standing.phase == COMMITTED:
+    if admission.allowed or (standing is not None and standing.phase == COMMITTED):
         return
     migration = await backend.living_holder("migrate")
     if migration is not None:

@@ -100,15 +100,11 @@ class TikvBackend:
             TikvFailed: TiKV does not answer.
             StoreDamaged: a value is not what the format says.
         """
-        await self._shown.load(await self._reads.state())
-        self._counts.begin(self.revision)
+        await self._load()
         self._shown.observers.append(self._counts.take)
         self._shown.on_hole = self._counts.begin
         if self._role is Role.LEADER:
-            if admit is not None:
-                await admit(self)
-            self.writer.note(Holder.here("serve"))
-            await self.writer.acquire(force=True)
+            await self._take_lead(admit)
         self.writer.identify()
         self._shown.observers.append(self._notice)
         self._deafness = Deafness(asyncio.get_running_loop().time, self.call_later)
@@ -119,6 +115,21 @@ class TikvBackend:
             self.spawn(self.safe_point.run())
             if self.compacted:
                 await self.safe_point.note()
+
+    async def _load(self) -> None:
+        await self._shown.load(await self._reads.state())
+        self._counts.begin(self.revision)
+
+    async def _take_lead(self, admit: Admit | None) -> None:
+        """Take the lead of a state that was admitted: what another process made of it meanwhile is looked at too."""
+        self.writer.note(Holder.here("serve"))
+        if admit is None:
+            await self.writer.acquire(force=True)
+            return
+        await admit(self)
+        while not await self.writer.acquire(force=True, admitted=self._shown.head.epoch):
+            await self._load()
+            await admit(self)
 
     # -- state ----------------------------------------------------------------------------------------------------
 

@@ -69,11 +69,15 @@ class Leadership:
         self._closing: set[asyncio.Task[None]] = set()
         self._chunks = 0
 
-    async def acquire(self, *, force: bool) -> None:
+    async def acquire(self, *, force: bool, admitted: int | None = None) -> bool:
         """Take the lead, so that its last holder is fenced.
 
         Args:
             force: take it also while a living writer holds it.
+            admitted: the epoch of the state that was looked at before; None takes the lead of whatever is there.
+
+        Returns:
+            False when another process has taken the lead since the epoch `admitted`: nothing was written.
 
         Raises:
             StoreInUse: without `force`, while a living writer holds the lead.
@@ -84,6 +88,8 @@ class Leadership:
             transaction = await self.client.begin(locking=True)
             try:
                 old = Head.unpack(await transaction.get_locked(self.layout.head))
+                if admitted is not None and old.epoch != admitted:
+                    return False
                 now = await self._now()
                 if old.expires > now and not force:
                     raise StoreInUse(
@@ -99,7 +105,7 @@ class Leadership:
             else:
                 if await self._taken(head):
                     self.head = head
-                    return
+                    return True
             finally:
                 await transaction.rollback()
 

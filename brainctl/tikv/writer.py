@@ -96,23 +96,29 @@ class Writer:
 
     # -- the lead -------------------------------------------------------------------------------------------------
 
-    async def acquire(self, *, force: bool) -> None:
+    async def acquire(self, *, force: bool, admitted: int | None = None) -> bool:
         """Take the lead, and give the store its ids if it is new.
 
         Args:
             force: take the lead also while a living process holds it.
+            admitted: the epoch of the state that was looked at before; None takes the lead of whatever is there.
+
+        Returns:
+            False when another process has taken the lead since the epoch `admitted`: nothing was written.
 
         Raises:
             StoreInUse: without `force`, while a living process holds the lead.
             TikvFailed: TiKV does not answer.
         """
-        await self._lead.acquire(force=force)
+        if not await self._lead.acquire(force=force, admitted=admitted):
+            return False
         await self._shown.catch_up(await self._reads.state())
         self.leads = True
         if IDENTITY not in self._shown.records:
             ids = b"".join((secrets.randbits(63) | 1).to_bytes(8) for _ in range(2))
             await self._commit_records({IDENTITY: ids})
         self.identify()
+        return True
 
     def note(self, holder: Holder) -> None:
         """Set what the next take-over writes about this process."""
