@@ -290,6 +290,9 @@ class Runner:
         async with self._slot.lent():
             try:
                 differences = await self._sides.both.call(lambda: self._compare(revision), long=True)
+                if self._auth is not None:
+                    # They have no revision among the keys: what changed during the comparison shows only here.
+                    await self._answer(ReadAuth())
             except BrainctlError as error:
                 failed = f"the comparison failed: {error}"
         self._inbox.put_nowait(GiveUp(failed) if failed else Verified(await self._revision(), differences))

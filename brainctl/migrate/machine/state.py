@@ -412,12 +412,9 @@ class Migration:
                 self._reconciled = False
                 self.auth.compare()
             case Verified(revision, _) if self.phase is Phase.VERIFYING and revision != self._last:
-                self._freezes += 1
-                if self._freezes >= MAX_FREEZES:
-                    self._give_up("the source went on taking writes after it was frozen")
-                    return
-                self._step(Trigger.MOVED)
-                self._out.append(Freeze(again=True))
+                self._move("the source went on taking writes after it was frozen")
+            case Verified() if self.phase is Phase.VERIFYING and not self.auth.settled:
+                self._move("the users and roles of the source went on changing after it was frozen")
             case Verified(_, differences) if self.phase is Phase.VERIFYING:
                 if differences:
                     self._give_up(f"source and target differ in {differences} places")
@@ -429,6 +426,15 @@ class Migration:
                 self._give_up(reason)
             case _:
                 pass
+
+    def _move(self, why: str) -> None:
+        """Drain and compare once more, since the source has moved; give up for the reason `why` after a few times."""
+        self._freezes += 1
+        if self._freezes >= MAX_FREEZES:
+            self._give_up(why)
+            return
+        self._step(Trigger.MOVED)
+        self._out.append(Freeze(again=True))
 
     def _stop(self) -> None:
         if self.phase in CUTTING_OVER:

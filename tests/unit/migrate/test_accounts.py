@@ -14,6 +14,7 @@ from brainctl.migrate import runner
 from brainctl.migrate.checkpoint import History
 from brainctl.migrate.cutover import Freezer
 from brainctl.migrate.etcd_source.reader import SourceReader
+from brainctl.migrate.machine.phases import Phase
 from brainctl.migrate.machine.plan import prepare
 from brainctl.migrate.machine.state import Goal, Migration
 from brainctl.migrate.retry import Sides
@@ -34,10 +35,12 @@ async def add_user(store: EtcdStore, name: str) -> None:
     await store.call("/etcdserverpb.Auth/UserAdd", request, pb.AuthUserAddResponse)
 
 
-async def start(source: EtcdStore, target: TargetModel) -> tuple[runner.Runner, Watched]:
+async def start(
+    source: EtcdStore, target: TargetModel, goal: Goal = Goal.FOLLOW, compare: runner.Compare = no_comparison
+) -> tuple[runner.Runner, Watched]:
     clock, watched, accounts = SystemClock(), Watched(), AuthReader(source)
     plan = await prepare(source, target, History.ALL, Random(1), overwrite=False)
-    migration = Migration(plan.record, (), Goal.FOLLOW, clean=plan.clean, auth=await target.auth())
+    migration = Migration(plan.record, (), goal, clean=plan.clean, auth=await target.auth())
     freezer = Freezer(SourceReader(source, plan.record.cluster).revision, clock, "", "", 5.0)
 
     async def reopen() -> TargetModel:
@@ -45,7 +48,7 @@ async def start(source: EtcdStore, target: TargetModel) -> tuple[runner.Runner, 
 
     slot = TargetHandle(target, reopen, plan.run, plan.epoch)
     sides = Sides.of("source", "target", clock, 30.0, watched.waiting)
-    return runner.Runner(migration, source, slot, freezer, no_comparison, watched, clock, sides, accounts), watched
+    return runner.Runner(migration, source, slot, freezer, compare, watched, clock, sides, accounts), watched
 
 
 def test_changes_of_users_are_followed(new_etcd: NewEtcd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +71,49 @@ def test_changes_of_users_are_followed(new_etcd: NewEtcd, monkeypatch: pytest.Mo
         await watched.until(lambda: target.accounts.keys() == {USERS + b"alice", STATE})
         following.stop()
         assert await running == ""
+        await source.close()
+
+    asyncio.run(story())
+
+
+def test_users_that_change_during_the_comparison_are_in_what_is_cut_over(new_etcd: NewEtcd) -> None:
+    """They move no revision of the keys, so only another look at them before the commit can tell."""
+
+    async def story() -> None:
+        source, target = etcd_store(new_etcd().endpoint), TargetModel()
+        await source.put(pb.PutRequest(key=b"/k"))
+        await add_user(source, "alice")
+        compared_at: list[int] = []
+
+        async def compare(revision: int) -> int:
+            compared_at.append(revision)
+            if len(compared_at) == 1:
+                await add_user(source, "late")
+            return 0
+
+        cutting, _ = await start(source, target, Goal.CUTOVER, compare)
+        assert await cutting.run() == ""
+        assert cutting.migration.phase is Phase.COMMITTED
+        assert target.accounts.keys() == {USERS + b"alice", USERS + b"late", STATE}
+        assert compared_at == [2, 2]
+        await source.close()
+
+    asyncio.run(story())
+
+
+def test_a_cutover_is_given_up_where_users_never_hold_still(new_etcd: NewEtcd) -> None:
+    async def story() -> None:
+        source, target = etcd_store(new_etcd().endpoint), TargetModel()
+        await source.put(pb.PutRequest(key=b"/k"))
+        names = iter(["a", "b", "c", "d", "e", "f"])
+
+        async def compare(_revision: int) -> int:
+            await add_user(source, next(names))
+            return 0
+
+        cutting, _ = await start(source, target, Goal.CUTOVER, compare)
+        assert await cutting.run() == "the users and roles of the source went on changing after it was frozen"
+        assert cutting.migration.phase is Phase.SYNCED
         await source.close()
 
     asyncio.run(story())

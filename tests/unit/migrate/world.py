@@ -100,6 +100,11 @@ class World:
             self.tell(Written())
         elif isinstance(action, ReadAuth):
             self.tell(AuthRead(dict(self.source.accounts)))
+        elif isinstance(action, Verify):
+            self.tell(AuthRead(dict(self.source.accounts)))
+            self.tell(self.read(action))
+            if self.migration.phase is Phase.COMMITTED:
+                assert self.target.accounts == self.source.accounts, "users changed while both sides were compared"
         else:
             self.tell(self.read(action))
 
