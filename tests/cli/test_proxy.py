@@ -59,6 +59,39 @@ def test_the_commands_too(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
     assert brainctl("--endpoints", etcd.endpoint, "put", "proxy", "2").stdout == "OK\n"
 
 
+def test_a_migration_and_a_comparison_too(etcd: Etcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    etcdctl(etcd.endpoint, "put", "proxy", "1")
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{free_port()}")
+    sides = ("--from", f"etcd://{etcd.endpoint}", "--to", f"file://{tmp_path / 'target'}")
+    for command in ("migrate", "verify"):
+        done = brainctl(command, *sides, "--history", "none") if command == "migrate" else brainctl(command, *sides)
+        assert done.returncode == 0, (command, done.stderr)
+
+
+def test_they_reach_another_machine_through_https_proxy(
+    etcd: Etcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every connection of both: the change stream, leases, users, and the target of a comparison."""
+
+    async def work() -> None:
+        async with Proxy(etcd.port) as proxy:
+            monkeypatch.setenv("https_proxy", f"http://{proxy.endpoint}")
+            directory = f"file://{tmp_path / 'target'}"
+            for argv in (
+                ("migrate", "--from", "etcd://source.test:1", "--to", directory, "--history", "none"),
+                ("verify", "--from", "etcd://source.test:1", "--to", directory),
+                ("verify", "--from", directory, "--to", "etcd://target.test:2"),
+            ):
+                before = len(proxy.asked)
+                done = await asyncio.to_thread(brainctl, *argv)
+                assert done.returncode == 0, (argv, done.stderr)
+                assert set(proxy.asked[before:]) == {next(word for word in argv if "test:" in word)[7:]}
+
+    etcdctl(etcd.endpoint, "put", "proxy", "1")
+    asyncio.run(asyncio.wait_for(work(), 240))
+
+
 def test_tls_without_verification_goes_straight_to_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
