@@ -7,10 +7,13 @@ import sys
 
 import pytest
 
+from brainctl.etcdpb import kv_pb2
+from brainctl.stores.tikv import open_tikv_replica
 from brainctl.tikv.backend import Role
 from tests.peers.servers import Playground
-from tests.unit.tikv.calls import history, listed, state_of
+from tests.unit.tikv.calls import history, listed, put, state_of
 from tests.unit.tikv.conftest import OpenBackend
+from tests.unit.tikv.test_replica import checkpoint
 
 WRITER = """
 import asyncio, sys
@@ -80,6 +83,82 @@ def test_acknowledged_writes_survive_the_writer(tikv: Playground, prefix: str, b
         # The index says what the log says.
         newest = {change.key.decode(): change for _, changes in revisions for change in changes}
         assert {key: change.mod_revision for key, change in newest.items() if change.version} == found
+
+    asyncio.run(run())
+
+
+KEYS = 300
+BATCHES = 4
+REMOVER = """
+import asyncio, sys
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.tikv import open_tikv
+from brainctl.tikv import ahead, bulk_writer
+from brainctl.tikv.backend import Role
+
+ahead.LARGE_CHANGES, bulk_writer.CHUNK_KEYS = 10, 4
+
+async def main(url, start, end):
+    store = await open_tikv(url, Role.LEADER)
+    await store.delete_range(pb.DeleteRangeRequest(key=start.encode(), range_end=end.encode()))
+    await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.crash
+def test_a_large_revision_whose_writer_is_killed_is_seen_whole_or_not_at_all(
+    tikv: Playground, prefix: str, backend_of: OpenBackend
+) -> None:
+    """The process is killed when another client finds some of its changes in TiKV, and not all of them."""
+
+    async def run() -> None:
+        replica = await open_tikv_replica(tikv.url(prefix))
+        await replica.take_over(checkpoint())
+        names = [b"%d/%03d" % (batch, number) for batch in range(BATCHES) for number in range(KEYS)]
+        kvs = [kv_pb2.KeyValue(key=key, create_revision=2, mod_revision=2, version=1, value=b"v") for key in names]
+        await replica.import_base([kv.SerializeToString() for kv in kvs], 2, checkpoint())
+        await replica.close()
+        revision, halves = 2, 0
+        for batch in range(BATCHES):
+            start, end = b"%d/" % batch, b"%d0" % batch
+            async with backend_of(Role.FOLLOWER) as reader:
+                remover = await asyncio.create_subprocess_exec(
+                    sys.executable, "-c", REMOVER, tikv.url(prefix), start.decode(), end.decode()
+                )
+                while True:
+                    state = await state_of(reader)
+                    layout = state.layout
+                    stored = len(await state.reader.keys(layout.live(start), layout.live(end)))
+                    assert len([kv async for kv in state.versions(start, end, 0)]) == (
+                        KEYS if state.revision == revision else 0
+                    )
+                    if stored < KEYS:
+                        break
+                    assert remover.returncode is None, "it ended by itself"
+                remover.send_signal(signal.SIGKILL)
+                assert await remover.wait() == -signal.SIGKILL
+                state = await state_of(reader)
+                halves += bool(state.head.ahead)
+                happened = state.revision > revision
+                assert [kv.key for kv in await listed(state) if kv.key.startswith(start)] == (
+                    [] if happened else names[batch * KEYS : (batch + 1) * KEYS]
+                )
+            revision += happened
+            async with backend_of() as backend:
+                # Who writes next finds what was begun, and undoes it.
+                revision += 1
+                assert await put(backend, b"z") == revision
+                state = await state_of(backend)
+                assert not state.head.ahead
+                live = [kv for kv in await listed(state) if kv.key.startswith(start)]
+                assert (len(live), {kv.mod_revision for kv in live}) == ((0, set()) if happened else (KEYS, {2}))
+                changes = await history(state, 3, state.revision)
+                assert [main for main, _ in changes] == list(range(3, revision + 1))
+            if halves:
+                return
+        pytest.fail("no process was killed in the middle")
 
     asyncio.run(run())
 
