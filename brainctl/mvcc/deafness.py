@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 BEAT_SECONDS: Final = 0.1
+"""Time from one beat to the next."""
 SLACK_SECONDS: Final = 0.05
 """A beat is late when it is later than this."""
 
@@ -20,7 +21,7 @@ class Deafness:
         """The sum of all delays, in seconds, up to the last `listen`."""
         self._now = now
         self._call_later = call_later
-        self._expected = now() + BEAT_SECONDS
+        self._expected = now() + BEAT_SECONDS  # when the next beat is due, on the clock of `now`
         call_later(BEAT_SECONDS, self._beat)
 
     def listen(self) -> float:

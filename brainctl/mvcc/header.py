@@ -16,7 +16,7 @@ class Header:
         self.raft_term = raft_term
         self._head = b"\x08%b\x10%b\x18" % (varint(cluster_id), varint(member_id))
         self._tail = b"\x20%b" % varint(raft_term)
-        self._last = (-1, b"")
+        self._last = (-1, b"")  # many reads in a row answer at one revision: its header is kept
 
     def __call__(self, revision: int) -> bytes:
         """Return the field, with its tag and length, for a store at `revision`."""

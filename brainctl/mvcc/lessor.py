@@ -22,6 +22,7 @@ LEASES = b"lease/"
 MIN_TTL = 2
 """Seconds: etcd's ceil(1.5 * election timeout) with the default timeout of one second."""
 MAX_TTL = 9_000_000_000
+"""Seconds: etcd refuses leases with a longer TTL."""
 REVOKE_RETRY_SECONDS = 3.0
 """After this time a lease that expired and still exists is offered for revocation again."""
 
@@ -62,7 +63,8 @@ class Lessor:
         self._leases: dict[int, Lease] = {}
         self._keys: dict[int, set[bytes]] = {}
         self._lease_of: dict[bytes, int] = {}
-        # Earliest times at which leases may expire; keeping a lease alive moves only the lease, not its entry.
+        # A heap of the earliest times at which leases may expire. Keeping a lease alive moves only its `expiry`, not
+        # its entry here, so a keep-alive costs no heap operation; `expired` puts an entry that came too early back.
         self._schedule: list[tuple[float, int]] = []
         self._waiting: dict[int, list[Callable[[], None]]] = {}
         self._changed: set[bytes] | None = None

@@ -15,6 +15,8 @@ class PendingWrites:
     """The durable state with the commits in flight above it, as the next write must see them.
 
     There is one layer (a dict of the newest version by key) per commit in flight, newest first; below them lies `view`.
+    A layer is dropped whole once its commit is durable, instead of key by key: 0.06 us less per put
+    (docs/internals/write-path.md).
     """
 
     def __init__(self, view: View, tally: Tally | None = None) -> None:
@@ -128,7 +130,7 @@ class PendingWrites:
         for piece in in_pieces(list(self._overlay(start, end, revision).values())):
             for version in piece:
                 if version.version and version.create_revision <= durable:
-                    continue  # it was live, and is
+                    continue  # the view counts it: it was created before what is staged, and is still live
                 total += bool(version.version) - (self.view.get(version.key, at) is not None)
             yield len(piece)
         return total

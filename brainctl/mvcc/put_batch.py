@@ -2,7 +2,8 @@
 
 Most clients send a put with a key and a value, in this order, and nothing else. Both fields stand in the request
 exactly as they must stand in the KeyValue that is written, so they are copied out of the one into the other, without
-building a message object in between. A request with any other layout goes to `other`, which has the same effect.
+building a message object in between: that saves 1.8 us of CPU per put (docs/internals/write-path.md). A request with
+any other layout goes to `other`, which has the same effect.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,6 +44,7 @@ def put_run(
     answers: list[bytes | BrainctlError] = []
     failed = 0
     first = revision = staged.revision + 1
+    # The varints of all revisions are made at once; while they have one length, so has the header around each.
     marks = varints(first, len(bodies))
     around = batch.header.around(len(marks[0])) if len(marks[0]) == len(marks[-1]) else None
     for body in bodies:

@@ -16,7 +16,9 @@ Steps = Generator[int, None, T]
 """A generator that yields the cost of each step, in keys that were read, and returns the result."""
 
 STEP_KEYS: Final = 512
+"""Keys that one step touches, about."""
 STEP_BYTES: Final = 1 << 20
+"""Bytes of values that one step reads, about."""
 _BYTES_PER_KEY: Final = STEP_BYTES // STEP_KEYS
 
 

@@ -11,6 +11,7 @@ from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.steps import Steps, finish, in_pieces
 from brainctl.wire.varint import varint
 
+# Fields of a WatchResponse that are always true: created (3), canceled (4), fragment (7).
 _CREATED = b"\x18\x01"
 _CANCELED = b"\x20\x01"
 _FRAGMENT = b"\x38\x01"

@@ -159,7 +159,7 @@ class WatchHub:
         header = self.header(self.revision)
         for audience, events in batches.items():
             shared = pages(events, self._response_size)
-            # A list: sending may pause or close a stream, and with it watchers of this audience.
+            # A copy: sending may pause or close a stream, which removes watchers from this audience.
             for watcher in list(audience.members):
                 if watcher.state is State.SYNCED and not self._send(watcher, header, shared):
                     self._synced.remove(watcher)
