@@ -277,7 +277,7 @@ class Engine(BackgroundWork):
         if prepared.fresh:
             self._index.add_all(keys, addresses)
             self._recent.add_all(addresses, parts[: len(addresses)])
-            self._undo.add(revisions, keys, bytes(len(keys)))
+            self._undo.add(revisions, keys, bytes(len(keys)))  # zeros: there was no version before
             return
         put, delete, remember = self._index.put, self._index.delete, self._recent.add
         garbage = self._garbage
@@ -299,7 +299,7 @@ class Engine(BackgroundWork):
             if old:
                 size = size_of(record.OVERHEAD + len(before[5]), leased=before[4] != 0) if before else 0
                 garbage.supersede(imported or mod, old, size)
-        if imported:  # what was there before has no revision of its own
+        if imported:  # a migration replaces versions at no revision of the history, so there is no way back past it
             self._undo = UndoLog(imported)
         else:
             self._undo.add(revisions, keys, ended)

@@ -21,7 +21,10 @@ class EngineOptions:
     zero_ahead: int = 1 << 20
     """Log space is filled with zeros in steps of this size while group commits are small; 0 turns that off."""
     spare_segments: int = 2
-    """Up to this number of files of dead segments are kept to be used again by the log; others are removed."""
+    """Up to this number of files of dead segments are kept to be used again by the log; others are removed.
+
+    Space that was written before is cheaper to sync (docs/internals/device-writes.md).
+    """
     group_limit: int = 8 << 20
     """Up to this is written between two syncs; more only if one batch is larger."""
     garbage_ratio: float = 0.5

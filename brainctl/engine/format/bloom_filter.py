@@ -11,7 +11,9 @@ from zlib import crc32
 from crc32c import crc32c
 
 BITS_PER_KEY = 12
-# The mask of two bits for each 12 bits of a hash: two lookups replace four shifts per key.
+"""Bits of the filter for each key, about."""
+# The mask of two bits for each 12 bits of a hash. Two CRCs, which run in hardware or in C, and this table take 0.40 us
+# for each key that is merged; a 64-bit multiplication took 0.65 (docs/internals/opening.md).
 _TWO_BITS = [1 << (number & 63) | 1 << (number >> 6) for number in range(1 << 12)]
 
 

@@ -9,6 +9,7 @@ the gains in all levels; no levels need to be merged to count.
 
 from collections.abc import Sequence
 
+# An entry, from the lowest bit: DELETED, LEASED, two bits of gain plus 1, then the address.
 SHIFT = 4
 DELETED = 1
 LEASED = 2

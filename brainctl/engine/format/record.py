@@ -20,6 +20,7 @@ HEADER_SIZE = HEADER.size
 KIND = HEADER_SIZE - 4
 """Offset of the kind in a record, with three zeros behind it."""
 OVERHEAD = HEADER_SIZE + 4
+"""Bytes of a record beside its KeyValue: the header before it and the CRC behind it."""
 CRC = Struct("<I")
 RESIDUE = crc32c(bytes(4))
 """CRC-32C of any bytes followed by their own CRC-32C, little-endian: a record is checked with one call, without cutting
@@ -27,7 +28,7 @@ its CRC off.
 """
 
 PUT, TOMBSTONE, IMPORTED, META_SET, META_REMOVE = range(5)
-"""Kinds of record. IMPORTED is a PUT that has no place in the history."""
+"""Kinds of record. IMPORTED is a PUT that a migration copied: it has no place in the history."""
 
 
 def key_offset(length: int) -> int:

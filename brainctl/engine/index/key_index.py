@@ -17,7 +17,10 @@ from brainctl.engine.index.run_reader import Run
 _PAGE = 4096
 """Keys that one step of walking a range takes from each level."""
 _KNOWN = 1 << 16
-"""Entries of runs that are cached in each of two generations: lookup results, and the entries that replaced them."""
+"""Entries of runs that are cached in each of two generations: lookup results, and the entries that replaced them.
+
+Overwriting among 100,000 keys was a fifth slower with half of it (docs/internals/write-path.md).
+"""
 _ABSENT = 1 << 12
 """Keys that are cached as being in no run."""
 
@@ -106,6 +109,9 @@ class KeyIndex:
                 (*run.bounds, run.filter, len(run.filter), run.find) for run in self.runs if run.header.root
             ]
             self._filtered = self.runs
+        # One loop over all runs, most of which a key is not in: comparing with the first and last key saves 1.4 us per
+        # put with ascending keys and three runs, asking all filters here 0.9 us (docs/internals/write-path.md). All
+        # filters use one hash of the key, which is computed only if a run may have it.
         place = bits = -1
         for first, last, words, count, find in self._filters:
             if first <= key <= last:
@@ -118,7 +124,10 @@ class KeyIndex:
         return 0
 
     def add_all(self, keys: Sequence[bytes], addresses: Sequence[int]) -> None:
-        """Add the first versions of distinct keys that no level knows; none has a lease."""
+        """Add the first versions of distinct keys that no level knows; none has a lease.
+
+        One update of the dict and sets per group commit saves 0.65 us per put (docs/internals/write-path.md).
+        """
         self.delta.add_all(keys, [address << SHIFT | NEW for address in addresses])
 
     def put(self, key: bytes, address: int, leased: bool = False) -> int:

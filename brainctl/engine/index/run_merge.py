@@ -1,4 +1,8 @@
-"""Merges several runs into one; it reads through `Run` and writes nothing."""
+"""Merges several runs into one; it reads through `Run` and writes nothing.
+
+It takes a page of keys from each run at a time, so that the loops over keys are those of `dict`, `sorted` and `map`, in
+C: about 1.2 us for each key and tier, writing included (docs/internals/engine.md).
+"""
 
 from array import array
 from bisect import bisect_right

@@ -32,6 +32,7 @@ SECTIONS = ("filter", "garbage", "state")
 _NODES = 1024
 """Blocks that are cached in each of two generations, young and old."""
 _BOUNDS = 1024
+"""Bounds of counts that are cached."""
 
 
 def run_name(number: int) -> str:

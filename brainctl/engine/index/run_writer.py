@@ -18,8 +18,11 @@ from brainctl.engine.vfs.filesystem import File, write_all
 _BLOCK = 4096
 """Bytes: a block ends with the key that makes it this large, or earlier."""
 _ENTRY = 12
+"""Bytes that a key takes in a leaf beside its own: the entry (8) and where the key ends (4)."""
 _FENCE = 20
+"""Bytes that a key takes in a fence beside its own: offset (8), gains (8) and where the key ends (4)."""
 _BUFFER = 256 << 10
+"""Bytes that are collected before they are written."""
 
 
 class _Level:

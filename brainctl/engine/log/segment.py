@@ -23,6 +23,7 @@ from brainctl.errors import StoreDamaged, StoreTooNew
 MAGIC = b"brainseg"
 FORMAT = 1
 LOG, PACKED, RECYCLED = 0, 1, 2
+"""Kinds of segment in the file header. RECYCLED is a LOG segment in a file that was another segment before."""
 _HEADER = Struct("<8sHHIIIQQQQ")
 _EXTENT = Struct("<4sIIIII")
 EXTENT_MAGIC = b"bcX1"
@@ -30,6 +31,7 @@ EXTENT_SIZE = _EXTENT.size
 DATA = 4096
 """Offset at which batches or extents begin: the file header has the first block for itself."""
 OFFSET_BITS = 32
+"""An address is the number of the segment, shifted by this, plus the offset in it."""
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
 _MARK_EVERY = 16 << 10
 """Bytes of log between two entries of a segment's table of revisions."""

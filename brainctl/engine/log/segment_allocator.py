@@ -163,7 +163,7 @@ class SegmentAllocator:
                 zeros = max(0, min((end + self._options.zero_ahead) // BLOCK * BLOCK, target.size) - end)
                 data += bytes(zeros)
             target.written = -(-(end + zeros) // BLOCK) * BLOCK
-            filled = target.written - end - zeros  # by the file system, as the block is written for the first time
+            filled = target.written - end - zeros  # the file system zeroes the rest of a block that is written first
             stats.padding_bytes += filled
         write_through(file, data, offset)
         stats.zero_bytes += zeros

@@ -4,6 +4,9 @@ A page has all live keys between two bounds, and their KeyValues. Pages do not o
 page in whose bounds it lies, so a list reads from the index and the log only what was not listed before. A page that
 has not changed from one list to the next also keeps its part of the answer, joined: then a list costs the copying of
 its bytes. A page that changes often and is not listed is dropped.
+
+A list of 10,000 keys of 512 bytes takes 0.13 ms of CPU from pages, 2.8 ms from the record cache and 8.4 ms from the
+segments (docs/internals/engine.md).
 """
 
 from bisect import bisect_left, bisect_right
@@ -229,7 +232,7 @@ class RangeCache:
         wanted = min(limit or _READ, _READ)
         keys, kvs, upto = self._read(start, end, wanted)
         pages = [CachedRange(start, upto, keys, kvs)] if wanted < _FEW else _paged(start, upto, keys, kvs)
-        if len(keys) < wanted and upto != end:  # the reading has ended for other keys than these
+        if len(keys) < wanted and upto != end:  # the reading ended early because of deleted keys, or of large values
             pages[0].passed = STEP_KEYS // 4
         if wanted < _FEW:
             return pages

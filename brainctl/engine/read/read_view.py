@@ -104,7 +104,7 @@ class ReadView:
         while place is not None:
             piece = self._piece(number, place, end, at, limit - found if limit else 0, back)
             back = None
-            if parts or piece.following is not None:  # of many pieces, each is joined by itself
+            if parts or piece.following is not None:  # of many pieces each is joined now: one join of all takes long
                 parts.append(b"".join(piece.kvs))
             else:
                 parts = piece.kvs

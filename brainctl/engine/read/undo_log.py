@@ -11,7 +11,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 _CHANGES = 1 << 16
-"""Changes that are kept at least, once there were as many, and a quarter more at most; about 100 bytes each."""
+"""Changes that are kept at least, once there were as many, and a quarter more at most; about 100 bytes each.
+
+With 1,000 clients that list in pages, 60,000 changes come during one list: the server did 4,000 calls a second; 1,760
+while only 16,384 were kept, and a page undid all changes behind it, too (docs/internals/engine.md).
+"""
 
 
 class UndoLog:
