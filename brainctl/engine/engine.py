@@ -173,7 +173,8 @@ class Engine(BackgroundWork):
 
     def publish(self, commit: Commit, prepared: EncodedBatch) -> None:
         """Make a commit visible, once `write` has returned; in the order of encoding."""
-        self._enter(prepared)
+        if prepared.segment.number not in self._segments:
+            self._add(prepared.segment, prepared.header.sequence)
         self._writer.published(commit, prepared.addresses)
         self._index_changes(commit, prepared, commit.changes, prepared.addresses, prepared.parts, commit.before)
         self._show(commit, prepared)
@@ -184,7 +185,8 @@ class Engine(BackgroundWork):
         Until then the index runs ahead of the revision, and every read finds its way back. Nothing else may be
         published before they are done.
         """
-        self._enter(prepared)
+        if prepared.segment.number not in self._segments:
+            self._add(prepared.segment, prepared.header.sequence)
         self._writer.published(commit, prepared.addresses)
         self._indexed = commit.revision
         has_before = len(commit.before) == len(commit.changes)
@@ -195,11 +197,6 @@ class Engine(BackgroundWork):
             self._index.delta.settle()
             yield len(changes)
         self._show(commit, prepared)
-
-    def _enter(self, prepared: EncodedBatch) -> None:
-        segment = prepared.segment
-        if segment.number not in self._segments:
-            self._add(segment, prepared.header.sequence)
 
     def _show(self, commit: Commit, prepared: EncodedBatch) -> None:
         """Finish the publication of a commit whose changes are in the index, and let readers see it."""

@@ -35,11 +35,13 @@ def lease_record(lease: int) -> bytes:
 class Batch:
     """One group commit that is being filled."""
 
-    def __init__(self, staged: PendingWrites, meta: Callable[[bytes], bytes | None], header: Header) -> None:
+    def __init__(
+        self, staged: PendingWrites, meta: Callable[[bytes], bytes | None], header: Header, *, slices: bool = False
+    ) -> None:
         self.staged = staged
         self.header = header
         self.commit = Commit(staged.revision)
-        self.slices = False
+        self.slices = slices
         """Whether an evaluation may be done in slices, so that `long_or_whole` may return its steps."""
         self._first = 0
         self._durable_meta = meta

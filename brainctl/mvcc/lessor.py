@@ -15,7 +15,7 @@ from brainctl.errors import LEASE_EXISTS, LEASE_NOT_FOUND, LEASE_TTL_TOO_LARGE, 
 from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
-from brainctl.mvcc.steps import Steps, finish, in_pieces
+from brainctl.mvcc.steps import Steps, in_pieces
 
 LEASES = b"lease/"
 """The names of all lease records start with this."""
@@ -110,20 +110,28 @@ class Lessor:
 
     def publish(self, commit: Commit) -> None:
         """Follow a commit that has become durable."""
-        finish(self.publish_steps(commit))
+        if commit.meta:
+            self._follow_records(commit)
+        self._follow_changes(commit.changes)
 
     def publish_steps(self, commit: Commit) -> Steps[None]:
         """Follow, in steps, a commit that has become durable."""
+        self._follow_records(commit)
+        for changes in in_pieces(commit.changes):
+            self._follow_changes(changes)
+            yield len(changes) // 2
+
+    def _follow_records(self, commit: Commit) -> None:
         for name, record in commit.meta.items():
             if name.startswith(LEASES):
                 self._follow_record(lease_id(name), record)
-        for changes in in_pieces(commit.changes):
-            for change in changes:
-                if change.lease or change.key in self._lease_of:
-                    self._attach(change.key, change.lease)
-            if self._changed is not None:
-                self._changed.update(change.key for change in changes)
-            yield len(changes) // 2
+
+    def _follow_changes(self, changes: list[KeyVersion]) -> None:
+        for change in changes:
+            if change[4] or change[0] in self._lease_of:
+                self._attach(change.key, change.lease)
+        if self._changed is not None:
+            self._changed.update(change.key for change in changes)
 
     def _follow_record(self, lease: int, record: bytes | None) -> None:
         if record is None:

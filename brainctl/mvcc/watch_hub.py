@@ -133,20 +133,23 @@ class WatchHub:
     def publish(self, commit: Commit) -> None:
         """Send the changes of a commit, which has become durable, to the watchers that are up to date."""
         self.revision = max(self.revision, commit.revision)
-        self.compacted(commit.compact)
-        if self._synced and len(commit.changes) > LARGE_CHANGES and not commit.imported:
-            self._outrun(commit.changes[0].mod_revision)
-        elif self._synced and not commit.imported:
-            # Sending may resume another stream, whose watchers have not been sent this commit yet: while the flag is
-            # set none of them counts as `reached`.
-            self._sending = True
-            try:
-                self._send_commit(commit)
-            finally:
-                self._sending = False
+        if commit.compact:
+            self.compacted(commit.compact)
+        if self._synced and not commit.imported:
+            if len(commit.changes) > LARGE_CHANGES:
+                self._outrun(commit.changes[0].mod_revision)
+            else:
+                # Sending may resume another stream, whose watchers have not been sent this commit yet: while the flag
+                # is set none of them counts as `reached`.
+                self._sending = True
+                try:
+                    self._send_commit(commit)
+                finally:
+                    self._sending = False
         if self._future and self._soonest <= self.revision:
             self._arrive()
-        self._settle()
+        if self._asking:
+            self._settle()
 
     def compacted(self, revision: int) -> None:
         """Note that the history up to `revision` is gone; a watcher that still needs some of it is cancelled when it

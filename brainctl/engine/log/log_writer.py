@@ -28,7 +28,7 @@ from brainctl.engine.vfs.filesystem import FileSystem
 from brainctl.errors import BrainctlError, StoreFailed, StoreFull
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
-from brainctl.mvcc.steps import Steps, finish, in_pieces
+from brainctl.mvcc.steps import Steps, in_pieces
 
 _AT_A_TIME: Final = 512
 """Changes that are laid out in a step."""
@@ -69,31 +69,41 @@ class LogWriter:
     # -- the side that owns the engine --------------------------------------------------------------------------
 
     def encode(self, commit: Commit) -> EncodedBatch:
-        """Lay a commit out after those before it, all steps of `encode_steps` at once."""
-        return finish(self.encode_steps(commit))
-
-    def encode_steps(self, commit: Commit) -> Steps[EncodedBatch]:
-        """Lay a commit out, in steps, after those before it; nothing is written or durable yet.
-
-        Once begun, all steps must be done before the next commit is laid out.
+        """Lay a commit out after those before it; nothing is written or durable yet.
 
         Raises:
             StoreFailed: The log has ended with an I/O error.
             StoreFull: The log has ended for want of space.
             ValueError: An imported KeyValue does not begin with its key.
         """
+        size = sum([len(change[5]) for change in commit.changes])
+        laid = self._begin(commit, size)
+        self._lay_changes(commit.changes, laid)
+        return self._laid_out(commit, laid)
+
+    def encode_steps(self, commit: Commit) -> Steps[EncodedBatch]:
+        """Lay a commit out, as `encode` does, in steps: all must be done before the next commit is laid out."""
+        size = 0
+        for changes in in_pieces(commit.changes, _AT_A_TIME):
+            size += sum([len(change[5]) for change in changes])
+            yield len(changes) // 4
+        laid = self._begin(commit, size)
+        for changes in in_pieces(commit.changes, _AT_A_TIME):
+            first = len(laid.parts)
+            self._lay_changes(changes, laid)
+            laid.joined.append(b"".join(laid.parts[first:]))
+            yield len(changes)
+        return self._laid_out(commit, laid)
+
+    def _begin(self, commit: Commit, size: int) -> "_Laid":
+        """Find the place of a commit whose KeyValues have `size` bytes; errors as of `encode`."""
         if self.failure is not None:
             raise self.failure
         if commit.imported:
             _check_imported(commit)
         end = self._end
-        size = record.OVERHEAD * len(commit.changes) + _meta_size(commit.meta.items())
-        for changes in in_pieces(commit.changes, _AT_A_TIME):
-            size += sum([len(change[5]) for change in changes])
-            if len(changes) == _AT_A_TIME:
-                yield len(changes) // 4
-        flags = 0
-        meta = commit.meta
+        meta, flags = commit.meta, 0
+        size += record.OVERHEAD * len(commit.changes) + (_meta_size(meta.items()) if meta else 0)
         need = frame.HEADER_SIZE + size
         if end.tail is None or end.offset + need > end.tail.size or not self._may_hold(end.tail, need):
             flags = frame.SNAPSHOT
@@ -102,36 +112,38 @@ class LogWriter:
             self._rotate(frame.HEADER_SIZE + size)
         tail = end.tail
         assert tail is not None
-        place = end.offset + frame.HEADER_SIZE
-        laid = _Laid(place, fresh=not commit.imported)
-        base, live = tail.number << OFFSET_BITS, record.IMPORTED if commit.imported else record.PUT
-        for changes in in_pieces(commit.changes, _AT_A_TIME):
-            first = len(laid.parts)
-            self._lay_changes(changes, live, base, laid)
-            if len(commit.changes) > _AT_A_TIME:
-                laid.joined.append(b"".join(laid.parts[first:]))
-                yield len(changes)
-        parts, addresses, version_bytes = laid.parts, laid.addresses, laid.at - place
-        first = len(parts)
+        live = record.IMPORTED if commit.imported else record.PUT
         flags |= frame.HAS_META if meta else 0
-        self._lay_meta(meta, commit.revision, place + version_bytes, parts)
+        at = end.offset + frame.HEADER_SIZE
+        return _Laid(tail, live, meta, size, flags, at, fresh=not commit.imported)
+
+    def _laid_out(self, commit: Commit, laid: "_Laid") -> EncodedBatch:
+        """Note the end of a commit whose changes are laid out."""
+        end, size, addresses = self._end, laid.size, laid.addresses
+        first = len(laid.parts)
+        place = end.offset + frame.HEADER_SIZE
+        version_bytes = laid.at - place
+        if laid.meta:
+            self._lay_meta(laid.meta, commit.revision, laid.at, laid.parts)
+        if laid.joined:
+            laid.joined += laid.parts[first:]
         end.sequence += 1
         self._outstanding += 1
         span = frame.aligned(place + size, self._options.alignment) - end.offset
         compacted = max(commit.compact, end.compacted)
-        count = len(addresses) + len(meta)
+        count = len(addresses) + len(laid.meta)
         header = BatchHeader(
-            size, 0, end.sequence, 0, end.revision + 1, commit.revision, compacted, count, 0, flags, span
+            size, 0, end.sequence, 0, end.revision + 1, commit.revision, compacted, count, 0, laid.flags, span
         )
         payload = version_bytes - record.OVERHEAD * len(addresses)
-        if laid.joined:
-            laid.joined += parts[first:]
-        fresh = laid.fresh
-        prepared = EncodedBatch(tail, end.offset, header, parts, addresses, fresh, version_bytes, payload, laid.joined)
+        prepared = EncodedBatch(
+            laid.tail, end.offset, header, laid.parts, addresses, laid.fresh, version_bytes, payload, laid.joined
+        )
         end.offset += span
         end.revision = commit.revision
         end.compacted = compacted
-        _change_meta(end.meta, commit.meta)
+        if commit.meta:
+            _change_meta(end.meta, commit.meta)
         return prepared
 
     def published(self, commit: Commit, addresses: list[int]) -> None:
@@ -219,11 +231,11 @@ class LogWriter:
             if self._manifest.in_doubt:
                 self.fail(io_failure(error, self._directory))
 
-    def _lay_changes(self, changes: list[KeyVersion], live: int, base: int, laid: "_Laid") -> None:
-        """Lay some changes out behind those before them; `live` is the kind of all records but tombstones."""
+    def _lay_changes(self, changes: list[KeyVersion], laid: "_Laid") -> None:
+        """Lay some changes out behind those before them."""
         pack, crc, crc_bytes = record.HEADER.pack, crc32c, record.CRC.pack
         ahead, newest, add, note = self._ahead, self._newest, laid.parts.append, laid.addresses.append
-        at = laid.at
+        at, live, base = laid.at, laid.live, laid.tail.number << OFFSET_BITS
         imported = live == record.IMPORTED
         # The hottest loop of a write, 0.8 us per put with `encode`: names are local, and the CRC is taken of the joined
         # bytes that are written anyway.
@@ -300,6 +312,14 @@ class LogWriter:
 class _Laid:
     """The changes of a commit, as far as they are laid out."""
 
+    tail: Segment
+    live: int
+    """The kind of the records of changes that are no tombstone."""
+    meta: dict[bytes, bytes | None]
+    """The small records that the batch holds beside them."""
+    size: int
+    """Bytes of all records."""
+    flags: int
     at: int
     """Offset at which the next record begins."""
     fresh: bool

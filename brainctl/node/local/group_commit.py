@@ -171,9 +171,7 @@ class GroupCommit:
         self._join(_Run(replies, answers, failed), b"", len(bodies), opens=opens)
 
     def _open_batch(self) -> Batch:
-        batch = Batch(self._staged, self.engine.record, self.header)
-        batch.slices = True
-        return batch
+        return Batch(self._staged, self.engine.record, self.header, slices=True)
 
     def _rest(self) -> None:
         """Mark the backend as idle: the lane is free, so no write waits behind a long one any more."""

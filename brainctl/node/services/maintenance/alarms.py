@@ -98,7 +98,7 @@ class AlarmService:
         return {alarm.alarm for alarm in self.alarms()}
 
     def _publish(self, commit: Commit) -> None:
-        if any(name.startswith(ALARMS) for name in commit.meta):
+        if commit.meta and any(name.startswith(ALARMS) for name in commit.meta):
             self.raised = self._types()
 
     def _within_quota(self, path: str, handler: Handler) -> Handler:
