@@ -28,7 +28,7 @@ async def list_alarms(session: Session, plan: None) -> None:
 
 
 async def alarms(store: Store) -> pb.AlarmResponse:
-    """The alarms that are raised."""
+    """Return the alarms that are raised."""
     return await store.call(ALARM, pb.AlarmRequest(action=pb.AlarmRequest.GET), pb.AlarmResponse)
 
 

@@ -115,7 +115,7 @@ async def perf(session: Session, plan: Perf) -> None:
 
 
 def verdict(figures: Figures, wanted: int) -> tuple[list[str], bool]:
-    """What is said about the figures, and whether they are good enough for `wanted` writes per second."""
+    """Return the lines to print about the figures, and whether they are good enough for `wanted` writes per second."""
     checks = [
         (
             figures.per_second > ENOUGH * wanted,
@@ -200,7 +200,11 @@ def _load(name: str) -> str:
 
 
 def _prefix(text: str) -> bytes:
-    """All that starts with it is deleted afterwards, so it must not be empty."""
+    """Return the bytes of --prefix, below which all keys are deleted afterwards.
+
+    Raises:
+        BadArguments: it is empty, and so would delete all keys of the store.
+    """
     if not text:
         raise BadArguments("--prefix must not be empty")
     return raw(text)

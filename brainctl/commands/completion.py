@@ -97,7 +97,7 @@ def run(session: Session, plan: CompletionOptions) -> None:
 
 
 def script(shell: str) -> str:
-    """The completion script of a shell."""
+    """Return the completion script of a shell."""
     if shell == "bash":
         return BASH.strip()
     return get_completion_script(prog_name="brainctl", complete_var=COMPLETE, shell=shell)

@@ -19,7 +19,11 @@ def parse(args: Passed = None, cluster: Cluster = False) -> bool:
 
 
 async def run(session: Session, cluster: bool) -> None:
-    """One endpoint after the other; exit code 1 when one failed."""
+    """Defragment one endpoint after the other.
+
+    Raises:
+        typer.Exit: one failed (exit code 1); the others were asked all the same.
+    """
     clock = SystemClock()
     failed = False
     for endpoint in await endpoints(session, cluster=cluster):

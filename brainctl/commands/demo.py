@@ -70,7 +70,11 @@ class Demo:
         self.urls = ("--from", f"etcd://{self.source.endpoint}", "--to", f"file://{self.target.directory}")
 
     async def run(self) -> None:
-        """Raises BrainctlError when anything is not as it must be."""
+        """Run the whole demonstration.
+
+        Raises:
+            BrainctlError: the target is not as it must be.
+        """
         began = self.clock.monotonic()
         random = Random(SEED)  # noqa: S311 - the same data each time
         async with AsyncExitStack() as stack:
@@ -99,7 +103,7 @@ class Demo:
         self.say("done", f"in {self.clock.monotonic() - began:.1f} s")
 
     def say(self, step: str, text: str) -> None:
-        """A line of the report."""
+        """Write a line of the report."""
         self.session.say(f"{step:>9}  {text}")
 
     async def _migrate(self, writer: LiveWriter) -> float:
@@ -136,7 +140,11 @@ class Demo:
         self.say("check", f"{writer.changes - since} acknowledged changes are in the target")
 
     async def _compare_watches(self, source: Store, target: Store, start: int) -> None:
-        """A watch on the target from a revision of the source delivers what the source would have delivered."""
+        """Check that a watch on the target from a revision of the source delivers what a watch on the source delivers.
+
+        Raises:
+            BrainctlError: they differ.
+        """
         last = (await source.status()).header.revision
         events, expected = await events_between(target, start, last), await events_between(source, start, last)
         if events != expected:
@@ -145,7 +153,7 @@ class Demo:
 
 
 async def events_between(store: Store, start: int, last: int) -> list[bytes]:
-    """The events of the revisions `start` to `last`, marshalled."""
+    """Return the marshalled events of the revisions `start` to `last`."""
     create = pb.WatchCreateRequest(key=b"\0", range_end=b"\0", start_revision=start)
 
     async def requests() -> AsyncIterator[pb.WatchRequest]:

@@ -90,7 +90,7 @@ def _choose(options: dict[str, _Option], text: str, problem: str) -> _Option:
 
 
 def _apply_order(request: pb.RangeRequest) -> None:
-    """Keys come in ascending order by themselves; a target without an order means ascending."""
+    """Set the order of a request: keys ascend anyway, and another target without an order means ascending."""
     by_key = request.sort_target == pb.RangeRequest.KEY
     if by_key and request.sort_order == pb.RangeRequest.ASCEND:
         request.sort_order = pb.RangeRequest.NONE
@@ -132,7 +132,7 @@ async def _in_parts(session: Session, store: Store, query: Query) -> bool:
 
 
 async def _streamed(store: Store, request: pb.RangeRequest) -> pb.RangeResponse:
-    """A range in parts, put together; whole where the store has no parts to offer."""
+    """Return a range that is read in parts (KV.RangeStream); in one part where the store does not offer that."""
     from brainctl.stores.etcd.store import EtcdStore
 
     if not isinstance(store, EtcdStore):

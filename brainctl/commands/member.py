@@ -126,7 +126,11 @@ def _id(args: list[str] | None) -> int:
 
 
 def _urls(text: str) -> list[str]:
-    """The URLs of a list, each of which names a socket; CommandFailed as etcdctl says it."""
+    """Return the URLs of a list with commas.
+
+    Raises:
+        CommandFailed: one is not the URL of a socket; the text is etcdctl's.
+    """
     urls = text.split(",")
     for url in urls:
         scheme = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*):", url)

@@ -128,7 +128,13 @@ async def revoke(session: Session, plan: Revocation) -> None:
 
 
 def key_range(args: list[str], *, prefix: bool, from_key: bool) -> tuple[bytes, bytes]:
-    r"""The range of a permission. An empty key is b"\0", and with --prefix or --from-key all keys."""
+    r"""Return key and range_end of a permission.
+
+    With --prefix or --from-key an empty key means all keys; without, it is the key b"\0".
+
+    Raises:
+        BadArguments: the flags exclude each other, or the arguments.
+    """
     if prefix and from_key and (len(args) == 1 or not args[0]):
         raise BadArguments(EXCLUSIVE)
     if not args[0]:

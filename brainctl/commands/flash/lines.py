@@ -30,12 +30,12 @@ _SHOWN = 14
 
 
 def day(start: int) -> str:
-    """The date of a day."""
+    """Return the date, MM-DD in UTC, of the day that begins `start` seconds after the epoch."""
     return f"{datetime.fromtimestamp(start, UTC):%m-%d}"
 
 
 def as_text(found: "Found", rating: "Rating", now: float) -> bytes:
-    """For people: tables with bars, in colour on a terminal."""
+    """Return the report for people: tables with bars, in colour on a terminal."""
     from rich.console import Console
 
     text = io.StringIO()
@@ -137,7 +137,7 @@ def _disk(console: "Console", found: "Found") -> None:
 
 
 def _table(console: "Console", title: str, header: tuple[str, ...], rows: list[tuple[str, int, str, str]]) -> None:
-    """A table whose second column is shown as a bar too."""
+    """Print a table whose second column is shown as a bar too."""
     from rich.bar import Bar
     from rich.table import Table
 
@@ -154,7 +154,7 @@ def _table(console: "Console", title: str, header: tuple[str, ...], rows: list[t
 
 
 def as_json(found: "Found", rating: "Rating", now: float) -> bytes:
-    """For programs: one object."""
+    """Return the report for programs: one JSON object on one line."""
     import orjson
 
     fields: dict[str, object] = {

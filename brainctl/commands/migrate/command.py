@@ -153,7 +153,7 @@ async def run(session: Session, order: MigrateOptions) -> None:
 
 @contextmanager
 def _stopping(migrator: "Migrator", came: list[int]) -> Iterator[None]:
-    """While the block runs, SIGINT and SIGTERM end it in order, and are added to `came`."""
+    """Let SIGINT and SIGTERM stop the migration in order while the block runs; their numbers are added to `came`."""
     loop = asyncio.get_running_loop()
 
     def stop(number: int) -> None:

@@ -36,7 +36,7 @@ class Display(Protocol):
 
 
 def display() -> Display:
-    """The one for this standard error."""
+    """Return the display that fits standard error: a line that is rewritten on a terminal, JSON elsewhere."""
     return TerminalLine() if sys.stderr.isatty() else JsonLines()
 
 
@@ -55,16 +55,16 @@ class JsonLines:
         pass
 
     def progress(self, figures: Figures) -> None:
-        """One object."""
+        """Write an object of kind "progress"."""
         fields = figures._asdict()
         self._write({"kind": "progress", **fields, **{name: str(fields[name]) for name in REVISIONS}})
 
     def waiting(self, what: Waiting) -> None:
-        """One object."""
+        """Write an object of kind "retry"."""
         self._write({"kind": "retry", **what._asdict()})
 
     def warn(self, text: str) -> None:
-        """One object."""
+        """Write an object of kind "warning"."""
         self._write({"kind": "warning", "text": text})
 
     def _write(self, line: dict[str, object]) -> None:

@@ -67,7 +67,7 @@ class Report:
 
 
 def as_json(report: Report) -> bytes:
-    """One object on one line; revisions are strings."""
+    """Return the report as a JSON object on one line; revisions are strings."""
     wide = {"base_revision": str(report.base_revision), "revision": str(report.revision)}
     return orjson.dumps(asdict(report) | wide) + b"\n"
 

@@ -149,8 +149,10 @@ class Migrator:
             await slot.close()
 
     async def _compare(self, source: Store) -> int:
-        """The differences that count: a lease that the source has lost without losing a key runs out by itself, and
-        a source that has moved on is looked at again.
+        """Compare both stores, show the first differences, and return how many count.
+
+        Not counted are a lease that the source has lost without losing a key, which runs out by itself, and revisions
+        that the target lacks because the source has moved on: the caller compares again.
         """
         target = await self._open(self._target)
         try:

@@ -31,7 +31,17 @@ class ServeSettings:
     """All settings of one server by name; what cannot be read is a BrainctlError that names the flag."""
 
     def __init__(self, given: Mapping[str, Given | None], environ: Mapping[str, str], etcd: Sequence[str] = ()) -> None:
-        """`etcd` has flags of etcd that have nothing to set here, as NAME=VALUE."""
+        """Create the settings from all their sources.
+
+        Args:
+            given: the flags of the command line, by key; None for those that were not typed.
+            environ: the environment variables.
+            etcd: flags of etcd that have nothing to set here, as NAME=VALUE.
+
+        Raises:
+            BadArguments: a flag of etcd asks for something that this server does not do.
+            InvalidInput: the configuration file cannot be used.
+        """
         path = _given(CONFIG_FILE, given, environ)
         content = _read_file(path.text) if path is not None and path.text else {}
         self._store = canonical(content.get(STORE, ""))
@@ -47,13 +57,19 @@ class ServeSettings:
 
     @property
     def has_place(self) -> bool:
-        """Whether the flags, the variables or the file of the server say what it serves."""
+        """Return whether the flags, the variables or the file of the server name what it serves."""
         return bool(self._values["data-dir"].text or self._store)
 
     def place(self, store: str) -> tuple[str, str]:
-        """A directory or the URL of a store, the other being empty; `store` is the URL that was given, if one was.
+        """Return a directory and "", or "" and the URL of a store: what is to be served.
 
-        BadArguments when there are two, or none. What was given is stronger than the file.
+        A flag or a variable is stronger than the file.
+
+        Args:
+            store: the URL of --store, "" without one.
+
+        Raises:
+            BadArguments: two stores are named, or none.
         """
         data_dir = self._values["data-dir"]
         if data_dir.is_given and not data_dir.text:
@@ -69,20 +85,29 @@ class ServeSettings:
         return data_dir.text, self._store
 
     def text(self, name: str) -> str:
-        """As it was given."""
+        """Return a setting as it was given."""
         return self._values[name].text
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Parts between commas."""
+        """Return the parts between commas."""
         return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
 
     def truth(self, name: str) -> bool:
-        """Yes or no."""
+        """Return a setting that is true or false.
+
+        Raises:
+            BadValue: it is neither.
+        """
         text, origin, _ = self._values[name]
         return read_bool(text, origin)
 
     def number(self, name: str, least: int | None = None, most: int | None = None) -> int:
-        """An integer within bounds."""
+        """Return an integer.
+
+        Raises:
+            BadArguments: it is below `least` or above `most`.
+            BadValue: it is no integer.
+        """
         text, origin, _ = self._values[name]
         value = read_int(text, origin)
         if (least is not None and value < least) or (most is not None and value > most):
@@ -91,7 +116,12 @@ class ServeSettings:
         return value
 
     def seconds(self, name: str) -> float:
-        """A time that is not negative."""
+        """Return a time in seconds.
+
+        Raises:
+            BadArguments: it is negative.
+            BadValue: it is no time.
+        """
         text, origin, _ = self._values[name]
         value = read_duration(text, origin)
         if value < 0:
@@ -99,10 +129,14 @@ class ServeSettings:
         return value
 
     def retention(self) -> "Retention | None":
-        """What the two flags of automatic compaction ask for; None to keep everything.
+        """Return what the two flags of automatic compaction ask for; None to keep everything.
 
-        A bare number is hours or revisions; a time needs the mode periodic. Unlike etcd, a time is refused in the
-        mode revision, and so is what is negative: etcd takes both, and then does not do what was meant.
+        A bare number is hours or revisions; a time needs the mode periodic. Unlike etcd, a time is refused in the mode
+        revision, and so is a negative value: etcd takes both, and then does not do what was meant.
+
+        Raises:
+            BadArguments: the mode is not known, or the value does not fit it.
+            BadValue: the value is no time.
         """
         from brainctl.node.jobs.retention import KeepPeriod, KeepRevisions
 
@@ -141,7 +175,10 @@ def _remarks(etcd: Sequence[str], environ: Mapping[str, str], content: Mapping[s
 
 
 def _given(flag: ServeFlag, given: Mapping[str, Given | None], environ: Mapping[str, str]) -> Value | None:
-    """The value on the command line or in the environment; an empty variable counts as none."""
+    """Return the value on the command line or in the environment, None without one.
+
+    An empty variable counts as none.
+    """
     value = given.get(flag.key)
     if value is not None:
         return Value(str(value).lower() if isinstance(value, bool) else value, f"--{flag.name}", is_given=True)
@@ -153,7 +190,11 @@ def _given(flag: ServeFlag, given: Mapping[str, Given | None], environ: Mapping[
 
 
 def _read_file(path: str) -> dict[str, str]:
-    """The settings of a file as texts."""
+    """Return the settings of a TOML file, as texts by name.
+
+    Raises:
+        InvalidInput: it cannot be read, or has a setting that is not known.
+    """
     import tomllib
 
     try:

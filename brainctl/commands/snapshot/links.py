@@ -64,7 +64,7 @@ async def _beside(session: Session, directory: Path, target: Path, base: Path | 
 
 
 def show_backup(session: Session, directory: Path) -> None:
-    """What a backup is, and what it is based on."""
+    """Show what is in a backup, and what it is based on."""
     from brainctl.backup.hard_links import chain
 
     links = chain(directory)

@@ -85,7 +85,10 @@ def _migration(store: "Store", url: str) -> dict[str, str]:
 
 
 def _written(url: str) -> dict[str, str]:
-    """What a store in a directory has written since it was made, by what it was for, as far as that is known."""
+    """Return the bytes that a store in a directory has written since it was made, by purpose.
+
+    It is empty where they were not counted.
+    """
     from brainctl.engine.write_history import load
 
     wear = load(Path(unquote(url.removeprefix("file://")))) if url.startswith("file://") else None
@@ -156,7 +159,11 @@ def parse_verify(args: StoreArgument = None) -> compare.VerifyOptions:
 
 
 def _one(args: list[str] | None, name: str) -> str:
-    """The URL of the only store that is named; empty when none is."""
+    """Return the URL of the only store that is named, "" when none is.
+
+    Raises:
+        BadArguments: several are named.
+    """
     if args and len(args) > 1:
         raise BadArguments(f"store {name} command needs one store at most")
     return store_url(args[0]) if args else ""

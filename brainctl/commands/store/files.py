@@ -102,7 +102,7 @@ def dump(session: Session, plan: Dump) -> None:
 
 
 def text_line(entry: "Entry") -> bytes:
-    """The line of a structure: FILE:OFFSET+LENGTH, its kind, its fields."""
+    """Return the line of a structure: FILE:OFFSET+LENGTH, its kind, its fields."""
     place = f"{entry.file}:{entry.offset}" + (f"+{entry.length}" if entry.length else "")
     fields = "".join(f" {name}={_text(value)}" for name, value in entry.fields.items())
     return f"{place} {entry.kind}{fields}\n".encode()

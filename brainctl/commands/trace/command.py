@@ -69,7 +69,10 @@ async def put(session: Session, request: pb.PutRequest) -> None:
 async def _describe(
     session: Session, store: "Store", endpoint: str, revision: int
 ) -> tuple[int, dict[str, float]] | None:
-    """How many writes the group of a revision had, and microseconds by stage; None when that is not told."""
+    """Return how many writes the group commit of a revision had, and microseconds by stage.
+
+    It is None when the server does not tell; the reason was shown.
+    """
     from brainctl.stores.in_process import NodeStore
 
     if isinstance(store, NodeStore):
@@ -86,7 +89,7 @@ async def _describe(
 
 
 def _ask(session: Session, endpoint: str, revision: int) -> dict[str, object] | None:
-    """The page of the server about the group of a revision."""
+    """Fetch the server's page about the group commit of a revision; None, with a warning, when it does not answer."""
     try:
         return fetch(session, endpoint, f"/debug/stages?revision={revision}")
     except CommandFailed as error:

@@ -8,7 +8,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def lines(microseconds: Mapping[str, float], about: Mapping[str, str]) -> Sequence[str]:
-    """A line per stage, in order: name, microseconds, its part of the whole as a bar, what it is."""
+    """Return a line per stage, in order: name, microseconds, its share of the longest stage as a bar, what it is."""
     longest = max(microseconds.values(), default=0.0)
     return [
         f"{name:<8} {value:>9.1f} µs  {_bar(value / longest if longest > 0 else 0.0):<{WIDTH}}  {about[name]}"

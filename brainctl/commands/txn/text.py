@@ -43,7 +43,11 @@ class Request:
 
 
 def lines(stream: BinaryIO) -> Iterator[str]:
-    """The lines of one part of the input, trimmed, without the empty one that ends it; InvalidInput at its end."""
+    """Yield the lines of one part of the input, without blanks around them; an empty line ends the part.
+
+    Raises:
+        InvalidInput: the input ends before that line does.
+    """
     while True:
         with asking():
             line = stream.readline()
@@ -56,7 +60,7 @@ def lines(stream: BinaryIO) -> Iterator[str]:
 
 
 def words(line: str) -> list[str]:
-    """The words of a line; 'single quotes' and "Go strings" hold blanks."""
+    """Return the words of a line; 'single quotes' and "Go strings" may contain blanks."""
     found = []
     for word in _WORD.findall(line):
         if word.startswith("'"):
@@ -76,7 +80,11 @@ def _unquoted(literal: str) -> bytes:
 
 
 def parse_compare(line: str) -> pb.Compare:
-    """A line of the first part."""
+    """Return the comparison in a line of the first part.
+
+    Raises:
+        InvalidInput: the line cannot be read; the text is etcdctl's.
+    """
     target, paren, rest = line.partition("(")
     if not paren:
         raise InvalidInput(f"malformed comparison: {line}")
@@ -97,7 +105,7 @@ def parse_compare(line: str) -> pb.Compare:
 
 
 def _scan(rest: str) -> tuple[bytes, str, bytes | None]:
-    """Key, operator and value of a compare, as far as they can be read."""
+    """Return key, operator and value of a comparison as far as they can be read; the value is None when it cannot."""
     match = _KEY.match(rest)
     if match is None:
         return b"", "", None
@@ -111,7 +119,12 @@ def _scan(rest: str) -> tuple[bytes, str, bytes | None]:
 
 
 def _set_target(compare: pb.Compare, target: str, value: bytes) -> None:
-    """ValueError when the value is no number where one is wanted, KeyError when there is no such target."""
+    """Set target and value of a comparison.
+
+    Raises:
+        KeyError: there is no such target.
+        ValueError: the value is not a number and the target needs one.
+    """
     match target:
         case "ver" | "version":
             compare.target, compare.version = pb.Compare.VERSION, _int64(value, 10)
@@ -137,7 +150,12 @@ def _int64(digits: bytes, base: int) -> int:
 
 
 def parse_request(line: str) -> Request:
-    """A line of the second or third part."""
+    """Return the request in a line of the second or third part.
+
+    Raises:
+        BadArguments: a put without a value, which would come from standard input.
+        InvalidInput: the line cannot be read; the text is etcdctl's.
+    """
     arguments = words(line)
     if len(arguments) < 2:
         raise InvalidInput(f"invalid txn compare request: {line}")

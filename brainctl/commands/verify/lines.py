@@ -20,7 +20,7 @@ from brainctl.verify.difference import (
 
 
 def line(entry: Difference) -> str:
-    """For people: what differs, where. Bytes that are no text are escaped."""
+    """Return a line for people that says what differs and where; bytes that are no text are escaped."""
     match entry:
         case MissingRevisions(first, last):
             text = f"missing revisions {first} to {last}: the second store has not reached them"
@@ -46,7 +46,7 @@ def line(entry: Difference) -> str:
 
 
 def shape(entry: Difference) -> dict[str, object]:
-    """For programs: keys are base64, lease ids are strings."""
+    """Return a difference for programs: keys are base64, lease ids are strings."""
     shown: dict[str, object]
     match entry:
         case MissingRevisions(first, last):

@@ -30,7 +30,11 @@ class Wanted(NamedTuple):
 
 
 def environment_keys(environ: Mapping[str, str]) -> list[str]:
-    """Key and range end from the variables: none, the key, or both."""
+    """Return key and range end from the variables: none, the key, or both.
+
+    Raises:
+        BadArguments: there is a range end without a key.
+    """
     key = environ.get("BRAINCTL_WATCH_KEY") or environ.get("ETCDCTL_WATCH_KEY", "")
     end = environ.get("BRAINCTL_WATCH_RANGE_END") or environ.get("ETCDCTL_WATCH_RANGE_END", "")
     if end and not key:
@@ -40,8 +44,16 @@ def environment_keys(environ: Mapping[str, str]) -> list[str]:
 
 
 def wanted(args: Sequence[str], line: Sequence[str], keys: Sequence[str], flags: Flags) -> Wanted:
-    """The watch that was asked for. `args` are the arguments without flags, `line` is the line with everything, `keys`
-    are those of the environment. Raises BadArguments with etcdctl's texts.
+    """Return the watch that was asked for.
+
+    Args:
+        args: the arguments without flags.
+        line: the whole command line, in which a command may follow `--`.
+        keys: key and range end from the variables.
+        flags: the flags of the watch.
+
+    Raises:
+        BadArguments: they do not fit together; the texts are etcdctl's.
     """
     command: tuple[str, ...] = ()
     if SEPARATOR in line:

@@ -113,7 +113,11 @@ def _take(session: Session, watching: Watching, line: str, keys: list[str], flag
 
 
 def _parse_line(args: list[str]) -> WatchOptions:
-    """The flags and arguments of a line; what cannot be read ends the session, as in etcdctl."""
+    """Return the watch that a line of an interactive session asks for.
+
+    Raises:
+        BadArguments: the line cannot be read, which ends the session, as in etcdctl.
+    """
     line_app = typer.Typer(add_completion=False, rich_markup_mode=None)
     line_app.command("watch")(parse)
     command = typer.main.get_command(line_app)
@@ -129,9 +133,10 @@ def _parse_line(args: list[str]) -> WatchOptions:
 
 
 def _stdin_lines() -> asyncio.Queue[bytes]:
-    """The lines of standard input as they are typed; the last one has no newline. A thread reads them, because
-    standard input may be a file. It reads the descriptor itself: a thread inside of sys.stdin would keep its lock, and
-    the interpreter could not end.
+    """Return a queue of the lines of standard input as they are typed; the last one has no newline.
+
+    A thread reads them, because standard input may be a file. It reads the descriptor itself: a thread inside of
+    sys.stdin would keep the lock of that object, and the interpreter could not end.
     """
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[bytes] = asyncio.Queue()

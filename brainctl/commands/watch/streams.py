@@ -77,7 +77,7 @@ class Watching:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no watch is left."""
+        """Return whether no watch is left."""
         return not self._watches and not self._pending
 
     async def _outgoing(self) -> AsyncIterator[pb.WatchRequest]:
