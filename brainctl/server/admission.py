@@ -1,6 +1,6 @@
 """How many connections there may be: the store's files, and memory, must not run out because of clients.
 
-A connection that is too many is closed at once, so its client can go elsewhere or try again; those that are open stay,
+A connection beyond the limit is closed at once, so its client can go elsewhere or try again; those that are open stay,
 and the store goes on. The soft limit of descriptors is raised to the hard one first.
 """
 
@@ -13,13 +13,14 @@ from typing import Final
 _log = logging.getLogger(__name__)
 
 KEPT_DESCRIPTORS: Final = 64
-"""What connections do not take: the store opens new files as it grows, and files for a while as it works."""
+"""Descriptors that connections do not take: the store opens new files as it grows, and files for a while as it works.
+"""
 SPARE_DESCRIPTORS: Final = 16
-"""Of these, what is held open, so that the store gets them even when all others are gone."""
+"""How many of these are held open, so that the store gets them even when all others are taken."""
 LEAST: Final = 16
-"""So many connections may always be."""
+"""The number of connections that is allowed whatever the limits are."""
 CONNECTION_BYTES: Final = 64 << 10
-"""About what an idle connection costs, its buffers in the kernel included."""
+"""Memory of an idle connection in bytes, about, its buffers in the kernel included."""
 _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 _OWN: Final = Path("/proc/self/fd")
 
@@ -34,14 +35,21 @@ class Room:
         self._full = False
 
     def measure(self, connections: int) -> None:
-        """Find out how many there may be, of which there are so many now."""
+        """Set the limit from the descriptors and the memory of this process.
+
+        Args:
+            connections: how many are open now.
+        """
         descriptors, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         others = sum(1 for _ in _OWN.iterdir()) - connections if _OWN.exists() else KEPT_DESCRIPTORS
         by_descriptors = descriptors - others - KEPT_DESCRIPTORS
         self.limit = max(LEAST, min(by_descriptors, memory_bytes() // 2 // CONNECTION_BYTES))
 
     def tick(self, connections: int) -> None:
-        """A second has passed: what else is open may have changed."""
+        """Measure again when half of the limit is used, and log it when connections are taken again.
+
+        The server calls this each second.
+        """
         if connections * 2 > self.limit:
             self.measure(connections)
         if self._full and connections < self.limit:
@@ -49,7 +57,7 @@ class Room:
             _log.warning("connections are taken again: %d of at most %d are open", connections, self.limit)
 
     def admits(self, connections: int) -> bool:
-        """Whether one more may be than so many; said once in the log when it may not."""
+        """Return whether one more connection may be added to `connections`; the first refusal of a series is logged."""
         if connections < self.limit:
             return True
         self.refused += 1
@@ -64,7 +72,7 @@ class Room:
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process have as many descriptors as it is allowed to ask for."""
+    """Raise the soft limit of descriptors of this process to its hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -74,7 +82,7 @@ def raise_descriptor_limit() -> None:
 
 
 def memory_bytes() -> int:
-    """The memory of this machine, or what this process may have of it."""
+    """Return the memory of this machine in bytes, or of the cgroup of this process if that is less."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         return min(machine, int(_CGROUP_LIMIT.read_text()))

@@ -30,10 +30,10 @@ class Connection(Protocol):
     """What the server asks of its connections."""
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Note that a second has passed."""
 
     def drain(self) -> None:
-        """Answer what was asked, take nothing more, close."""
+        """Answer what was asked, take no more requests, then close."""
 
     def abort(self) -> None:
         """Close now."""
@@ -55,9 +55,15 @@ class Server:
         self._stopping = False
 
     async def start(self, listen: str, tls: ServerTls | None = None, metrics: str = "") -> str:
-        """Listen at `listen` ("HOST:PORT", "unix://PATH" or a URL of the first, or several with commas between), and at
-        `metrics`, written in the same way, for metrics and health alone. What is an http:// or unix:// URL is served
-        without `tls`. Gives the addresses of `listen` with the ports that were taken for 0.
+        """Listen at `listen`, and at `metrics` for metrics and health alone.
+
+        Args:
+            listen: "HOST:PORT", "unix://PATH" or a URL of the first, or several with commas between.
+            tls: the TLS side, which http:// and unix:// URLs do without.
+            metrics: more addresses, written in the same way.
+
+        Returns:
+            The addresses of `listen`, with the ports that were taken for 0.
 
         Raises:
             InvalidInput: An address cannot be read.
@@ -105,7 +111,7 @@ class Server:
             self._timer.cancel()
 
     def remove(self, connection: Connection) -> None:
-        """A connection is lost."""
+        """Forget a connection that is lost."""
         self.connections.discard(connection)
         self._check_empty()
 
@@ -127,7 +133,13 @@ class FirstBytes(asyncio.Protocol):
     """A connection whose first bytes tell what it speaks."""
 
     def __init__(self, server: Server, tls: ServerTls | None = None, monitoring: Monitoring | None = None) -> None:
-        """`monitoring` is all that a connection is served, in HTTP/1.1, where it is not None."""
+        """Create the protocol of a new connection.
+
+        Args:
+            server: the server that it belongs to.
+            tls: the TLS side of its listener, None without TLS.
+            monitoring: the only pages of a listener that has nothing else, in HTTP/1.1; None for other listeners.
+        """
         self._server = server
         self._tls = tls
         self._monitoring = monitoring
@@ -149,7 +161,7 @@ class FirstBytes(asyncio.Protocol):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Hand the connection over once it is known what it speaks."""
+        """Pass the connection on to its protocol, once the first bytes tell which it is."""
         self._buffer += data
         if len(self._buffer) < _TELLING_BYTES and PREFACE.startswith(self._buffer):
             return
@@ -174,7 +186,7 @@ class FirstBytes(asyncio.Protocol):
         protocol.data_received(self._buffer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client left before it said anything."""
+        """Forget the connection: the client left before it said anything."""
         del exc
         self._server.remove(self)
 

@@ -1,4 +1,4 @@
-"""How many calls there were, by method and by how they ended: plain integers, so that counting costs a call nothing."""
+"""How many calls there were, by method and by how they ended: plain integers, so that counting costs a call little."""
 
 from collections import Counter
 from typing import Final
@@ -35,11 +35,11 @@ class Method:
 
     @property
     def pending(self) -> int:
-        """How many were begun and have not ended."""
+        """Return how many were begun and have not ended."""
         return self.started - self.ok - self.failed.total()
 
     def ended(self, code: Code) -> None:
-        """A call has ended."""
+        """Count the end of a call with this status code."""
         if code == Code.OK:
             self.ok += 1
         else:
@@ -64,5 +64,5 @@ class Calls:
         self.sent_bytes = 0
 
     def of(self, path: str) -> Method:
-        """The method at a path; one that is not of etcd's API is counted with all such."""
+        """Return the counts of the method at a path; all paths that are not of etcd's API share one."""
         return self.methods.get(path, self._unknown)

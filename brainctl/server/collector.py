@@ -1,23 +1,23 @@
-"""Python's collector of cycles, so that it does not stop a server for as long as it takes to walk through all it has.
+"""Python's collector of cycles, set up so that it does not stop the server while it walks through all objects.
 
-What is there once the store is open lives as long as the server: it is left out of every collection. The young
+What exists once the store is open lives as long as the server: it is left out of every collection. The young
 generations, where nearly all garbage is, are small, so that a collection of them takes a millisecond or two; the
-oldest, which is everything that was made since, is looked at rarely.
+oldest, with everything that was made since, is collected rarely.
 """
 
 import gc
 from typing import Final
 
 YOUNG: Final = 2_000
-"""Objects that are made before the youngest generation is collected."""
+"""How many objects are made before the youngest generation is collected."""
 MIDDLE: Final = 5
-"""Collections of the youngest before the next one is."""
+"""How many collections of the youngest generation there are before one of the middle generation."""
 OLD: Final = 5_000
-"""The same of that one: tens of millions of objects."""
+"""How many collections of the middle generation there are before one of the oldest: tens of millions of objects."""
 
 
 def calm_collector() -> None:
-    """Set it up for this process; to be called when everything that stays is there."""
+    """Set the collector up for this process; call it when everything that stays was made."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)

@@ -17,10 +17,10 @@ SERVING = healthpb.HealthCheckResponse(status=healthpb.HealthCheckResponse.SERVI
 
 
 class HealthCheck(QuietStream):
-    """Health.Check."""
+    """Serves Health.Check."""
 
     def message(self, body: bytes) -> None:
-        """Answer."""
+        """Answer with SERVING for the whole server, and with NOT_FOUND for a service by name."""
         try:
             service = healthpb.HealthCheckRequest.FromString(body).service
         except DecodeError:
@@ -34,10 +34,10 @@ class HealthCheck(QuietStream):
 
 
 class HealthList(QuietStream):
-    """Health.List."""
+    """Serves Health.List."""
 
     def message(self, body: bytes) -> None:
-        """Answer."""
+        """Answer with the state of the whole server."""
         del body
         serving = healthpb.HealthCheckResponse(status=healthpb.HealthCheckResponse.SERVING)
         self._outlet.send(healthpb.HealthListResponse(statuses={WHOLE_SERVER: serving}).SerializeToString())
@@ -45,10 +45,10 @@ class HealthList(QuietStream):
 
 
 class HealthWatch(QuietStream):
-    """Health.Watch: the state now, and no other until the server ends the stream."""
+    """Serves Health.Watch: the state now, and no other until the server ends the stream."""
 
     def message(self, body: bytes) -> None:
-        """Answer, and stay."""
+        """Answer with the state, and keep the stream open."""
         try:
             service = healthpb.HealthCheckRequest.FromString(body).service
         except DecodeError:

@@ -23,15 +23,15 @@ from brainctl.wire.limits import Limits
 _log = logging.getLogger(__name__)
 
 IDLE_SECONDS: Final = 60
-"""How long a client may take between two requests, and for one."""
+"""Seconds that a client may take between two requests, and for sending one."""
 HELD_BYTES: Final = 64 * 1024
-"""How much of later requests is taken in while one is being answered."""
+"""Bytes of later requests that are taken in while one is being answered."""
 WRITE_BYTES: Final = 1 << 20
-"""What may wait for the socket before a streaming call is paused."""
+"""Bytes that may wait for the socket before a streaming call is paused."""
 
 
 class Http1Protocol(asyncio.Protocol):
-    """Answers requests in order. It keeps reading meanwhile, so as to hear when the client goes away."""
+    """Answers requests in order. It keeps reading meanwhile, to notice when the client goes away."""
 
     def __init__(
         self,
@@ -71,17 +71,17 @@ class Http1Protocol(asyncio.Protocol):
         self._report()
 
     def eof_received(self) -> bool:
-        """A client that is done asking still gets the answer it waits for; one that follows a stream has left."""
+        """Keep the socket open for an answer that the client waits for; close it where the client follows a stream."""
         self._ending = True
         return self._exchange is not None and not self._exchange.begun
 
     def pause_writing(self) -> None:
-        """The client does not read."""
+        """Pause the answer: the client does not read."""
         if self._exchange is not None:
             self._exchange.pause()
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """Resume the answer: the client reads again."""
         if self._exchange is not None:
             self._exchange.resume()
 
@@ -96,13 +96,13 @@ class Http1Protocol(asyncio.Protocol):
         self._on_lost(self)
 
     def tick(self) -> None:
-        """A second has passed: a client that neither asks nor waits for an answer is let go."""
+        """Close the connection of a client that neither asks nor waits for an answer; called each second."""
         self._idle_seconds += 1
         if self._exchange is None and self._idle_seconds > IDLE_SECONDS:
             self.abort()
 
     def drain(self) -> None:
-        """Close after the answer in progress; one that has no end is ended."""
+        """Close after the answer in progress; one that has no end of its own is ended now."""
         self._ending = True
         if self._exchange is not None and self._exchange.begun:
             self._exchange.end()
@@ -161,7 +161,7 @@ class Http1Protocol(asyncio.Protocol):
 
     @property
     def ending(self) -> bool:
-        """The connection takes no more requests."""
+        """Return whether the connection takes no more requests."""
         return self._ending
 
     def write(self, data: bytes) -> None:
@@ -171,7 +171,7 @@ class Http1Protocol(asyncio.Protocol):
             self._report()
 
     def answered(self, *, keep: bool) -> None:
-        """The answer in progress is complete."""
+        """End the answer in progress; with `keep` serve the next request, else close."""
         self._exchange = None
         self._idle_seconds = 0
         if self._transport is None:
@@ -231,23 +231,23 @@ class _Exchange:
     # -- for the connection -------------------------------------------------------------------------------------------
 
     def keep(self, call: Call | None) -> None:
-        """Remember what goes on; the answer may have come before this."""
+        """Remember the call that goes on; the answer may have come before this."""
         self._call = call
         if self._over:
             self._close_call()
 
     def pause(self) -> None:
-        """The client does not read."""
+        """Pause the call: the client does not read."""
         if self._call is not None:
             self._call.pause()
 
     def resume(self) -> None:
-        """The client reads again."""
+        """Resume the call: the client reads again."""
         if self._call is not None:
             self._call.resume()
 
     def close(self) -> None:
-        """Drop what is still answered."""
+        """Drop what is still to be answered."""
         self._over = True
         self._close_call()
 

@@ -35,9 +35,10 @@ class HttpRequest(NamedTuple):
 
 
 def is_local(peername: object) -> bool:
-    """Whether the other end of a socket, as `get_extra_info("peername")` gives it, is this machine over loopback.
+    """Return whether the other end of a socket is this machine, over loopback or a Unix socket.
 
-    The other end of a Unix socket has no name, and is on this machine.
+    Args:
+        peername: what `get_extra_info("peername")` returns; a Unix socket has no name.
     """
     if not isinstance(peername, tuple) or not peername:
         return isinstance(peername, str | bytes)
@@ -59,20 +60,23 @@ class Exchange(Protocol):
         """Begin an answer whose length is not known, with the body of `page`."""
 
     def send(self, data: bytes) -> None:
-        """Go on with an answer. When the client reads too slowly, the call's `pause` is called, possibly in here."""
+        """Send the next part of an answer.
+
+        When the client reads too slowly, the call's `pause` is called, possibly before this returns.
+        """
 
     def end(self) -> None:
-        """The answer is complete."""
+        """End the answer."""
 
 
 class Call(Protocol):
-    """What goes on while a request is being answered."""
+    """The work behind a request that is being answered."""
 
     def pause(self) -> None:
-        """The client does not read."""
+        """Stop sending: the client does not read."""
 
     def resume(self) -> None:
-        """The client reads again."""
+        """Go on sending: the client reads again."""
 
     def close(self) -> None:
-        """It is over: answered, or the client has gone away. Called once."""
+        """End the work: the request is answered, or the client has gone away. Called once."""

@@ -8,13 +8,13 @@ import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 LARGE_BYTES = 32 << 20
-"""Smaller blocks are taken from the heap; glibc allows no more."""
+"""Blocks smaller than this, in bytes, are taken from the heap; glibc allows no larger threshold."""
 KEPT_BYTES = 64 << 20
-"""So much at the end of the heap may be free before any of it goes back."""
+"""Bytes that may be free at the end of the heap before any of them go back to the kernel."""
 
 
 def keep_freed_memory() -> None:
-    """Set it up for this process; where the C library has no mallopt (musl), nothing happens."""
+    """Set the thresholds for this process; does nothing where the C library has no mallopt (musl)."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):

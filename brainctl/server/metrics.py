@@ -47,7 +47,7 @@ class Metrics:
         GCCollector(registry=self._process)
 
     def text(self, status: pb.StatusResponse) -> bytes:
-        """The text, for a node with this status."""
+        """Return the text of /metrics, for a node with this status."""
         registry = CollectorRegistry()
         self._first_term = self._first_term or status.raftTerm
         leaders = status.raftTerm - self._first_term + 1
@@ -68,7 +68,7 @@ class _Scrape(Collector):
         self._calls = calls
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics but those of the process."""
+        """Yield all metrics but those of the process."""
         yield from _server(self._status)
         yield _counter(
             "etcd_server_leader_changes_seen", "Processes that came to write, one of them the first.", self._leaders
@@ -246,7 +246,10 @@ def _tikv(traffic: Traffic) -> Iterator[Metric]:
 
 
 def _buckets(durations: Durations, below: float = 0.0) -> list[tuple[str, float]]:
-    """Cumulative counts by upper bound. Of whole numbers the bounds are `below` 1 less: 1, 3, 7 instead of 2, 4, 8."""
+    """Return cumulative counts by upper bound.
+
+    Of whole numbers the bounds are `below` 1 less: 1, 3, 7 instead of 2, 4, 8.
+    """
     buckets = []
     total = 0
     last = len(durations.counts) - 1

@@ -1,4 +1,4 @@
-"""What the edge asks of a node; brainctl.node.node.Node is one."""
+"""The interface that the server asks of a node; brainctl.node.node.Node is one."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
@@ -17,16 +17,20 @@ class WatchSession(Protocol):
     """One Watch stream."""
 
     def receive(self, body: bytes) -> None:
-        """Serve a marshalled WatchRequest; ApiError when the stream is to be ended with it."""
+        """Serve a marshalled WatchRequest.
+
+        Raises:
+            ApiError: the request cannot be read, and the stream is to be ended with the error.
+        """
 
     def pause(self) -> None:
         """Send no events until `resume`: the client does not read. May be called from inside `send`."""
 
     def resume(self) -> None:
-        """The client reads again."""
+        """Send events again: the client reads."""
 
     def close(self) -> None:
-        """The stream has ended; nothing is sent any more."""
+        """Close the stream; nothing is sent any more."""
 
 
 class Node(Protocol):
@@ -34,36 +38,50 @@ class Node(Protocol):
 
     @property
     def stages(self) -> Stages:
-        """Where the time of writes went; whoever reads a connection says so there."""
+        """Return the record of the times of writes; who reads a connection notes in it when that began and ended."""
 
     def figures(self) -> NodeMetrics:
-        """What there is to count, now."""
+        """Return what there is to count, now."""
 
     @property
     def scrubber(self) -> Scrubber | None:
-        """Reads what is on the backend; None where the data is elsewhere."""
+        """Return what scrubs the store; None where the data is elsewhere."""
 
     def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
-        """What the store has written to its backend, and what takes its space; Unsupported where that is elsewhere."""
+        """Answer with what the store has written to its backend, and what takes its space.
+
+        The answer is Unsupported where the data is elsewhere.
+        """
 
     @property
     def process_token(self) -> str:
-        """The token with which this process may do everything."""
+        """Return the token with which this process may do everything."""
 
     def call(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
-        """Serve a unary RPC by its path, for who shows a token or else a certificate with this common name."""
+        """Serve a unary RPC.
+
+        Args:
+            method: its path.
+            body: the marshalled request.
+            reply: called once, with the marshalled response or an error.
+            token: the token of the sender, if it showed one.
+            common_name: that of its verified client certificate, which counts where there is no token.
+        """
 
     def puts(self, bodies: list[bytes], replies: Replies, token: str | None, common_name: str | None) -> None:
-        """Serve PUT for several requests, in their order."""
+        """Serve KV.Put for several requests of one sender, in their order."""
 
     def watch(self, send: Callable[[bytes], None], token: str | None, common_name: str | None) -> WatchSession:
         """Open a Watch stream that answers through `send`, with marshalled WatchResponses."""
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
-        """One exchange on a LeaseKeepAlive stream."""
+        """Serve one exchange of a LeaseKeepAlive stream."""
 
     def stream(self, method: str, body: bytes, token: str | None, common_name: str | None) -> AsyncIterator[bytes]:
-        """The responses of an RPC with one request that answers with a stream or after a while; raises ApiError.
+        """Return the responses of an RPC with one request that answers with a stream, or after a while.
 
         Closing the iterator ends the RPC.
+
+        Raises:
+            ApiError: from the iterator, where the RPC fails.
         """

@@ -149,7 +149,7 @@ class Pages:
         self._call(_RANGE, request, lambda reply: done(str(reply) if isinstance(reply, BrainctlError) else ""))
 
     def _call(self, method: str, request: Message, done: Callable[[bytes | BrainctlError], None]) -> None:
-        """Make a call that is answered once, by an error if the node takes longer than ANSWER_SECONDS."""
+        """Make a call whose reply goes to `done`, once: an error if the node takes longer than ANSWER_SECONDS."""
         waiting = True
 
         def once(reply: bytes | BrainctlError) -> None:
@@ -193,7 +193,7 @@ class Pages:
     # -- /debug/: over loopback only ----------------------------------------------------------------------------------
 
     def _stages(self, query: Query, answer: Answer) -> None:
-        """Where the time of the group commit went that made ?revision=, if it is one of the last."""
+        """Answer with the times of the group commit that made ?revision=, if it is one of the last."""
         text = query.get("revision", [""])[0]
         found = self._node.stages.describe(int(text)) if text.isascii() and text.isdigit() and len(text) < 20 else None
         if found is None:
@@ -202,7 +202,7 @@ class Pages:
             answer(Page(200, _JSON, orjson.dumps(found)))
 
     def _scrub(self, _query: Query, answer: Answer) -> None:
-        """How the scrubbing of the store stands."""
+        """Answer with the state of the scrubbing."""
         scrubber = self._node.scrubber
         if scrubber is None:
             answer(Page(404, _TEXT, b"there are no files here that could rot\n"))
@@ -210,7 +210,7 @@ class Pages:
             answer(Page(200, _JSON, orjson.dumps(scrubber.state)))
 
     def _wear(self, _query: Query, answer: Answer) -> None:
-        """What was written to the backend, and what takes its space."""
+        """Answer with what was written to the backend, and what takes its space."""
 
         def tell(told: dict[str, object] | BrainctlError) -> None:
             if isinstance(told, BrainctlError):

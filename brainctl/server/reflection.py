@@ -31,7 +31,7 @@ SERVICES: Final = sorted(
 
 
 class Reflection(QuietStream):
-    """ServerReflection.ServerReflectionInfo."""
+    """Serves ServerReflection.ServerReflectionInfo."""
 
     def message(self, body: bytes) -> None:
         """Answer one question."""
@@ -43,12 +43,12 @@ class Reflection(QuietStream):
             self._outlet.send(answer(request).SerializeToString())
 
     def half_close(self) -> None:
-        """The client has no more questions."""
+        """End the stream: the client has no more questions."""
         self._outlet.finish()
 
 
 def answer(request: pb.ServerReflectionRequest) -> pb.ServerReflectionResponse:
-    """What there is to say to a request."""
+    """Return the response to a request."""
     response = pb.ServerReflectionResponse(valid_host=request.host, original_request=request)
     pool = descriptor_pool.Default()
     kind = request.WhichOneof("message_request")
@@ -68,7 +68,7 @@ def answer(request: pb.ServerReflectionRequest) -> pb.ServerReflectionResponse:
 
 
 def _describe(file: FileDescriptor, response: pb.ServerReflectionResponse) -> None:
-    """The file and all that it imports, each once."""
+    """Add a file and all files that it imports to a response, each once."""
     found: dict[str, bytes] = {}
     waiting = [file]
     while waiting:

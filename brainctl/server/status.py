@@ -1,4 +1,4 @@
-"""From the errors of a node to the statuses of gRPC."""
+"""Errors of a node as statuses of gRPC."""
 
 from typing import Final
 
@@ -33,7 +33,7 @@ _CODES: Final[dict[type, Code]] = {
 INTERNAL: Final = Status(Code.INTERNAL, "internal error; the server's log has more")
 DEADLINE_EXCEEDED: Final = Status(Code.DEADLINE_EXCEEDED, "context deadline exceeded")
 SOONEST_SECONDS: Final = 1e-6
-"""A call with less time than this is over before it is begun, and so is not begun."""
+"""Seconds: a call with a shorter deadline is over before it begins, and so is not begun."""
 
 _SERVICES: Final = frozenset(
     {
@@ -45,8 +45,9 @@ _SERVICES: Final = frozenset(
 
 
 def status_of(error: BrainctlError) -> Status:
-    """The status of an error: that of the API where it has one; UNAVAILABLE, which clients retry, where the outcome may
-    be better elsewhere or later.
+    """Return the status of an error: that of the API where it has one.
+
+    Of the others those get UNAVAILABLE, which clients retry, that may end better elsewhere or later.
     """
     if isinstance(error, ApiError):
         return error.status
@@ -55,7 +56,7 @@ def status_of(error: BrainctlError) -> Status:
 
 
 def unknown_path(path: str) -> Status | None:
-    """The status for a path that names no service of etcd; None when it does."""
+    """Return the status for a path that names no service of etcd, None for one that does."""
     service, separator, _method = path.removeprefix("/").rpartition("/")
     if not separator:
         return Status(Code.UNIMPLEMENTED, f'malformed method name: "{path}"')

@@ -45,7 +45,7 @@ class GatewayAccess:
         return None
 
     def allowed_origin(self, fields: Mapping[str, str]) -> str | None:
-        """The origin of a request when it is one that was allowed."""
+        """Return the origin of a request if --cors allows it, else None."""
         origin = fields.get("origin", "")
         if origin and (ANY in self.cors or origin in self.cors):
             return origin
@@ -56,7 +56,7 @@ class GatewayAccess:
         return name in _LOCAL or ANY in self.host_whitelist or name in self.host_whitelist or _is_address(name)
 
     def _is_foreign(self, fields: Mapping[str, str], *, secure: bool) -> bool:
-        """Whether a browser sent this for a page that is not of this server."""
+        """Return whether a browser sent this for a page that is not of this server."""
         if fields.get("sec-fetch-site", "") not in _SAME_SITE:
             return True
         origin = fields.get("origin") or fields.get("referer")
@@ -67,7 +67,7 @@ class GatewayAccess:
 
 
 def _host_name(host: str) -> str:
-    """A Host header without its port."""
+    """Return a Host header without its port, in lower case."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].lower().rstrip(".")

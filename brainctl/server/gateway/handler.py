@@ -23,7 +23,7 @@ from brainctl.wire.grpc import too_large
 PREFIX: Final = "/v3/"
 _OLD_PREFIX: Final = "/v3beta/"
 LARGE_BYTES: Final = 64 * 1024
-"""Answers larger than this become JSON on a thread of their own, while other requests are served."""
+"""Bytes: answers larger than this are made JSON on a thread, while other requests are served."""
 _JSON: Final = "application/json"
 _NOT_FOUND: Final = Status(Code.NOT_FOUND, "Not Found")
 _NOT_POST: Final = Status(Code.UNIMPLEMENTED, "Method Not Allowed")
@@ -38,7 +38,7 @@ _Fields = tuple[tuple[str, str], ...]
 
 
 def is_gateway(target: str) -> bool:
-    """Whether a request with this target is the gateway's to answer."""
+    """Return whether the gateway is to answer a request with this target."""
     return target.startswith((PREFIX, _OLD_PREFIX))
 
 
@@ -46,14 +46,25 @@ class Gateway:
     """The gateway to one node."""
 
     def __init__(self, node: Node, calls: Calls, access: GatewayAccess | None, message_bytes: int) -> None:
-        """`message_bytes` is the largest request, as a gRPC message."""
+        """Create the gateway.
+
+        Args:
+            node: the node that serves the calls.
+            calls: where calls are counted.
+            access: who may use the gateway; None for the default.
+            message_bytes: the largest request in bytes, as a gRPC message.
+        """
         self._node = node
         self._calls = calls
         self._access = access or GatewayAccess()
         self._message_bytes = message_bytes
 
     def serve(self, request: HttpRequest, exchange: Exchange) -> Call | None:
-        """Answer a request, now or later; what goes on meanwhile when there is something to stop."""
+        """Answer a request, now or later.
+
+        Returns:
+            The work that goes on meanwhile, if there is something to stop when the client goes away.
+        """
         refusal = self._access.refusal(request.fields, secure=request.secure)
         if refusal is not None:
             status, text = refusal
@@ -90,7 +101,11 @@ class Gateway:
         return None
 
     def _bodies(self, route: Route, body: bytes) -> list[bytes]:
-        """Return the requests in a body as gRPC has them; ApiError when one cannot be read or is too large."""
+        """Return the requests in a body as gRPC has them.
+
+        Raises:
+            ApiError: one cannot be read, or is too large.
+        """
         messages = decode(route.request, body, many=route.many_requests)
         bodies = [message.SerializeToString() for message in messages]
         largest = max(map(len, bodies), default=0)
@@ -124,11 +139,11 @@ class _Answering:
         """What makes a large answer."""
 
     def page(self, body: bytes) -> Page:
-        """A page that is, or begins, the answer."""
+        """Return a page that is, or begins, the answer."""
         return Page(200, _JSON, body, self._cors)
 
     def encode(self, body: bytes) -> bytes:
-        """The JSON of a marshalled response."""
+        """Return the JSON of a marshalled response."""
         return encode(self.route.response.FromString(body))
 
     def reply(self, answer: bytes | BrainctlError) -> None:
@@ -157,7 +172,7 @@ class _Answering:
         self.exchange.respond(_error_page(status, self._cors))
 
     def end(self, code: Code) -> None:
-        """The call is over; only the first time says how."""
+        """Count the end of the call with this code; only the first time counts."""
         if not self._ended:
             self._ended = True
             self._method.ended(code)
@@ -176,7 +191,7 @@ class _OneOutlet:
         self.fail = answering.fail
 
     def finish(self) -> None:
-        """Nothing: the message was it."""
+        """Do nothing: the message was the whole answer."""
 
 
 class _ManyOutlet:
@@ -226,6 +241,6 @@ class _Counted:
         self._answering = answering
 
     def close(self) -> None:
-        """The client has gone away, or everything is answered."""
+        """Close the stream: the client has gone away, or everything is answered."""
         self._answering.end(Code.CANCELLED)
         self._stream.close()

@@ -30,7 +30,7 @@ class _Object(dict[str, object]):
 
 
 def _no_constant(name: str) -> object:
-    """NaN and the infinities are Python's, not JSON's."""
+    """Refuse NaN and the infinities, which Python's reader takes and JSON does not have."""
     raise ValueError(f"{name} is no value of JSON")
 
 
@@ -55,21 +55,27 @@ HTTP_STATUS: Final[dict[Code, int]] = {
 
 
 def encode(message: Message) -> bytes:
-    """One JSON object on one line: bytes in base64, integers of 64 bits as strings, enums by name."""
+    """Return a message as one JSON object on one line.
+
+    Bytes are in base64, integers of 64 bits are strings, enums are names.
+    """
     return orjson.dumps(MessageToDict(message, preserving_proto_field_name=True))
 
 
 def encode_error(error: BrainctlError | Status) -> tuple[int, bytes]:
-    """The HTTP status and the JSON object of an error."""
+    """Return the HTTP status and the JSON object of an error."""
     status = error if isinstance(error, Status) else status_of(error)
     return HTTP_STATUS.get(status.code, 500), orjson.dumps({"code": int(status.code), "message": status.message})
 
 
 def decode(kind: type[_Request], body: bytes, *, many: bool = False) -> list[_Request]:
-    """The requests in a body: the first one, or with `many` all that follow each other; ApiError.
+    """Return the requests in a body: the first one, or with `many` all that follow each other.
 
     Fields may have their .proto name or its camel case; unknown ones are passed over. An empty body is one empty
     request where there is one to make.
+
+    Raises:
+        ApiError: the body cannot be read.
     """
     requests: list[_Request] = []
     try:
