@@ -30,8 +30,8 @@ revision 3, version 2). Three writes arrive in one turn of the event loop and ar
 The first txn compares with the staged "b", not with the durable "a". A transaction takes one revision for all of its
 changes, and none if it changes nothing. The result is one `Commit`: `revision` 9, `changes` [k@8.0, k@9.0, n@9.1],
 `before` [k@7, k@8.0, None]. A KV.Range that comes now still answers "a" at revision 7. Once the backend has synced the
-commit, `PendingWrites.durable` removes the layer, the three answers are sent, and the commit goes to `WatchHub.publish`
-and `Lessor.publish`.
+commit, it shows revision 9 to readers and calls `PendingWrites.durable`, which removes the layer; the commit goes to
+`WatchHub.publish` and `Lessor.publish`; then the three answers are sent.
 
 A watch that falls behind
 -------------------------

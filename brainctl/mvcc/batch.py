@@ -194,6 +194,7 @@ class Batch:
             raise ApiError(KEY_NOT_FOUND)
 
     def _put(self, request: pb.PutRequest, revision: int) -> KeyVersion | None:
+        """Stage a put that was checked, and return the live version that it replaces."""
         key = request.key
         self.staged.tally.puts += 1
         before = self.staged.get(key)
@@ -230,6 +231,7 @@ class Batch:
         return self.staged.stretches(start, end)
 
     def _check_branch(self, branch: Branch) -> None:
+        """Refuse what the operations of a branch need and the state does not have, before anything is staged."""
         nested = iter(branch.nested)
         for operation in branch.operations:
             match operation.WhichOneof("request"):

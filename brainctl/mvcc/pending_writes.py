@@ -140,6 +140,7 @@ class PendingWrites:
         return revision if revision <= self.view.revision else 0
 
     def _overlay(self, start: bytes, end: bytes | None, revision: int) -> dict[bytes, KeyVersion]:
+        """Return the staged versions of a range that a read at `revision` (0: the newest) sees above the view."""
         if 0 < revision <= self.view.revision:
             return {}
         if revision == 0:

@@ -206,6 +206,7 @@ class Check:
                 self._operation(operation, attached)
 
     def _operation(self, operation: pb.RequestOp, attached: Attached) -> None:
+        """Refuse one operation of a transaction."""
         match operation.WhichOneof("request"):
             case "request_range":
                 self.read(operation.request_range.key, operation.request_range.range_end)
@@ -261,6 +262,7 @@ class Authority:
         return Check(state, identity, self._rights(records, identity.user))
 
     def _rights(self, records: Records, name: str) -> Rights | None:
+        """Return the rights of a user, from the cache while they hold; None when there is no such user."""
         state = records(STATE)
         known = self._known.get(name)
         if known is not None and known.state is state:

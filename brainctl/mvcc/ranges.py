@@ -115,10 +115,10 @@ def _filter(request: pb.RangeRequest) -> Callable[[KeyVersion], bool]:
 
 
 def _cuts_first(request: pb.RangeRequest) -> bool:
-    """Return whether etcd reads only the first `limit` keys of the range, and one more to know whether there are
-    others.
+    """Return whether etcd reads only the first `limit` keys of the range, and one more.
 
-    etcd takes a sort without an order for none when it scans, and for an ascending one when it sorts.
+    The one more tells whether there are others. etcd takes a sort without an order for none when it scans, and for an
+    ascending one when it sorts.
     """
     return request.limit > 0 and not has_filters(request) and (request.sort_order == _NONE or is_unsorted(request))
 

@@ -21,6 +21,7 @@ def footprint(request: Message) -> list[Range]:
 
 
 def _collect(request: pb.TxnRequest, ranges: list[Range]) -> None:
+    """Add the ranges of a transaction, nested ones included, to `ranges`."""
     ranges += [bounds(compare.key, compare.range_end) for compare in request.compare]
     for operations in (request.success, request.failure):
         for operation in operations:

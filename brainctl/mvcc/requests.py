@@ -54,6 +54,7 @@ def check_txn(request: pb.TxnRequest, max_ops: int = MAX_TXN_OPS) -> None:
 
 
 def _check_operations(request: pb.TxnRequest, max_ops: int) -> None:
+    """Refuse a transaction with too many operations on a path through its levels, or with a malformed one."""
     # As in etcd, the limit is for a path through the levels: a nested transaction may use what the longest of the
     # three lists of this level leaves.
     left = max_ops - max(len(request.compare), len(request.success), len(request.failure))
@@ -67,6 +68,7 @@ def _check_operations(request: pb.TxnRequest, max_ops: int) -> None:
 
 
 def _check_operation(operation: pb.RequestOp, max_ops: int) -> None:
+    """Refuse a malformed operation; `max_ops` is the limit for a nested transaction."""
     match operation.WhichOneof("request"):
         case "request_range":
             check_range(operation.request_range)

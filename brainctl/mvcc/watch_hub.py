@@ -25,9 +25,7 @@ from brainctl.mvcc.weight import LARGE_CHANGES
 RESPONSE_SIZE = 1 << 20
 """Bytes after which a response that carries several revisions is closed; clients accept at least 4 MiB."""
 FRAGMENT_SIZE = (1 << 20) * 3 // 2 + (1 << 19)
-"""Bytes below which each part of a revision stays for watchers that accept fragments: etcd's request limit and
-overhead.
-"""
+"""Bytes that no part of a revision reaches, for watchers that accept fragments: etcd's request limit and overhead."""
 _BYTES_PER_KEY = STEP_BYTES // STEP_KEYS
 
 Previous = Mapping[tuple[bytes, int], KeyVersion | None]
@@ -42,7 +40,11 @@ class Read(NamedTuple):
 
 
 class WatchHub:
-    """Delivers the changes of a store to its watchers."""
+    """Delivers the changes of a store to its watchers.
+
+    A watcher is in exactly one place, by its `State`: in `_synced`, in `_behind` and `_queue`, in the `parked` of its
+    stream, in `_future`, or nowhere.
+    """
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class WatchHub:
             self._fall_behind(watcher)
 
     def reached(self, watcher: Watcher) -> bool:
-        """Return whether a watcher was sent everything up to the hub's revision, which is not before its start."""
+        """Return whether a watcher was sent everything up to the hub's revision, and has begun by then."""
         return not self._sending and watcher.state is State.SYNCED and watcher.start <= self.revision
 
     def ask(self, stream: WatchSink) -> None:
@@ -152,9 +154,7 @@ class WatchHub:
             self._settle()
 
     def compacted(self, revision: int) -> None:
-        """Note that the history up to `revision` is gone; a watcher that still needs some of it is cancelled when it
-        reads.
-        """
+        """Note that the history up to `revision` is gone; watchers that still need it are cancelled when they read."""
         self.compact_revision = max(self.compact_revision, revision)
 
     def _send_commit(self, commit: Commit) -> None:
@@ -266,6 +266,7 @@ class WatchHub:
         self._settle()
 
     def _feed_one(self, watcher: Watcher, header: bytes, events: list[Event], shared: list[Page], last: int) -> None:
+        """Send the events of a piece to one watcher, and let it catch up, wait for the next piece, or park."""
         if watcher.next < self.compact_revision:
             self._cancel(watcher)
             return
@@ -286,7 +287,11 @@ class WatchHub:
             self._fall_behind(watcher)
 
     def abandon(self, reason: str) -> None:
-        """Cancel the watcher whose `next_read` cannot be read, with a reason for its client."""
+        """Cancel the watcher that the last `next_read` was for, because that part of the log cannot be read.
+
+        Args:
+            reason: The text for its client.
+        """
         watcher = next(iter(self._queue), None)
         if watcher is not None:
             self._cancel(watcher, reason)
@@ -331,7 +336,7 @@ def _wants_before(audience: WatcherGroup[Watcher], change: KeyVersion) -> bool:
 def _before_revision(changes: list[KeyVersion], before: list[KeyVersion | None], place: int) -> KeyVersion | None:
     """Return what a key was before the revision of a change.
 
-    A transaction may put a key and then delete it: the version before the delete is then of the same revision, and is
+    A transaction may put a key and then delete it. The version before the delete is then of its own revision, and is
     skipped.
     """
     change, found = changes[place], before[place]

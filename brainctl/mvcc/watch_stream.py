@@ -97,6 +97,7 @@ class WatchStream:
         self.watchers.pop(watcher.watch_id, None)
 
     def _create(self, request: pb.WatchCreateRequest) -> None:
+        """Answer a create request, and attach the watcher unless the request is refused."""
         header = self._hub.header(self._hub.revision)
         interest = _interest(request)
         reason = self._refusal(request, interest)

@@ -13,8 +13,9 @@ LONG_KEYS: Final = 1024
 """Keys: a request that touches more than this is long."""
 
 LARGE_CHANGES: Final = 4096
-"""Changes: a commit with more than this is laid out, shown and sent to watchers in steps. A thousand clients that put
-at the same moment do not reach it.
+"""Changes: a commit with more than this is laid out, shown and sent to watchers in steps.
+
+A thousand clients that put at the same moment do not reach it.
 """
 
 Count = Callable[[bytes, bytes | None], int]
@@ -32,6 +33,7 @@ def is_long(request: Message, count: Count) -> bool:
 
 
 def _weights(request: Message, count: Count) -> Iterator[int]:
+    """Yield the number of keys that each part of a request touches, about."""
     match request:
         case pb.DeleteRangeRequest():
             yield _range(request, count)
