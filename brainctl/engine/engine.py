@@ -99,8 +99,9 @@ class Engine(BackgroundWork):
 
     @property
     def size(self) -> int:
-        """Return the bytes of the segments and runs in use, dead records included; of the last segment, the bytes
-        written.
+        """Return the bytes of the segments and runs in use, dead records included.
+
+        Of the last segment only the bytes that are written count.
         """
         last = self._segments.get(max(self._segments, default=0))
         prepared = last.size - last.end if last is not None else 0

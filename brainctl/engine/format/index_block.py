@@ -64,6 +64,7 @@ def unpack(data: mmap, offset: int, salt: int, path: str) -> IndexBlock:
 
 
 def _parse(body: bytes, level: int, count: int, columns: int, end: int) -> IndexBlock:
+    """Return the block whose bytes, without the CRC, are `body`; it was checked."""
     at = HEADER.size - 4
     numbers, gains, ends = array("Q"), array("q"), array("I")
     numbers.frombytes(body[at : at + 8 * count])

@@ -34,8 +34,8 @@ def gains(entries: Sequence[int]) -> int:
 
 
 def seen_above(entry: int) -> int:
-    """Return the entry that a level without one for this key starts from, when the levels below have `entry`: its gain
-    is 0.
+    """Return the entry, with a gain of 0, that a level without one for a key starts from; `entry` is that of the levels
+    below.
     """
     return entry & ~GAIN_MASK | NONE
 

@@ -23,8 +23,9 @@ OVERHEAD = HEADER_SIZE + 4
 """Bytes of a record beside its KeyValue: the header before it and the CRC behind it."""
 CRC = Struct("<I")
 RESIDUE = crc32c(bytes(4))
-"""CRC-32C of any bytes followed by their own CRC-32C, little-endian: a record is checked with one call, without cutting
-its CRC off.
+"""CRC-32C of any bytes followed by their own CRC-32C, little-endian.
+
+So a record is checked with one call, without cutting its CRC off.
 """
 
 PUT, TOMBSTONE, IMPORTED, META_SET, META_REMOVE = range(5)

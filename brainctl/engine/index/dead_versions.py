@@ -116,6 +116,7 @@ class DeadVersions:
             self.take(due, segments)
 
     def _read(self, segments: dict[int, Segment]) -> None:
+        """Read what the runs have noted, and put it before what was noted since the opening."""
         older = Superseded()
         for run in reversed(self._unread):
             older.extend(run.superseded())
@@ -218,6 +219,7 @@ class DeadBatch:
 
 
 def _look(segment: Segment, offsets: list[int], fs: FileSystem | None) -> Iterator[DeadRecord]:
+    """Yield the records at some offsets of a segment, with lengths read from the file or, without `fs`, the map."""
     file = _open(segment, fs)
     try:
         for offset in offsets:

@@ -43,8 +43,7 @@ class KeyIndex:
         """Whether there is anything below the memtable."""
         self._filtered: tuple[Run, ...] = ()
         self._filters: list[tuple[bytes, bytes, array[int], int, Callable[[bytes], int | None]]] = []
-        """For each run in `_filtered`: the first and the last key, the words of the filter and their number, and its
-        `find`.
+        """For each run in `_filtered`: first and last key, the words of the filter, their number, and `Run.find`.
 
         Most keys are new to most runs, so a lookup compares and asks the filter before it reads a leaf.
         """
@@ -104,6 +103,7 @@ class KeyIndex:
         return entry
 
     def _search(self, key: bytes) -> int:
+        """Return the entry that the newest run with a key has for it; 0 when no run has it."""
         if self._filtered is not self.runs:
             self._filters = [
                 (*run.bounds, run.filter, len(run.filter), run.find) for run in self.runs if run.header.root
@@ -179,9 +179,7 @@ class KeyIndex:
         return keys, [entry >> SHIFT for entry in entries]
 
     def all(self, start: bytes, end: bytes | None, limit: int = 0) -> tuple[list[bytes], list[int]]:
-        """Return what `live` does, but with the deleted keys that still have an entry, and entries instead of
-        addresses.
-        """
+        """Return the first keys of a range, deleted ones that still have an entry among them, and their entries."""
         return self._walk(start, end, limit, live=False)
 
     def page(
@@ -199,6 +197,7 @@ class KeyIndex:
         return keys, entries, following
 
     def _walk(self, start: bytes, end: bytes | None, limit: int, *, live: bool) -> tuple[list[bytes], list[int]]:
+        """Return up to `limit` (0: all) keys of a range and their entries, page by page; only live ones with `live`."""
         keys: list[bytes] = []
         entries: list[int] = []
         at: bytes | None = start

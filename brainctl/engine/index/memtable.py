@@ -79,8 +79,9 @@ class MemTable:
         return keys, list(map(self.entries.__getitem__, keys))
 
     def settle(self) -> None:
-        """Put the keys in order now, as `pages` requires; nothing may be changed afterwards if another thread calls
-        that.
+        """Put the keys in order now, as `pages` requires.
+
+        Nothing may be changed afterwards if another thread calls `pages`.
         """
         for keys in (self._order, self._born, self._died):
             keys.position(b"")

@@ -227,9 +227,7 @@ class Run:
             yield from zip(leaf.keys, leaf.numbers, strict=True)
 
     def differs(self, data: bytes, offset: int) -> int | None:
-        """Return the first offset at which the file differs from `data`, which was read at `offset`; None when it does
-        not.
-        """
+        """Return the first offset at which the file differs from `data`, which was read at `offset`; None: nowhere."""
         known = self._data[offset : offset + max(len(data), 1)]
         if known == data:
             return None

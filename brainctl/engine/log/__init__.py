@@ -1,5 +1,6 @@
-"""The log: every change in the order of revisions, in segment files. It is the only truth; the index is rebuilt from
-it.
+"""The log: every change in the order of revisions, in segment files.
+
+It is the only truth: the index can be rebuilt from it.
 
 Modules in reading order:
 

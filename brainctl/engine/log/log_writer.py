@@ -185,6 +185,7 @@ class LogWriter:
         return need <= torn_write.REACH or (part.size > self._options.segment_size and not part.stale)
 
     def _rotate(self, need: int) -> None:
+        """Let the log go on in an empty segment with room for `need` bytes: a spare, one made ahead, or a new one."""
         end = self._end
         while end.spares and not self._has_room(end.spares[0], need):
             end.obsolete.append(end.spares.pop(0))
@@ -283,6 +284,7 @@ class LogWriter:
             raise self.failure from error
 
     def _write_group(self, group: list[EncodedBatch]) -> None:
+        """Write a group of batches with one write and one sync, and count it; durable on return."""
         target = group[0].segment
         if target.file is None:
             self.space.make(target)

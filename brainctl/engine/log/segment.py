@@ -294,6 +294,7 @@ class Segment:
             extents.add(run.address, run.place, run.end - run.place)
 
     def _mark_all(self) -> None:
+        """Build the table of revisions from the headers of batches, or from the first records of extents."""
         del self._mark_revisions[:], self._mark_offsets[:]
         self._next_mark = 0
         for run in self.runs():

@@ -80,8 +80,9 @@ class SegmentAllocator:
     # -- files --------------------------------------------------------------------------------------------------
 
     def make(self, target: Segment) -> None:
-        """Make the file of a segment, and list it in the manifest, unless that was done; on any thread. Durable on
-        return.
+        """Make the file of a segment, and list it in the manifest, unless that was done; durable on return.
+
+        Any thread may call it.
 
         Raises:
             OSError: The file cannot be made.
@@ -126,8 +127,10 @@ class SegmentAllocator:
         return file
 
     def retire(self, dead: Segment) -> bool:
-        """Keep the file of a segment that the manifest no longer lists, if it can be used again; return whether it was
-        kept.
+        """Keep the file of a segment that the manifest no longer lists, if it can be used again.
+
+        Returns:
+            Whether it was kept; else the caller removes it.
 
         Raises:
             OSError: It cannot be renamed.
@@ -146,8 +149,9 @@ class SegmentAllocator:
     # -- space --------------------------------------------------------------------------------------------------
 
     def write(self, target: Segment, data: bytes, offset: int) -> None:
-        """Write a group at the end of the log, and zeros behind it where that makes the next syncs cheaper. It does not
-        sync.
+        """Write a group at the end of the log, and zeros behind it where that makes the next syncs cheaper.
+
+        Nothing is durable yet: the caller syncs.
 
         Raises:
             OSError: The write failed.

@@ -23,6 +23,6 @@ The four writes of the example in `engine/index` (addresses are those of records
 
 A client lists in pages at revision 3, while revisions 4 and 5 are written. For it `since(3)` reads the rows after
 revision 3, the oldest last so that it wins, and returns ({a: 1048, b: 1248}, -1): these versions were live then, and
-one key fewer is live now. The range as it is now is [a=2]. With the rows put back it is [a=1, b=1], and the count is 1
-- (-1) = 2. `since(2)` returns ({a: 1048, b: 0}, 0): b did not exist at revision 2.
+one key fewer is live now. The range as it is now is [a=2], one key. With the rows put back it is [a=1, b=1], and the
+count is 1 - (-1) = 2. `since(2)` returns ({a: 1048, b: 0}, 0): b did not exist at revision 2.
 """

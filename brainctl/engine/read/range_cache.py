@@ -99,9 +99,7 @@ class CachedRange:
         return [self._joined]
 
     def change(self, key: bytes, kv: bytes | None) -> int:
-        """Set the KeyValue of a key of its range (None: the key was deleted), and return by how many bytes the page has
-        grown.
-        """
+        """Set the KeyValue of a key of its range (None: it was deleted), and return by how many bytes the page grew."""
         keys, kvs = self.keys, self.kvs
         self.changes += 1
         at = bisect_left(keys, key)
@@ -201,9 +199,7 @@ class RangeCache:
     def _pieces(
         self, number: int, start: bytes, end: bytes | None, limit: int
     ) -> Iterator[tuple[CachedRange, int, int]]:
-        """Yield the pages that have the first `limit` live keys of a range, in order, and which of their keys these
-        are.
-        """
+        """Yield the pages that have the first `limit` live keys of a range, and from which of their keys to which."""
         left = limit
         at: bytes | None = start
         while at is not None and _before(at, end):

@@ -29,9 +29,9 @@ _FEW = 32
 
 
 class ReadView:
-    """Implements mvcc.view.View. Every byte that it serves was checked against its CRC-32C, else StoreDamaged is
-    raised.
+    """Implements mvcc.view.View.
 
+    Every byte that it serves was checked against its CRC-32C; StoreDamaged is raised instead of serving others.
     Iterators read at the revision that was current when they were asked for, and stay valid until a compaction passes
     it.
     """
@@ -153,9 +153,7 @@ class ReadView:
     def _undone(
         self, number: int, start: bytes, end: bytes | None, limit: int, at: int, back: Back | None
     ) -> Piece | None:
-        """Return what `_piece` does, from the newest state and what has changed since; None when the undo log is too
-        short.
-        """
+        """Return what `_piece` does, from the newest state and the undo log; None when that begins after `at`."""
         wanted = limit
         while True:
             piece = self._pages.rows(number, start, end, wanted)
@@ -198,6 +196,7 @@ class ReadView:
         return Selection([], 0) if kv is None else Selection(framed([kv]), 1)
 
     def _read_range(self, start: bytes, end: bytes | None, limit: int) -> tuple[list[bytes], list[bytes], bytes | None]:
+        """Read the beginning of a range for the range cache; see `range_cache.Read`."""
         keys, entries, following = self._index.page(start, end, limit, live=True)
         upto = end if following is None else following
         if len(keys) > limit:
@@ -283,9 +282,7 @@ class ReadView:
                 yield found
 
     def history(self, first: int, last: int) -> Iterator[Revision]:
-        """See `View.history`. Revisions below the compacted one come without the versions that the compaction made
-        dead.
-        """
+        """See `View.history`. Revisions below the compacted one come without the versions that are dead."""
         main = 0
         changes: list[KeyVersion] = []
         for piece in self.history_pieces(first, last):
@@ -384,8 +381,7 @@ class ReadView:
         return segment is not None and segment.has(address & OFFSET_MASK)
 
     def _live_at(self, start: bytes, end: bytes | None, at: int) -> tuple[list[int], bytes | None]:
-        """Return the addresses of the live versions at the beginning of a range, in key order, and where the rest
-        begins.
+        """Return addresses of the live versions at the beginning of a range, in key order, and where the rest begins.
 
         Args:
             start: The first key.

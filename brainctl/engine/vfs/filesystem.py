@@ -65,9 +65,7 @@ class File(Protocol):
         """Return how many names (hard links) the file has."""
 
     def data_from(self, offset: int) -> int:
-        """Return the offset of the first byte from `offset` on that may be other than zero; the size when there is
-        none.
-        """
+        """Return the offset of the first byte from `offset` on that may not be zero; the size when there is none."""
 
     def fetch(self, offset: int) -> None:
         """Ask the device for the FETCH_BYTES from `offset` on, which will be read soon; do not wait for them."""
@@ -127,9 +125,7 @@ class OsFile:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._direct = -1
-        """A second descriptor of the file, with O_DIRECT; -1 before it is needed, -2 when the file system does not
-        offer it.
-        """
+        """A second descriptor of the file, with O_DIRECT; -1 before it is needed, -2 when it cannot be had."""
         self._buffer: mmap.mmap | None = None
         """Memory that is aligned as O_DIRECT wants it."""
 
@@ -348,6 +344,7 @@ def block_bytes(offset: int, length: int) -> int:
 def _write_rest(
     write: Callable[[bytes | bytearray | memoryview, int], int], data: bytes | bytearray | memoryview, offset: int
 ) -> None:
+    """Write every byte with `write`, again for what it has not taken."""
     taken = write(data, offset)
     if taken == len(data):
         return
