@@ -18,7 +18,8 @@ In reading order:
 One put on its way through a node over the local engine:
 
     Node.call("/etcdserverpb.KV/Put", body, reply)   look up the handler; check permissions when authentication is on
-      alarm guard, then KvService.put                refuse when the alarm NOSPACE is raised, parse, check the request
+      quota guard, then KvService.put                refuse what has no room or is too long, parse
+      AlarmedBackend.submit                          while an alarm is raised, check it where the put is evaluated
         LocalBackend.submit(Batch.put, request)      evaluate, stage revision 12, join the open batch
           writer thread                              one write and one fdatasync for the whole batch
         publish                                      readers see revision 12, the watch hub gets the event

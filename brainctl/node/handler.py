@@ -14,6 +14,7 @@ Handler = Callable[[bytes, Reply], None]
 
 
 MALFORMED = Status(Code.INTERNAL, "grpc: failed to unmarshal the received message")
+"""The status that gRPC servers in Go give for bytes that are no message of the method."""
 
 
 class KvBackend(Protocol):

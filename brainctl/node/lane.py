@@ -65,6 +65,7 @@ class Lane:
             action()
 
     def _submit_some(self) -> None:
+        """Evaluate up to AT_A_TIME of the waiting writes; stop at one that is long itself."""
         self._scheduled = False
         for _ in range(AT_A_TIME):
             if not self._waiting:
@@ -72,7 +73,7 @@ class Lane:
             self.taken = False
             self._waiting.popleft()()
             if self._long is not None or self._busy:
-                return  # it was long itself: the others go on waiting
+                return  # it was long itself: the others wait until it is durable
         self.taken = bool(self._waiting)
         if self.taken:
             self._scheduled = True

@@ -34,7 +34,9 @@ from brainctl.node.services.maintenance.service import MaintenanceService
 from brainctl.node.services.watch import WatchService, WatchSession
 
 RANGE_STREAM = "/etcdserverpb.KV/RangeStream"
+"""Its path: it answers with a stream and checks permissions for each chunk."""
 SNAPSHOT = "/etcdserverpb.Maintenance/Snapshot"
+"""Its path: it answers with a stream, and is only for root."""
 
 
 class Node:
@@ -234,9 +236,11 @@ class Node:
 
 
 def _unknown(method: str) -> ApiError:
+    """Return etcd's error for a method that does not exist."""
     service, _, name = method.removeprefix("/").rpartition("/")
     return ApiError(Status(Code.UNIMPLEMENTED, f"unknown method {name} for service {service}"))
 
 
 async def _first(responses: AsyncIterator[bytes], reply: Reply) -> None:
+    """Reply with the first response of a stream: that of a unary RPC which may wait."""
     reply(await anext(responses))

@@ -14,10 +14,13 @@ from brainctl.node.backend import Backend
 from brainctl.node.options import QUOTA_DEFAULT_BYTES
 
 _KEY_OVERHEAD = 256
+"""The bytes that etcd charges for a key beside its key and value (etcd server/storage/quota.go)."""
 _LEASE_OVERHEAD = 64
+"""The bytes that etcd charges for a lease."""
 _OPERATION_BYTES = 4
 """The least number of bytes that a put takes in a marshalled transaction."""
 _UNLIMITED = 1 << 62
+"""A length that no request reaches: everything fits."""
 
 
 def fitting(room: int) -> int:
@@ -69,13 +72,15 @@ def _grant_cost(body: bytes) -> int:
 
 
 def _put_cost(body: bytes) -> int:
+    """Return the charge of a marshalled PutRequest, in bytes."""
     try:
         return _put(pb.PutRequest.FromString(body))
     except DecodeError:
-        return 0  # the handler answers that it is malformed
+        return 0  # it is malformed: the handler refuses it with the right error
 
 
 def _txn_cost(body: bytes) -> int:
+    """Return the charge of a marshalled TxnRequest, in bytes."""
     try:
         return _txn(pb.TxnRequest.FromString(body))
     except DecodeError:
@@ -87,10 +92,12 @@ def _put(request: pb.PutRequest) -> int:
 
 
 def _txn(request: pb.TxnRequest) -> int:
+    """Return the charge of the more expensive branch: which one will run is not known yet."""
     return max(sum(map(_operation, branch)) for branch in (request.success, request.failure))
 
 
 def _operation(operation: pb.RequestOp) -> int:
+    """Return the charge of one operation of a transaction; ranges and deletes are free."""
     match operation.WhichOneof("request"):
         case "request_put":
             return _put(operation.request_put)

@@ -10,6 +10,7 @@ from brainctl.node.backend import Reply
 _log = logging.getLogger(__name__)
 
 INTERNAL = Status(Code.INTERNAL, "internal error; the server's log has more")
+"""The answer to a request that failed by a defect of this program."""
 
 
 async def answering(work: Coroutine[Any, Any, None], reply: Reply) -> None:

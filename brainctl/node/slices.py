@@ -136,12 +136,13 @@ class Slices:
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
+        """Do one slice of the first work, and queue it again, behind the work with which it takes turns."""
         self._scheduled = False
         if not self._waiting:
             return
         work = self._waiting.popleft()
         if self._waiting:
-            self._schedule()  # before anything can go wrong
+            self._schedule()  # before the slice, so that an exception in it cannot stop the other work
         if not self._slice(work):
             self._waiting.insert(1 if work.urgent else AT_A_TIME - 1, work)
             self._schedule()

@@ -36,10 +36,13 @@ ROOT_ONLY = frozenset(
         *(_MAINTENANCE + name for name in ("Defragment", "Hash", "HashKV", "Snapshot", "MoveLeader", "Downgrade")),
     }
 )
+"""Methods for users with the role root."""
 ANY_USER = frozenset({_LEASE + "LeaseGrant", _MAINTENANCE + "Status", _CLUSTER + "MemberList"})
+"""Methods for everyone with a valid token or certificate."""
 OPEN = frozenset({SERVICE + "Authenticate"})
 """Methods that are served whatever token the caller sends."""
 ON_KEYS = frozenset({_KV + "Range", _KV + "Put", _KV + "DeleteRange", _KV + "Txn"})
+"""Methods whose permission depends on the keys in the request."""
 _REVOKE = _LEASE + "LeaseRevoke"
 _KNOWS_LEASES = frozenset(
     {
@@ -51,6 +54,7 @@ _KNOWS_LEASES = frozenset(
 )
 """Methods whose checks need to know which keys are attached to leases."""
 _REMEMBERED = 1024
+"""How many senders' handlers are kept; they are only a cache."""
 
 Policy = Callable[[str, bytes, Reply, Identity | None], None]
 """Serves a method, by its path, for a user; raises ApiError, before anything has happened, when it is not permitted."""
@@ -157,10 +161,12 @@ class Authorizer:
     # -- policies -----------------------------------------------------------------------------------------------
 
     def _for_root(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        """Serve a method of ROOT_ONLY."""
         self._auth.check(who).admin()
         self._handlers[method](body, reply)
 
     def _for_any_user(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        """Serve a method of ANY_USER."""
         _known(who)
         self._handlers[method](body, reply)
 
@@ -174,6 +180,7 @@ class Authorizer:
         self._served_as(_known(who))[method](body, reply)
 
     def _time_to_live(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        """Serve LeaseTimeToLive: the attached keys only for those who may read all of them."""
         _known(who)
         request = pb.LeaseTimeToLiveRequest.FromString(body)
         if request.keys:
@@ -181,6 +188,7 @@ class Authorizer:
         self._handlers[method](body, reply)
 
     def _leases(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        """Serve LeaseLeases for those who may read all keys that are attached to leases."""
         _known(who)
         check = self._auth.check(who)
         if not check.is_admin:
@@ -189,6 +197,7 @@ class Authorizer:
         self._handlers[method](body, reply)
 
     def _alarm(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        """Serve Alarm: everyone known may list alarms, root may change them."""
         if pb.AlarmRequest.FromString(body).action == pb.AlarmRequest.GET:
             self._for_any_user(method, body, reply, who)
         else:
@@ -249,6 +258,7 @@ class UserBackend:
         self._auth.check_in(batch, self._who).lease(self._attached(batch, lease))
 
     def _evaluate(self, evaluate: Evaluate, batch: Batch, request: Message) -> bytes | Steps[bytes]:
+        """Evaluate a write if the sender may make it, by the users and roles of the batch."""
         # A malformed request is refused as malformed, whoever sends it; transactions were checked before.
         check = self._auth.check_in(batch, self._who)
         attached = partial(self._attached, batch)
@@ -280,11 +290,21 @@ class UserBackend:
 
 
 def _known(who: Identity | None) -> Identity:
+    """Return the sender.
+
+    Raises:
+        ApiError: There is none.
+    """
     if who is None:
         raise ApiError(USER_EMPTY)
     return who
 
 
 def _deny(method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+    """Refuse a method without a policy.
+
+    Raises:
+        ApiError: Always.
+    """
     del method, body, reply, who
     raise ApiError(PERMISSION_DENIED)

@@ -25,15 +25,18 @@ if TYPE_CHECKING:
     from jwt.types import Options
 
 VERIFY_ONLY = Status(Code.UNKNOWN, "auth: token signing attempted with verify-only key")
+"""The status when this node has only a public key."""
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 JWT_TTL_SECONDS = 300.0
+"""Seconds that a token lives unless the option ttl says otherwise, as in etcd."""
 _KEYS: dict[str, tuple[type[PrivateKey], type[PublicKey]]] = {
     "RS": (rsa.RSAPrivateKey, rsa.RSAPublicKey),
     "PS": (rsa.RSAPrivateKey, rsa.RSAPublicKey),
     "ES": (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey),
     "Ed": (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey),
 }
+"""The types of private and public keys, by the first two letters of the sign-method."""
 METHODS = frozenset({f"{family}{bits}" for family in ("RS", "PS", "ES", "HS") for bits in (256, 384, 512)} | {"EdDSA"})
 """The permitted values of the option sign-method."""
 _SIGNATURE_ONLY: "Options" = {
@@ -132,6 +135,11 @@ def jwt_tokens(options: Mapping[str, str], clock: Clock) -> JwtTokens:
 
 
 def _read(options: Mapping[str, str], name: str) -> bytes:
+    """Return the content of the file that an option names; empty without the option.
+
+    Raises:
+        BadArguments: It cannot be read.
+    """
     path = options.get(name)
     if not path:
         return b""
@@ -142,6 +150,11 @@ def _read(options: Mapping[str, str], name: str) -> bytes:
 
 
 def _key_pair(method: str, private_pem: bytes, public_pem: bytes) -> tuple[PrivateKey | None, PublicKey]:
+    """Return the key to sign with, None without a private key, and the key to verify with.
+
+    Raises:
+        BadArguments: A key is unreadable or of another kind, or the two do not belong together.
+    """
     private_type, public_type = _KEYS[method[:2]]
     try:
         sign = load_pem_private_key(_PARAMETERS.sub(b"", private_pem), None) if private_pem else None

@@ -22,10 +22,13 @@ MAX_BYTES = 72
 TOO_SHORT = Status(
     Code.INVALID_ARGUMENT, f"etcdserver: a password has at least {MIN_CHARACTERS} characters; see also no_password"
 )
+"""The status for a password below MIN_CHARACTERS."""
 TOO_LONG = Status(Code.UNKNOWN, "bcrypt: password length exceeds 72 bytes")
+"""The status for a password above MAX_BYTES, with the text of Go's bcrypt."""
 MAX_WAITING = 256
 """How many passwords may wait for their turn, about ten seconds of work; later ones get TOO_MANY_REQUESTS."""
 AT_ONCE = 2
+"""How many passwords are hashed or compared at the same time."""
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")
 
@@ -61,6 +64,11 @@ class Passwords:
         return await self._in_turn(self._compare, password, expected)
 
     async def _in_turn(self, work: Callable[[*_Arguments], _Result], *args: *_Arguments) -> _Result:
+        """Do work on another thread, at most AT_ONCE at a time.
+
+        Raises:
+            ApiError: MAX_WAITING wait already.
+        """
         if self._waiting >= MAX_WAITING:
             raise ApiError(TOO_MANY_REQUESTS)
         self._waiting += 1
@@ -75,6 +83,10 @@ class Passwords:
         return bcrypt.hashpw(password.encode(), bcrypt.gensalt(self._cost))
 
     def _compare(self, password: str, expected: bytes | None) -> bool:
+        """Compare a password with a hash.
+
+        Without a hash take as long, so that the time does not tell whether a user exists.
+        """
         secret = password.encode()
         if len(secret) > MAX_BYTES:
             return False

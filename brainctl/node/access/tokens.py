@@ -15,6 +15,7 @@ from brainctl.errors import AUTH_FAILED, ApiError
 from brainctl.mvcc.permission import Identity
 
 SIMPLE_TTL_SECONDS = 300.0
+"""Seconds after its last use that a simple token expires, as in etcd."""
 _LETTERS = 16
 
 
@@ -84,6 +85,7 @@ class SimpleTokens:
         self._sessions.clear()
 
     def _expire(self) -> None:
+        """Remove expired sessions."""
         now = self._clock.monotonic()
         while self._sessions:
             token = next(iter(self._sessions))

@@ -25,6 +25,7 @@ class Compactor:
         backend.call_later(retention.interval, self._step)
 
     def _step(self) -> None:
+        """Compact if the retention wants it and this process writes; look again after the interval."""
         backend, retention = self._backend, self._retention
         if backend.leads:
             revision = retention.due(self._clock.monotonic(), backend.revision)
@@ -35,6 +36,7 @@ class Compactor:
         backend.call_later(retention.interval, self._step)
 
     def _settle(self, revision: int, answer: bytes | BrainctlError) -> None:
+        """Tell the retention that a compaction succeeded; after a failure it will ask for it again."""
         if isinstance(answer, ApiError) and answer.status == COMPACTED:
             _log.debug("revision %d was compacted already", revision)
         elif isinstance(answer, BrainctlError):

@@ -3,7 +3,7 @@
 The compactor asks a retention from time to time at which revision to compact, and calls `done` when that succeeded.
 
 Example: `KeepPeriod(3600)` looks every 6 minutes and notes the newest revision each time. When an hour has passed, it
-compacts at the oldest of its 11 notes, the revision of an hour ago; the next compaction is due an hour later.
+compacts at the oldest of its notes (up to 11), the revision of an hour ago; the next compaction is due an hour later.
 `KeepRevisions(1000)` looks every 5 minutes; at revision 5200 it compacts at 4200.
 """
 
@@ -11,10 +11,13 @@ from collections import deque
 from typing import Protocol
 
 HOUR = 3600.0
+"""Seconds of the longest time between two compactions of `KeepPeriod`."""
 REVISION_INTERVAL_SECONDS = 300.0
+"""Seconds between two looks of `KeepRevisions`, as in etcd."""
 _STEPS = 10
 """How many revisions are noted per hour, or per period when that is shorter."""
 _ROUNDING = 1e-9
+"""Added before a quotient of floats is cut to an integer: 0.3 / 0.1 is 2.9999999999999996."""
 
 
 class Retention(Protocol):

@@ -72,6 +72,7 @@ class Scrubber:
         self._backend.spawn(self._pass())
 
     async def _pass(self) -> None:
+        """Read the whole store once, on another thread, at the permitted rate."""
         state, scrub = self.state, self._engine.scrub()
         bucket = Bucket(self._options.rate, 0, self._clock.monotonic())
         before, paid = state.bytes, 0
@@ -92,6 +93,7 @@ class Scrubber:
             state.running = False
 
     def _tell(self, scrub: Scrub) -> None:
+        """Log new findings, and raise the alarm at the first one of the pass."""
         for finding in scrub.findings[len(self.state.findings) :]:
             _log.error("scrub: %s", finding)
             if not self.state.findings:

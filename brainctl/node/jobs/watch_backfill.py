@@ -149,6 +149,7 @@ class LocalCatchUp:
             self.wake()
 
     def _feed(self, read: Read) -> Steps[None]:
+        """Read the next piece of the history, with the previous versions that watchers want, and pass it to the hub."""
         view = self._view
         piece = HistoryChunk(read)
         for changes in view.history_pieces(read.first, read.last):
@@ -183,6 +184,7 @@ class RemoteCatchUp:
             self._backend.spawn(self._run())
 
     async def _run(self) -> None:
+        """Read pieces until the hub wants none; after a failure start again RETRY_SECONDS later."""
         try:
             while (read := self._hub.next_read()) is not None:
                 await self._step(read)
@@ -194,6 +196,7 @@ class RemoteCatchUp:
             self._running = False
 
     async def _step(self, read: Read) -> None:
+        """Read the next piece of the history, with the previous versions that watchers want, and pass it to the hub."""
         view = self._view
         piece = HistoryChunk(read)
         async for revision in view.history(read.first, read.last):

@@ -12,6 +12,7 @@ from brainctl.engine.write_history import WriteHistory
 from brainctl.node.backend import Backend
 
 SAVE_SECONDS = 3600.0
+"""Seconds between two saves; a killed process loses the counts of up to so long a time."""
 STEP_KEYS = 512
 """How many keys are read between two turns of the event loop."""
 
@@ -57,6 +58,7 @@ class WearLog:
             write_history.save(self._directory, write_history.render(self.now()))
 
     def _due(self) -> None:
+        """Save the counts if bytes were written, on another thread; look again after SAVE_SECONDS."""
         self._backend.call_later(SAVE_SECONDS, self._due)
         if self._engine.stats.written_bytes == self._counted.written_bytes:
             return

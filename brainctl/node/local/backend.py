@@ -27,6 +27,7 @@ RECLAIM_BYTES = 256 << 10
 RECLAIM_RATE = 64 << 20
 """The most bytes per second that reclaim reads and writes, unless it is set otherwise."""
 RECLAIM_BURST = 1 << 20
+"""The bytes that reclaim may read and write at once after a pause."""
 QUIET_SECONDS = 1.0
 """After this many seconds without a write a store uses the quiet to write its index."""
 INDEX_BYTES = 64 << 10
@@ -154,7 +155,7 @@ class LocalBackend(GroupCommit):
             self._reclaiming = False
 
     async def _give_back(self, *, everything: bool) -> None:
-        """Reclaim at the permitted rate; with `everything` also where little is garbage."""
+        """Reclaim at the permitted rate; with `everything` also segments of which little is garbage."""
         engine = self.engine
         for work in engine.reclaim(RECLAIM_BYTES, everything=everything, nudge=self._confirm_resting):
             moved = engine.reclaim_bytes
@@ -166,7 +167,7 @@ class LocalBackend(GroupCommit):
     def _confirm(self) -> None:
         """Write an empty commit, which proves that the commit before it was durable.
 
-        Without it, damage to the last record of an earlier segment could be taken for an unfinished write.
+        In the file of a recycled segment, damage to the last record could otherwise be taken for an unfinished write.
         """
         try:
             commit, prepared = self.engine.confirm()
@@ -178,11 +179,18 @@ class LocalBackend(GroupCommit):
         self._work.put((commit, prepared, GroupTimeline()))
 
     def _confirm_resting(self) -> None:
-        """Call `_confirm` when nothing is being written."""
+        """Call `_confirm` when nothing is being written.
+
+        Reclaim calls it too, so that a log without writes goes on in a new segment.
+        """
         if self._idle.is_set() and not self._answers and self.failure is None:
             self._confirm()
 
     def _use_quiet(self) -> None:
+        """Confirm the last write and write the index when nothing was written for QUIET_SECONDS.
+
+        Look again after as long.
+        """
         quiet = self._loop.time() - self._last_commit >= QUIET_SECONDS
         if quiet and self.engine.unconfirmed:
             self._confirm_resting()

@@ -40,8 +40,10 @@ _log = logging.getLogger(__name__)
 IDENTITY = b"identity"
 """The name of the small record with the cluster id and the member id, 8 bytes each, big endian."""
 RAFT_TERM = 2
+"""The term in all headers: there is no raft log, and an etcd of one member starts with term 2."""
 
 Answer = tuple[Reply, bytes | BrainctlError]
+"""A reply, and what to call it with once the batch is durable."""
 
 
 class GroupCommit:
@@ -103,6 +105,10 @@ class GroupCommit:
                 self._lane.go_on()
 
     def _evaluate(self, evaluate: Evaluate, request: Message) -> bytes | Steps[bytes] | BrainctlError:
+        """Evaluate a write on the open batch.
+
+        Return its response, the steps of a long write, or the error to answer with.
+        """
         try:
             return evaluate(self._batch, request)
         except BrainctlError as error:
@@ -139,6 +145,7 @@ class GroupCommit:
             self.slices.run(self._whole(answer), partial(self._end_long, reply), urgent=True)
 
     def _whole(self, steps: Steps[bytes]) -> Steps[bytes]:
+        """Do the steps of a long write; an error other than BrainctlError stops the store."""
         try:
             return (yield from steps)
         except BrainctlError:
@@ -148,6 +155,7 @@ class GroupCommit:
             raise
 
     def _end_long(self, reply: Reply, answer: bytes | BrainctlError) -> None:
+        """Join the open batch with a long write that has been evaluated."""
         if self.failure is not None:
             reply(UnknownOutcome(str(self.failure)))
         else:

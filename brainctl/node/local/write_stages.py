@@ -25,6 +25,7 @@ STAGES: Final = {
 }
 """What the time was spent on, by name of the stage, in the order of the way."""
 BUCKETS: Final = 24
+"""Buckets of a histogram of stages: powers of two of a microsecond, up to about eight seconds."""
 SLOW_SECONDS: Final = 0.1
 """Writes slower than this are counted as slow, in seconds: etcd's default of --warning-apply-duration."""
 KEPT: Final = 256

@@ -30,7 +30,9 @@ from brainctl.node.reply_guard import answering
 _log = logging.getLogger(__name__)
 
 NO_PASSWORD_USER = Status(Code.UNKNOWN, "auth: authentication failed, password was given for no password user")
+"""The status for a password where the user has none, or for a hash that is not base64."""
 SERVICE = "/etcdserverpb.Auth/"
+"""The prefix of the paths of this service."""
 
 UserHandler = Callable[[bytes, Reply, Identity | None], None]
 """Serves one unary method for the user who sent the request; None when the sender is unknown."""
@@ -117,6 +119,7 @@ class AuthService:
         return self._authority.check(batch.record, who)
 
     def _publish(self, commit: Commit) -> None:
+        """Note whether a commit has switched authentication; when it is off, forget all tokens."""
         if STATE in commit.meta:
             self.enabled = auth_state(self._backend.record).enabled
             if not self.enabled:
@@ -130,6 +133,14 @@ class AuthService:
             self._backend.spawn(answering(self._authenticate(request.name, request.password, reply), reply))
 
     async def _authenticate(self, name: str, password: str, reply: Reply) -> None:
+        """Compare the password, and reply with a token.
+
+        The comparison takes tens of milliseconds on another thread. If users or roles have changed meanwhile, it is
+        repeated.
+
+        Raises:
+            ApiError: Authentication is off, the password is wrong, the user has none, or too many wait.
+        """
         backend = self._backend
         while True:
             state = auth_state(backend.record)
@@ -156,6 +167,8 @@ class AuthService:
             self._submit(change, request, reply, who)
 
     def _submit(self, change: _Change, request: Message, reply: Reply, who: Identity | None) -> None:
+        """Queue a change of users or roles; the sender must be an administrator where it is evaluated."""
+
         def evaluate(batch: Batch, request: Message) -> bytes:
             self.check_in(batch, who).admin()
             change(batch, request)
@@ -208,6 +221,11 @@ class AuthService:
             reply(ApiError(NO_PASSWORD_USER))
 
     async def _hash_then(self, password: str, action: Callable[[bytes], None], who: Identity | None) -> None:
+        """Hash a password on another thread, then call `action` with the hash.
+
+        Raises:
+            ApiError: The sender is no administrator, or the password is too short or too long.
+        """
         self.check(who).admin()  # check first: a hash costs about 50 ms of a core
         action(await self._passwords.hashed(password))
 
@@ -271,6 +289,7 @@ class AuthService:
     def _answer_with(
         self, answer: Callable[[_Request], Message], kind: type[_Request], body: bytes, reply: Reply
     ) -> None:
+        """Parse a request and reply with the answer, or with the ApiError that it raises."""
         request = _parse(kind, body, reply)
         if request is None:
             return
@@ -283,6 +302,8 @@ class AuthService:
 
 
 def _of_nobody(method: UserHandler) -> Handler:
+    """Return the handler of a method for requests without a known sender."""
+
     def handler(body: bytes, reply: Reply) -> None:
         method(body, reply, None)
 
@@ -290,6 +311,7 @@ def _of_nobody(method: UserHandler) -> Handler:
 
 
 def _parse(kind: type[_Request], body: bytes, reply: Reply) -> _Request | None:
+    """Return the parsed request; None after replying that it is malformed."""
     try:
         return kind.FromString(body)
     except DecodeError as error:

@@ -29,6 +29,7 @@ MEMBER = b"member"
 """The name of the small record with the changed fields of the member: a marshalled Member with its peer URLs."""
 _CLUSTER = "/etcdserverpb.Cluster/"
 _URL = re.compile(r"(?i:https?)://(?:[^/?#@\s]*@)?(?:[^:/?#\[\]\s]*|\[[^\]\s]*\]):[0-9]*(?:[?#].*)?|unixs?:.*")
+"""The URLs that etcd accepts for peers: http or https with host and port, without a path, or a Unix socket."""
 
 
 class ClusterService:
@@ -96,6 +97,7 @@ class ClusterService:
         error: ApiError,
         reply: Reply,
     ) -> None:
+        """Refuse a request about a member: with `error` if it is the only member, otherwise with MEMBER_NOT_FOUND."""
         try:
             known = self._backend.header.member_id == kind.FromString(body).ID
         except DecodeError as fault:
@@ -116,6 +118,7 @@ class ClusterService:
         self._backend.submit(self._update, request, reply)
 
     def _update(self, batch: Batch, request: pb.MemberUpdateRequest) -> bytes:
+        """Stage the new peer URLs, and return the marshalled MemberUpdateResponse."""
         if self._backend.header.member_id != request.ID:
             raise ApiError(MEMBER_NOT_FOUND)
         batch.set_record(MEMBER, pb.Member(peerURLs=request.peerURLs).SerializeToString())
@@ -123,6 +126,7 @@ class ClusterService:
         return pb.MemberUpdateResponse(header=self._header(), members=[member]).SerializeToString()
 
     def _member(self, peer_urls: Sequence[str] | None = None) -> pb.Member:
+        """Return the only member, with its stored peer URLs unless others are given."""
         if peer_urls is None:
             record = self._backend.record(MEMBER)
             peer_urls = self._peer_urls if record is None else pb.Member.FromString(record).peerURLs

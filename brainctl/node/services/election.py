@@ -142,6 +142,7 @@ async def _reign(
 async def _first_put(
     caller: InProcessClient, prefix: bytes, revision: int
 ) -> tuple[pb.ResponseHeader, kv_pb2.KeyValue] | None:
+    """Wait for the first put under the prefix from `revision` on; return None when the history was compacted."""
     create = pb.WatchCreateRequest(key=prefix, range_end=prefix_end(prefix), start_revision=revision)
     async with aclosing(caller.events(create)) as watch:
         async for response in watch:
@@ -154,6 +155,7 @@ async def _first_put(
 
 
 async def _oldest(caller: InProcessClient, prefix: bytes) -> pb.RangeResponse:
+    """Return the response with the oldest key under the prefix: the leader's."""
     request = pb.RangeRequest(
         key=prefix,
         range_end=prefix_end(prefix),
@@ -167,6 +169,11 @@ async def _oldest(caller: InProcessClient, prefix: bytes) -> pb.RangeResponse:
 async def _proclaim(
     caller: InProcessClient, leader: electionpb.LeaderKey, lease: int, value: bytes
 ) -> pb.ResponseHeader:
+    """Put the value of the leader, if it still leads, and return the header.
+
+    Raises:
+        ApiError: It does not lead any more.
+    """
     put = pb.PutRequest(key=leader.key, value=value, lease=lease)
     txn = pb.TxnRequest(compare=[_still_leads(leader)], success=[pb.RequestOp(request_put=put)])
     done = await caller.call(_TXN, txn, pb.TxnResponse)
@@ -176,9 +183,11 @@ async def _proclaim(
 
 
 def _deletion(leader: electionpb.LeaderKey) -> pb.TxnRequest:
+    """Return the transaction that deletes the key of the leader, if it still leads."""
     deletion = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=leader.key))
     return pb.TxnRequest(compare=[_still_leads(leader)], success=[deletion])
 
 
 def _still_leads(leader: electionpb.LeaderKey) -> pb.Compare:
+    """Return the comparison that the leader's key is still the one with which it was elected."""
     return pb.Compare(key=leader.key, target=pb.Compare.CREATE, create_revision=leader.rev)

@@ -35,6 +35,7 @@ from brainctl.wire.varint import varint
 _log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
+"""Seconds between two looks for expired leases."""
 REVOKES_PER_TICK = 500
 """The most leases that one tick revokes: etcd revokes at most 1000 expired leases per second."""
 _REVOKE_COST = 10
@@ -113,6 +114,7 @@ class LeaseService:
         self._as_leader(partial(self._keep_alive, request.ID, reply), reply)
 
     def _keep_alive(self, lease: int, reply: Reply) -> None:
+        """Renew a lease in memory, and reply with its TTL; 0 when it does not exist."""
         # Take the header before the answer: a client must not see the lease alive at the revision that revoked it.
         header = self._backend.header(self._backend.revision)
 
@@ -155,12 +157,14 @@ class LeaseService:
         self._backend.submit(_nothing, pb.LeaseKeepAliveRequest(), settle)
 
     def _follow_lead(self) -> None:
+        """Note whether this process writes; one that has just become the writer gives all leases their whole TTL."""
         leads = self._backend.leads
         if leads and not self._leads:
             self.lessor.keep_all_alive()
         self._leads = leads
 
     def _time_to_live(self, request: pb.LeaseTimeToLiveRequest, reply: Reply) -> None:
+        """Reply with the remaining and the granted TTL, and the attached keys if requested."""
         response = pb.LeaseTimeToLiveResponse(ID=request.ID, TTL=-1)
         self._count_time()
         lease = self.lessor.get(request.ID)
@@ -179,6 +183,7 @@ class LeaseService:
         return _lease_response(batch.header(batch.revision), lease, ttl)
 
     def _free_id(self, batch: Batch) -> int:
+        """Return a random id that no lease has."""
         while True:
             lease = self._rng.getrandbits(63)
             if lease and batch.record(lease_record(lease)) is None:
@@ -191,6 +196,7 @@ class LeaseService:
     def _evaluate_revoke(
         self, check: Callable[[Batch, int], None] | None, batch: Batch, request: pb.LeaseRevokeRequest
     ) -> bytes | Steps[bytes]:
+        """Stage the deletion of a lease and its keys; in steps when these are many."""
         if check is not None:
             check(batch, request.ID)
         keys = self.lessor.attached(request.ID)
@@ -213,6 +219,7 @@ class LeaseService:
             self._backend.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
+        """Revoke expired leases, if this process writes and the attached keys are known."""
         self._ticking = False
         self._follow_lead()
         if self._leads and not self.lessor.recovering:
@@ -255,6 +262,7 @@ class LeaseService:
             self._recover_step(cast("View", view), b"")
 
     def _recover_leased(self, versions: Iterator[KeyVersion]) -> None:
+        """Take the next RECOVER_KEYS versions with leases of a view that lists these; go on in the next turn."""
         found = list(islice(versions, RECOVER_KEYS))
         self.lessor.recover(found)
         if len(found) < RECOVER_KEYS:
@@ -263,6 +271,7 @@ class LeaseService:
             self._backend.call_later(0, partial(self._recover_leased, versions))
 
     def _recover_step(self, view: View, start: bytes) -> None:
+        """Take the next RECOVER_KEYS versions of all keys; go on in the next turn."""
         versions: Iterator[KeyVersion] = view.versions(start, None, 0)
         found = list(islice(versions, RECOVER_KEYS))
         self.lessor.recover(found)
@@ -272,6 +281,7 @@ class LeaseService:
             self._backend.call_later(0, partial(self._recover_step, view, found[-1].key + b"\0"))
 
     async def _recover_remote(self, view: AsyncView) -> None:
+        """Take all versions over a network; after a failure start again RETRY_SECONDS later."""
         try:
             async for version in view.versions(b"", None, 0):
                 self.lessor.recover((version,))
@@ -282,6 +292,7 @@ class LeaseService:
             self._recovered()
 
     def _recovered(self) -> None:
+        """Release what has waited until the attached keys are known."""
         self.lessor.recovered()
         waiting, self._when_recovered = self._when_recovered, []
         for action in waiting:
@@ -316,6 +327,7 @@ def _check_unchanged(batch: Batch, lease: int) -> None:
 
 
 def _expired(lease: int, answer: bytes | BrainctlError) -> None:
+    """Log why an expired lease could not be revoked."""
     if isinstance(answer, BrainctlError):  # the revoke is tried again after a while
         refused = isinstance(answer, ApiError) and answer.status not in (LEASE_NOT_FOUND, TIMEOUT, STOPPED)
         level = logging.WARNING if refused else logging.DEBUG  # a store in trouble is logged by its backend

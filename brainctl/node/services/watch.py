@@ -92,6 +92,7 @@ class WatchService:
         self._backend.call_later(self._progress_seconds / 10, self._tick)
 
     def _tick(self) -> None:
+        """Send the progress notifications that are due."""
         now = self._clock.monotonic()
         for session in list(self._sessions):
             if session.due <= now:

@@ -106,6 +106,11 @@ def fitted(keys: int, size: int, wanted: int) -> int:
 
 
 def _parse(body: bytes) -> pb.RangeRequest:
+    """Return the parsed request.
+
+    Raises:
+        ApiError: It is malformed, sorted or filtered.
+    """
     try:
         request = pb.RangeRequest.FromString(body)
     except DecodeError as error:
@@ -139,6 +144,7 @@ async def _read_revision(backend: Backend, request: pb.RangeRequest) -> int:
 
 
 def _chunk(response: bytes) -> bytes:
+    """Return a marshalled RangeStreamResponse: field 1 is the RangeResponse."""
     return b"\n%b%b" % (varint(len(response)), response)
 
 
@@ -175,6 +181,7 @@ async def _take(view: View | AsyncView, start: bytes, end: bytes | None, revisio
 
 
 async def _count(view: View | AsyncView, start: bytes, end: bytes | None, revision: int) -> int:
+    """Return the number of keys of a range at a revision."""
     if iscoroutinefunction(view.get):
         return await cast("AsyncView", view).count(start, end, revision)
     return cast("View", view).count(start, end, revision)

@@ -15,6 +15,7 @@ from brainctl.node.handler import MALFORMED, Handler, KvBackend, refusal
 from brainctl.node.options import NodeOptions
 
 PUT = "/etcdserverpb.KV/Put"
+"""Its path; `Node.puts` serves several of these together."""
 
 
 class KvService:
@@ -114,6 +115,7 @@ def evaluate_puts(batch: Batch, bodies: list[bytes]) -> tuple[list[bytes | Brain
 
 
 def _put(batch: Batch, body: bytes) -> bytes:
+    """Evaluate one marshalled PutRequest that the fast path of `put_run` does not take."""
     try:
         request = pb.PutRequest.FromString(body)
     except DecodeError as error:

@@ -102,6 +102,7 @@ class AlarmService:
             self.raised = self._types()
 
     def _within_quota(self, path: str, handler: Handler) -> Handler:
+        """Return a handler that refuses a request without room, and raises NOSPACE."""
         quota = self._quota
 
         def serve(body: bytes, reply: Reply) -> None:
@@ -113,6 +114,7 @@ class AlarmService:
         return serve
 
     def _serve_lease(self, path: str, handler: Handler, body: bytes, reply: Reply) -> None:
+        """Serve a grant or a revoke, unless an alarm forbids it."""
         try:
             self._check(grows=path == _GRANT)
         except ApiError as error:
@@ -166,6 +168,7 @@ class AlarmedBackend:
 
 
 def _puts(txn: pb.TxnRequest) -> bool:
+    """Return whether a transaction has a put in either branch, also in nested transactions."""
     return any(
         operation.HasField("request_put") or (operation.HasField("request_txn") and _puts(operation.request_txn))
         for operations in (txn.success, txn.failure)
@@ -178,6 +181,7 @@ def _record_name(request: pb.AlarmRequest) -> bytes:
 
 
 def _activate(batch: Batch, request: pb.AlarmRequest) -> bytes:
+    """Stage an alarm that is not raised yet, and return the marshalled AlarmResponse."""
     alarm = pb.AlarmMember(memberID=request.memberID, alarm=request.alarm)
     name = _record_name(request)
     if batch.record(name) is None:
@@ -186,6 +190,7 @@ def _activate(batch: Batch, request: pb.AlarmRequest) -> bytes:
 
 
 def _deactivate(batch: Batch, request: pb.AlarmRequest) -> bytes:
+    """Stage the end of an alarm, and return the marshalled AlarmResponse; without alarms when it was not raised."""
     name = _record_name(request)
     record = batch.record(name)
     if record is None:

@@ -23,7 +23,9 @@ from brainctl.node.handler import Handler, refusal
 DOWNGRADE = b"downgrade"
 """The name of the small record with the target version of an enabled downgrade, in ASCII."""
 CLUSTER_VERSION = "3.7"
+"""The version of the cluster in responses."""
 _TARGET = (3, 6)
+"""The only release that a downgrade may go to: the one before CLUSTER_VERSION."""
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+(?:-[0-9A-Za-z.-]*)?(?:\+[0-9A-Za-z.-]*)?)?", re.ASCII)
 
 
@@ -53,6 +55,7 @@ class DowngradeService:
 
 
 def _evaluate(batch: Batch, request: pb.DowngradeRequest) -> bytes:
+    """Stage a downgrade or its end, and return the marshalled DowngradeResponse."""
     match request.action:
         case pb.DowngradeRequest.VALIDATE:
             _check_target(batch, request.version)

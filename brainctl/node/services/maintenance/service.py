@@ -112,6 +112,7 @@ class MaintenanceService:
         self._backend.spawn(_reply_with(answer, reply))
 
     async def _hash(self, requested: int) -> KvHash:
+        """Return the hash of the history at a revision, 0 for the newest; in slices over the local engine."""
         view = self._backend.view
         if iscoroutinefunction(view.get):
             return await _hash_remote(cast("AsyncView", view), requested)
@@ -135,6 +136,7 @@ class MaintenanceService:
 
 
 async def _reply_with(answer: Callable[[], Coroutine[Any, Any, bytes]], reply: Reply) -> None:
+    """Wait for an answer, and reply with it or with its error."""
     try:
         response: bytes | BrainctlError = await answer()
     except BrainctlError as error:
@@ -149,6 +151,11 @@ def _alarm_text(alarm: pb.AlarmMember) -> str:
 
 
 async def _hash_remote(view: AsyncView, requested: int) -> KvHash:
+    """Return the hash of the history at a revision, 0 for the newest, from a view over a network.
+
+    Raises:
+        ApiError: The revision is compacted, also while it was read, or in the future.
+    """
     revision = hashed_revision(requested, view.revision, view.compacted)
     compacted = view.compacted
     hasher = Hasher(compacted, revision)

@@ -43,9 +43,11 @@ _log = logging.getLogger(__name__)
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 STORAGE_VERSION = "3.7.0"
+"""The schema version of the file: that of etcd 3.7."""
 CHUNK = 32 << 10
 """Bytes of the file in one response, as etcd sends them."""
 _DIGEST_BYTES = 1 << 20
+"""Bytes that are hashed at a time."""
 ATTEMPTS = 3
 """How often a snapshot is begun before it fails, when a compaction overtakes it each time."""
 _OVERTAKEN = Status(Code.UNAVAILABLE, "brainctl: compactions overtook the snapshot; try again")
@@ -89,6 +91,11 @@ async def _built(backend: Backend, file: IO[bytes], room: SnapshotRoom) -> bytes
 
 
 async def _build(backend: Backend, file: IO[bytes], room: SnapshotRoom) -> bytes:
+    """Write the file, and return its SHA-256.
+
+    Raises:
+        ApiError: Compactions overtook every attempt.
+    """
     for _ in range(ATTEMPTS):
         compacted, revision = backend.compacted, backend.revision
         with TemporaryFile() as spool:
@@ -167,6 +174,7 @@ async def _gather_remote(rows: _Rows, view: AsyncView, compacted: int, revision:
 
 
 def _buckets(backend: Backend, rows: _Rows, compacted: int, revision: int) -> dict[bytes, Items]:
+    """Return the rows of each bucket of the file, by name."""
     member = backend.header.member_id
     compaction = _place(max(compacted, 0), 0)
     meta = {
@@ -202,6 +210,7 @@ def _named(backend: Backend, prefix: bytes) -> Items:
 
 
 def _place(main: int, sub: int) -> bytes:
+    """Return the name of a row: revision and place in it, as etcd writes them."""
     return b"%b_%b" % (main.to_bytes(8), sub.to_bytes(8))
 
 
