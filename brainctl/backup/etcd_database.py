@@ -21,8 +21,11 @@ _DIGEST_BYTES = 32
 _SECTOR = 512
 """Bytes of a sector. The database is whole sectors, so what remains at the end is the digest."""
 _PLACE_BYTES = 17
+"""Bytes of the key of a put: revision, "_", sub-revision."""
 _TOMBSTONE_BYTES = 18
+"""Bytes of the key of a deletion: one more, the "t"."""
 _PIECE = 1 << 20
+"""Bytes that are hashed at a time."""
 
 
 class Row(NamedTuple):

@@ -29,6 +29,7 @@ from brainctl.errors import InvalidInput, StoreDamaged, StoreFailed
 NAME = place.BACKUP
 """The file that makes a directory a backup: one line of JSON, and one with its CRC-32C in hexadecimal."""
 FORMAT = 1
+"""The format of the description; another one is refused."""
 _ATTEMPTS = 100
 """How often a backup begins anew after reclaim has removed a file that was about to be linked."""
 
@@ -100,6 +101,12 @@ def save(directory: Path, target: Path, base: Path | None = None, durable: Calla
 
 
 def _save(directory: Path, part: Path, durable: Callable[[], int] | None, known: Backup | None) -> Saved:
+    """Bring the files of the store to `part`; begin anew when reclaim has replaced one meanwhile.
+
+    Raises:
+        InvalidInput: There is no store.
+        StoreFailed: Files are replaced faster than they can be linked.
+    """
     for _ in range(_ATTEMPTS):
         listing = manifest.load(str(directory), OsFileSystem())
         if listing is None:
@@ -248,6 +255,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync(path: Path) -> None:
+    """Make a file durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -259,6 +267,7 @@ def _sync(path: Path) -> None:
 
 
 def _render(backup: Backup) -> bytes:
+    """Return the content of the file NAME."""
     fields = {
         "format": FORMAT,
         "store": f"{backup.store:016x}",

@@ -16,6 +16,7 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 
 ALARMS = b"alarm/"
+"""The prefix of the small records of alarms."""
 
 
 class Small(NamedTuple):
@@ -70,6 +71,7 @@ class HistoryGone(BrainctlError):
 
 
 def _commits(old: Engine, new: Engine, revision: int, small: Small) -> Iterator[Commit]:
+    """Yield the commits of the new store: small records, the state at the compacted revision, and later changes."""
     yield rebuild.records(new, small.records)
     first = old.compacted
     if first:
@@ -115,6 +117,7 @@ def small_records(directory: Path, revision: int) -> Small:
 
 
 def _take(records: dict[bytes, bytes], data: bytes) -> None:
+    """Apply a record of the log to the small records, if it is one of theirs."""
     kind = data[KIND]
     if kind < META_SET:
         return

@@ -92,6 +92,11 @@ def restore_backup(source: Path, directory: Path, revision: int = 0, *, checked:
 
 
 def _proved(directory: Path, checked: Progress) -> Restored:
+    """Check a complete store, and return what it holds.
+
+    Raises:
+        StoreDamaged: The check found something.
+    """
     report = check(directory, progress=checked)
     if report.findings or report.info is None:
         raise StoreDamaged(report.findings[0].replace(f"{directory}/", ""))
@@ -99,8 +104,9 @@ def _proved(directory: Path, checked: Progress) -> Restored:
 
 
 def _commits(database: Database, engine: Engine, bump: int, revision: int, written: Progress) -> Iterator[Commit]:
+    """Yield the commits of the new store: small records, the state at the compacted revision, and later changes."""
     yield rebuild.records(engine, _records(database))
-    rows = [row for row in database.rows() if row.value]  # without the mark that a bump has left
+    rows = [row for row in database.rows() if row.value]  # etcdutl's --bump-revision leaves a row without a value
     last = max([engine.revision, database.compacted, *(row.revision for row in database.rows())])
     if revision:
         must_have(last, database.compacted, revision)
@@ -122,6 +128,7 @@ def _commits(database: Database, engine: Engine, bump: int, revision: int, writt
 
 
 def _version(row: Row) -> KeyVersion:
+    """Return the version that a row describes."""
     kv = row.kv
     if row.is_tombstone:
         return tombstone(kv.key, row.revision, row.sub)

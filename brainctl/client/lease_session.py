@@ -10,6 +10,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.store import Store
 
 _RETRY_SECONDS = 0.5
+"""The longest pause before a failed renewal is repeated, in seconds."""
 
 
 class LeaseSession:

@@ -74,6 +74,7 @@ class Load:
         return figures
 
     async def _put(self, figures: Figures, clock: Clock) -> None:
+        """Put one key, and record its time or its error."""
         key = self._prefix + self._random.randbytes(self._key_bytes)
         sent = clock.monotonic()
         try:
@@ -118,5 +119,6 @@ class Count:
 
 
 def _cpu_seconds() -> float:
+    """Return the processor time of this process, in seconds."""
     times = os.times()
     return times.user + times.system

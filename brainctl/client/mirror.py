@@ -94,6 +94,10 @@ class Mirror:
         return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=self._renaming.name(event.kv.key)))
 
     async def _write(self, ops: list[pb.RequestOp]) -> None:
+        """Write operations in one transaction.
+
+        Repeat it while its outcome is unknown or the target cannot be reached.
+        """
         while True:
             try:
                 await self._target.txn(pb.TxnRequest(success=ops))

@@ -8,8 +8,11 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.store import Store
 
 PREFIX = b"/demo/live/"
+"""The prefix of the keys that change."""
 BASE = b"/demo/base/"
+"""The prefix of the keys that are written once, by `load`."""
 KEYS = 500
+"""The number of keys that change."""
 VALUE_BYTES = 256
 LEASE_SECONDS = 600
 
@@ -68,6 +71,9 @@ class LiveWriter:
         return [key for key in self._revisions | revisions if self._revisions.get(key) != revisions.get(key)]
 
     async def _change(self) -> None:
+        """Make one random change: of ten, about one delete, one transaction of three puts, one put with a lease, and
+        seven puts.
+        """
         keys = [b"%b%04d" % (PREFIX, n) for n in self._random.sample(range(KEYS), 3)]
         match self._random.randrange(10):
             case 0:

@@ -123,6 +123,7 @@ def _disk(link: Path) -> Path | None:
 
 
 def _read(path: Path) -> str:
+    """Return the content of a small file; "" when it cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:

@@ -13,6 +13,7 @@ WARRANTY_YEARS = 5.0
 _LEAST_SECONDS = 3600.0
 """A history shorter than this, in seconds, gives no rate."""
 _WEEK = 7
+"""Days of the recent rate."""
 
 
 class Rate(NamedTuple):

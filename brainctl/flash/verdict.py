@@ -12,10 +12,13 @@ COMMIT_SECONDS = 0.025
 IOPS, HEAVY_IOPS = 50, 500
 """The sequential writes per second that etcd requires, and those for a heavy load."""
 _ETCD_LOG = Case(NEW, 2300)
+"""The write of etcd's log: the size that etcd recommends for fio."""
 _ETCD_COMMIT = Case(NEW, 64 << 10)
+"""A commit of etcd's backend."""
 _BATCH = Case(PREPARED, 2300)
 """A single put of somewhat more than 1 KiB, as the engine writes it."""
 _GROUP = Case(PREPARED, 64 << 10)
+"""A group commit of many puts, as the engine writes it."""
 _PUT_BYTES = 1536
 """The bytes that a put of 1 KiB takes in the log."""
 _TOO_FAST = 20e-6
@@ -88,6 +91,7 @@ def sentences(measured: Measured, device: Device) -> list[str]:
 
 
 def _verdict(measured: Measured) -> str:
+    """Return in a sentence which load of etcd the medium is good for."""
     found = checks(measured)
     if not failed(found, "heavy"):
         return "good for a heavily loaded etcd, or many of them"

@@ -20,7 +20,9 @@ from brainctl.errors import StoreDamaged
 from brainctl.migrate.machine.phases import Phase
 
 FORMAT = 1
+"""The format of the record; records with another one are refused."""
 _OPTIONAL = ("frozen", "raft_term", "raft_index", "witness")
+"""Fields that are left out of the JSON while they are empty."""
 
 
 class History(StrEnum):

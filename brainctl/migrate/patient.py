@@ -93,6 +93,7 @@ class PatientTarget:
                         raise
 
     async def _call(self, ask: Callable[[], Awaitable[Answer]], *, long: bool = False) -> Answer:
+        """Repeat a call until the target answers, and note whether it does."""
         self._answers = False
         answer = await self._side.call(ask, long=long)
         self._answers = True

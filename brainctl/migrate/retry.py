@@ -13,7 +13,9 @@ from brainctl.errors import BrainctlError, ConnectionFailed
 Answer = TypeVar("Answer")
 
 FIRST_PAUSE = 0.05
+"""Seconds before the first repetition of a request; each further pause is twice as long."""
 LONGEST_PAUSE = 5.0
+"""The longest pause between two repetitions, in seconds."""
 SAY_SECONDS = 1.0
 """The least number of seconds between two reports of a wait."""
 SILENT_SECONDS = 3.0

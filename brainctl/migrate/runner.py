@@ -47,8 +47,11 @@ from brainctl.stores.auth import AuthReader
 from brainctl.stores.store import Store
 
 POLL_SECONDS = 0.25
+"""Seconds between two reads of the source's revision."""
 REPORT_SECONDS = 1.0
+"""Seconds between two reports of progress."""
 LEASES_SECONDS = 2.0
+"""Seconds between two listings of the source's leases."""
 AUTH_SECONDS = 10.0
 """Seconds between two looks for changed users or roles.
 
@@ -203,6 +206,7 @@ class Runner:
             self._follower.room()
 
     def _begin(self, actions: list[Action]) -> None:
+        """Start the tasks that carry out the actions."""
         for action in actions:
             if isinstance(action, Write):
                 self._spawn(self._write(action), self._essential)
@@ -244,6 +248,7 @@ class Runner:
         self._inbox.put_nowait(await self._sides.source.call(lambda: self._ask(action), long=True))
 
     async def _ask(self, action: Action) -> Event:
+        """Read from the source what an action requests, and return it as an event."""
         match action:
             case ChooseBase(attempt, oldest):
                 return await self._reader.choose_base(attempt, oldest=oldest)
@@ -303,13 +308,15 @@ class Runner:
     # The change stream.
 
     def _open_stream(self) -> None:
+        """Open the change stream, instead of the one that is open."""
         if self._tail is not None:
             self._tail.cancel()
         self._tail = self._spawn(self._follower.run(self._sides.source.patience()), self._tasks)
 
-    # What is polled.
+    # Polling.
 
     async def _poll(self) -> None:
+        """Look at the source's revision, new leases and changed users again and again, and report the progress."""
         reported = listed = looked = self._clock.monotonic()
         while True:
             seen = await self._sides.source.call(self._reader.look)

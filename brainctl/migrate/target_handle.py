@@ -11,6 +11,7 @@ from brainctl.migrate.machine.phases import STREAMING
 from brainctl.stores.store import Checkpoint, ReplicaTarget
 
 OpenTarget = Callable[[], Awaitable[ReplicaTarget]]
+"""Opens the target, without taking it over."""
 
 
 class TargetHandle:
@@ -117,6 +118,7 @@ def _check_untouched(revision: int, record: Record) -> None:
 
 
 async def _write(target: ReplicaTarget, action: Write, checkpoint: Checkpoint) -> None:
+    """Carry out a write action; it is durable on return."""
     match action:
         case Reset():
             await target.reset(checkpoint)

@@ -24,6 +24,7 @@ WINDOW = 8
 WINDOW_BYTES = 1 << 20
 """The most bytes of these revisions, except for the newest one: they are read again after each interruption."""
 DIGEST_BYTES = 6
+"""Bytes of a digest. A few suffice: it must notice other changes, not withstand a forger."""
 
 
 class WentBack(InvalidInput):

@@ -80,3 +80,4 @@ class FileHash(NamedTuple):
 
 
 Answer = Message | Done | LeaseInfo | Endpoints | FileStatus | FileHash
+"""Everything that a format can render."""

@@ -32,6 +32,7 @@ _HEADER_ONLY = (
     pb.AuthUserGrantRoleResponse,
     pb.AuthUserRevokeRoleResponse,
 )
+"""Responses of which etcdctl shows only the header."""
 
 
 def render(answer: Answer, style: Style) -> bytes:

@@ -6,6 +6,7 @@ _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _ASCII_END = 0x80
 _BMP_END = 0x10000
+r"""The first code point that Go writes with \U and eight digits."""
 
 
 def quote(data: bytes) -> str:
@@ -54,6 +55,7 @@ def size(count: int) -> str:
 
 
 def _trim(count: int, unit: int) -> str:
+    """Return a quotient as Go prints it: without zeros at the end of the fraction."""
     whole, rest = divmod(count, unit)
     digits = len(str(unit)) - 1
     fraction = f"{rest:0{digits}d}".rstrip("0") if rest else ""
@@ -84,6 +86,7 @@ def unquote(literal: str) -> bytes | None:
 
 
 def _unescaped(match: re.Match[str]) -> bytes:
+    """Return the bytes of one character or escape sequence."""
     byte, short, long, octal, letter, plain = match.groups()
     if plain:
         return str(plain).encode(errors="surrogateescape")

@@ -28,7 +28,9 @@ from brainctl.output.answers import (
 Json = str | int | bool | list["Json"] | dict[str, "Json"] | None
 
 _WIDE = frozenset((FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_UINT64))
+"""The types of fields whose numbers do not fit into a double."""
 _MEMBERS = frozenset(("cluster_id", "member_id", "memberID", "leader", "ID"))
+"""Fields that are ids; with --hex they are hexadecimal."""
 
 
 def render(answer: Answer, style: Style) -> bytes:
@@ -116,6 +118,7 @@ def _(answer: FileHash, style: Style) -> Json:
 
 
 def _row(row: object, style: Style) -> Json:
+    """Return the object of one endpoint."""
     if isinstance(row, Health):
         fields: dict[str, Json] = {"endpoint": row.endpoint, "health": row.healthy, "took": row.took}
         return {**fields, "error": row.error} if row.error else fields
@@ -162,6 +165,7 @@ def _message(message: Message, style: Style) -> dict[str, Json]:
 
 
 def _value(name: str, wide: bool, value: object, style: Style) -> Json:
+    """Return a scalar or message as JSON; `wide` says that it has 64 bits."""
     if isinstance(value, Message):
         return _message(value, style)
     if isinstance(value, bytes):

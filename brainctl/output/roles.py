@@ -5,6 +5,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.prefix import prefix_end
 
 _NO_END = b"\0"
+"""The range_end that means all keys from the first on."""
 _READS = (authpb.Permission.READ, authpb.Permission.READWRITE)
 _WRITES = (authpb.Permission.WRITE, authpb.Permission.READWRITE)
 
@@ -25,6 +26,7 @@ def range_text(key: bytes, end: bytes) -> bytes:
 
 
 def _line(permission: authpb.Permission) -> bytes:
+    """Return one range of a role, as etcdctl writes it; it marks a range that is a prefix."""
     key, end = permission.key, permission.range_end
     if not end:
         return b"\t%b\n" % key

@@ -82,6 +82,7 @@ def _(answer: FileHash) -> tuple[Row, list[Row]]:
 
 
 def _row(row: Health | EndpointStatus | EndpointHash) -> tuple[Row, Row]:
+    """Return header and cells of one endpoint."""
     if isinstance(row, Health):
         return HEALTH, [row.endpoint, _truth(row.healthy), row.took, row.error]
     if isinstance(row, EndpointHash):

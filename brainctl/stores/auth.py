@@ -32,6 +32,7 @@ BEHIND_PAUSE = 0.2
 _HASHES = (b"$2a$", b"$2b$", b"$2y$")
 """The prefixes of bcrypt hashes."""
 _REFUSALS = frozenset({Code.PERMISSION_DENIED, Code.INVALID_ARGUMENT, Code.UNAUTHENTICATED})
+"""Codes of the errors that say that the caller is not permitted to read users."""
 
 
 class AuthUnreadable(BrainctlError):
@@ -108,6 +109,7 @@ class AuthReader:
         return None if found == known else found
 
     async def _read(self) -> Auth:
+        """Read the users and roles, check them and remember them."""
         if isinstance(self._store, NodeStore):
             found = Auth.of(self._store.node.backend.records(AUTH))
         else:
@@ -146,6 +148,7 @@ class AuthReader:
         return AuthState(answer.enabled, answer.authRevision) if answer.authRevision else None
 
     async def _has_any(self) -> bool:
+        """Return whether a server has any user or role."""
         call = self._store.call
         users = await call("/etcdserverpb.Auth/UserList", pb.AuthUserListRequest(), pb.AuthUserListResponse)
         roles = await call("/etcdserverpb.Auth/RoleList", pb.AuthRoleListRequest(), pb.AuthRoleListResponse)

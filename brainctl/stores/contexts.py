@@ -65,6 +65,11 @@ def unverified(tls: Tls) -> ssl.SSLContext:
 
 
 def _show(context: ssl.SSLContext, tls: Tls) -> None:
+    """Load the client's certificate and key into a context.
+
+    Raises:
+        InvalidInput: The key is missing, does not belong to the certificate, or a file is not usable.
+    """
     if not tls.key:
         raise InvalidInput("a client certificate needs both --cert and --key")
     try:

@@ -24,6 +24,11 @@ async def create_store(url: str) -> None:
 
 
 def _create_directory(directory: Path) -> None:
+    """Create an empty store in a directory.
+
+    Raises:
+        NotEmpty: There is a store already.
+    """
     from brainctl.engine.engine import Engine  # noqa: PLC0415
     from brainctl.engine.log import manifest  # noqa: PLC0415 - the engine, only for those who open one
 
@@ -33,6 +38,11 @@ def _create_directory(directory: Path) -> None:
 
 
 async def _create_tikv(url: str) -> None:
+    """Create an empty store on TiKV, by taking its lead.
+
+    Raises:
+        NotEmpty: There is a store already.
+    """
     from brainctl.stores.tikv import open_tikv_backend  # noqa: PLC0415 - loads the TiKV client
     from brainctl.tikv.backend import Role  # noqa: PLC0415
 

@@ -20,7 +20,9 @@ PAGE_BYTES = 1 << 20
 LARGEST_BYTES = 16 << 20
 """The largest answer in bytes that is accepted, unless it has a single key."""
 FIRST_KEYS = 8
+"""The keys of the first page, before anything is known of their size."""
 MOST_KEYS = 4_000
+"""The most keys of a page, however small they are."""
 GROWTH = 4
 """A page has at most this many times the keys of the page before it."""
 CUT = 8

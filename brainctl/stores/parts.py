@@ -8,7 +8,9 @@ from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 PART_BYTES = 1 << 20
+"""The most bytes of a part, unless it has one key."""
 PART_KEYS = 4_000
+"""The most keys of a part."""
 
 
 def comes_in_parts(store: Store, request: pb.RangeRequest) -> bool:

@@ -57,6 +57,11 @@ async def open_store(
 
 
 def _etcd(target: EtcdTarget) -> Store:
+    """Return the client of a server; it connects when it is first used.
+
+    Raises:
+        ConnectionFailed: The target has no endpoint.
+    """
     from brainctl.stores.etcd.store import EtcdStore  # noqa: PLC0415 - loads gRPC
 
     if not target.endpoints:
@@ -67,6 +72,13 @@ def _etcd(target: EtcdTarget) -> Store:
 def _directory(
     directory: Path, target: EtcdTarget, clock: Clock | None, *, create: bool, admission: "Admission | None"
 ) -> Store:
+    """Open a directory in this process, or return a client of the server that holds it.
+
+    Raises:
+        StoreInUse: A process holds it that serves no endpoint.
+        InvalidInput: There is no store, and `create` is not set.
+        BrainctlError: Opening the store failed.
+    """
     from brainctl.engine.recovery import store_directory  # noqa: PLC0415 - the engine, only for those who open one
     from brainctl.engine.vfs.directory_lock import holder  # noqa: PLC0415
     from brainctl.engine.vfs.filesystem import OsFileSystem  # noqa: PLC0415

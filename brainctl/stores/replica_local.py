@@ -134,6 +134,7 @@ class LocalReplica:
         self._engine.close()
 
     def _add(self, commit: Commit, change: KeyVersion, newest: dict[bytes, KeyVersion] | None = None) -> None:
+        """Append a change to a commit, with the version before it; `newest` has those of the same commit."""
         before = None if newest is None else newest.get(change.key)
         before = before or self._engine.get(change.key)
         commit.changes.append(change)
@@ -142,6 +143,11 @@ class LocalReplica:
             newest[change.key] = change
 
     async def _check(self, checkpoint: Checkpoint) -> None:
+        """Check that this process still has the migration.
+
+        Raises:
+            Fenced: Another process has taken it over.
+        """
         stored = await self.checkpoint()
         if stored is None or stored.epoch != checkpoint.epoch or stored.run != checkpoint.run:
             raise self._taken()
@@ -153,6 +159,7 @@ class LocalReplica:
         )
 
     async def _write(self, commit: Commit, checkpoint: Checkpoint) -> None:
+        """Write a commit with the checkpoint, durably, then the index of it if that is due."""
         commit.meta[CHECKPOINT] = encode_checkpoint(checkpoint)
         prepared = self._engine.encode(commit)
         await asyncio.to_thread(self._engine.write, prepared)

@@ -123,6 +123,11 @@ class TikvReplica:
         await self._writer.close()
 
     async def _check_newest(self, checkpoint: Checkpoint) -> None:
+        """Check that the epoch is higher than the stored one, unless an earlier attempt of this call stored it.
+
+        Raises:
+            Fenced: It is not.
+        """
         stored = await self.checkpoint()
         if stored is not None and checkpoint.epoch <= stored.epoch and stored != self._tried:
             raise self._taken()

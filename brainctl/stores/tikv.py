@@ -15,6 +15,7 @@ from brainctl.tikv.replica import ReplicaWriter
 
 SCHEME = "tikv://"
 DEFAULT_PREFIX = "brainctl"
+"""The key prefix of a URL that names none."""
 
 
 def parse_tikv_url(url: str) -> tuple[list[str], str]:
@@ -112,6 +113,11 @@ async def open_tikv_replica(url: str) -> TikvReplica:
 
 
 def _with_port(endpoint: str) -> str:
+    """Return an address with its port, an IPv6 address in brackets.
+
+    Raises:
+        InvalidInput: It is no address.
+    """
     try:
         host, port = split_address(endpoint.strip(), endpoint)
     except BadArguments as error:

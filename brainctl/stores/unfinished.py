@@ -31,6 +31,7 @@ _READS = (
     "/etcdserverpb.Auth/RoleGet",
     "/etcdserverpb.Auth/RoleList",
 )
+"""Methods that change nothing; transactions and alarms are looked at request by request."""
 
 
 class Unfinished(InvalidInput):

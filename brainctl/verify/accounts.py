@@ -9,6 +9,7 @@ from brainctl.stores.store import Store
 from brainctl.verify.difference import Account, AccountDifference, AuthSwitch, Problem
 
 RECHECKS = 5
+"""How often differences are looked at again in a live comparison."""
 
 Fields = Mapping[str, object]
 """The compared fields of a user or a role, by the name under which a difference is shown."""
@@ -57,6 +58,7 @@ def compared(expected: Auth, found: Auth) -> Iterator[AccountDifference]:
 def _each(
     kind: str, expected: Mapping[str, bytes], found: Mapping[str, bytes], fields_of: Callable[[bytes], Fields]
 ) -> Iterator[Account]:
+    """Yield the differences of users or of roles, in the order of their names."""
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
             yield Account(kind, name, Problem.MISSING)
@@ -69,10 +71,12 @@ def _each(
 
 
 def _user(record: bytes) -> Fields:
+    """Return the compared fields of a user."""
     user = authpb.User.FromString(record)
     return {"password": user.password, "roles": sorted(user.roles), "no_password": user.options.no_password}
 
 
 def _role(record: bytes) -> Fields:
+    """Return the compared fields of a role."""
     permissions = authpb.Role.FromString(record).keyPermission
     return {"permissions": sorted((one.key, one.range_end, one.permType) for one in permissions)}

@@ -31,8 +31,11 @@ from brainctl.verify.reading import StoreReader
 LISTED = 1_000
 """The most differences that a report lists; further ones are only counted."""
 RECHECKS = 5
+"""How often differences are looked at again in a live comparison."""
 FIRST_PAUSE = 0.2
+"""Seconds before the first recheck; each further pause is twice as long."""
 RECHECKED_AT_A_TIME = 16
+"""How many keys are read again at the same time."""
 
 
 @dataclass
@@ -113,6 +116,7 @@ class Comparison:
             await self._found.close()
 
     async def _run(self) -> Report:
+        """Compare revisions, then users and roles, keys, and leases."""
         began = self._clock.monotonic()
         stand = await standing(self._newest, self._max_lag, FIRST_PAUSE, live=self._live)
         report = Report(min(stand.newest), stand.newest)
@@ -138,6 +142,7 @@ class Comparison:
         return min(await self._newest())
 
     async def _keys(self, report: Report) -> None:
+        """Compare all keys, page by page."""
         merge = Merge()
         while not merge.complete:
             await self._read(merge, report)
@@ -191,6 +196,8 @@ class Comparison:
         return found
 
     async def _recheck(self, keys: list[bytes], revision: int) -> list[KeyDifference | None]:
+        """Read keys again at a revision, and return for each its difference, None for none."""
+
         async def one(key: bytes) -> KeyDifference | None:
             expected, found = await asyncio.gather(self._expected.key(key, revision), self._found.key(key, revision))
             return difference(key, expected, found)
@@ -212,6 +219,7 @@ class Comparison:
         _count(report, found)
 
     async def _lease_differences(self, report: Report) -> list[LeaseDifference]:
+        """Return the present differences of leases, in the order of their ids."""
         expected, found = await asyncio.gather(self._expected.leases(), self._found.leases())
         report.leases = len(expected)
         differences: list[LeaseDifference] = []
@@ -226,6 +234,7 @@ class Comparison:
 
 
 def _count(report: Report, found: Iterable[Difference]) -> None:
+    """Add differences to a report; beyond LISTED count them only."""
     for entry in found:
         report.different += 1
         if len(report.differences) < LISTED:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from brainctl.etcdpb import kv_pb2 as kvpb
 
 FIELDS = ("create_revision", "mod_revision", "version", "value", "lease")
+"""The compared fields of a KeyValue."""
 
 
 class MissingKey(NamedTuple):

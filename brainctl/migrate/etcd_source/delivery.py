@@ -18,6 +18,7 @@ BATCH_REVISIONS = 1_000
 STALL_SECONDS = 10.0
 """Seconds in which a stream may bring nothing while the source has moved on; it doubles after each stall."""
 MAX_STALLS = 5
+"""After more stalls than this since the last revision the migration ends with StreamBroken."""
 ALIVE_BYTES = 4 << 10
 """Fewer bytes than this are no part of a response: gRPC keeps a connection alive with a few dozen."""
 
@@ -38,6 +39,7 @@ class Shape(Enum):
 
 
 _AFTER = {Shape.WHOLE: Shape.FRAGMENTS, Shape.FRAGMENTS: Shape.ANY_SIZE}
+"""The way of asking to try next when one has failed."""
 
 
 class Delivery:

@@ -84,9 +84,13 @@ class Follower:
                 if event.revisions and self._is_behind_large_ones(event):
                     return False
                 await self._has_room()
-        raise AssertionError  # a stream ends with an error
+        raise AssertionError  # not reached: `tail` ends by raising, or after SourceCompacted
 
     def _is_behind_large_ones(self, event: Streamed) -> bool:
+        """Note delivered revisions.
+
+        Return whether to open the stream again, now that the large responses are behind it.
+        """
         self._delivered = event.revisions[-1].revision
         self._witness = self._witness.extend(event.revisions)
         self._silence.arrived(self._clock.monotonic())

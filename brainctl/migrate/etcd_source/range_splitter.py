@@ -21,6 +21,7 @@ MIN_KEYS = 20_000
 PARTS = 16
 """About how many spans are wanted."""
 MAX_QUESTIONS = 600
+"""The most requests for one split; then parts stay as large as they are."""
 
 
 class Splitter:

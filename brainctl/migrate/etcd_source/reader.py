@@ -23,6 +23,7 @@ from brainctl.stores.store import Store
 from brainctl.stores.watching import oldest_revision
 
 LOOK_AGAIN_SECONDS = 1.0
+"""Seconds before a Raft log that seems to have gone back is looked at again."""
 
 
 class SourceReader:
@@ -118,10 +119,12 @@ class SourceReader:
         return LeasesFetched(ids, await lease_ttls(self._store, ids))
 
     async def _count(self, revision: int, start: bytes, end: bytes) -> int:
+        """Return the number of live keys from `start` to `end` at a revision; an empty `end` is no upper bound."""
         request = pb.RangeRequest(key=start, range_end=end or b"\0", revision=revision, count_only=True)
         return (await self._range(request)).count
 
     async def _first(self, revision: int, start: bytes, end: bytes) -> bytes | None:
+        """Return the first live key from `start` to `end` at a revision; None when there is none."""
         request = pb.RangeRequest(key=start, range_end=end or b"\0", revision=revision, keys_only=True, limit=1)
         response = await self._range(request)
         return response.kvs[0].key if response.kvs else None

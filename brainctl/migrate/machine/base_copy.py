@@ -90,6 +90,7 @@ class BaseCopy:
             _advance(self._unwritten, page)
 
     def _next(self) -> Iterable[PageRead]:
+        """Yield the pages of the next write: the first, and more while they fit WRITE_BYTES."""
         size = 0
         for page in self._ready:
             if size and size + page.size > WRITE_BYTES:

@@ -90,6 +90,7 @@ class Backlog:
             self._bytes -= read.size
 
     def _next(self) -> Iterator[RevisionRead]:
+        """Yield the revisions of the next write: the first, and more while they fit WRITE_EVENTS and WRITE_BYTES."""
         events, size = 0, 0
         for read in self._queue:
             if events and (events + len(read.events) > WRITE_EVENTS or size + read.size > WRITE_BYTES):

@@ -153,6 +153,7 @@ Event = (
     | GiveUp
     | Stop
 )
+"""The inputs of the state machine."""
 
 
 # Actions: reads of the source.
@@ -242,6 +243,7 @@ class SetAuth(NamedTuple):
 
 
 Write = Reset | ImportBase | Apply | GrantLeases | DropLeases | SetAuth
+"""The actions that write to the target."""
 
 
 # Actions: the cutover, and the end.
@@ -284,3 +286,4 @@ Action = (
     | Unfreeze
     | Finish
 )
+"""The outputs of the state machine."""

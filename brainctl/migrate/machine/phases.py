@@ -75,6 +75,7 @@ TRANSITIONS: dict[Phase, dict[Trigger, Phase]] = {
     },
     Phase.COMMITTED: {},
 }
+"""By phase: the triggers that end it, and the phase that follows."""
 
 STREAMING = frozenset({Phase.CATCHING_UP, Phase.SYNCED, Phase.FREEZING, Phase.DRAINING, Phase.VERIFYING})
 """The phases in which the change stream is applied."""

@@ -68,6 +68,11 @@ async def prepare(
 async def _fresh(
     target: ReplicaTarget, stored: Checkpoint | None, record: Record, random: Random, *, overwrite: bool
 ) -> Plan:
+    """Return the plan of a migration that begins.
+
+    Raises:
+        NotEmpty: The target holds data, and `overwrite` is not set.
+    """
     clean = stored is None and await target.is_empty()
     if not clean and not overwrite:
         raise NotEmpty("the target holds data that no migration has written; --overwrite removes it")
@@ -92,6 +97,12 @@ def _identity(random: Random) -> str:
 
 
 def _check_resume(record: Record, revision: int, header: pb.ResponseHeader, history: History) -> None:
+    """Check that a migration with this record may go on.
+
+    Raises:
+        CutOver: It is complete.
+        InvalidInput: It is from another source or with another option, or another process wrote to the target.
+    """
     if record.phase is Phase.COMMITTED:
         raise CutOver(
             f"the target was cut over at revision {record.watermark} and takes no more from the source; "

@@ -195,6 +195,7 @@ class Migration:
         return self._flush()
 
     def _learn(self, event: LeasesFetched | LeasesListed | AuthRead) -> None:
+        """Take leases or users that were read from the source."""
         match event:
             case AuthRead(records):
                 self.auth.read(records)
@@ -218,9 +219,10 @@ class Migration:
             self._step(Trigger.FELL_BEHIND)
         self._looks.append(revision)
 
-    # What was read from the source.
+    # Results of reads from the source.
 
     def _read(self, event: BaseChosen | PageRead | Streamed | SourceCompacted) -> None:
+        """Take what was read from the source in the present attempt."""
         match event:
             case BaseChosen(_, revision, splits, keys):
                 self._step(Trigger.BASE_CHOSEN)
@@ -256,17 +258,20 @@ class Migration:
         self._choose_base()
 
     def _choose_base(self) -> None:
+        """Request a base revision: the oldest readable one for the whole history, but after a resync the newest."""
         oldest = self.record.history is History.ALL and self.record.resyncs == 0
         self._out.append(ChooseBase(self.record.resyncs, oldest))
 
     def _watch(self) -> None:
+        """Request the change stream from the revision after the watermark."""
         self._backlog = Backlog(self.record.watermark)
         self._confirmed = False
         self._out.append(Watch(self.record.resyncs, self.record.watermark + 1))
 
-    # What is written to the target.
+    # Writes to the target.
 
     def _written(self) -> None:
+        """Note that the write in flight is durable, and do what depends on it."""
         write, self._writing = self._writing, None
         if write is not None:
             self._durable = write.record
@@ -286,6 +291,7 @@ class Migration:
                     self._finish("")
 
     def _count(self, write: Write) -> None:
+        """Count what this process has written."""
         match write:
             case ImportBase(kvs, _):
                 self.copied += len(kvs)
@@ -324,6 +330,11 @@ class Migration:
         return None
 
     def _next_import(self) -> Write | None:
+        """Return the next write of the base, if its pages are read and their leases granted.
+
+        Raises:
+            WentBack: The last page is read, and the number of keys is not that of the beginning.
+        """
         pages = self._base.peek()
         if pages is None or self._lacks(pages.leases):
             return None
@@ -341,6 +352,7 @@ class Migration:
         return ImportBase(pages.kvs, self.record)
 
     def _next_apply(self) -> Write | None:
+        """Return the next drop of leases or the next revisions to apply, if their leases are granted."""
         if drops := self.leases.take_drops(self.watermark):
             return DropLeases(drops, self.record)
         batch = self._backlog.peek()
@@ -362,7 +374,7 @@ class Migration:
             self._out.append(FetchLeases(missing))
         return bool(missing)
 
-    # The way to the goal.
+    # Steps towards the goal.
 
     def _settle(self) -> None:
         """Move the phase on as far as the durable state allows."""
@@ -437,6 +449,7 @@ class Migration:
         self._out.append(Freeze(again=True))
 
     def _stop(self) -> None:
+        """End in order; during a cutover, give it up first."""
         if self.phase in CUTTING_OVER:
             self._give_up("it was interrupted")
         elif self.phase is not Phase.COMMITTED:
@@ -454,6 +467,7 @@ class Migration:
             self._out.append(Unfreeze())
 
     def _unfrozen(self, *, done: bool) -> None:
+        """Note whether the source takes writes again; the next record says so."""
         self._thawing = False
         if done:
             self.frozen = False
@@ -472,7 +486,7 @@ class Migration:
         else:
             self._finish(reason)
 
-    # Plumbing.
+    # Helpers: transitions, and the actions to return.
 
     def _step(self, trigger: Trigger) -> None:
         self.record = self.record._replace(phase=step(self.phase, trigger))

@@ -83,6 +83,11 @@ class Connection:
             self._tunnel = None
 
     async def _dial(self) -> grpc.aio.Channel:
+        """Open the channel unless there is one, and wait until it is connected.
+
+        Raises:
+            ConnectionFailed: It is not connected within the dial timeout, or failed.
+        """
         limit = self._target.dial_timeout
         if limit <= 0:  # no limit of its own, as in etcdctl: that of the request is one
             limit = self._target.command_timeout or 0
@@ -101,6 +106,7 @@ class Connection:
         return channel
 
     async def _open(self) -> grpc.aio.Channel:
+        """Create the channel: plain, by TLS, or through a tunnel that does not verify; by a proxy if there is one."""
         address, secure = split_endpoint(self.endpoint, self._target.tls)
         options = self._options()
         proxy = _proxy(address)
@@ -114,6 +120,11 @@ class Connection:
         return grpc.aio.insecure_channel(address, options=options)
 
     async def _until_ready(self, channel: grpc.aio.Channel) -> None:
+        """Wait until a channel is connected.
+
+        Raises:
+            ConnectionFailed: gRPC has failed to connect it; the text has the reason.
+        """
         state = channel.get_state(try_to_connect=True)
         while state is not grpc.ChannelConnectivity.READY:
             if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
@@ -132,6 +143,7 @@ class Connection:
         return await asyncio.to_thread(diagnose, address, self._target.tls, secure=secure, seconds=seconds)
 
     def _options(self) -> list[tuple[str, int | str]]:
+        """Return gRPC's options: limits and keepalive of the target, no sharing of connections, no hidden retries."""
         target = self._target
         return [
             ("grpc.max_send_message_length", target.max_send),
@@ -191,6 +203,11 @@ def _proxy(address: str) -> SplitResult | None:
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    """Return the credentials of a channel with TLS.
+
+    Raises:
+        InvalidInput: A certificate or key is missing or not usable.
+    """
     if bool(tls.cert) != bool(tls.key):
         raise InvalidInput("a client certificate needs both --cert and --key")
     authorities, key, certificate = map(_pem, (tls.cacert, tls.key, tls.cert))
@@ -200,6 +217,11 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
 
 
 def _pem(path: str) -> bytes | None:
+    """Return the content of a file; None without a name.
+
+    Raises:
+        InvalidInput: It cannot be read.
+    """
     if not path:
         return None
     try:

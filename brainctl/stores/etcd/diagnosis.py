@@ -13,6 +13,7 @@ from brainctl.stores.etcd.target import Tls
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 """The first bytes of an HTTP/2 client, with empty settings."""
 _TLS_ALERT: Final = b"\x15\x03"
+"""The first two bytes of a TLS alert: a server of TLS answers plain text with one."""
 _USE_TLS: Final = (
     "the server speaks TLS there: write https:// before the endpoint, and name its authority with --cacert"
 )
@@ -42,6 +43,7 @@ _ALERTS: Final = (
 """The meaning of a TLS alert of the server: the first entry that occurs in its name decides."""
 _HOSTNAME_MISMATCH, _ADDRESS_MISMATCH, _NOT_YET, _EXPIRED = 62, 64, 9, 10
 _UNTRUSTED: Final = frozenset((18, 19, 20, 21, 2))
+"""OpenSSL's verify codes for a certificate whose issuer is unknown or which is signed by itself."""
 
 
 def diagnose(address: str, tls: Tls, *, secure: bool, seconds: float) -> str:
@@ -92,6 +94,7 @@ def _first_bytes(address: str, seconds: float, context: ssl.SSLContext | None = 
 
 
 def _connect(address: str, seconds: float) -> socket.socket:
+    """Return a connected socket to HOST:PORT or unix:PATH."""
     if not address.startswith("unix:"):
         host, _, port = address.rpartition(":")
         return socket.create_connection((host.strip("[]"), int(port)), timeout=seconds)
@@ -134,6 +137,7 @@ def _handshake(error: ssl.SSLError, address: str, tls: Tls) -> str:
 
 
 def _unverified(error: ssl.SSLCertVerificationError, address: str, tls: Tls) -> str:
+    """Return why the certificate of the server was not accepted."""
     host = address.rpartition(":")[0].strip("[]")
     code = error.verify_code
     if code in (_HOSTNAME_MISMATCH, _ADDRESS_MISMATCH):

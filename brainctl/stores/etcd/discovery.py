@@ -11,10 +11,12 @@ from brainctl.wire import dns
 
 SERVICE = "etcd-client"
 SECONDS = 5.0
+"""Seconds to wait for an answer of a name server."""
 PORT = 53
 RESOLVERS = Path("/etc/resolv.conf")
 _ANSWER_BYTES = 4096
 _NO_SUCH_NAME = 3
+"""DNS response code NXDOMAIN."""
 
 
 def endpoints(domain: str, name: str, servers: Iterable[tuple[str, int]] | None = None) -> list[str]:
@@ -45,6 +47,11 @@ def endpoints(domain: str, name: str, servers: Iterable[tuple[str, int]] | None 
 
 
 def _lookup(name: str, servers: list[tuple[str, int]]) -> list[dns.Service]:
+    """Return the service records of a name, from the first name server that answers.
+
+    Raises:
+        BrainctlError: There are none, or no server answers.
+    """
     reason = "there is no name server"
     for server in servers:
         try:
@@ -62,6 +69,7 @@ def _lookup(name: str, servers: list[tuple[str, int]]) -> list[dns.Service]:
 
 
 def _ask(name: str, server: tuple[str, int]) -> dns.Answer:
+    """Send one question to a name server over UDP, and over TCP when the answer was truncated."""
     number = Random().getrandbits(16)  # noqa: S311 - it tells answers apart, and keeps nothing secret
     question = dns.question(number, name)
     family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
@@ -88,6 +96,7 @@ def _name_servers() -> list[tuple[str, int]]:
 
 
 def _bracketed(host: str) -> str:
+    """Return a host as it is written in a URL: an IPv6 address in brackets."""
     try:
         return f"[{host}]" if ip_address(host).version == 6 else host
     except ValueError:

@@ -44,6 +44,7 @@ _LEFT_OPEN = (
 """Answers of etcd after which a proposal may still be carried out."""
 
 _TRANSPORT = frozenset((Code.CANCELLED, Code.UNKNOWN, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNAVAILABLE))
+"""Codes that gRPC itself gives to a call whose connection failed."""
 
 
 def is_from_server(code: Code, details: str) -> bool:
@@ -86,6 +87,7 @@ def failure(
 
 
 def _too_large(method: str, endpoint: str, details: str) -> BrainctlError:
+    """Return the error for a message above a limit: which limit, and which flag raises it."""
     found = _TOO_LARGE.search(details)
     size, limit = (found[1], found[2]) if found else (None, None)
     figures = f" ({size} bytes, {limit} are allowed)" if size and limit else ""

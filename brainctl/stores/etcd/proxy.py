@@ -48,6 +48,7 @@ def credentials(proxy: SplitResult) -> str:
 
 
 def _is_direct(host: str, port: str, exceptions: str) -> bool:
+    """Return whether a host is reached without a proxy: loopback, localhost, or named in NO_PROXY."""
     address = _address(host)
     if host == "localhost" or (address is not None and (address.is_loopback or address.is_unspecified)):
         return True
@@ -83,6 +84,7 @@ def _split_port(entry: str) -> tuple[str, str]:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address in a text, an IPv4 address mapped into IPv6 as IPv4; None when it is none."""
     try:
         found = ip_address(text)
     except ValueError:

@@ -119,6 +119,13 @@ class EtcdStore(UnaryCalls):
         return await self._send(method, request, reply)
 
     async def _send(self, method: str, request: Message, reply: type[Reply]) -> Reply:
+        """Send one unary call with the deadline of the target, and return its response.
+
+        Raises:
+            ConnectionFailed: No endpoint can be reached, or the connection of a read was lost.
+            UnknownOutcome: The connection of a write was lost after it was sent.
+            ApiError: The server answered with an error.
+        """
         channel, metadata = await self._ready()
         stub: Callable[..., grpc.aio.UnaryUnaryCall[Message, Reply]] = channel.unary_unary(
             method,
@@ -134,6 +141,7 @@ class EtcdStore(UnaryCalls):
     async def _stream(
         self, method: str, request: Message, deserialize: Callable[[bytes], Reply]
     ) -> AsyncIterator[Reply]:
+        """Send one request, and yield the responses of a stream without a deadline."""
         channel, metadata = await self._ready()
         stream: AsyncIterable[Reply] = channel.unary_stream(
             method, request_serializer=type(request).SerializeToString, response_deserializer=deserialize
@@ -144,6 +152,7 @@ class EtcdStore(UnaryCalls):
     async def _responses(
         self, method: str, stream: AsyncIterable[Reply], limit: float | None = None
     ) -> AsyncIterator[Reply]:
+        """Yield the responses of a stream, and translate gRPC's errors into ours."""
         began = _now()
         try:
             async for response in stream:
@@ -152,6 +161,7 @@ class EtcdStore(UnaryCalls):
             raise self._failure(method, error, began, limit) from error
 
     def _failure(self, method: str, error: grpc.aio.AioRpcError, began: float, limit: float | None) -> BrainctlError:
+        """Return the error for a call that failed after `began`."""
         code = Code[error.code().name]
         return failure(method, self._endpoint, code, error.details() or code.name, limit, _now() - began)
 
@@ -173,11 +183,13 @@ class EtcdStore(UnaryCalls):
         return channel, await self._identity(channel)
 
     async def _identity(self, channel: grpc.aio.Channel) -> _Metadata:
+        """Return the metadata with the token; obtain the token first if there is a user and none was obtained yet."""
         if not self._token and self.target.user:
             self._token = await self._authenticate(channel)
         return (("token", self._token),) if self._token else ()
 
     async def _authenticate(self, channel: grpc.aio.Channel) -> str:
+        """Call Auth.Authenticate and return the token; "" when authentication is off."""
         method = "/etcdserverpb.Auth/Authenticate"
         request = pb.AuthenticateRequest(name=self.target.user, password=self.target.password)
         stub: Callable[..., grpc.aio.UnaryUnaryCall[Message, pb.AuthenticateResponse]] = channel.unary_unary(

@@ -8,7 +8,9 @@ from brainctl.errors import BadArguments
 PORT = 2379
 """The port of an endpoint that names none."""
 MAX_SEND_BYTES = 2 * 1024 * 1024
+"""The largest request in bytes, as in etcd's own client."""
 MAX_RECEIVE_BYTES = 2**31 - 1
+"""The largest response in bytes, as in etcd's own client: in practice no limit."""
 
 
 @dataclass(frozen=True, slots=True)

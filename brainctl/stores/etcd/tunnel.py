@@ -15,6 +15,7 @@ from brainctl.stores.etcd.proxy import authority, credentials
 from brainctl.stores.etcd.target import Tls
 
 _PIECE_BYTES: Final = 1 << 16
+"""Bytes that are read at a time."""
 
 
 class Tunnel:
@@ -49,6 +50,7 @@ class Tunnel:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Connect to the server for one connection of gRPC, and forward in both directions."""
         try:
             there = await self._connect()
         except (OSError, ValueError):  # gRPC sees a closed connection; `diagnose` then finds the reason
@@ -59,6 +61,11 @@ class Tunnel:
             both.create_task(_pump(there[0], writer))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the server in TLS, through the proxy if there is one.
+
+        Raises:
+            OSError: The server or the proxy cannot be reached, or refuses.
+        """
         if self._address.startswith("unix:"):
             path = self._address.removeprefix("unix:")
             return await asyncio.open_unix_connection(path, ssl=self._tls, server_hostname="localhost")
