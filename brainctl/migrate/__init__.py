@@ -51,6 +51,7 @@ With --cutover it goes on, once leases, users and roles are equal:
     Written                                  ReconcileLeases, ReadAuth
     LeasesListed(all, final)                 GrantLeases(42)
     Written, AuthRead (as in the target)     Verify(12)                          verifying
+    AuthRead (as in the target)              (none: read again after comparing)
     Verified(12, 0 differences)              Apply([], record)                   committed
     Written                                  Finish("")
 

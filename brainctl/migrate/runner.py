@@ -296,7 +296,8 @@ class Runner:
             try:
                 differences = await self._sides.both.call(lambda: self._compare(revision), long=True)
                 if self._auth is not None:
-                    # They have no revision among the keys: what changed during the comparison shows only here.
+                    # Users and roles have no revision among the keys: only this read shows whether they changed
+                    # during the comparison.
                     await self._answer(ReadAuth())
             except BrainctlError as error:
                 failed = f"the comparison failed: {error}"

@@ -43,7 +43,7 @@ class NodeMetrics:
     compacted: int = 0
     """The compacted revision."""
     snapshots_refused: int = 0
-    """Snapshots that were refused or given up, since there were too many or the disk was full."""
+    """How many snapshots were refused or given up because there were too many or the disk was full."""
     watch_streams: int = 0
     watchers: int = 0
     slow_watchers: int = 0

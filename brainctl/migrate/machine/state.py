@@ -63,7 +63,7 @@ MAX_RESYNCS = 10
 BEHIND_LOOKS = 8
 """A synced target must have what the source had this many looks ago (two seconds); otherwise it falls behind."""
 MAX_FREEZES = 5
-"""How often a cutover freezes and compares before it is given up, when the source takes writes each time."""
+"""How often a cutover compares both sides before it is given up, when the source has changed each time."""
 
 
 class Goal(StrEnum):
@@ -440,7 +440,10 @@ class Migration:
                 pass
 
     def _move(self, why: str) -> None:
-        """Drain and compare once more, since the source has moved; give up for the reason `why` after a few times."""
+        """Freeze, drain and compare again, since the source has changed.
+
+        After MAX_FREEZES times give up for the reason `why`.
+        """
         self._freezes += 1
         if self._freezes >= MAX_FREEZES:
             self._give_up(why)

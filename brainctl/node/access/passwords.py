@@ -74,7 +74,7 @@ class Passwords:
         self._waiting += 1
         try:
             async with self._turn:
-                # Not the threads that the store uses: they are few.
+                # Not asyncio.to_thread: its few threads are those with which the store does its background work.
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         finally:
             self._waiting -= 1

@@ -42,6 +42,7 @@ from brainctl.wire.varint import varint
 _log = logging.getLogger(__name__)
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The errors of a disk without room: none left, the quota of the user, the limit of a file."""
 STORAGE_VERSION = "3.7.0"
 """The schema version of the file: that of etcd 3.7."""
 CHUNK = 32 << 10
@@ -54,10 +55,11 @@ _OVERTAKEN = Status(Code.UNAVAILABLE, "brainctl: compactions overtook the snapsh
 
 
 async def snapshot(backend: Backend, room: SnapshotRoom) -> AsyncIterator[bytes]:
-    """Yield the marshalled SnapshotResponses: the file, then its SHA-256.
+    """Yield the marshalled SnapshotResponses: the file in chunks, then its SHA-256.
 
     Raises:
-        ApiError: Compactions are faster, `room` admits no more, or the disk for temporary files is full.
+        ApiError: Compactions overtook every attempt, `room` admits no more, the client read too slowly while others
+            waited, or the disk for temporary files is full.
     """
     with TemporaryFile() as file:
         opened = room.enter(file, backend.size_in_use)
@@ -80,6 +82,11 @@ async def snapshot(backend: Backend, room: SnapshotRoom) -> AsyncIterator[bytes]
 
 
 async def _built(backend: Backend, file: IO[bytes], room: SnapshotRoom) -> bytes:
+    """Write the file as `_build` does, and translate the errors of a full disk.
+
+    Raises:
+        ApiError: As `_build`, or RESOURCE_EXHAUSTED when the disk for temporary files is full.
+    """
     try:
         return await _build(backend, file, room)
     except OSError as error:

@@ -1,7 +1,12 @@
-"""How many snapshots there may be at once: each is a temporary file as large as the store, until its client has it.
+"""The bound of snapshots: each is a temporary file as large as the store, until its client has read it.
 
-A client that begins many, or does not read them, must not fill the disk nor keep others from theirs: few are open at a
-time, one that is hardly read makes room for the next, and none is begun for which the disk has no room.
+A client that begins many, or does not read them, must neither fill the disk nor keep other clients from their
+snapshots: AT_ONCE are open at a time, one that is hardly read is given up for the next, and none is begun for which
+the disk has no room.
+
+Example: four snapshots are being sent, and a fifth client asks for one. If one of the four has been sent for more than
+30 seconds and its client took less than 64 KiB per second on average, its file is closed, and its client gets GIVEN_UP
+when it reads on; the fifth snapshot begins. Otherwise the fifth client gets TOO_MANY.
 """
 
 import logging
@@ -16,61 +21,64 @@ from brainctl.errors import ApiError, Code, Status
 _log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 4
+"""The most snapshots that are being made or sent."""
 PATIENCE_SECONDS: Final = 30.0
-"""How long a snapshot is sent before the speed of its client matters to the others."""
+"""Seconds that a snapshot is sent before the speed of its client matters to the others."""
 LEAST_BYTES_PER_SECOND: Final = 64 << 10
-"""A client that takes less while others wait for a snapshot loses its own."""
+"""A client that reads less than this on average loses its snapshot when another client needs one."""
 _FILES: Final = 2
-"""Times the size of the store that writing a snapshot takes on the disk for temporary files."""
+"""Times the size of the store that writing a snapshot takes on the disk for temporary files: the rows, and the file."""
 _KEPT_BYTES: Final = 64 << 20
-"""What must stay free there."""
+"""Bytes that must stay free there."""
 TOO_MANY: Final = Status(
     Code.RESOURCE_EXHAUSTED, f"brainctl: {AT_ONCE} snapshots are being made or sent already; try again later"
 )
+"""The answer when AT_ONCE snapshots are read fast enough."""
 GIVEN_UP: Final = Status(
     Code.RESOURCE_EXHAUSTED, "brainctl: the snapshot was read too slowly while others waited for one; try again"
 )
+"""The answer to the client whose snapshot was given up."""
 
 
 class OpenSnapshot:
-    """One snapshot that is made or sent."""
+    """One snapshot that is being made or sent."""
 
     def __init__(self, file: IO[bytes], wanted_bytes: int) -> None:
         self.file = file
         self.wanted_bytes = wanted_bytes
-        """Room on the disk that it was promised; 0 once it is written."""
+        """Bytes of the disk that are reserved for it; 0 once it is written."""
         self.since: float | None = None
-        """When sending began, in seconds of the monotonic clock; None before."""
+        """The time when sending began, in seconds of the monotonic clock; None before."""
         self.sent = 0
         """Bytes handed to the connection."""
         self.given_up = False
 
     def give_up(self) -> None:
-        """Free the room on the disk; the client hears of it when it goes on reading."""
+        """Free its room on the disk; the client gets GIVEN_UP with its next chunk."""
         self.given_up = True
         self.file.close()
 
     def too_slow(self, now: float) -> bool:
-        """Return whether the client has taken too little in the time that it had."""
+        """Return whether the client has read too little in the time that it had."""
         if self.since is None or now - self.since < PATIENCE_SECONDS:
             return False
         return self.sent < (now - self.since) * LEAST_BYTES_PER_SECOND
 
 
 class SnapshotRoom:
-    """The snapshots of one node."""
+    """The open snapshots of one node."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        """Begin without any; `now` is the monotonic clock."""
+        """Create the room without any snapshot; `now` is the monotonic clock."""
         self._now = now
         self._open: dict[OpenSnapshot, None] = {}
         self.threads = ThreadPoolExecutor(1, "snapshot")
-        """What writes and hashes the files, apart from the threads that the store itself needs."""
+        """The thread that writes and hashes the files, so that the threads of the store stay free for the store."""
         self.refused = 0
-        """Snapshots that were refused or given up for others."""
+        """The number of snapshots that were refused or given up for others."""
 
     def enter(self, file: IO[bytes], size: int) -> OpenSnapshot:
-        """Begin a snapshot of a store of `size` bytes, in a temporary file.
+        """Admit a snapshot of a store of `size` bytes, in a temporary file.
 
         Raises:
             ApiError: RESOURCE_EXHAUSTED, when there are too many, or too little is free on the disk.
@@ -92,10 +100,15 @@ class SnapshotRoom:
         snapshot.wanted_bytes = 0
 
     def leave(self, snapshot: OpenSnapshot) -> None:
-        """End a snapshot."""
+        """Remove a snapshot that has ended."""
         self._open.pop(snapshot, None)
 
     def _make_room(self) -> None:
+        """Give up a snapshot that is read too slowly.
+
+        Raises:
+            ApiError: TOO_MANY, when all are read fast enough.
+        """
         now = self._now()
         slow = next((each for each in self._open if each.too_slow(now)), None)
         if slow is None:
@@ -107,6 +120,11 @@ class SnapshotRoom:
         slow.give_up()
 
     def _refuse(self, status: Status) -> None:
+        """Count and log a refusal, and raise it.
+
+        Raises:
+            ApiError: Always, with this status.
+        """
         self.refused += 1
         _log.warning("a snapshot is refused: %s", status.message)
         raise ApiError(status)
