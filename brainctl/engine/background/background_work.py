@@ -1,6 +1,6 @@
-"""What an engine does beside reads and writes: reclaim, the index, scrubs.
+"""Offer what an engine does beside reads and writes: reclaim, the index, scrubs.
 
-Each is an iterator of pieces of work, which the owner runs on any thread, between two of which it serves others.
+Each is an iterator of pieces of work, which the owner runs on any thread, and between two of which it serves others.
 """
 
 from collections import Counter
@@ -18,9 +18,10 @@ from brainctl.engine.stats import Stats
 
 
 class BackgroundWork(ReadView):
-    """Part of Engine."""
+    """The layer of Engine for background work."""
 
     def __init__(self, options: EngineOptions, opened: Opened) -> None:
+        """Create the layer over a store that was opened, with its log and its background jobs."""
         directory, fs, held, names, state = opened
         end = state.end
         super().__init__(state.index, state.segments, end.revision, end.compacted, options.cache_bytes)
@@ -33,36 +34,43 @@ class BackgroundWork(ReadView):
         self._meta = dict(end.meta)
         self._writer = LogWriter(directory, fs, options, names, Stats(), end, state.index.newest)
         self.log_writes = self._writer.log_writes
-        """How large writes to the log were, in bytes."""
+        """The sizes of writes to the log, in bytes."""
         self.log_syncs = self._writer.log_syncs
-        """How long syncs of the log took."""
+        """The durations of syncs of the log."""
         self._end = end
         fail, segments, garbage = self._writer.fail, state.segments, state.garbage
         self._indexing = IndexCompactor(directory, fs, names, state.index, garbage, segments, state.covered, fail)
         settled, retire = self._settled_now, self._writer.space.retire
         self._reclaim = Reclaimer(directory, fs, names, Stats(), garbage, settled, segments, self._maps, fail, retire)
         self._new_records = state.read
-        """What is not in runs yet, in records that take as long to read."""
+        """What is not in runs yet, as the number of records that take as long to read."""
         self._new_bytes = 0
+        """Bytes of log that are not in runs yet."""
         self._confirmed = 0
-        """The last batch that says nothing."""
+        """The sequence of the last empty batch, which shows that all before it was durable."""
         self._holds: Counter[int] = Counter()
-        """Compacted revisions at which somebody still reads what has been compacted since."""
+        """Compacted revisions at which somebody still reads what has been compacted since, and how many do."""
         self._background: Iterator[Work] | None = None
         self._index_background: Iterator[Work] | None = None
 
     def reclaim(
         self, budget: int, *, everything: bool = False, nudge: Callable[[], None] | None = None
     ) -> Iterator[Work]:
-        """Give back the space of what compaction has made dead, while reads and writes go on.
+        """Reclaim the space of what compaction has made dead, while reads and writes go on.
 
         Yields pieces of work that read, write and sync about `budget` bytes each; the caller runs each, on any thread,
-        before it asks for the next. Segments are rewritten once `options.garbage_ratio` of them is dead, or, with
-        `everything`, if they get smaller at all. For that the log must go on in a new segment: `nudge` is called until
-        it does, to have an empty batch written when there is nothing else; by default that is done here and now.
+        before it asks for the next. A full disk ends the run and leaves everything as it was.
 
-        A full disk ends the run and leaves everything as it was. Raises StoreFailed on any other I/O error,
-        StoreDamaged when a record that is to be kept is not sound.
+        Args:
+            budget: bytes of one piece of work.
+            everything: rewrite every segment that gets smaller at all, instead of those of which
+                `options.garbage_ratio` is dead. For that the log must continue in a new segment.
+            nudge: called until the log does so, to have an empty batch written when there is nothing else; by default
+                that is written here and now.
+
+        Raises:
+            StoreFailed: any I/O error but a full disk.
+            StoreDamaged: a record that is to be kept is damaged.
         """
         if everything:
             yield from self._reclaim.sweep(self._compacted_now, budget)
@@ -76,26 +84,31 @@ class BackgroundWork(ReadView):
 
     @property
     def reclaim_bytes(self) -> int:
-        """Bytes that reclaim has read and written since the store was opened, those of the work under way included, and
-        as much as what it has looked up takes as long as.
+        """Return the bytes that reclaim has read and written since the store was opened.
+
+        Those of the work under way are included, and as many as take as long as the look-ups of dead versions.
         """
         return self._reclaim.moved
 
     @property
     def index_due(self) -> bool:
-        """Whether so much is new that `index` is to be called."""
+        """Return whether enough is new that `index` is to be called."""
         return self._much_is_new() and not self._indexing.busy
 
     @property
     def index_wanted(self) -> bool:
-        """Whether so much is new that `index` with `everything` is worth its while when nothing else is to be done."""
+        """Return whether enough is new that `index` with `everything` pays while nothing else is to be done."""
         return self._new_records >= self.options.quiet_records and not self._indexing.busy
 
     def index(self, budget: int, *, everything: bool = False) -> Iterator[Work]:
-        """Write the index of what is new as a run, once that is due or with `everything`, and merge runs of like size.
+        """Write the memtable as a run, once that is due or with `everything`, and merge runs of about one size.
 
-        Yields pieces of work as `reclaim` does; both may be under way at the same time. A full disk ends it and leaves
-        everything as it was. Raises StoreFailed on any other I/O error, StoreDamaged when a run is not sound.
+        Yields pieces of work as `reclaim` does; both may be under way at once. A full disk ends it and leaves
+        everything as it was.
+
+        Raises:
+            StoreFailed: any I/O error but a full disk.
+            StoreDamaged: a run is damaged.
         """
         write = self._much_is_new() or (everything and bool(self._new_records or self._new_bytes))
         write = write and self._indexed == self._revision
@@ -104,7 +117,7 @@ class BackgroundWork(ReadView):
         )
 
     def index_step(self, budget: int, *, everything: bool = False) -> bool:
-        """Run one piece of `index` here and now; whether there may be more to do."""
+        """Run one piece of `index` here and now, and return whether there may be more to do."""
         self._index_background = self._index_background or self.index(budget, everything=everything)
         work = next(self._index_background, None)
         if work is None:
@@ -114,11 +127,14 @@ class BackgroundWork(ReadView):
         return True
 
     def scrub(self) -> Scrub:
-        """A pass over all that the store has on its medium now; reads, writes and reclaim may go on meanwhile."""
+        """Return a pass over all that the store has on its medium now. Reads, writes and reclaim may go on meanwhile.
+
+        It does nothing until the pieces of work of `Scrub.run` are run.
+        """
         return Scrub(self._fs, self._segments, self._index.runs, self._reclaim.is_replacing)
 
     def reclaim_step(self, budget: int) -> bool:
-        """Run one piece of `reclaim` here and now; whether there may be more to do."""
+        """Run one piece of `reclaim` here and now, and return whether there may be more to do."""
         self._background = self._background or self.reclaim(budget)
         work = next(self._background, None)
         if work is None:
@@ -128,7 +144,7 @@ class BackgroundWork(ReadView):
         return True
 
     def defragment(self, budget: int = 1 << 20) -> Iterator[None]:
-        """Run `reclaim` of everything here and now, with a pause after each piece."""
+        """Run `reclaim` of everything here and now, and yield after each piece."""
         for work in self.reclaim(budget, everything=True):
             work()
             yield
@@ -151,19 +167,19 @@ class BackgroundWork(ReadView):
         return release
 
     def _compacted_now(self) -> int:
-        """Up to which revision what is dead may go."""
+        """Return the revision up to which what is dead may be removed."""
         return min(self._holds, default=self._compacted)
 
     def _settled_now(self) -> int | None:
         return self._indexing.settled
 
     def _cover(self) -> LogCoverage:
-        """The store as it is published."""
+        """Return how far the log is published, with the state of the store there; what is new counts from here on."""
         self._new_records = self._new_bytes = 0
         return LogCoverage.of(self._segments, self._revision, self._compacted, self._meta)
 
     def _seal(self, nudge: Callable[[], None]) -> Iterator[Work]:
-        """Have the log go on in a new segment when there is something dead in the last one."""
+        """Make the log continue in a new segment when something in the last one is dead."""
         last = max(self._segments, default=0)
         if not last or not (self._segments[last].dead or self._segments[last].graves):
             return
@@ -173,5 +189,5 @@ class BackgroundWork(ReadView):
             yield rest
 
     def _write_empty(self) -> None:
-        """Begin a new segment when nobody else does."""
+        """Write an empty batch, and so begin a new segment, when nobody else writes."""
         raise NotImplementedError

@@ -1,7 +1,8 @@
-"""When runs of the index are written, and which: of the delta when it has grown, and of runs of like size.
+"""Decide when runs of the index are written, and which: of the memtable when it has grown, and of runs of about one
+size.
 
-Each is a job in pieces of background work. Merging takes long in a large store, so a delta that has grown meanwhile has
-its turn between two pieces: what an opening has to read stays bounded.
+Each is a job in pieces of background work. Merging takes long in a large store, so a memtable that has grown meanwhile
+has its turn between two pieces: what an opening has to read stays bounded.
 """
 
 import errno
@@ -26,7 +27,7 @@ from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed
 
 
 class IndexCompactor:
-    """The runs of one engine."""
+    """The jobs that write and merge the runs of one engine."""
 
     def __init__(
         self,
@@ -48,9 +49,9 @@ class IndexCompactor:
         self._fail = fail
         self._next = max((run.number for run in index.runs), default=0) + 1
         self._durable = 0 if covered is None else covered.segment
-        """The segment of the place in the log up to which runs cover it."""
+        """The number of the segment in which the place lies up to which runs cover the log."""
         self._covered: LogCoverage | None = None
-        """What the frozen delta covers the log up to."""
+        """What the frozen memtable covers the log up to."""
         self._superseded = Superseded()
         self._turn = Lock()
         self._closed = Event()
@@ -60,11 +61,20 @@ class IndexCompactor:
     def run(
         self, cover: Callable[[], LogCoverage], due: Callable[[], bool], compacted: int, budget: int, *, write: bool
     ) -> Iterator[Work]:
-        """Make a run of the delta with `write` and whenever it is `due`, and merge runs, in pieces of work of about
-        `budget` bytes.
+        """Write the memtable as a run with `write` and whenever it is due, and merge runs, in pieces of work.
 
-        A full disk ends it and leaves everything as it was. Raises StoreFailed on any other I/O error, StoreDamaged
-        when a run is not sound. One at a time.
+        A full disk ends it and leaves everything as it was. It does nothing while another call is under way.
+
+        Args:
+            cover: returns the place in the log up to which the store is published.
+            due: returns whether the memtable has grown enough to be written.
+            compacted: the revision up to which what is dead may be removed.
+            budget: bytes of one piece of work, about.
+            write: write the memtable first.
+
+        Raises:
+            StoreFailed: any I/O error but a full disk.
+            StoreDamaged: a run is damaged.
         """
         if self._busy:
             return
@@ -76,18 +86,18 @@ class IndexCompactor:
                 old = list(self._index.runs[slice(*picked)])
                 if not (yield from self._merge_all(old, cover, due, compacted, budget)):
                     return
-                yield old.clear  # nobody else has their files mapped: they go now, which takes the kernel a while
+                yield old.clear  # nobody else has their files mapped: unmapping takes the kernel a while
         finally:
             self._busy = False
 
     def _merge_all(
         self, old: Sequence[Run], cover: Callable[[], LogCoverage], due: Callable[[], bool], compacted: int, budget: int
     ) -> Generator[Work, None, bool]:
-        """Make one run of several; whether to go on."""
+        """Make one run of several, and return whether to go on."""
         job = self._merge(old, compacted)
         for work in self._do(job, budget):
             yield work
-            # Once it is finished the manifest names what it has made, and the index must follow before anything else.
+            # A finished job is named by the manifest: the index must exchange the runs before any other run is written.
             if due() and not job.finished and not self._closed.is_set():
                 yield from self._run_of_delta(cover, compacted, budget)
         if job.run is None:
@@ -100,14 +110,15 @@ class IndexCompactor:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is under way."""
+        """Return whether a job is under way."""
         return self._busy
 
     @property
     def settled(self) -> int | None:
-        """Segments with numbers below this may be rewritten: those that no opening has to read as they were written.
+        """Return the number below which segments may be rewritten: those that no opening has to read as they were
+        written.
 
-        None: all; while there are no runs, an opening reads everything in the order of the log.
+        None stands for all: while there are no runs, an opening reads everything in the order of the log.
         """
         if self._index.runs:
             return self._durable
@@ -157,7 +168,7 @@ class IndexCompactor:
         return self._job(source, partial(self._around, old))
 
     def _around(self, old: Sequence[Run]) -> tuple[Sequence[Run], Sequence[Run]]:
-        """The runs that are newer than some, and those that are older."""
+        """Return the runs that are newer than some, and those that are older."""
         runs = self._index.runs
         at = runs.index(old[0])
         return runs[:at], runs[at + len(old) :]
@@ -203,7 +214,7 @@ def _held(segments: dict[int, Segment], address: int) -> bool:
 
 
 def _gone(segments: dict[int, Segment], compacted: int, address: int) -> bool:
-    """Whether no reader needs a tombstone any more."""
+    """Return whether no reader needs a tombstone any more."""
     segment = segments.get(address >> OFFSET_BITS)
     offset = address & OFFSET_MASK
     if segment is None or not segment.has(offset):

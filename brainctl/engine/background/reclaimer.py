@@ -1,4 +1,4 @@
-"""Gives back the space of dead records, one segment at a time, while reads and writes go on."""
+"""Reclaim the space of dead records, one segment at a time, while reads and writes go on."""
 
 import errno
 from collections.abc import Callable, Generator, Iterator
@@ -18,20 +18,21 @@ from brainctl.engine.vfs.filesystem import FileSystem
 from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed
 
 _SWEEP_BYTES = 1024
-"""What looking up one dead version counts against a budget of bytes: it takes the interpreter as long as so many."""
+"""Bytes that the look-up of one dead version counts against a budget: the interpreter takes as long for that many."""
 
 
 Work = Callable[[], None]
-"""A piece of I/O. It raises nothing, and may be called on any thread, once; until it has returned, nothing more may be
-asked of the iterator that it came from."""
+"""A piece of I/O. It raises nothing, and may be called on any thread, once; until it has returned, the iterator that it
+came from must not be advanced.
+"""
 
 
 def rest() -> None:
-    """Do nothing: a pause for the caller to serve others in."""
+    """Do nothing: a pause in which the caller serves others."""
 
 
 class Reclaimer:
-    """The background work of one engine. Whatever runs at the same time works on different segments."""
+    """The reclaim of one engine. Whatever runs at the same time works on different segments."""
 
     def __init__(
         self,
@@ -46,6 +47,20 @@ class Reclaimer:
         fail: Callable[[BrainctlError], None],
         retire: Callable[[Segment], bool],
     ) -> None:
+        """Create the reclaim of an engine.
+
+        Args:
+            directory: that of the store.
+            fs: the file system.
+            manifest: names the segments.
+            stats: what is counted.
+            garbage: the versions that compaction has made dead, or will.
+            settled: returns the number below which segments may be rewritten; None for all.
+            segments: the live segments by number, which are replaced in place.
+            maps: memory maps of segments by number, which are dropped when their segment is replaced.
+            fail: stops the engine after an I/O error.
+            retire: takes the file of a replaced segment as a spare one, and returns whether it did.
+        """
         self._directory = directory
         self._fs = fs
         self._manifest = manifest
@@ -60,24 +75,32 @@ class Reclaimer:
         self._closed = Event()
         self._job: SegmentRewrite | None = None
         self._swept = 0
+        """Bytes that the look-ups so far count as."""
         self._busy: set[int] = set()
         """Segments that a job is working on."""
 
     def run(self, compacted: Callable[[], int], budget: int, ratio: float | None) -> Iterator[Work]:
         """Reclaim what is worth it, in pieces of work of about `budget` bytes.
 
-        `ratio` is the part of a segment that must be dead for it to be rewritten; None asks for all that there is.
+        Args:
+            compacted: returns the revision up to which what is dead may be removed.
+            budget: bytes of one piece of work.
+            ratio: the part of a segment that must be dead for it to be rewritten; None to reclaim all that there is.
+
+        Raises:
+            StoreFailed: any I/O error but a full disk.
+            StoreDamaged: a record that is to be kept is damaged.
         """
         yield from self.sweep(compacted, budget)
         while not self._closed.is_set():
             planned = self._plan(ratio)
             if not planned or not (yield from self._carry_out(planned[0], budget)):
                 return
-            yield planned.clear  # nobody else has the old file mapped: it goes now, which takes the kernel some 20 ms
+            yield planned.clear  # nobody else has the old file mapped: unmapping takes the kernel some 20 ms
             yield from self.sweep(compacted, budget)
 
     def _carry_out(self, job: SegmentRewrite, budget: int) -> Generator[Work, None, bool]:
-        """Run a job in pieces; whether to go on."""
+        """Run a job in pieces, and return whether to go on."""
         self._busy.add(job.old.number)
         self._job = job
         while not job.finished:
@@ -90,12 +113,12 @@ class Reclaimer:
         return self._conclude(job)
 
     def is_replacing(self, number: int) -> bool:
-        """Whether a job is working on the segment of that number."""
+        """Return whether a job is working on the segment of that number."""
         return number in self._busy
 
     @property
     def moved(self) -> int:
-        """Bytes read and written so far, and what counts as such."""
+        """Return the bytes read and written so far, and what counts as such."""
         counted = self.stats.reclaim_read_bytes + self.stats.reclaim_bytes + self._swept
         if self._job is not None:
             counted += self._job.stats.reclaim_read_bytes + self._job.stats.reclaim_bytes
@@ -103,7 +126,7 @@ class Reclaimer:
 
     @property
     def closed(self) -> bool:
-        """Whether no more work is to begin."""
+        """Return whether no more work is to begin."""
         return self._closed.is_set()
 
     def close(self) -> None:
@@ -117,7 +140,12 @@ class Reclaimer:
                 job.run(budget)
 
     def sweep(self, compacted: Callable[[], int], budget: int) -> Iterator[Work]:
-        """Find out what compaction has made dead, in pieces of work. StoreFailed, StoreDamaged."""
+        """Find out what compaction has made dead, in pieces of work.
+
+        Raises:
+            StoreFailed: an I/O error.
+            StoreDamaged: a record is damaged.
+        """
         limit = max(1, budget // _SWEEP_BYTES)
         while not self._closed.is_set():
             due = self._garbage.due(compacted(), self._segments, limit)
@@ -142,7 +170,7 @@ class Reclaimer:
                 errors.append(error)
 
     def _plan(self, ratio: float | None) -> list[SegmentRewrite]:
-        """The job that is worth most; none when none is worth it."""
+        """Return the job that is worth most as the only element; an empty list when none is worth it."""
         settled = self._settled()
         found = [
             candidate
@@ -158,10 +186,14 @@ class Reclaimer:
         return [SegmentRewrite(old, drop, self._directory, self._fs, self._manifest, self._retire, remove=remove)]
 
     def _conclude(self, job: SegmentRewrite) -> bool:
-        """Put what a job has made in use; whether to go on.
+        """Put what a job has made in use, and return whether to go on.
 
         A full disk leaves the old segment in use and ends the run. After any other I/O error nothing on the medium is
         trusted.
+
+        Raises:
+            StoreFailed: the job ended with an I/O error.
+            StoreDamaged: the job found damage.
         """
         error = job.error
         if error is None:
@@ -191,9 +223,9 @@ class Reclaimer:
 
 
 def candidates(segments: dict[int, Segment]) -> list[Candidate]:
-    """The sealed segments, oldest first.
+    """Return the sealed segments, oldest first.
 
-    Tombstones may go only once no older segment holds a dead version: it could be of the same key, and would be
+    Tombstones may be removed only once no older segment holds a dead version: it could be of the same key, and would be
     taken for a live one when the store is read again.
     """
     found = []
@@ -208,14 +240,14 @@ def candidates(segments: dict[int, Segment]) -> list[Candidate]:
 
 
 def droppable(segments: dict[int, Segment], number: int) -> AbstractSet[int]:
-    """The addresses of the records that may go from a segment now."""
+    """Return the addresses of the records that may be removed from a segment now."""
     part = segments[number]
     clean = not any(segments[older].dead for older in segments if older < number)
     return {*part.dead, *part.graves} if clean else set(part.dead)
 
 
 def inherit(old: Segment, new: Segment, dropped: AbstractSet[int]) -> None:
-    """Tell a new segment of the dead records of the old one that it still holds."""
+    """Note in a new segment the dead records of the old one that it still holds."""
     new.leased_bytes = old.leased_bytes
     for address in old.dead:
         if address not in dropped:

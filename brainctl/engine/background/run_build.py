@@ -1,6 +1,6 @@
-"""The writing of one run of the index, in pieces.
+"""Write one run of the index, in pieces.
 
-A run is whole and durable before the manifest names it; until then the log has all that is in it. A job that was
+A run is complete and durable before the manifest names it; until then the log has all that is in it. A job that was
 interrupted leaves a file that no manifest names, which the next opening removes.
 """
 
@@ -17,22 +17,24 @@ from brainctl.engine.vfs.filesystem import File, FileSystem
 from brainctl.errors import StoreDamaged
 
 _SYNC_BYTES = 256 << 10
-"""What is written between two syncs: not so much that a sync of the log would have to wait for it."""
+"""Bytes written between two syncs, few enough that a sync of the log does not have to wait for them."""
 
 
 class RunInput(NamedTuple):
     """What a run is to hold."""
 
     keys: int
-    """At most so many."""
+    """The number of keys, at most."""
     pages: Callable[[], Iterable[tuple[list[bytes], list[int]]]]
-    """Keys in order, and their entries."""
+    """Yields pages of keys in order, and their entries."""
     superseded: Callable[[], Superseded]
+    """Returns the versions that were superseded, as the run keeps them."""
     covered: Callable[[], LogCoverage]
+    """Returns the place in the log up to which the run covers it."""
 
 
 class RunBuild:
-    """The writing of one run. Touches nothing but files and its own state."""
+    """The writing of one run. It touches only files and its own state."""
 
     def __init__(
         self,
@@ -43,12 +45,22 @@ class RunBuild:
         source: RunInput,
         others: Callable[[], tuple[Sequence[Run], Sequence[Run]]],
     ) -> None:
-        """`others` are the runs that the store will have beside this one when it is done: newer ones, older ones."""
+        """Create a job, which has written nothing yet.
+
+        Args:
+            directory: that of the store.
+            fs: the file system.
+            manifest: lists the runs.
+            number: that of the new run.
+            source: what it is to hold.
+            others: returns the runs that the store will have beside this one when it is done: newer ones, older ones.
+        """
         self.path = f"{directory}/{run_name(number)}"
         self.run: Run | None = None
-        """The new one, once it is done."""
+        """The new run, once it is done."""
         self.finished = False
         self.error: OSError | StoreDamaged | None = None
+        """Why the job ended before its time; None when it did not."""
         self.stats = Stats()
         self._directory = directory
         self._fs = fs

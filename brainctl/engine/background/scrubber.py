@@ -1,8 +1,8 @@
-"""Reads everything that a live store has on its medium, and finds what has rotted before a reader does.
+"""Read everything that a live store has on its medium, to find damage before a reader does.
 
-It reads past the page cache where that can be: what is looked at is the medium, not the memory. Beside it reads, writes
-and reclaim go on; what reclaim replaces meanwhile is read in its new shape. Bytes of the log that are still to be
-written are none of its business.
+It reads past the page cache where that is possible: the medium is to be checked, not the memory. Meanwhile reads,
+writes and reclaim go on; what reclaim replaces is read in its new form. Bytes of the log that are still to be written
+are not checked.
 """
 
 from collections import deque
@@ -21,9 +21,9 @@ from brainctl.errors import StoreDamaged
 _PIECE = 256 << 10
 """Bytes that one read asks for."""
 _KEYS = 4096
-"""Keys of a run that are proved in one piece of work."""
+"""Keys of a run that are checked in one piece of work."""
 _ATTEMPTS = 8
-"""How often a segment is read that always was replaced meanwhile."""
+"""How often a segment is read again because it was replaced meanwhile."""
 
 
 class Scrub:
@@ -36,7 +36,14 @@ class Scrub:
         runs: tuple[Run, ...],
         busy: Callable[[int], bool],
     ) -> None:
-        """`segments` are the live ones; `busy` tells whether reclaim is replacing the one of a number."""
+        """Create a pass.
+
+        Args:
+            fs: the file system.
+            segments: the live segments by number.
+            runs: those of the index.
+            busy: returns whether reclaim is replacing the segment of a number.
+        """
         self._fs = fs
         self._segments = segments
         self._runs = runs
@@ -46,19 +53,21 @@ class Scrub:
         self.skipped: list[str] = []
         """Files that could not be read to their end because they were replaced again and again."""
         self.bytes = 0
-        """How much was read."""
+        """Bytes read so far."""
         self.finished = False
 
     def run(self, budget: int) -> Iterator[Work]:
-        """The pass, in pieces of work of about `budget` bytes; the caller runs each, on any thread, before it asks for
-        the next. A damaged file is a finding, and the pass goes on with the next one.
+        """Yield the pass in pieces of work of about `budget` bytes; the caller runs each, on any thread, before the
+        next.
+
+        A damaged file is a finding, and the pass goes on with the next one.
         """
         waiting = deque((number, _ATTEMPTS) for number in sorted(self._segments))
         while waiting:
             number, attempts = waiting.popleft()
             part = self._segments.get(number)
             if part is None:
-                continue  # nothing in it was needed any more
+                continue  # reclaim has removed it
             reading = _Reading(self._fs, part.path, partial(_segment, part, part.end))
             yield from self._do(reading, budget)
             if not reading.error:
@@ -84,16 +93,16 @@ class Scrub:
 
 
 class _Reading:
-    """The reading of one file; on any thread."""
+    """The reading of one file, in pieces on any thread."""
 
     def __init__(self, fs: FileSystem, path: str, steps: Callable[["_Reading"], Generator[None, None, None]]) -> None:
         self._fs = fs
         self.path = path
         self.file: File | None = None
         self.error = ""
-        """What is wrong with the file."""
+        """What is wrong with the file; empty when nothing is."""
         self.gone = False
-        """Whether that is that it is no longer there."""
+        """Whether the file is missing, which is then the error."""
         self.finished = False
         self.bytes = 0
         self._steps = steps(self)
@@ -101,7 +110,7 @@ class _Reading:
         self._at = 0
 
     def work(self, budget: int) -> None:
-        """Read and check about so many bytes more."""
+        """Read and check about `budget` bytes more."""
         end = self.bytes + budget
         try:
             if self.file is None:
@@ -120,7 +129,7 @@ class _Reading:
             self.file.close()
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the file as they are on the medium; fewer at its end."""
+        """Return bytes of the file as they are on the medium; fewer at its end."""
         if not self._at <= offset <= offset + length <= self._at + len(self._window):
             assert self.file is not None
             self._at, self._window = offset, b""
@@ -130,7 +139,11 @@ class _Reading:
 
 
 def _segment(part: Segment, end: int, reading: _Reading) -> Generator[None, None, None]:
-    """Check the header of a segment, and its batches or extents up to `end`; StoreDamaged."""
+    """Check the header of a segment, and its batches or extents up to `end`; yield after each.
+
+    Raises:
+        StoreDamaged: something is not as it was written.
+    """
     unpack_header(reading.read(0, DATA), part.path)
     at = DATA
     while at < end:
@@ -145,7 +158,11 @@ def _segment(part: Segment, end: int, reading: _Reading) -> Generator[None, None
 
 
 def _log_step(part: Segment, at: int, reading: _Reading) -> tuple[int, int, int, int]:
-    """Where the records of the batch at `at` are, their length and CRC, and where the next one begins."""
+    """Return offset, length and CRC of the records of the batch at `at`, and the offset of the next batch.
+
+    Raises:
+        StoreDamaged: the header is damaged.
+    """
     header = batch.unpack(reading.read(at, batch.HEADER_SIZE), part.seed)
     if header is None:
         raise StoreDamaged(f"{part.path}: the batch header at offset {at} is damaged")
@@ -153,7 +170,11 @@ def _log_step(part: Segment, at: int, reading: _Reading) -> tuple[int, int, int,
 
 
 def _packed_step(part: Segment, at: int, reading: _Reading) -> tuple[int, int, int, int]:
-    """The same of the extent at `at`."""
+    """Return offset, length and CRC of the records of the extent at `at`, and the offset of the next extent.
+
+    Raises:
+        StoreDamaged: the header is damaged.
+    """
     header = unpack_extent(reading.read(at, EXTENT_SIZE), part.seed)
     if header is None:
         raise StoreDamaged(f"{part.path}: the extent header at offset {at} is damaged")
@@ -162,7 +183,11 @@ def _packed_step(part: Segment, at: int, reading: _Reading) -> tuple[int, int, i
 
 
 def _run(run: Run, reading: _Reading) -> Generator[None, None, None]:
-    """Check that the medium holds what the memory shows of a run, and that this is sound; StoreDamaged."""
+    """Check that the medium holds what the memory shows of a run, and that this is intact; yield now and then.
+
+    Raises:
+        StoreDamaged: it is not.
+    """
     for at in range(0, run.header.size, _PIECE):
         data = reading.read(at, min(_PIECE, run.header.size - at))
         offset = run.differs(data, at)

@@ -1,4 +1,4 @@
-"""Which segment to reclaim next: a decision on numbers alone, apart from carrying it out."""
+"""Choose the segment to reclaim next: a decision on numbers alone, apart from carrying it out."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from brainctl.engine.log.segment import DATA
 
 
 class Candidate(NamedTuple):
-    """A sealed segment, oldest first in any list of them."""
+    """A sealed segment. Lists of them begin with the oldest."""
 
     number: int
     used: int
@@ -15,26 +15,26 @@ class Candidate(NamedTuple):
     kept: int
     """Bytes of records that would have to be written again."""
     dead: int
-    """Bytes of records that could go."""
+    """Bytes of records that could be removed."""
     packed: bool
-    """Whether it has been rewritten before, so that nothing but dead records can be saved."""
+    """Whether it has been rewritten before, so that only dead records can be saved."""
     leased: int = 0
-    """Bytes of those to be kept that hang on a lease."""
+    """Bytes of the records to be kept that are attached to a lease."""
 
 
 _PATIENCE = 8
-"""For so many segments of log one whose keys are likely to die together is left alone."""
+"""Segments of log for which one whose keys are likely to die together is left alone."""
 
 
 def pick(candidates: Sequence[Candidate], ratio: float) -> int | None:
-    """The number of the segment whose rewriting is worth most; None when none is worth it.
+    """Return the number of the segment whose rewriting is worth most; None when none is worth it.
 
-    One with nothing to keep costs no writing and comes first. Of the others, those with at least `ratio` of dead
-    bytes compete by the bytes that they give back for each byte written, weighted by age: what is dead in an old
-    segment stays alone, while a young one may have more to give soon (Rosenblum and Ousterhout 1992, section 3.6).
+    One with nothing to keep costs no writing and comes first. Of the others, those with at least `ratio` of dead bytes
+    compete by the bytes that they free for each byte written, weighted by age: what is dead in an old segment stays
+    alone, while a young one may have more to give soon (Rosenblum and Ousterhout 1992, section 3.6).
 
-    A young segment most of whose keys hang on a lease is left alone: they were written together, end together, and cost
-    nothing then.
+    A young segment most of whose keys are attached to a lease is left alone: they were written together and expire
+    together, and then the segment costs nothing.
     """
     best, best_value = None, 0.0
     for age, candidate in enumerate(reversed(candidates), 1):
@@ -50,7 +50,10 @@ def pick(candidates: Sequence[Candidate], ratio: float) -> int | None:
 
 
 def pick_any(candidates: Sequence[Candidate]) -> int | None:
-    """The oldest segment that would get smaller at all, for a run that is to leave nothing dead behind."""
+    """Return the oldest segment that would get smaller at all, None without one.
+
+    It is for a run that is to leave nothing dead behind.
+    """
     for candidate in candidates:
         overhead = candidate.used - DATA - candidate.kept
         if candidate.dead or (not candidate.packed and overhead > max(DATA, candidate.kept // 10)):

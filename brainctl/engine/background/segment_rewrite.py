@@ -1,8 +1,7 @@
-"""Rewriting one segment without its dead records, or removing one that has no others.
+"""Rewrite one segment without its dead records, or remove one that has no others.
 
-A job touches nothing but files and its own state. The new file is whole and durable before the manifest names it;
-until then the old one stays. A job that was interrupted leaves a file that no manifest names, which the next opening
-removes.
+A job touches only files and its own state. The new file is complete and durable before the manifest names it; until
+then the old one stays. A job that was interrupted leaves a file that no manifest names, which the next opening removes.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -21,11 +20,11 @@ from brainctl.engine.vfs.filesystem import BLOCK, File, FileSystem, block_bytes,
 from brainctl.errors import StoreDamaged
 
 _KIND = 56
-"""Where a record has its kind."""
+"""The offset of the kind in a record."""
 _BUFFER = 256 << 10
-"""Extents are written in pieces of about this size, which begin and end with a block."""
+"""Bytes, about, of the pieces in which extents are written; pieces begin and end with a block."""
 _AHEAD = 1 << 20
-"""So much of the old segment is read at a time."""
+"""Bytes of the old segment that are read at a time."""
 
 
 class SegmentRewrite:
@@ -42,16 +41,26 @@ class SegmentRewrite:
         *,
         remove: bool,
     ) -> None:
-        """Make a copy of `old` without the records at the addresses in `drop`; with `remove`, no copy at all."""
+        """Create a job, which has done nothing yet.
+
+        Args:
+            old: the segment to replace.
+            drop: the addresses of records that are not copied.
+            directory: that of the store.
+            fs: the file system.
+            manifest: names the segments.
+            retire: takes the file of a replaced segment as a spare one, and returns whether it did.
+            remove: make no copy at all.
+        """
         self.old = old
         self.drop = drop
         self.new: Segment | None = None
         """What replaces the old segment, once the job is done; None when nothing does."""
         self.finished = False
         self.error: OSError | StoreDamaged | None = None
-        """Why the job ended before its time."""
+        """Why the job ended before its time; None when it did not."""
         self.stats = Stats()
-        """What it has done; a job may run on a thread of its own."""
+        """What the job has done; its own, since it may run on any thread."""
         self._directory = directory
         self._fs = fs
         self._manifest = manifest
@@ -106,8 +115,12 @@ class SegmentRewrite:
         yield from self._finish(file, new)
 
     def _kept(self, old: Segment) -> Generator[bytes, None, None]:
-        """Extents of the records to keep, header and all, noted in the new segment as they come; and nothing, now and
-        then, when the budget has been read away.
+        """Yield extents of the records to keep, with their headers, and note each in the new segment.
+
+        Yields nothing, as b"", when the budget has been used up by reading.
+
+        Raises:
+            StoreDamaged: records of the old segment are damaged.
         """
         new = self.new
         assert new is not None
@@ -139,8 +152,10 @@ class SegmentRewrite:
             new.mark(fields[2], place)
 
     def _read_ahead(self, place: int, end: int) -> int:
-        """Have the old file in memory from `place` to `end` at least, and to where: a map that has to wait for the
-        device would keep all other threads waiting.
+        """Read the old file from `place` to `end` at least, so that it is in the page cache, and return where the
+        reading ended.
+
+        The access to a map that has to wait for the device would keep all other threads waiting.
         """
         file = self._fs.open(self.old.path, write=False)
         try:
@@ -149,7 +164,7 @@ class SegmentRewrite:
             file.close()
 
     def _write(self, file: File, new: Segment, buffer: bytearray, size: int) -> None:
-        """Write the first bytes of the buffer, whole blocks, and take them out of it."""
+        """Write the first bytes of the buffer, whole blocks, and remove them from it."""
         if size:
             write_through(file, buffer[:size], new.end)
             del buffer[:size]
@@ -186,7 +201,7 @@ class SegmentRewrite:
         yield from self._switch(new.generation)
 
     def _switch(self, generation: int | None) -> Generator[bool, None, None]:
-        """Have the manifest name the new file, then remove the old one: if that fails, the next opening does it."""
+        """Make the manifest name the new file, then remove the old one: if that fails, the next opening does it."""
         yield True
         self._manifest.replace(self.old.number, generation)
         yield True
@@ -198,7 +213,7 @@ class SegmentRewrite:
 
 
 def _stretches(records: bytes, address: int, drop: AbstractSet[int]) -> Iterator[tuple[int, int, int]]:
-    """(start, end, number) of the stretches of records that are kept, of those that begin at `address`."""
+    """Yield (start, end, number) of the stretches of records that are kept, where the first record has this address."""
     length_at = PLACE.unpack_from
     at, first, count = 0, 0, 0
     while at < len(records):

@@ -1,4 +1,4 @@
-"""Reading the log into the delta of the index, when a store is opened: all of it, or what no run covers."""
+"""Read the log into the memtable when a store is opened: all of it, or what no run covers."""
 
 from collections.abc import Callable, Iterator
 from struct import Struct
@@ -16,7 +16,7 @@ from brainctl.engine.recovery.recovered import Recovered
 from brainctl.errors import StoreDamaged
 
 BATCH_RECORDS = 3
-"""Reading a batch takes as long as reading so many records, beside those that it has."""
+"""Records that take as long to read as a batch beside those that it has."""
 _FIELDS = Struct("<I4xQ36xIB")
 """length, mod_revision, key length and kind of a record header."""
 _VERSION = Struct("<I4xQ8xQqQ4xIB")
@@ -24,7 +24,11 @@ _VERSION = Struct("<I4xQ8xQqQ4xIB")
 
 
 def read_log(state: Recovered, part: Segment) -> int:
-    """Take in the sound batches of a segment; where they end. StoreDamaged when one is missing in between."""
+    """Take in the intact batches of a segment, and return the offset where they end.
+
+    Raises:
+        StoreDamaged: a batch is missing in between.
+    """
     end, take = state.end, _taker(state, part)
     follows = bool(part.sequences[0]) or part.number - 1 in state.segments
     for offset, header in sound_batches(part, part.end):
@@ -53,7 +57,7 @@ def read_log(state: Recovered, part: Segment) -> int:
 
 
 def sound_batches(part: Segment, offset: int = DATA) -> Iterator[tuple[int, BatchHeader]]:
-    """(offset, header) of the batches of a LOG segment from `offset` on, up to the first that is not sound."""
+    """Yield (offset, header) of the batches of a LOG segment from `offset` on, up to the first that is damaged."""
     data, seed, last = part.mapped, part.seed, part.size - HEADER_SIZE
     unpack, check = batch.unpack, crc32c
     while offset <= last:
@@ -79,11 +83,11 @@ def _take_small(part: Segment, at: int, end: int, meta: dict[bytes, bytes]) -> N
 
 
 def _taker(state: Recovered, part: Segment) -> Callable[[int, int, int, int], int]:
-    """What takes in the versions of keys from one offset of a segment on: up to another, or where the first other
-    record begins, which it gives back.
+    """Return a function that takes in the versions of keys in a segment.
 
+    It reads from one offset up to another, or up to the first record of another kind, and returns where it has stopped.
     Its third argument is the distance from a record's offset to its address, its last one the store's revision, for
-    imported versions.
+    imported versions. All that it uses is bound to local names once per segment: it runs for each record of an opening.
     """
     data, fields = part.mapped, _VERSION.unpack_from
     entries, below = state.entries, state.index.below if state.covered else None
@@ -129,7 +133,11 @@ def _seen(found: int | None) -> int | None:
 
 
 def read_packed(state: Recovered, part: Segment) -> None:
-    """Take in what reclaim kept of a segment; StoreDamaged."""
+    """Take in what reclaim kept of a segment.
+
+    Raises:
+        StoreDamaged: an extent is damaged, or the segment does not fit the ones before.
+    """
     if part.sequences[0] <= state.end.sequence:
         first, last = part.sequences[0], state.end.sequence
         raise StoreDamaged(f"{part.path}: batch {first} does not follow batch {last} (offset 0)")
@@ -149,7 +157,11 @@ def read_packed(state: Recovered, part: Segment) -> None:
 
 
 def sound_extents(part: Segment) -> Iterator[tuple[int, segment.ExtentHeader]]:
-    """(offset of the first record, header) of each extent of a PACKED segment; StoreDamaged."""
+    """Yield (offset of the first record, header) of each extent of a PACKED segment.
+
+    Raises:
+        StoreDamaged: an extent is damaged.
+    """
     data, seed, offset, address = part.mapped, part.seed, DATA, DATA
     while offset < part.end:
         header = segment.unpack_extent(data[offset : offset + EXTENT_SIZE], seed)

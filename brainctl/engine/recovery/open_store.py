@@ -1,4 +1,4 @@
-"""The way into a directory: who owns it, what its manifest names, and what that holds."""
+"""Open the store in a directory: lock it, read its manifest, and read what that names."""
 
 import os
 from contextlib import suppress
@@ -25,12 +25,14 @@ class Opened(NamedTuple):
     directory: str
     fs: FileSystem
     held: Lock
+    """The lock of the directory."""
     names: Manifest
+    """The manifest."""
     state: Recovered
 
 
 def open_store(directory: str, fs: FileSystem, rng: Random | None = None) -> Opened:
-    """Take the store in `directory`, or make a new one where there is none; errors as of `Engine.open`."""
+    """Open the store in `directory`, or make a new one where there is none; raises the errors of `Engine.open`."""
     try:
         store_directory.must_be_ours(directory, fs)
         fs.make_directory(directory)
@@ -42,7 +44,7 @@ def open_store(directory: str, fs: FileSystem, rng: Random | None = None) -> Ope
         listing = _listing(directory, fs, stats, rng or SystemRandom())
         names = Manifest(directory, fs, stats, listing)
         state = _recover(directory, fs, listing, names)
-        _remove_orphans(directory, fs, listing)  # not before the store is known to be sound, and of this format
+        _remove_orphans(directory, fs, listing)  # only once the store is known to be intact, and of this format
         for part in state.end.obsolete:
             part.close()
             names.replace(part.number, None)
@@ -57,7 +59,12 @@ def open_store(directory: str, fs: FileSystem, rng: Random | None = None) -> Ope
 
 
 def remove_store(directory: str, fs: FileSystem) -> None:
-    """Remove the store in `directory`, its manifest last; StoreInUse, OSError."""
+    """Remove the store in `directory`, its manifest last.
+
+    Raises:
+        StoreInUse: a process has it open.
+        OSError: a file cannot be removed.
+    """
     held = directory_lock.take(directory, fs, os.getpid())
     try:
         for name in sorted(fs.names(directory)):
@@ -79,7 +86,11 @@ def _listing(directory: str, fs: FileSystem, stats: Stats, rng: Random) -> Listi
 
 
 def _recover(directory: str, fs: FileSystem, listing: Listing, names: Manifest) -> Recovered:
-    """Read a store. Runs that are not sound are given up, and what they hold is read from the log."""
+    """Read a store. Runs that are damaged are dropped, and what they hold is read from the log.
+
+    Raises:
+        StoreDamaged: the log is damaged.
+    """
     if listing.runs:
         try:
             runs = [Run.open(directory, fs, listing.store, number) for number in listing.runs]
@@ -97,7 +108,7 @@ def _recover(directory: str, fs: FileSystem, listing: Listing, names: Manifest) 
 
 
 def _remove_orphans(directory: str, fs: FileSystem, listing: Listing) -> None:
-    """Remove files that a crash left before they became part of the store, or after they ceased to be."""
+    """Remove files that a crash has left: not yet part of the store, or no longer."""
     wanted = {manifest.segment_name(*segment) for segment in listing.segments.items()}
     wanted.update(map(run_name, listing.runs))
     for name in fs.names(directory):

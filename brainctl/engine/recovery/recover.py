@@ -1,7 +1,7 @@
-"""Opening a store: reads its segments in order and builds what the engine keeps in memory.
+"""Read the segments of a store in order, and build what the engine keeps in memory.
 
-Whatever the process or the machine was doing when it stopped, this is the one way in; a clean close leaves nothing
-that it would need.
+Whatever the process or the machine was doing when it stopped, a store is opened in this one way; a clean close leaves
+nothing that it would need.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,19 @@ from brainctl.errors import StoreDamaged
 def recover(
     directory: str, fs: FileSystem, listing: Listing, runs: Sequence[Run] = (), *, repair: bool = True
 ) -> Recovered:
-    """Read a store: what lies behind the place in the log up to which `runs`, newest first, cover it; all of it when
-    there are none. StoreDamaged, which names file and offset; OSError.
+    """Read a store: all of the log, or what lies behind the place up to which runs cover it.
 
-    An unfinished write at the end is cut when `repair` is set, which writes zeros to the file; otherwise it is passed
-    over, and nothing is written.
+    Args:
+        directory: that of the store.
+        fs: the file system.
+        listing: what the manifest names.
+        runs: those of the index, newest first.
+        repair: cut an unfinished write at the end, which writes zeros to the file; otherwise it is passed over, and
+            nothing is written.
+
+    Raises:
+        StoreDamaged: bytes are not as they were written; names file and offset.
+        OSError: a file cannot be read.
     """
     state = Recovered(garbage=DeadVersions(runs), index=KeyIndex(None, runs))
     covered = _begin(state, listing, runs[0]) if runs else LogCoverage()
@@ -61,7 +69,11 @@ def recover(
 def _check_end(
     state: Recovered, part: Segment, stop: int, torn: tuple[Segment, int] | None
 ) -> tuple[Segment, int] | None:
-    """The unfinished write that the log ends in, if there is one; StoreDamaged when it is no such thing."""
+    """Return the unfinished write in which the log ends, as segment and offset; None without one.
+
+    Raises:
+        StoreDamaged: it is damage.
+    """
     assert part.file is not None
     clean = torn_write.is_clean(part.mapped, stop, part.seed, part.file.data_from, stale=part.stale)
     if torn is not None and (part.sequences != (0, 0) or not clean):
@@ -76,7 +88,11 @@ def _check_end(
 
 
 def _begin(state: Recovered, listing: Listing, newest: Run) -> LogCoverage:
-    """Start from what the newest run says; StoreDamaged when that does not fit the segments that there are."""
+    """Start from the state in the newest run, and return how far it covers the log.
+
+    Raises:
+        StoreDamaged: that does not fit the segments that there are.
+    """
     state.covered = covered = newest.covered()
     if listing.segments.get(covered.segment) != 0 or covered.segment not in covered.segments:
         where = newest.header.sections[2].offset
@@ -88,7 +104,7 @@ def _begin(state: Recovered, listing: Listing, newest: Run) -> LogCoverage:
 
 
 def _pass_over(state: Recovered, part: Segment, known: SegmentState | None) -> None:
-    """Take in a segment whose records runs have, without reading them."""
+    """Take in a segment whose records are in runs, without reading them."""
     if part.extents is None and known is None:
         state.end.obsolete.append(part)
         return
@@ -102,7 +118,7 @@ def _pass_over(state: Recovered, part: Segment, known: SegmentState | None) -> N
 
 
 def _join(state: Recovered, part: Segment, covered: LogCoverage) -> None:
-    """Take in the segment in which the place is that runs cover; it is read from there on."""
+    """Take in the segment in which the place lies that runs cover; it is read from there on."""
     known = covered.segments[part.number]
     part.sequences, part.record_bytes = (known.first, known.last), known.record_bytes
     part.unswept_bytes, part.unmarked = known.dead_bytes, True
@@ -111,7 +127,11 @@ def _join(state: Recovered, part: Segment, covered: LogCoverage) -> None:
 
 
 def _open(directory: str, fs: FileSystem, listing: Listing, number: int, *, write: bool) -> Segment:
-    """A segment with its file checked against its header; StoreDamaged."""
+    """Open a segment, and check its file against its header.
+
+    Raises:
+        StoreDamaged: the file is missing, or is not what its header says.
+    """
     generation = listing.segments[number]
     path = f"{directory}/{segment_name(number, generation)}"
     part = Segment(number, generation, path, batch.salt(listing.store, number))

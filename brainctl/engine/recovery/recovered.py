@@ -1,4 +1,4 @@
-"""A store as its files hold it: what an opening reads, and what the engine begins with."""
+"""Hold a store as its files have it: what an opening reads, and what the engine begins with."""
 
 from dataclasses import dataclass, field
 
@@ -11,16 +11,19 @@ from brainctl.engine.log.segment import Segment
 
 @dataclass(slots=True)
 class Recovered:
-    """A store as its files hold it."""
+    """A store as its files have it."""
 
     segments: dict[int, Segment] = field(default_factory=dict)
-    """Those with something in them."""
+    """The segments with something in them, by number."""
     entries: dict[bytes, int] = field(default_factory=dict)
-    """What the delta of the index is made of, while segments are read."""
+    """The entries of the memtable by key, while segments are read."""
     read: int = 0
-    """How many versions have been read."""
+    """How many versions have been read, each batch counting as `log_replay.BATCH_RECORDS` more."""
     covered: LogCoverage | None = None
-    """What the runs have; None when there are none."""
+    """The place in the log up to which runs cover it; None when there are none."""
     index: KeyIndex = field(default_factory=KeyIndex)
+    """The index over the runs and, at the end, `entries`."""
     garbage: DeadVersions = field(default_factory=DeadVersions)
+    """Versions that are superseded, and die when a compaction passes them."""
     end: LogEnd = field(default_factory=LogEnd)
+    """Where the log ends, with the revision and the small records there."""

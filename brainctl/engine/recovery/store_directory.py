@@ -1,4 +1,4 @@
-"""Tells a directory that is a store, or may become one, from one that belongs to somebody else.
+"""Distinguish a directory that is a store, or may become one, from one that belongs to another program.
 
 A new store is made in a directory that is missing or empty, and nowhere else: beside the files of another program it
 would be served as if that program's data were gone.
@@ -15,9 +15,9 @@ from brainctl.engine.vfs.filesystem import FileSystem
 from brainctl.errors import InvalidInput
 
 BACKUP = "BACKUP"
-"""What a backup says of itself (backup/hard_links.py)."""
+"""The file in which a backup describes itself (backup/hard_links.py)."""
 LOST_AND_FOUND = "lost+found"
-"""Made by a file system in its root, which is often where a store is to be."""
+"""The directory that a file system makes in its root, which is often where a store is to be."""
 _SNAPSHOT = "`brainctl snapshot restore FILE --data-dir DIR` makes a store of a snapshot of it"
 _ETCD = f"`brainctl migrate --from etcd://HOST:PORT --to file://DIR` copies it while that etcd runs, {_SNAPSHOT}"
 _MARKS = (
@@ -26,15 +26,21 @@ _MARKS = (
     ({"snap", "wal"}, f"it is the `member` directory of an etcd; {_ETCD}"),
     ({"db"}, f"it has a file `db`, as the snapshots of an etcd do; {_SNAPSHOT}"),
 )
-"""Names that tell what a directory without a manifest is."""
+"""Names that show what a directory without a manifest is."""
 _LEFTOVERS = frozenset(
     {LOST_AND_FOUND, directory_lock.NAME, write_history.NAME, f"{write_history.NAME}.new", f"{manifest.NAME}.new"}
 )
 
 
 def must_be_ours(directory: str, fs: FileSystem) -> None:
-    """Raise InvalidInput unless `directory` is a store, or free for one: missing, or empty but for lost+found and what
-    an unfinished attempt to make a store leaves. Says what it is, and which command helps. OSError.
+    """Check that `directory` is a store, or free for one: missing, or empty.
+
+    lost+found, and what an unfinished attempt to make a store leaves, do not count. The error says what the directory
+    is, and which command helps.
+
+    Raises:
+        InvalidInput: it is neither.
+        OSError: it cannot be read.
     """
     try:
         names = fs.names(directory)
@@ -48,7 +54,11 @@ def must_be_ours(directory: str, fs: FileSystem) -> None:
 
 
 def must_be_store(directory: Path) -> None:
-    """Raise InvalidInput unless there is a store in `directory`, which is only to be read or is to exist already."""
+    """Check that there is a store in `directory`, which is only to be read or is to exist already.
+
+    Raises:
+        InvalidInput: there is none.
+    """
     if not (directory / manifest.NAME).exists():
         raise no_store(directory)
 
@@ -69,7 +79,7 @@ def has_pieces(directory: Path) -> bool:
 
 
 def other_tenant(names: Iterable[str]) -> str:
-    """Return what else lives in the directory of a store, as a sentence; empty when nothing does."""
+    """Return what else uses the directory of a store, as a sentence; empty when nothing does."""
     return "an etcd has made its own, separate data in it (`member`)" if "member" in names else ""
 
 
