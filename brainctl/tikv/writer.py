@@ -86,7 +86,7 @@ class Writer:
                 try:
                     async with self.busy:
                         await self._write(group)
-                except Exception as error:  # noqa: BLE001 - whatever went wrong, those who wait are told
+                except Exception as error:  # noqa: BLE001 - whatever went wrong, the waiting clients get an answer
                     self._refuse(group, error)
 
     def finish(self) -> None:

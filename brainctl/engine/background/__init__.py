@@ -11,9 +11,10 @@ serves reads and writes between two of them. The modules in reading order:
 * `run_build`: the writing of one run;
 * `scrubber`: reads all files to find damage before a reader does.
 
-An example: which segment, and in which steps --------------------------------------------- A compaction has made
-records dead. With `garbage_ratio` 0.5 the picker compares sealed segments of 64 MiB, the newest with age 1, by age *
-dead / kept:
+An example: which segment, and in which steps
+---------------------------------------------
+A compaction has made records dead. With `garbage_ratio` 0.5 the picker compares sealed segments of 64 MiB, the newest
+with age 1, by age * dead / kept:
 
     segment  age   dead     kept     value
     3        3     20 MiB   44 MiB   none: less than half is dead

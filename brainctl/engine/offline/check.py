@@ -1,4 +1,4 @@
-"""Reads every byte of a store and proves what can be proved of it, without changing anything."""
+"""Read every byte of a store and verify what can be verified of it, without changing anything."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -25,9 +25,9 @@ class Report(NamedTuple):
     """What a check has found."""
 
     findings: list[str]
-    """One sentence for each thing that is wrong, with its file and offset. Empty: the store is sound."""
+    """A sentence for each thing that is wrong, with its file and offset. Empty: the store is intact."""
     records: int
-    """How many records were read and found sound."""
+    """The number of records that were read and found intact."""
     info: StoreInfo | None
     """What the store holds; None when it is too damaged to be opened."""
 
@@ -41,7 +41,7 @@ class _Facts(NamedTuple):
 
 
 def _unseen(_done: int, _total: int) -> None:
-    """Show nothing."""
+    """Do nothing with the progress of a check."""
 
 
 def check(
@@ -49,13 +49,21 @@ def check(
     fs: FileSystem | None = None,
     progress: Callable[[int, int], None] = _unseen,
 ) -> Report:
-    """Check the store in `directory`: StoreInUse while another process has it open, OSError when it cannot be read.
+    """Check the store in `directory`, and return what is wrong with it.
 
-    Proved are: every CRC; that each record lies at its address and says of its key-value what that says of itself;
-    that revisions ascend, no batch passes one over, and sub-revisions count up; that each version follows the one
-    before it; that nothing that a reader can ask for is missing; that the index on the disk, whichever way it is asked,
-    says what the log says. `progress` is called with the bytes of the log that are proved, and with all of them. An
-    unfinished write at the end is no finding: opening the store cuts it.
+    Verified are: every CRC; that each record lies at its address and says of its key-value what that says of itself;
+    that revisions ascend, no batch omits one, and sub-revisions count up; that each version follows the one before it;
+    that nothing that a reader can ask for is missing; that the index on the disk, by every way of asking it, says what
+    the log says. An unfinished write at the end is no finding: opening the store cuts it.
+
+    Args:
+        directory: that of the store.
+        fs: the file system.
+        progress: called with the bytes of the log that are verified, and with all of them.
+
+    Raises:
+        StoreInUse: another process has it open.
+        OSError: it cannot be read.
     """
     fs = fs or OsFileSystem()
     directory = os.fspath(directory)
@@ -93,7 +101,7 @@ def _prove(state: Recovered, findings: list[str], progress: Callable[[int, int],
 
 
 def _segment(part: Segment, facts: dict[int, _Facts], state: Recovered) -> Iterator[str]:
-    """What is wrong with the records of a segment, each for itself and beside its neighbours."""
+    """Yield what is wrong with the records of a segment, each for itself and beside its neighbours."""
     last = (0, -1)
     for offset, record in part.records():
         _n, _at, mod, create, version, _lease, _previous, sub, _length, kind = HEADER.unpack_from(record)
@@ -111,7 +119,7 @@ def _segment(part: Segment, facts: dict[int, _Facts], state: Recovered) -> Itera
 
 
 def _contradiction(record: bytes) -> str | None:
-    """What the header of a record and its key-value disagree about."""
+    """Return what the header of a record and its key-value disagree about, None when they agree."""
     _n, _at, mod, create, version, lease, _previous, _sub, length, kind = HEADER.unpack_from(record)
     try:
         kv = kv_pb2.KeyValue.FromString(record[HEADER_SIZE:-4])
@@ -126,8 +134,10 @@ def _contradiction(record: bytes) -> str | None:
 
 
 def _batches(part: Segment, before: Segment | None) -> Iterator[str]:
-    """Batches that do not begin with the revision after the last one, and bytes between them that are not zero: no
-    reader looks at those, but nobody wrote them.
+    """Yield batches that do not begin with the revision after the last one, and bytes between batches that are not
+    zero.
+
+    No reader looks at those bytes, but nobody wrote them.
     """
     if part.extents is not None:
         return
@@ -146,7 +156,7 @@ def _batches(part: Segment, before: Segment | None) -> Iterator[str]:
 
 
 def _headers(part: Segment) -> Iterator[batch.BatchHeader]:
-    """The headers of the batches of a log segment, up to its end or to the first that is not sound."""
+    """Yield the headers of the batches of a log segment, up to its end or to the first that is damaged."""
     offset = DATA
     while offset < part.end:
         header = batch.unpack(part.mapped[offset : offset + batch.HEADER_SIZE], part.seed)
@@ -157,7 +167,7 @@ def _headers(part: Segment) -> Iterator[batch.BatchHeader]:
 
 
 def _chains(state: Recovered, facts: dict[int, _Facts]) -> Iterator[str]:
-    """Versions that readers may step to from newer ones, and that are missing or do not fit."""
+    """Yield versions that readers may step to from newer ones, and that are missing or do not fit."""
     keys, entries = state.index.all(b"", None)
     for key, found in zip(keys, entries, strict=True):
         newest = address = found >> SHIFT

@@ -1,4 +1,4 @@
-"""Proves that the index on the disk says what the log says."""
+"""Verify that the index on the disk says what the log says."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,11 +15,11 @@ from brainctl.engine.vfs.filesystem import FileSystem
 from brainctl.errors import StoreDamaged
 
 _RANGES = 64
-"""How many ranges are counted."""
+"""The number of ranges that are counted."""
 
 
 def check_runs(directory: str, fs: FileSystem, listing: Listing, state: Recovered) -> Iterator[str]:
-    """What is wrong with the runs: by themselves, beside each other, and beside the log, of which `state` was read."""
+    """Yield what is wrong with the runs: by themselves, beside each other, and beside the log, which `state` holds."""
     try:
         runs = [Run.open(directory, fs, listing.store, number) for number in listing.runs]
         covered = runs[0].covered() if runs else LogCoverage()
@@ -31,13 +31,13 @@ def check_runs(directory: str, fs: FileSystem, listing: Listing, state: Recovere
             yield from (f"{runs[0].path}: {finding} (offset {START})" for finding in _beside(runs, entries))
             yield from (f"{runs[0].path}: {finding} (offset {START})" for finding in _log(state, entries, covered))
     except OutdatedRun:
-        return  # the next opening makes the index anew
+        return  # the next opening builds the index from the log
     except StoreDamaged as damage:
         yield str(damage)
 
 
 def _beside(runs: Sequence[Run], entries: dict[bytes, int]) -> Iterator[str]:
-    """Every way into the runs (filters, fences, gains, the list of leased keys) leads to what they hold."""
+    """Yield ways into the runs (filters, fences, gains, the list of leased keys) that do not lead to what they hold."""
     index = KeyIndex(None, runs)
     for key, entry in entries.items():
         found = index.find(key) or 0
@@ -55,7 +55,10 @@ def _beside(runs: Sequence[Run], entries: dict[bytes, int]) -> Iterator[str]:
 
 
 def _log(state: Recovered, entries: dict[bytes, int], covered: LogCoverage) -> Iterator[str]:
-    """What the runs say of each key is what the log says, but for keys that changed behind the place they cover."""
+    """Yield keys of which the runs say something else than the log.
+
+    Keys that changed behind the place that the runs cover do not count.
+    """
     place = covered.segment << OFFSET_BITS | covered.offset
     known = {key: entry >> SHIFT for key, entry in entries.items() if not entry & DELETED}
     for key, address in zip(*state.index.live(b"", None), strict=True):
@@ -70,7 +73,7 @@ def _log(state: Recovered, entries: dict[bytes, int], covered: LogCoverage) -> I
 
 
 def _record(state: Recovered, key: bytes, entry: int) -> Iterator[str]:
-    """The version of an entry is one of its key, and has a lease or is a tombstone where that says so."""
+    """Yield that an entry leads to a version of another key, or errs about its lease or its being a tombstone."""
     address = entry >> SHIFT
     part = state.segments.get(address >> OFFSET_BITS)
     if part is None or not part.has(address & OFFSET_MASK):

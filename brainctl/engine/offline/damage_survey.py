@@ -1,6 +1,6 @@
-"""What can be saved of a damaged store: every sound record, and what was lost in between.
+"""Survey what can be saved of a damaged store: every intact record, and what was lost in between.
 
-Reads only, and reads on behind damage. A record counts when it is sound and lies where a sound batch or extent says
+Only reads, and continues behind damage. A record counts when it is intact and lies where an intact batch or extent says
 that records are, or, where nothing says so, when its revision fits between its neighbours (docs/internals/recovery.md).
 """
 
@@ -34,29 +34,32 @@ from brainctl.errors import StoreDamaged
 
 @dataclass(slots=True)
 class Loss:
-    """A stretch of a file in which nothing is sound."""
+    """A stretch of a file in which nothing is intact."""
 
     file: str
     offset: int
     length: int
-    """Bytes; 0 when nothing tells how many."""
+    """Bytes; 0 when it is not known."""
     first: int
-    """The revisions that may have been there; 0 for none: small records, or a header whose records are sound."""
+    """The first of the revisions that may have been there.
+
+    0 for none: small records were there, or a header whose records are intact.
+    """
     last: int
-    """0 with a `first`: nothing tells where it ended."""
+    """The last of these revisions; 0 with a `first` when nothing shows where it ended."""
 
     @property
     def is_open(self) -> bool:
-        """Whether the log ended in it."""
+        """Return whether the log ended in it."""
         return bool(self.first) and not self.last
 
 
 class Found(NamedTuple):
-    """A sound record that counts."""
+    """An intact record that counts."""
 
     part: SegmentFile
     offset: int
-    """In the file."""
+    """Its offset in the file."""
     address: int
     """Segment and offset of its first writing."""
     data: bytes
@@ -64,11 +67,12 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class _Orphan:
-    """A sound record outside of all that is sound."""
+    """An intact record outside of all intact batches and extents."""
 
     address: int
     mod: int
     low: int
+    """The lowest revision that fits there."""
 
 
 @dataclass
@@ -82,41 +86,42 @@ class Survey:
     findings: list[str] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     revision: int = 1
-    """The newest that is known of."""
+    """The newest revision that is known."""
     compacted: int = 0
     meta: dict[bytes, bytes] = field(default_factory=dict)
     """The small records."""
     meta_stale: bool = False
     """Whether newer small records may have been lost."""
     damaged: dict[int, set[int]] = field(default_factory=dict)
-    """By number of a segment in which something was lost: the addresses of its sound records."""
+    """By number of a segment in which something was lost: the addresses of its intact records."""
     imported: int = 0
-    """The newest revision of what a migration brought along."""
+    """The newest revision of imported versions, which a migration copied."""
     runs: list[Run] = field(default_factory=list)
-    """Those of the index, newest first; none unless all are sound."""
+    """The runs of the index, newest first; none unless all are intact."""
     records: int = 0
+    """The number of intact records that count."""
     _whole: set[int] = field(default_factory=set)
     """Log segments in which nothing was lost."""
     _extents: dict[int, Extents] = field(default_factory=dict)
-    """Of packed segments in which nothing was lost."""
+    """The extents of packed segments in which nothing was lost."""
     _file: tuple[str, tuple[bytes, list[tuple[int, int]]]] = ("", (b"", []))
-    """What was read last."""
+    """The file that was read last, by its name."""
     _sequence: int = 0
-    """Of the last batch that was walked over."""
+    """The sequence of the last batch so far."""
     _last: SegmentFile | None = None
     """The segment that it was in."""
     _cut: tuple[int, int] | None = None
     """Segment and offset of an unfinished write, which never counted."""
     _seen: int = 1
-    """The newest revision of what was walked over."""
+    """The newest revision so far."""
     _waiting: list[Loss] = field(default_factory=list)
-    """Losses whose last revision the next sound structure tells."""
+    """Losses whose last revision the next intact structure shows."""
     _orphans: list[_Orphan] = field(default_factory=list)
     _accepted: set[int] = field(default_factory=set)
     """Addresses of orphans that fit."""
 
     def found(self) -> Iterator[Found]:
-        """Every record that counts, in the order of the log; to be asked once the survey is made."""
+        """Yield every record that counts, in the order of the log; only after `make`."""
         for part in self.parts:
             end = 0
             for piece in self._pieces(part):
@@ -133,7 +138,7 @@ class Survey:
                         pass
 
     def held(self, address: int) -> bool:
-        """Whether the record that was first written there was found."""
+        """Return whether the record that was first written there was found."""
         number, at = address >> OFFSET_BITS, address & OFFSET_MASK
         if number in self.damaged:
             return address in self.damaged[number]
@@ -147,7 +152,7 @@ class Survey:
         return scan(data, part.kind, part.seed(self.store))
 
     def _read(self, part: SegmentFile) -> tuple[bytes, list[tuple[int, int]]]:
-        """The file of a segment, and what of it the device could not read."""
+        """Return the file of a segment, and what of it the device could not read."""
         if self._file[0] != part.name:
             self._file = part.name, read_file(self.fs, f"{self.directory}/{part.name}")
         return self._file[1]
@@ -155,7 +160,12 @@ class Survey:
     # -- making it ----------------------------------------------------------------------------------------------
 
     def make(self) -> None:
-        """Look at everything. StoreDamaged when nothing tells which store it is; OSError."""
+        """Read everything, and note what was found.
+
+        Raises:
+            StoreDamaged: nothing shows which store it is.
+            OSError: a file cannot be read.
+        """
         there = remains(self.directory, self.fs)
         self.runs = self._sound_runs(there)
         self.store, self.parts = there.store, there.parts
@@ -173,7 +183,10 @@ class Survey:
         self.compacted = max(self.compacted, self._implied())
 
     def _implied(self) -> int:
-        """Up to where the store was compacted at least: a version that reclaim has taken was superseded by then."""
+        """Return a revision up to which the store was compacted at least.
+
+        A version that reclaim has removed was superseded by then.
+        """
         implied = 0
         for one in self.found():
             fields = HEADER.unpack_from(one.data)
@@ -203,19 +216,19 @@ class Survey:
                     self._take_hole(part, piece, bounds if piece.offset < end else (0, 0))
                 case Unused():
                     unused = not piece.stale
-        if size is not None and not unused:  # without its header nothing tells whether it was longer
+        if size is not None and not unused:  # without its header it is not known whether the file was longer
             self._lose(part.number, part.name, size, 0)
         self._keep_addresses(part, sound, extents)
 
     def _take_hole(self, part: SegmentFile, hole: Hole, bounds: tuple[int, int]) -> None:
-        """Note a hole; `bounds` are the revisions of the batch in which it is, if it is in a sound one."""
+        """Note a hole; `bounds` are the revisions of the batch in which it is, if it is in an intact one."""
         loss = self._lose(part.number, part.name, hole.offset, hole.end - hole.offset)
         if bounds != (0, 0):
             self._waiting.remove(loss)
             loss.first, loss.last = bounds
 
     def _keep_addresses(self, part: SegmentFile, sound: set[int], extents: Extents) -> None:
-        """Remember what `held` is asked for."""
+        """Remember what `held` needs."""
         if part.number in self.damaged:
             self.damaged[part.number] = sound
         elif part.kind == LOG:
@@ -224,7 +237,7 @@ class Survey:
             self._extents[part.number] = extents
 
     def _check_header(self, part: SegmentFile) -> int | None:
-        """Note what is wrong with the file as a whole. Its size when the header cannot be read, else None."""
+        """Note what is wrong with the file as a whole; return its size when the header cannot be read, else None."""
         data, lost = self._read(part)
         self.findings += [f"{part.name}: the device cannot read {b - a} bytes at offset {a}" for a, b in lost]
         try:
@@ -241,7 +254,10 @@ class Survey:
         return None
 
     def _follow(self, part: SegmentFile, sequence: int) -> None:
-        """Go on with a batch in `part`. One that is missing before it was at the end of a segment that is zeros now."""
+        """Move on to a batch in `part`.
+
+        A batch that is missing before it was at the end of a segment that is zeros now, and is noted as lost.
+        """
         before, self._last = self._last, part
         if before is None or self._waiting or before.number + 1 < part.number:
             return
@@ -290,7 +306,7 @@ class Survey:
         return loss
 
     def _compare(self, covered: LogCoverage) -> None:
-        """A run knows how far the log went at least."""
+        """Take from the newest run how far the log went at least."""
         self.compacted = max(self.compacted, covered.compacted)
         if covered.sequence > self._sequence and not self._waiting:
             number = covered.segment
@@ -312,7 +328,10 @@ class Survey:
         return runs
 
     def _settle(self, last: int) -> None:
-        """The losses and orphans that wait lie before what follows revision `last`; 0: nothing follows."""
+        """Settle the losses and orphans that wait: they lie before what follows revision `last`.
+
+        With 0, nothing follows.
+        """
         for loss in self._waiting:
             if loss.file.endswith("-0.seg"):
                 loss.first += 1  # a log segment holds whole revisions
@@ -330,7 +349,9 @@ class Survey:
     # -- the end of the log -------------------------------------------------------------------------------------
 
     def _unfinished(self) -> tuple[int, int] | None:
-        """Where the write lies that a crash has left unfinished, as opening the store would cut it; None without."""
+        """Return the place of the write that a crash has left unfinished, as opening the store would cut it; None
+        without one.
+        """
         logs = [part for part in self.parts if part.kind == LOG]
         while logs:
             part = logs.pop()
@@ -353,7 +374,10 @@ class Survey:
 
 
 def _sound_end(data: bytes, seed: int) -> tuple[int, int]:
-    """Where the sound batches at the beginning of a log segment end, and the sequence of the last of them, or 0."""
+    """Return where the intact batches at the beginning of a log segment end, and the sequence of the last one.
+
+    Without any the sequence is 0.
+    """
     at, sequence = DATA, 0
     while (header := frame.unpack(data[at : at + frame.HEADER_SIZE], seed)) is not None:
         place = at + frame.HEADER_SIZE
@@ -364,7 +388,12 @@ def _sound_end(data: bytes, seed: int) -> tuple[int, int]:
 
 
 def survey(directory: str, fs: FileSystem) -> Survey:
-    """Look at the store in `directory`, however damaged it is, without changing it. StoreDamaged, OSError."""
+    """Return a survey of the store in `directory`, whatever its damage, without changing it.
+
+    Raises:
+        StoreDamaged: nothing shows which store it is.
+        OSError: a file cannot be read.
+    """
     made = Survey(directory, fs)
     made.make()
     return made

@@ -1,4 +1,4 @@
-"""Every structure in the files of a store, one after the other, with its place: for checking a file by hand.
+"""List every structure in the files of a store, with its place, for checking a file by hand.
 
 Nothing is written, no lock is taken, and damage does not end it. Of a store that is being written it shows a moment.
 """
@@ -21,7 +21,7 @@ from brainctl.engine.vfs.filesystem import FileSystem
 from brainctl.errors import StoreDamaged
 
 KINDS = ("put", "tombstone", "imported", "small-set", "small-remove")
-"""Of records, by their number."""
+"""The kinds of records, by their number."""
 DAMAGED = "damaged"
 """The kind of what is not as it was written."""
 Value = int | str | bytes | bool
@@ -39,13 +39,16 @@ class Entry(NamedTuple):
 
 
 def place(address: int) -> str:
-    """An address as segment/offset; 0 for none."""
+    """Return an address as segment/offset; 0 for none."""
     return f"{address >> OFFSET_BITS}/{address & OFFSET_MASK}" if address else "0"
 
 
 def dump(directory: str, fs: FileSystem, only: str = "") -> Iterator[Entry]:
-    """All entries of the store in `directory`, or those of the one file `only`. StoreDamaged when nothing tells which
-    store it is; OSError.
+    """Yield all entries of the store in `directory`, or those of the one file `only`.
+
+    Raises:
+        StoreDamaged: nothing shows which store it is.
+        OSError: a file cannot be read.
     """
     found = remains(directory, fs)
     if only in ("", manifest.NAME):
@@ -167,7 +170,7 @@ def _run(directory: str, fs: FileSystem, store: int, number: int) -> Iterator[En
 
 
 def _mapped(data: bytes) -> mmap.mmap:
-    """The bytes as a run wants them."""
+    """Return the bytes in memory of the kind that a run reads from."""
     memory = mmap.mmap(-1, len(data))
     memory[:] = data
     return memory

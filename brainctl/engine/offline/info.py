@@ -1,4 +1,4 @@
-"""What a store holds and what takes its space, in numbers."""
+"""Report what a store holds and what takes its space, in numbers."""
 
 import os
 from typing import NamedTuple
@@ -16,19 +16,19 @@ class SegmentInfo(NamedTuple):
 
     number: int
     generation: int
-    """0 for a log segment, one more for each time that it was packed."""
+    """0 for a log segment, raised by 1 each time that it was rewritten."""
     file: int
     """Size of the file."""
     used: int
-    """Up to where it has been written."""
+    """The offset up to which it has been written."""
     first_batch: int
     last_batch: int
     live: int
-    """Newest versions of keys."""
+    """Bytes of the newest versions of keys."""
     history: int
-    """Older versions, and tombstones, that can still be read."""
+    """Bytes of older versions, and tombstones, that can still be read."""
     dead: int
-    """What compaction has left to reclaim."""
+    """Bytes of what compaction has left to reclaim."""
 
 
 class StoreInfo(NamedTuple):
@@ -37,17 +37,21 @@ class StoreInfo(NamedTuple):
     revision: int
     compacted: int
     keys: int
-    """Live ones."""
+    """The number of live keys."""
     records: dict[bytes, bytes]
-    """The small records."""
+    """The small records by name."""
     segments: list[SegmentInfo]
-    """Oldest first."""
+    """The segments, oldest first."""
 
 
 def read_info(directory: str | os.PathLike[str], fs: FileSystem | None = None) -> StoreInfo:
-    """Look at the store in `directory` without changing it; StoreDamaged, OSError.
+    """Read the store in `directory` without changing it, and return its numbers.
 
     Takes no lock: of a store that is being written it shows a moment, or fails as if it were damaged.
+
+    Raises:
+        StoreDamaged: the store is damaged, or there is none.
+        OSError: a file cannot be read.
     """
     fs = fs or OsFileSystem()
     directory = os.fspath(directory)
@@ -61,7 +65,7 @@ def read_info(directory: str | os.PathLike[str], fs: FileSystem | None = None) -
 
 
 def describe(state: Recovered) -> StoreInfo:
-    """The numbers of a store that has been read."""
+    """Return the numbers of a store that has been read."""
     end = state.end
     state.garbage.sweep(end.compacted, state.segments)
     live = dict.fromkeys(state.segments, 0)

@@ -1,4 +1,4 @@
-"""The files of a store that may be damaged, as far as they can be told."""
+"""List the files of a store that may be damaged, as far as they can be recognised."""
 
 import re
 from typing import NamedTuple
@@ -23,11 +23,11 @@ class SegmentFile(NamedTuple):
 
     @property
     def kind(self) -> int:
-        """LOG or PACKED: a log segment has generation 0."""
+        """Return LOG or PACKED: a log segment has generation 0."""
         return PACKED if self.generation else LOG
 
     def seed(self, store: int) -> int:
-        """The salt of its CRCs."""
+        """Return the salt of its CRCs."""
         return batch.salt(store, self.number)
 
 
@@ -35,17 +35,20 @@ class StoreInventory(NamedTuple):
     """What is left of a store."""
 
     store: int
-    """Its identity."""
+    """Its identity, 64 bits."""
     listing: Listing | None
-    """None when the manifest cannot be read."""
+    """What the manifest names; None when it cannot be read."""
     parts: list[SegmentFile]
-    """The segments that are there and belong to it, oldest first."""
+    """The segments that are there and belong to the store, oldest first."""
     findings: list[str]
     """A sentence for each file that is missing or cannot be read, the manifest included."""
 
     @property
     def names(self) -> dict[int, str]:
-        """Of each segment that the store had, by number. Without the manifest, of all up to the newest one."""
+        """Return the name of each segment that the store had, by number.
+
+        Without the manifest these are all up to the newest one that is there.
+        """
         found = {part.number: part.name for part in self.parts}
         if self.listing is not None:
             return {number: segment_name(number, generation) for number, generation in self.listing.segments.items()}
@@ -53,9 +56,13 @@ class StoreInventory(NamedTuple):
 
 
 def remains(directory: str, fs: FileSystem) -> StoreInventory:
-    """Look for what is left. StoreDamaged when nothing tells the identity of the store; OSError.
+    """Return what is left of the store in `directory`.
 
-    Where the manifest cannot be read, the newest generation of each segment that is whole counts.
+    Where the manifest cannot be read, the newest generation of each segment that is complete counts.
+
+    Raises:
+        StoreDamaged: nothing shows the identity of the store.
+        OSError: a file cannot be read.
     """
     findings: list[str] = []
     try:

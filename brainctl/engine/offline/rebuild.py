@@ -1,4 +1,4 @@
-"""Writes a store anew of versions of keys that are at hand: what was alive at a revision, and the history since."""
+"""Write a new store from versions of keys that are at hand: what was live at a revision, and the history since."""
 
 import os
 import shutil
@@ -15,19 +15,22 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 
 CHANGES = 1000
-"""How many go into one commit, at least; a revision is not divided."""
+"""Changes from which on a commit is complete; a revision is not divided."""
 _BYTES = 4 << 20
-"""The same, in bytes."""
+"""Bytes of changes from which on a commit is complete; a revision is not divided."""
 
 
 @contextmanager
 def fresh(directory: Path) -> Iterator[Path]:
-    """Yield an empty directory for the files of a store, which are durably at `directory` when the block ends well, all
-    of them or none; what was made is removed when it does not.
+    """Yield an empty directory for the files of a store, which are durably at `directory` when the block ends well.
 
-    A directory beside `directory` takes its name. Where that cannot be, since it is the root of a file system, one in
-    it is emptied into it: the names that make a store of files go last. NotEmpty when there is something at `directory`
-    (but for lost+found); OSError.
+    All of them are there or none; what was made is removed when the block raises. A temporary directory beside
+    `directory` is renamed to it. Where that cannot be, since `directory` is the root of a file system, one inside it is
+    emptied into it: the names that make a store of files are moved last.
+
+    Raises:
+        NotEmpty: there is something at `directory` (but for lost+found).
+        OSError: the files cannot be written.
     """
     if directory.exists() and (not directory.is_dir() or is_occupied(path.name for path in directory.iterdir())):
         raise NotEmpty(f'data-dir "{directory}" not empty or could not be read')
@@ -48,7 +51,7 @@ def fresh(directory: Path) -> Iterator[Path]:
 
 
 def _move_up(part: Path) -> None:
-    """Move what is in a directory into the one above it. A crash on the way leaves files without a manifest there."""
+    """Move what is in a directory into the one above it. A crash meanwhile leaves files without a manifest there."""
     marks = (manifest.NAME, BACKUP)
     names = [path.name for path in part.iterdir()]
     for name in sorted(names, key=lambda name: (marks.index(name) + 1 if name in marks else 0, name)):
@@ -59,7 +62,11 @@ def _move_up(part: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable; OSError."""
+    """Make the names in a directory durable.
+
+    Raises:
+        OSError: they cannot be synced.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -68,7 +75,12 @@ def sync_directory(directory: Path) -> None:
 
 
 def write(engine: Engine, commits: Iterable[Commit]) -> None:
-    """Make commits durable one after the other. StoreFull, StoreFailed."""
+    """Make commits durable one after the other.
+
+    Raises:
+        StoreFull: the disk is full.
+        StoreFailed: any other I/O error.
+    """
     for commit in commits:
         prepared = engine.encode(commit)
         engine.write(prepared)
@@ -76,12 +88,15 @@ def write(engine: Engine, commits: Iterable[Commit]) -> None:
 
 
 def records(engine: Engine, small: Mapping[bytes, bytes]) -> Commit:
-    """The small records."""
+    """Return a commit of the small records."""
     return Commit(engine.revision, meta=dict(small))
 
 
 def base(versions: Iterable[KeyVersion], revision: int) -> Iterator[Commit]:
-    """What was alive at `revision`, in key order; it becomes the compacted revision, also when nothing was."""
+    """Yield commits of what was live at `revision`, in key order.
+
+    It becomes the compacted revision, even when nothing was live.
+    """
     changes: list[KeyVersion] = []
     size = 0
     for version in versions:
@@ -99,7 +114,7 @@ def _imported(changes: list[KeyVersion], revision: int) -> Commit:
 
 
 def history(versions: Iterable[KeyVersion], engine: Engine) -> Iterator[Commit]:
-    """The changes behind it in order, each commit made when the one before it is published."""
+    """Yield commits of the changes behind the base in order, each made when the one before it is published."""
     commit = Commit(0)
     newer: dict[bytes, KeyVersion] = {}
     size = 0

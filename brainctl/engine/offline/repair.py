@@ -1,8 +1,8 @@
-"""Saves what is readable of a damaged store into a new one, and tells what was lost.
+"""Save what is readable of a damaged store into a new one, and report what was lost.
 
 The new store never shows less of the past than it seems to: it is compacted behind the last revision of which something
-is missing, so that every revision that can still be read, and every watch that can still be begun, is complete but for
-the keys that are named as lost.
+is missing, so that every revision that can still be read, and every watch that can still be begun, is complete except
+for the keys that are named as lost.
 """
 
 import errno
@@ -32,11 +32,11 @@ class LostVersion(NamedTuple):
     key: bytes
     file: str
     offset: int
-    """At which it was first written."""
+    """The offset at which it was first written."""
     first: int
-    """The revisions of which one was its own."""
+    """The first of the revisions of which one was its own."""
     last: int
-    """0: nothing tells."""
+    """The last of these revisions; 0 when it is not known."""
     kept: int
     """The revision of the version of the key that the new store has in its place; 0 when it has none."""
     newer: bool
@@ -44,42 +44,55 @@ class LostVersion(NamedTuple):
 
 
 class Repaired(NamedTuple):
-    """What became of it."""
+    """The result of a repair."""
 
     revision: int
     compacted: int
     keys: int
     records: int
-    """Sound records that were found."""
+    """The number of intact records that were found."""
     losses: list[Loss]
+    """The stretches of files in which nothing was intact."""
     versions: list[LostVersion]
+    """The versions that are known to be lost."""
     findings: list[str]
     """What was wrong beside these."""
 
     @property
     def complete(self) -> bool:
-        """Whether nothing that the store held is missing."""
+        """Return whether nothing that the store held is missing."""
         return not self.losses and not self.versions
 
 
 @dataclass
 class _State:
-    """The keys at the revision up to which history is given up."""
+    """The keys at the revision up to which history is dropped."""
 
     at: int
     base: dict[bytes, Found] = field(default_factory=dict)
-    """Newest versions up to that revision, tombstones among them."""
+    """The newest versions up to that revision, tombstones among them."""
     later: dict[bytes, tuple[int, int]] = field(default_factory=dict)
-    """Address and revision of the newest versions behind it."""
+    """Address and revision of the newest versions after it."""
     lost: dict[int, LostVersion] = field(default_factory=dict)
-    """By address."""
+    """Lost versions by address."""
 
 
 def repair(source: str, target: Path, bump: int = 0, fs: FileSystem | None = None) -> Repaired:
     """Save what is readable of the store in `source` into a new one, which appears at `target` when it is durable.
 
-    The source is only read. With `bump` the revision is raised by so much and compacted. NotEmpty, StoreInUse,
-    StoreDamaged when nothing can be told of it, OSError.
+    The source is only read.
+
+    Args:
+        source: the directory of the damaged store.
+        target: that of the new one.
+        bump: revisions by which the store's is raised; all before the result are compacted.
+        fs: the file system of the source.
+
+    Raises:
+        NotEmpty: there is something at the target.
+        StoreInUse: a process has the source open.
+        StoreDamaged: nothing shows which store the source is.
+        OSError: a file cannot be read or written.
     """
     fs = fs or OsFileSystem()
     _must_be_idle(source, fs)
@@ -93,7 +106,12 @@ def repair(source: str, target: Path, bump: int = 0, fs: FileSystem | None = Non
 
 
 def save(found: Survey, engine: Engine, bump: int = 0) -> Repaired:
-    """Write what was found into an empty store, as `repair` does; StoreFull, StoreFailed."""
+    """Write what was found into an empty store, as `repair` does.
+
+    Raises:
+        StoreFull: the disk is full.
+        StoreFailed: any other I/O error.
+    """
     state, compacted = _state(found, bump)
     _compare_with_runs(found, state)
     rebuild.write(engine, _commits(found, state, compacted, engine, found.revision + bump))
@@ -109,7 +127,11 @@ def save(found: Survey, engine: Engine, bump: int = 0) -> Repaired:
 
 
 def _must_be_idle(source: str, fs: FileSystem) -> None:
-    """StoreInUse when a process has it open. Medium that can only be read is not locked."""
+    """Check that no process has the store open. A medium that can only be read is not locked.
+
+    Raises:
+        StoreInUse: a process has it open.
+    """
     try:
         holder = directory_lock.holder(source, fs)
     except OSError as error:
@@ -121,7 +143,7 @@ def _must_be_idle(source: str, fs: FileSystem) -> None:
 
 
 def _state(found: Survey, bump: int) -> tuple[_State, int]:
-    """The keys as the new store begins with them, and the revision up to which it is compacted."""
+    """Return the keys as the new store begins with them, and the revision up to which it is compacted."""
     lost = max((found.revision if loss.is_open else loss.last for loss in found.losses), default=0)
     compacted = max(found.compacted, min(lost + 1, found.revision) if lost else 0)
     state = _State(max(compacted - 1 if compacted > lost else compacted, found.imported))
@@ -141,7 +163,7 @@ def _note(found: Survey, state: _State, one: Found) -> None:
     key = key_of(one.data)
     _note_previous(found, state, one, mod, previous)
     if mod <= state.at:
-        state.base[key] = one._replace(data=b"")  # they may be many
+        state.base[key] = one._replace(data=b"")  # without the bytes: all keys may be here at once
         return
     if key not in state.later and not _follows(found, state.base.get(key), create, version):
         state.base.pop(key, None)
@@ -149,7 +171,7 @@ def _note(found: Survey, state: _State, one: Found) -> None:
 
 
 def _follows(found: Survey, before: Found | None, create: int, version: int) -> bool:
-    """Whether a later version may come right after this one."""
+    """Return whether a later version may come right after this one."""
     if before is None or not found.losses:
         return True
     old = HEADER.unpack_from(_read(found, before))
@@ -159,7 +181,7 @@ def _follows(found: Survey, before: Found | None, create: int, version: int) -> 
 
 
 def _note_previous(found: Survey, state: _State, one: Found, mod: int, previous: int) -> None:
-    """The version before this one is lost when it lay in a segment with losses, unless compaction took it."""
+    """Note the version before this one as lost when it lay in a segment with losses, unless compaction removed it."""
     sound = found.damaged.get(previous >> OFFSET_BITS)
     if sound is None or previous in sound or mod <= found.compacted:
         return
@@ -170,7 +192,7 @@ def _note_previous(found: Survey, state: _State, one: Found, mod: int, previous:
 def _lost(found: Survey, key: bytes, address: int, kept: int, *, newer: bool) -> LostVersion:
     number, offset = address >> OFFSET_BITS, address & OFFSET_MASK
     there = [loss for loss in found.losses if int(loss.file.partition("-")[0]) == number]
-    # Of a log segment the offset in the file is that of the first writing; of any other, the hole is not known.
+    # In a log segment the offset in the file is that of the first writing; in any other the hole is not known.
     exact = [loss for loss in there if loss.offset <= offset < loss.offset + loss.length and "-0." in loss.file]
     holes = exact or there
     first = min(loss.first for loss in holes)
@@ -181,7 +203,7 @@ def _lost(found: Survey, key: bytes, address: int, kept: int, *, newer: bool) ->
 
 
 def _compare_with_runs(found: Survey, state: _State) -> None:
-    """Learn from the runs of the index which newest versions are lost, and which keys were deleted."""
+    """Take from the runs of the index which newest versions are lost, and which keys were deleted."""
     if not found.losses:
         return
     for key, entry in rows(merged(found.runs, None)):
@@ -220,7 +242,7 @@ def _base(found: Survey, base: Mapping[bytes, Found]) -> Iterator[KeyVersion]:
 
 
 def _read(found: Survey, one: Found, maps: dict[str, mmap] | None = None) -> bytes:
-    """The bytes of a record that was found sound."""
+    """Return the bytes of a record that was found intact."""
     maps = {} if maps is None else maps
     name = one.part.name
     if name not in maps:

@@ -1,7 +1,7 @@
-"""Walks through a segment file that may be damaged: what is sound in it, and the holes in between.
+"""Walk through a segment file that may be damaged: what is intact in it, and the holes in between.
 
-Opening a store stops at the first byte that is not as it was written; this goes on behind it. A record has a CRC and
-its own address, so one is known as such wherever it is found (docs/internals/recovery.md).
+Opening a store stops at the first byte that is not as it was written; this continues behind it. A record has a CRC and
+its own address, so it is recognised wherever it is found (docs/internals/recovery.md).
 """
 
 import errno
@@ -18,58 +18,61 @@ from brainctl.engine.sector import SECTOR
 from brainctl.engine.vfs.filesystem import File, FileSystem
 
 _PIECE = 1 << 20
+"""Bytes that a device is asked for at a time."""
 _BLOCK = 4096
-"""What a device that cannot read a piece is asked for one at a time."""
+"""Bytes that a device that cannot read a piece is asked for at a time."""
 
 
 class Batch(NamedTuple):
-    """A batch whose header is sound; its records follow."""
+    """A batch whose header is intact; its records follow."""
 
     offset: int
     header: BatchHeader
 
 
 class Extent(NamedTuple):
-    """An extent whose header is sound; its records follow."""
+    """An extent whose header is intact; its records follow."""
 
     offset: int
     header: ExtentHeader
 
 
 class Record(NamedTuple):
-    """A sound record."""
+    """An intact record."""
 
     offset: int
-    """Where it lies in the file."""
+    """Its offset in the file."""
     address: int
     """The offset at which it was first written."""
     data: bytes
 
 
 class Hole(NamedTuple):
-    """Bytes that are nothing that was written there."""
+    """Bytes that are not what was written there."""
 
     offset: int
     end: int
     tail: bool = False
-    """Whether no sound batch follows in the file: it may be an unfinished write."""
+    """Whether no intact batch follows in the file: it may be an unfinished write."""
 
 
 class Unused(NamedTuple):
-    """Zeros to the end of the file; in one that was another segment before, what that has left there."""
+    """Zeros to the end of the file; in a file that was another segment before, what that has left there."""
 
     offset: int
     end: int
     stale: bool = False
-    """Whether it is the latter, so that it does not tell where the log ends."""
+    """Whether it is the latter, so that it does not show where the log ends."""
 
 
 Piece = Batch | Extent | Record | Hole | Unused
 
 
 def read_file(fs: FileSystem, path: str) -> tuple[bytes, list[tuple[int, int]]]:
-    """All of a file, and (offset, end) of what the device could not read, which is given as zeros. OSError when it
-    cannot be opened.
+    """Return all of a file, and (offset, end) of what the device could not read, which is given as zeros.
+
+    Raises:
+        OSError: it cannot be opened, or a read fails with another error than EIO.
     """
     file = fs.open(path, write=False)
     try:
@@ -97,7 +100,7 @@ def _read(file: File, offset: int, length: int, lost: list[tuple[int, int]]) -> 
 
 
 def scan(data: bytes, kind: int, seed: int) -> Iterator[Piece]:
-    """Everything behind the header of a segment file of that kind, in the order of the file."""
+    """Yield everything behind the header of a segment file of that kind, in the order of the file."""
     return _log(data, seed) if kind == LOG else _packed(data, seed)
 
 
@@ -131,14 +134,14 @@ def _log(data: bytes, seed: int) -> Iterator[Piece]:
 
 
 def _newer(pieces: Iterator[Record | Hole], revision: int) -> Iterator[Record]:
-    """Of what lies behind the log, the records that cannot be of an earlier segment."""
+    """Yield those records behind the end of the log that cannot be of an earlier segment."""
     for piece in pieces:
         if isinstance(piece, Record) and 0 < revision < HEADER.unpack_from(piece.data)[2]:
             yield piece
 
 
 def _next_batch(data: bytes, offset: int, seed: int) -> int:
-    """Where the next sound batch header is; 0 when there is none."""
+    """Return the offset of the next intact batch header, 0 when there is none."""
     at = data.find(batch.MAGIC, offset + 1)
     while at >= 0:
         if at % SECTOR == 0 and batch.unpack(data[at : at + batch.HEADER_SIZE], seed) is not None:
@@ -148,7 +151,7 @@ def _next_batch(data: bytes, offset: int, seed: int) -> int:
 
 
 def _padding(data: bytes, hole: Hole, start: int) -> bool:
-    """Whether a hole is the zeros between the last record of a batch and the next sector."""
+    """Return whether a hole is the zeros between the last record of a batch and the next sector."""
     return hole.offset > start and hole.end - hole.offset < SECTOR and not any(data[hole.offset : hole.end])
 
 
@@ -175,8 +178,13 @@ def _next_extent(data: bytes, offset: int, seed: int) -> int:
 
 
 def _sift(data: bytes, start: int, end: int, shift: int | None) -> Iterator[Record | Hole]:
-    """The sound records between two offsets, and the holes. `shift` is the distance from a record's offset to its
-    address; None when that is not known.
+    """Yield the intact records between two offsets, and the holes.
+
+    Args:
+        data: the file.
+        start: the first offset.
+        end: the offset behind the last.
+        shift: the distance from a record's offset to its address; None when that is not known.
     """
     at = start
     while at < end:
@@ -203,7 +211,9 @@ def _record(data: bytes, at: int, end: int, shift: int | None) -> Record | None:
 
 
 def _next_record(data: bytes, at: int, end: int, shift: int | None) -> int:
-    """Where the next sound record begins, or `end`; found by the three zeros in its header."""
+    """Return where the next intact record begins, or `end`. It is found by the three zeros in its header, which a
+    search for bytes finds faster than an attempt at each offset.
+    """
     zeros = data.find(b"\0\0\0", at + KIND + 1, end)
     while zeros >= 0:
         if _record(data, zeros - KIND - 1, end, shift) is not None:

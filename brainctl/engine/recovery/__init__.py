@@ -1,5 +1,6 @@
-"""Open a store: read what the manifest names, and replay the end of the log. A clean close leaves nothing that this
-needs.
+"""Open a store: read what the manifest names, and replay the end of the log.
+
+A clean close leaves nothing that this needs, so there is no other way to open one.
 
 The modules in reading order:
 
@@ -9,8 +10,10 @@ The modules in reading order:
 * `log_replay`: reads batches and extents into the memtable;
 * `recovered`: the state that the engine begins with.
 
-An example: opening after a power cut ------------------------------------- The manifest lists segments 1 (generation 2,
-so PACKED), 2, 3 and 4, and run 7, which covers the log up to offset 9216 of segment 3:
+An example: opening after a power cut
+-------------------------------------
+The manifest lists segments 1 (generation 2, so PACKED), 2, 3 and 4, and run 7, which covers the log up to offset 9216
+of segment 3:
 
     file                what is read                                     result
     00000007.run        the header, and the section `state`              revision 800, compacted 650, batch 512
