@@ -8,6 +8,7 @@ from brainctl.server.admission import Room
 from brainctl.server.buffers import Buffers
 from brainctl.server.gateway.large_answers import LargeAnswers
 from brainctl.server.gateway.routes import ROUTES
+from brainctl.server.in_flight import InFlight
 
 _RANGE_STREAM: Final = "/etcdserverpb.KV/RangeStream"
 _KINDS: Final = {
@@ -58,6 +59,8 @@ class Calls:
         """For their connections."""
         self.buffers = Buffers(clients_bytes)
         """And for what these hold."""
+        self.in_flight = InFlight(self.buffers.limit)
+        """Of their requests."""
         self.large_answers = LargeAnswers(self.buffers.limit)
         """Of the JSON gateway."""
         self.received_bytes = 0

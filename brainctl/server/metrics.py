@@ -136,6 +136,7 @@ def _calls(calls: Calls) -> Iterator[Metric]:
     yield _gauge("brainctl_memory_held_bytes", "Requests that are not whole and answers that wait.", buffers.held)
     yield _gauge("brainctl_memory_held_limit_bytes", "What clients may have the server hold.", buffers.limit)
     yield _counter("brainctl_memory_refused", "Connections cut off because of what they held.", buffers.refused)
+    yield _counter("brainctl_requests_delayed", "Waited for others to be answered.", calls.in_flight.delayed)
     gateway_refused = calls.large_answers.refused
     yield _counter("brainctl_gateway_refused", "Answers of the gateway refused: too many waited.", gateway_refused)
     granted = calls.of("/etcdserverpb.Lease/LeaseGrant").ok

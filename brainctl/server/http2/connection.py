@@ -63,7 +63,7 @@ class Http2Protocol(asyncio.Protocol):
         self._outgoing = WriteBuffer(self._connection, limits, pages.calls, self._drop)
         self._deadlines: dict[int, float] = {}
         parts = (node, self._connection, self._outgoing, pages.calls, self._deadlines, common_name)
-        self._unary = UnaryCalls(*parts)
+        self._unary = UnaryCalls(*parts, partial(self._loop.call_soon, self._try_again))
         self._streams = StreamingCalls(*parts)
         self._backlog: list[Event] = []
         """Requests that wait while too much is to be sent."""
@@ -97,11 +97,17 @@ class Http2Protocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Read again, and resume the streams: the socket takes more."""
         self._outgoing.socket_full = False
-        if self._outgoing.transport is not None:
-            self._outgoing.transport.resume_reading()
+        self._outgoing.read()
         self._streams.resume_all(self._connection.paused)
         self._go_on([])
         self._outgoing.flush_soon()
+
+    def _try_again(self) -> None:
+        """Serve what waited until fewer requests were in flight."""
+        self._outgoing.let_go()
+        if self._outgoing.transport is not None:
+            self._go_on([])
+            self._outgoing.flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Close what the client had open."""

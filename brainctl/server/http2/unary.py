@@ -6,12 +6,14 @@ once, and puts go to the node as one run, whose answers come back at once.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from brainctl.errors import BrainctlError, Status
 from brainctl.server.call_stats import Calls, Method
 from brainctl.server.http2.write_buffer import WriteBuffer
+from brainctl.server.in_flight import InFlight
 from brainctl.server.node_protocol import PUT, Node
 from brainctl.server.status import DEADLINE_EXCEEDED, INTERNAL, SOONEST_SECONDS, status_of, unknown_path
 from brainctl.wire.events import Requests
@@ -20,6 +22,8 @@ from brainctl.wire.server import ServerConnection
 
 _log = logging.getLogger(__name__)
 
+_LARGE_BYTES: Final = 16 << 10
+"""Calls other than puts are counted as in flight above this."""
 _KNOWN_PATHS: Final = 1024
 """Methods whose counters are remembered by path, so that a client cannot fill the memory with paths."""
 
@@ -35,7 +39,10 @@ class UnaryCalls:
         calls: Calls,
         deadlines: dict[int, float],
         common_name: str | None,
+        wake: Callable[[], object],
     ) -> None:
+        """Serve the calls of `connection`; `wake` is called when requests that had to wait may try again."""
+        self._wake = wake
         self._node = node
         self._connection = connection
         self._outgoing = outgoing
@@ -85,21 +92,41 @@ class UnaryCalls:
         call, outgoing = self._node.call, self._outgoing
         served = 0
         for stream_id, body in zip(stream_ids, bodies, strict=True):
+            reply: Callable[[bytes | BrainctlError], None] = partial(self.reply, stream_id, method)
+            size = len(body)
+            if size > _LARGE_BYTES:
+                if not self._admit(size):
+                    break
+                reply = _LargeReply(reply, self._calls.in_flight, size)
             served += 1
             try:
-                call(path, body, partial(self.reply, stream_id, method), token, common_name)
+                call(path, body, reply, token, common_name)
             except Exception:  # noqa: BLE001 - a bug in one call must not end the others
+                if isinstance(reply, _LargeReply):
+                    reply.release()
                 self._break([stream_id], method)
             if outgoing.full:
                 break
         return served
 
     def _serve_puts(self, head: Head, stream_ids: list[int], bodies: list[bytes], method: Method) -> int:
+        size = sum(map(len, bodies))
+        if not self._admit(size):
+            return 0
+        replies = _Replies(self, stream_ids, method, size)
         try:
-            self._node.puts(bodies, _Replies(self, stream_ids, method), head.token, self._common_name)
+            self._node.puts(bodies, replies, head.token, self._common_name)
         except Exception:  # noqa: BLE001 - a bug in one call must not end the others
+            replies.release()
             self._break(stream_ids, method)
         return len(bodies)
+
+    def _admit(self, size: int) -> bool:
+        """Let requests of `size` bytes in, or else nothing more of this connection for a while."""
+        admitted = self._calls.in_flight.admit(size, self._wake)
+        if not admitted:
+            self._outgoing.hold()
+        return admitted
 
     def _break(self, stream_ids: list[int], method: Method) -> None:
         _log.exception("%s failed", method.name)
@@ -121,6 +148,10 @@ class UnaryCalls:
         if self._deadlines:
             self._deadlines.pop(stream_id, None)
 
+    def released(self, size: int) -> None:
+        """Note that a run of `size` bytes is answered."""
+        self._calls.in_flight.release(size)
+
     def reply_all(self, stream_ids: list[int], method: Method, answers: list[bytes]) -> None:
         """Send the answers to several calls, none of which failed."""
         method.ok += len(answers)
@@ -131,18 +162,49 @@ class UnaryCalls:
                 self._deadlines.pop(stream_id, None)
 
 
+class _LargeReply:
+    """Takes the answer to a call with a large body."""
+
+    __slots__ = ("_in_flight", "_reply", "_size")
+
+    def __init__(self, reply: Callable[[bytes | BrainctlError], None], in_flight: InFlight, size: int) -> None:
+        self._reply = reply
+        self._in_flight = in_flight
+        self._size = size
+
+    def __call__(self, answer: bytes | BrainctlError) -> None:
+        self.release()
+        self._reply(answer)
+
+    def release(self) -> None:
+        size, self._size = self._size, 0
+        if size:
+            self._in_flight.release(size)
+
+
 class _Replies:
     """Takes the answers to a run of calls; see brainctl.node.backend.Replies."""
 
-    __slots__ = ("_calls", "_method", "_stream_ids")
+    __slots__ = ("_calls", "_left", "_method", "_size", "_stream_ids")
 
-    def __init__(self, calls: UnaryCalls, stream_ids: list[int], method: Method) -> None:
+    def __init__(self, calls: UnaryCalls, stream_ids: list[int], method: Method, size: int) -> None:
         self._calls = calls
+        self._left = len(stream_ids)
+        self._size = size
         self._stream_ids = stream_ids
         self._method = method
 
     def one(self, place: int, answer: bytes | BrainctlError) -> None:
+        self._left -= 1
+        if not self._left:
+            self.release()
         self._calls.reply(self._stream_ids[place], self._method, answer)
 
     def all(self, answers: list[bytes]) -> None:
+        self.release()
         self._calls.reply_all(self._stream_ids, self._method, answers)
+
+    def release(self) -> None:
+        size, self._size = self._size, 0
+        if size:
+            self._calls.released(size)

@@ -44,6 +44,7 @@ class WriteBuffer:
         self.waiting_bytes = 0
         """Bytes of requests that wait before they reach the node."""
         self._cut = False
+        self._held_back = False
         """Whether the connection was closed because of what it holds."""
         self._reported = 0
         """Bytes held here, as last reported to the server."""
@@ -100,9 +101,25 @@ class WriteBuffer:
             else:
                 self.transport.abort()
 
+    def hold(self) -> None:
+        """Read nothing until `let_go`: requests wait for others to be answered."""
+        self._held_back = self.full = True
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def let_go(self) -> None:
+        """Read again, unless the socket is full."""
+        self._held_back = False
+        self.read()
+
+    def read(self) -> None:
+        """Read from the socket, where nothing speaks against it."""
+        if self.transport is not None and not self.socket_full and not self._held_back:
+            self.transport.resume_reading()
+
     def look(self) -> bool:
         """Return whether too much waits to be sent, now."""
-        self.full = self.socket_full or self._connection.queued_bytes > self._limits.queue_bytes
+        self.full = self.socket_full or self._held_back or self._connection.queued_bytes > self._limits.queue_bytes
         return self.full
 
     def _write(self) -> None:

@@ -1,4 +1,4 @@
-"""What many connections together can make a server hold: requests without an end, answers that nobody reads."""
+"""What many connections together can make a server hold: requests, answers that nobody reads."""
 
 import re
 import socket
@@ -8,9 +8,11 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from brainctl.errors import Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.wire import frames
 from brainctl.wire.client import ClientConnection
+from brainctl.wire.events import Ended
 from tests.conformance.client import KV, Client
 from tests.faults.bounds.load import fill
 from tests.faults.bounds.resident import Growth
@@ -24,6 +26,8 @@ the limit the answers come to 1 GiB."""
 CONNECTIONS = 40
 PART = bytes(MIB)
 """Of a request that may have a little more than twice this."""
+WRITERS, PUTS = 8, 4
+"""They write more than a quarter of the lower limit, and less than a quarter of the higher one."""
 KEYS, VALUE_BYTES = 2000, 2000
 """More keys than one turn of the event loop reads, so that a range is not answered before the next is begun."""
 RANGE = pb.RangeRequest(key=b"key/", range_end=b"key0").SerializeToString()
@@ -113,3 +117,30 @@ def test_connections_together_hold_no_more_than_is_allowed(
             assert metric(server, "brainctl_memory_refused_total") == 0
     if bounded:
         assert growth.most < COST_BYTES
+
+
+def test_requests_beyond_what_may_be_in_flight_wait_and_are_answered(client: tuple[Client, bool]) -> None:
+    other, bounded = client
+    server = other.server
+    assert isinstance(server, Brainctl)
+    before = metric(server, "brainctl_requests_delayed_total")
+    body = pb.PutRequest(key=b"large", value=PART).SerializeToString()
+    version = other.put(b"large", b"").header.revision
+    with ExitStack() as held:
+        writers: list[tuple[socket.socket, ClientConnection]] = []
+        for _ in range(WRITERS):
+            writer = ClientConnection("test")
+            writer._window = writer._stream_window = 1 << 30  # what the server grants is more than is sent
+            for _ in range(PUTS):
+                writer.request(KV + "Put", body)
+            raw = held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=120))
+            writers.append((raw, writer))
+            raw.sendall(writer.take())
+        assert other.get(b"large").count == 1
+        for raw, writer in writers:
+            answered = 0
+            while answered < PUTS:
+                events = writer.receive(raw.recv(1 << 16))
+                answered += sum(isinstance(event, Ended) and event.code == Code.OK for event in events)
+    assert other.get(b"large").kvs[0].mod_revision == version + WRITERS * PUTS
+    assert (metric(server, "brainctl_requests_delayed_total") > before) == bounded

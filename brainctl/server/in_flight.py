@@ -1,0 +1,53 @@
+"""Requests that the node has and has not answered: what clients write faster than the disk must not fill the memory."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+_log = logging.getLogger(__name__)
+
+MOST_BYTES: Final = 64 << 20
+"""As much as a disk writes in a second or less: more in flight makes nothing faster."""
+SMALL_BYTES: Final = 64 << 10
+"""Runs of requests up to this are let in ahead of larger ones, up to twice the limit."""
+_SHARE: Final = 4
+"""Of what clients may have the server hold, the part that may be in flight."""
+
+
+class InFlight:
+    """The bytes of requests in flight, over all connections, and who waits until there are fewer."""
+
+    def __init__(self, clients_bytes: int) -> None:
+        """Begin without any; `clients_bytes` is what clients may have the server hold."""
+        self.limit = min(MOST_BYTES, clients_bytes // _SHARE)
+        self.held = 0
+        self.delayed = 0
+        """Requests, or runs of them, that had to wait."""
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def admit(self, size: int, wake: Callable[[], object]) -> bool:
+        """Let requests of `size` bytes in, to be followed by `release`; else False, and `wake` is called later."""
+        after = self.held + size
+        # The second: a request larger than the limit is let in too, although small ones come all the time.
+        has_room = after <= self.limit or self.held * 2 <= self.limit
+        if has_room or (size <= SMALL_BYTES and after <= 2 * self.limit):
+            self.held = after
+            return True
+        if not self.delayed:
+            _log.warning(
+                "clients write faster than the store: from now on requests wait, so that no more than %d MiB are in"
+                " flight; brainctl_requests_delayed_total counts them",
+                self.limit >> 20,
+            )
+        self.delayed += 1
+        self._waiting.append(wake)
+        return False
+
+    def release(self, size: int) -> None:
+        """Note that requests are answered, and let others try again."""
+        self.held -= size
+        if self._waiting and self.held * 2 <= self.limit:
+            waiting, self._waiting = self._waiting, deque()
+            for wake in waiting:
+                wake()
