@@ -14,6 +14,7 @@ from brainctl.node import lane, slices
 from brainctl.node.access import passwords
 from brainctl.node.jobs import scrubber, watch_backfill
 from brainctl.node.local import backend
+from brainctl.node.services.maintenance import snapshot_room
 from brainctl.server import admission, app
 from brainctl.server.gateway import handler
 from brainctl.server.http2.write_buffer import WRITE_BYTES
@@ -90,7 +91,8 @@ BOXES = (
             f"flow control: {size(LIMITS.queue_bytes)}",
             f"one stream: {size(LIMITS.stream_queue_bytes)}",
             "full: streams are paused,",
-            "requests go to the backlog",
+            "requests go to the backlog;",
+            "too much in all: cut off",
         ),
     ),
     Box(280, 30, 400, "Event loop: one thread, all state", (), "thread", 628),
@@ -160,15 +162,25 @@ BOXES = (
             f"reclaim, pieces of {size(backend.RECLAIM_BYTES)}, {size(backend.RECLAIM_RATE)} a second",
             f"index, pieces of {size(backend.INDEX_BYTES)}",
             f"scrub, pieces of {size(scrubber.PIECE_BYTES)}",
-            f"bcrypt, {passwords.AT_ONCE} at once, {passwords.MAX_WAITING} in all",
-            f"JSON of answers above {size(handler.LARGE_BYTES)}",
-            "snapshot files, the next segment",
+            "the next segment of the log",
         ),
         "thread",
     ),
     Box(
         740,
-        400,
+        322,
+        360,
+        "Threads of their own",
+        (
+            f"passwords: {passwords.AT_ONCE} threads, {passwords.MAX_WAITING} may wait",
+            f"snapshots: 1 thread, {snapshot_room.AT_ONCE} made or sent at once",
+            f"JSON of answers above {size(handler.LARGE_BYTES)}",
+        ),
+        "thread",
+    ),
+    Box(
+        740,
+        420,
         360,
         "Over TiKV, instead of the log writer",
         (
@@ -178,7 +190,7 @@ BOXES = (
         ),
         "thread",
     ),
-    Box(740, 530, 360, "TiKV and its Placement Driver", (), "outside"),
+    Box(740, 540, 360, "TiKV and its Placement Driver", (), "outside"),
 )
 """The rectangles; one that holds others comes before them."""
 
@@ -189,9 +201,10 @@ ARROWS = (
     "M660 340 H700 V55 H736",
     "M920 76 V106",
     "M736 66 H710 V420 H664",
-    "M680 600 H720 V290 H736",
-    "M920 485 V526",
-    "M660 360 H690 V440 H736",
+    "M680 600 H720 V260 H736",
+    "M720 360 H736",
+    "M920 500 V536",
+    "M660 360 H690 V460 H736",
     "M300 510 H270 V345 H244",
 )
 """The ways between the boxes, as SVG paths."""

@@ -242,6 +242,15 @@ def test_figures_are_those_of_the_code() -> None:
     assert len(FIGURE.findall(texts["docs/internals/threads.md"])) > 60
 
 
+def test_the_page_of_threads_names_each_place_that_makes_one() -> None:
+    text = (ROOT / "docs" / "internals" / "threads.md").read_text()
+    package = ROOT / "brainctl"
+    files = [path for part in ("engine", "node", "server", "tikv") for path in sorted((package / part).rglob("*.py"))]
+    making = [path for path in files if re.search(r"\b(Thread|ThreadPoolExecutor)\(", path.read_text())]
+    assert len(making) >= 3
+    assert [path for path in making if f"`{path.relative_to(package)}`" not in text] == []
+
+
 def test_control_a_wrong_figure_is_found() -> None:
     page = "4 KiB (`LARGE_BYTES`, `server/gateway/handler.py`), 64 KiB (`LARGE_BYTES`, `server/gateway/handler.py`)"
     assert list(wrong_figures(page)) == ["4 KiB: LARGE_BYTES is 65536"]
