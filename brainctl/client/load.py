@@ -18,9 +18,12 @@ class Figures:
 
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter()
+        """How often each error occurred, by its text."""
         self.writes = 0
         self.slowest = 0.0
+        """The longest time of a write."""
         self.seconds = 0.0
+        """The time of the whole run."""
         self.cpu = 0.0
         """Processor time of this process: when it is near `seconds`, this side was the bottleneck."""
         self._sum = 0.0

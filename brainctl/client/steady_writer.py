@@ -35,6 +35,7 @@ class LiveWriter:
         self._clock = clock
         self._seconds = 1 / per_second
         self._revisions: dict[bytes, int] = {}
+        """The acknowledged mod_revision of each key."""
         self._open = asyncio.Event()
         self._idle = asyncio.Event()
         self._open.set()

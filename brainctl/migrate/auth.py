@@ -12,8 +12,11 @@ class AuthBook:
         """The records that the target holds once all requested writes are durable."""
         self._copied = held is not None
         self._wanted: dict[bytes, bytes] | None = None
+        """The records of the source when it was last read."""
         self._asked = False
+        """Whether a read of the source was requested and is not answered yet."""
         self._compared = not self._copied
+        """Whether the source was read since `compare`."""
 
     def read(self, records: Mapping[bytes, bytes]) -> None:
         """Take the records that the source has."""

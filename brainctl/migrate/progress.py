@@ -60,6 +60,7 @@ class Progress:
         self._clock = clock
         self._began = clock.monotonic()
         self._seen: deque[tuple[float, int]] = deque()
+        """Times and revisions of the source beyond the watermark, oldest first."""
         self._samples: deque[_Sample] = deque([self._sample()])
 
     def source_at(self, revision: int) -> None:

@@ -117,9 +117,13 @@ class Runner:
         self._clock = clock
         self._sides = sides
         self._inbox: asyncio.Queue[Event | Exception] = asyncio.Queue()
+        """Events for the state machine, and errors of tasks."""
         self._tasks: set[asyncio.Task[None]] = set()
+        """Reads, which are cancelled at the end."""
         self._essential: set[asyncio.Task[None]] = set()
+        """Writes and unfreezing, which are waited for at the end."""
         self._tail: asyncio.Task[None] | None = None
+        """The task that follows the change stream."""
         self._verifying: asyncio.Task[None] | None = None
         self._follower = Follower(source, migration, self._inbox, clock)
         self._finish: Finish | None = None

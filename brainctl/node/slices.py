@@ -75,6 +75,7 @@ class Slices:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[_Work[Any]] = deque()
+        """Unfinished work; the first AT_A_TIME pieces take turns."""
         self._scheduled = False
         self.largest = 0
         """The largest cost of one turn so far, in keys."""

@@ -51,6 +51,7 @@ class Pager:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._bounded: EtcdStore | None = None
+        """A connection that refuses answers above LARGEST_BYTES; None before it is needed."""
         self._size = PageSize()
 
     async def page(self, start: bytes, end: bytes, revision: int, *, whole: bool = False) -> pb.RangeResponse:

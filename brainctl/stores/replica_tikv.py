@@ -37,7 +37,9 @@ class TikvReplica:
     def __init__(self, writer: ReplicaWriter) -> None:
         self._writer = writer
         self._held: Checkpoint | None = None
+        """The checkpoint with which this process took over."""
         self._tried: Checkpoint | None = None
+        """The checkpoint of the last attempt to take over, which may have been stored."""
 
     @property
     def revision(self) -> int:

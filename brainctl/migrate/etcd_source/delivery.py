@@ -48,7 +48,9 @@ class Delivery:
     def __init__(self) -> None:
         self.shape = Shape.WHOLE
         self._from = 0
+        """The revision after which the present way of asking began."""
         self._bytes = 0
+        """Bytes of events since then."""
 
     def too_large(self, received: int) -> bool:
         """Note that a response after revision `received` is larger than the limit.

@@ -34,10 +34,13 @@ class Follower:
         self._silence = Silence(clock.monotonic())
         self._room = asyncio.Event()
         self._full = False
+        """Whether reading pauses because the backlog is full."""
         self._watch: Watch | None = None
         self._watching: Watching | None = None
         self._delivered = 0
+        """The newest revision that was delivered to the state machine."""
         self._witness = Witness(0)
+        """The digests of the newest revisions delivered."""
 
     def begin(self, watch: Watch) -> None:
         """Set the watch that `run` is to follow from now on."""

@@ -35,8 +35,10 @@ class SourceReader:
         self._cluster = cluster
         self._pager = Pager(store)
         self._revision = 0
+        """The newest revision in an answer so far: no later answer may be older."""
         self._position = position
         self._tells_index = True
+        """False once the source has refused a status, which has the index of its Raft log."""
 
     async def revision(self) -> int:
         """Return the source's newest revision (a linearizable read)."""

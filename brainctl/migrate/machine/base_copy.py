@@ -38,9 +38,13 @@ class BaseCopy:
         self._revision = revision
         self._attempt = attempt
         self._unwritten = dict(enumerate(spans))
+        """By number: what is left of each span to be written."""
         self._unread = dict(self._unwritten)
+        """By number: what is left of each span to be read."""
         self._reading: set[int] = set()
+        """The spans of which a page is requested."""
         self._ready: deque[PageRead] = deque()
+        """Pages that were read and not taken for writing."""
         self._ready_bytes = 0
 
     @property

@@ -20,7 +20,9 @@ class LeaseBook:
         self.held = set(held)
         """The ids that the target holds once all requested writes are durable."""
         self._grants: dict[int, Lease] = {}
+        """Leases to grant with the next write, by id."""
         self._drops: set[int] = set()
+        """Ids to drop once the watermark has reached `_drops_at`."""
         self._drops_at = 0
 
     def missing(self, wanted: frozenset[int]) -> tuple[int, ...]:

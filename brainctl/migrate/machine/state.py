@@ -114,26 +114,40 @@ class Migration:
         self._goal = goal
         self._hook = hook
         self._freeze_due = False
+        """Whether to freeze the source once the record that names the hook is durable."""
         self._thawing = False
+        """Whether Unfreeze was requested and is not answered yet."""
         self._ending: str | None = None
         """Why the process ends, once the source is unfrozen and the record says so; None while it goes on."""
         self._durable = record
+        """The record that the target holds durably."""
         self._dirty = record.phase is Phase.NEW and not clean
+        """Whether the target must be emptied before the copy."""
         self._base = BaseCopy(record.spans, record.base, record.resyncs)
         self._backlog = Backlog(record.watermark)
         self._confirmed = False
         """The change stream is open, and the source has proved to be what it was."""
         self._writing: Write | None = None
+        """The write in flight; None when there is none."""
         self._fetching = False
+        """Whether FetchLeases was requested and is not answered yet."""
         self._read_since_copy = 0
+        """The newest revision of the source that was read after the copy: catching up ends there."""
+        # The revisions of the source at the last looks, oldest first.
         self._looks: deque[int] = deque(maxlen=BEHIND_LOOKS)
+        # Whether ReconcileLeases was requested and is not answered yet.
         self._reconciling = False
+        # Whether it was answered since the phase last required it.
         self._reconciled = False
+        # The last revision of the frozen source.
         self._last = 0
+        # How often this cutover found the source changed after a freeze.
         self._freezes = 0
+        # How often this process started the copy over.
         self._resyncs = 0
         self._stopping = False
         self._finished = False
+        # The actions that the next `_flush` returns.
         self._out: list[Action] = []
 
     @property

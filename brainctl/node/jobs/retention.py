@@ -48,7 +48,9 @@ class KeepPeriod:
         self.seconds = seconds
         self.interval = min(seconds, HOUR) / _STEPS
         self._revisions: deque[int] = deque(maxlen=int(seconds / self.interval + _ROUNDING) + 1)
+        """The newest revision at the end of each of the last intervals, oldest first."""
         self._pause = seconds
+        """Seconds between the last compaction and the next one."""
         self._last_done = 0
         self._last_time = 0.0
 

@@ -41,7 +41,9 @@ class LocalBackend(GroupCommit):
         super().__init__(engine, loop)
         self.view = engine
         self._bucket = Bucket(reclaim_rate, RECLAIM_BURST, engine.options.clock.monotonic())
+        """The rate limit of reclaim."""
         self._tasks: set[asyncio.Task[None]] = set()
+        """Background work, which `close` cancels."""
         self._timers: set[asyncio.TimerHandle] = set()
         self._reclaiming = False
         self._indexing = False
@@ -51,6 +53,7 @@ class LocalBackend(GroupCommit):
         self._deafness = Deafness(engine.options.clock.monotonic, self.call_later)
         self.deaf_seconds = self._deafness.listen
         self._last_commit = loop.time()
+        """The time of the last commit, in seconds of the event loop."""
         self.call_later(QUIET_SECONDS, self._use_quiet)
 
     # -- state --------------------------------------------------------------------------------------------------

@@ -56,7 +56,9 @@ class GroupCommit:
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self.engine = engine
         self.failure: BrainctlError | None = None
+        """The error that stopped the store; None while it works."""
         self.on_failure: Callable[[BrainctlError], None] | None = None
+        """Called with that error, so that the server can end."""
         self.on_closing: Callable[[], None] | None = None
         """Called by `close` after the last write, while the lock of the directory is still held."""
         self.stages = Stages(engine.options.clock)
@@ -65,12 +67,17 @@ class GroupCommit:
         self._loop = loop
         self._observers: list[Observer] = []
         self._in_steps: dict[Observer, ObserverSteps] = {}
+        """By observer: its variant in steps, for large commits."""
         self.tally = Tally()
         """Counts the operations since the store was opened."""
         self._staged = PendingWrites(engine, self.tally)
+        """Changes that were evaluated and are not durable, above the durable state of the engine."""
         self._in_flight: list[Answer] | None = None
+        """The replies of the batch that is being written; None while none is."""
         self._answers: list[Answer] = []
+        """The replies of the open batch."""
         self._sealing = False
+        """Whether closing the open batch is scheduled already."""
         self._gather = BatchWindow()
         self._waiting: asyncio.TimerHandle | None = None
         """The timer that closes the open batch; None unless the batch waits for more writes."""
@@ -84,6 +91,7 @@ class GroupCommit:
         self._path = GroupTimeline()
         """The times of the open batch."""
         self._work: SimpleQueue[tuple[Commit, EncodedBatch, GroupTimeline] | None] = SimpleQueue()
+        """Batches for the writer thread; None ends it."""
         self._writer = threading.Thread(target=self._write, name="log writer", daemon=True)
         self._writer.start()
 

@@ -40,9 +40,13 @@ class Connection:
         self._target = target
         self._channel: grpc.aio.Channel | None = None
         self._dialing: asyncio.Task[grpc.aio.Channel] | None = None
+        """The dial that callers wait for together."""
         self._before: arrivals.Sockets = {}
+        """The sockets of this process before the channel was created."""
         self._opened: arrivals.Sockets = {}
+        """The sockets of the channel, when their bytes are counted."""
         self._tunnel: Tunnel | None = None
+        """The local socket for TLS without verification; None otherwise."""
 
     @property
     def connected(self) -> grpc.aio.Channel | None:

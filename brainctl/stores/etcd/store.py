@@ -29,7 +29,9 @@ class EtcdStore(UnaryCalls):
         self.target = target
         self._connections = [Connection(endpoint, target) for endpoint in target.endpoints]
         self._turn = 0
+        """The place of the endpoint in use."""
         self._token = target.token
+        """The token for calls; "" before authentication, and without a user."""
 
     @property
     def url(self) -> str:
