@@ -28,3 +28,5 @@ class Commit:
     The changes are then live versions whose mod_revision is at most `revision`, in key order, which have no place in
     the history.
     """
+    missed: int = 0
+    """When not 0: changes of this revision and later ones are missing, because a compaction removed them."""

@@ -138,7 +138,9 @@ class WatchHub:
         if commit.compact:
             self.compacted(commit.compact)
         if self._synced and not commit.imported:
-            if len(commit.changes) > LARGE_CHANGES:
+            if commit.missed:
+                self._outrun(commit.missed)
+            elif len(commit.changes) > LARGE_CHANGES:
                 self._outrun(commit.changes[0].mod_revision)
             else:
                 # Sending may resume another stream, whose watchers have not been sent this commit yet: while the flag
@@ -169,7 +171,9 @@ class WatchHub:
                     self._park(watcher)
 
     def _outrun(self, revision: int) -> None:
-        """Turn all synced watchers into ones that read from `revision`: a commit is too large to be sent in one go."""
+        """Turn all synced watchers into ones that read from `revision`: a commit is too large to be sent in one go, or
+        lacks changes that were compacted, for which these watchers are then cancelled.
+        """
         for audience in self._synced.audiences():
             for watcher in list(audience.members):
                 self._synced.remove(watcher)

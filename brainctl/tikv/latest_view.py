@@ -14,6 +14,7 @@ class LiveView:
     def __init__(self, shown: PublishedState, reads: Reads) -> None:
         self._shown = shown
         self._reads = reads
+        self._compacted = 0
 
     @property
     def revision(self) -> int:
@@ -22,8 +23,8 @@ class LiveView:
 
     @property
     def compacted(self) -> int:
-        """See `View`."""
-        return self._shown.head.compacted
+        """See `View`. It may be ahead of what was shown: the history was read after a later compaction."""
+        return max(self._shown.head.compacted, self._compacted)
 
     async def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
         """See `View`."""
@@ -44,5 +45,8 @@ class LiveView:
 
     async def history(self, first: int, last: int) -> AsyncIterator[Revision]:
         """See `View`."""
-        async for revision in (await self._reads.state()).history(first, last):
+        state = await self._reads.state()
+        # Whoever asks learns it after the last revision, before the revisions that were read count.
+        self._compacted = max(self._compacted, state.compacted)
+        async for revision in state.history(first, last):
             yield revision

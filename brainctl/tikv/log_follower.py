@@ -45,6 +45,29 @@ async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes
         yield last
 
 
+async def is_whole(known: int, view: StateView) -> bool:
+    """Return whether the log still holds every change after the revision `known` up to the compacted one of `view`, and
+    the version that each of them replaced. Revisions that hold no change count as removed.
+
+    Raises:
+        TikvFailed: TiKV does not answer.
+        StoreDamaged: a value in the log is not a block.
+    """
+    mod, sub = known, 0
+    async for _, block in view.blocks(known + 1):
+        changes = [stored for stored in block if known < stored.mod <= view.compacted]
+        for stored in changes:
+            if (stored.mod, stored.sub) not in {(mod, sub + 1), (mod + 1, 0)}:
+                return False
+            mod, sub = stored.mod, stored.sub
+        replacing = [stored for stored in changes if stored.replaced_live]
+        if None in await view.before(replacing):
+            return False
+        if mod >= view.compacted:
+            break
+    return mod >= view.compacted
+
+
 async def read_records(view: StateView) -> dict[bytes, bytes]:
     """Return all small records by name."""
     section = view.layout.records

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from brainctl.mvcc.commit import Commit
-from brainctl.tikv.log_follower import commits_since, read_records
+from brainctl.tikv.log_follower import commits_since, is_whole, read_records
 from brainctl.tikv.state_view import StateView
 from brainctl.tikv.value_codec import Head
 
@@ -39,7 +39,9 @@ class PublishedState:
             observer(commit)
 
     async def catch_up(self, state: StateView) -> None:
-        """Take in, commit by commit, what other processes wrote up to a state of the store.
+        """Take in, commit by commit, what other processes wrote up to a state of the store. What fails on the way goes
+        on after the last commit that was shown. Where a compaction removed changes that were not shown yet, the first
+        commit says so (`Commit.missed`).
 
         Raises:
             TikvFailed: TiKV does not answer.
@@ -50,11 +52,15 @@ class PublishedState:
             return
         # A compaction may have removed what was written since.
         holes = state.compacted > known.revision
+        missed = known.revision + 1 if holes and not await is_whole(known.revision, state) else 0
         if holes:
             self.on_hole(None)
         try:
             async for commit in commits_since(known, state, self.records):
-                self.show(commit, state.head._replace(revision=commit.revision))
+                if missed:
+                    commit.missed, commit.compact, missed = missed, state.compacted, 0
+                whole = commit.revision == state.revision
+                self.show(commit, state.head if whole else known._replace(revision=commit.revision))
             self.head = state.head
         finally:
             if holes:
