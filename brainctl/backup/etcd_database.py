@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -169,14 +169,18 @@ class Database:
                 crc = crc32c(row.value, crc32c(row.place, crc))
         return KvHash(crc, compacted or -1, revision)
 
-    def digests(self) -> tuple[bytes, bytes] | None:
-        """Return the SHA-256 at the end of the file, and the computed one; None when the file does not have one."""
+    def digests(self, hashed: Callable[[int, int], None] = lambda _done, _total: None) -> tuple[bytes, bytes] | None:
+        """Return the SHA-256 at the end of the file, and the computed one; None when the file does not have one.
+
+        `hashed` takes how many bytes are hashed, and of how many.
+        """
         if len(self._data) % _SECTOR != _DIGEST_BYTES:
             return None
         end = len(self._data) - _DIGEST_BYTES
         digest = hashlib.sha256()
         for at in range(0, end, _PIECE):
             digest.update(self._data[at : min(at + _PIECE, end)])
+            hashed(min(at + _PIECE, end), end)
         return bytes(self._data[end:]), digest.digest()
 
 

@@ -16,7 +16,7 @@ from brainctl.node.local.backend import open_local
 from brainctl.node.node import Node
 from brainctl.node.services.kv.range_stream import range_page
 from brainctl.stores.unary import Reply, UnaryCalls
-from brainctl.stores.unfinished import Admission, Standing, changes
+from brainctl.stores.unfinished import Admission, Standing, changes, refusal
 from brainctl.stores.urls import of_directory
 
 HELD_RESPONSES = 16
@@ -127,7 +127,9 @@ class NodeStore(UnaryCalls):
         return pb.LeaseKeepAliveResponse.FromString(await answer.wait())
 
     async def snapshot(self) -> AsyncIterator[pb.SnapshotResponse]:
-        """See `Store.snapshot`."""
+        """See `Store.snapshot`. An unfinished copy has none: in the format of etcd it would look like a whole store."""
+        if self._refused is not None:
+            raise refusal(self.url, self.migration, "saved")
         async for body in self.node.snapshot(self._token):
             yield pb.SnapshotResponse.FromString(body)
 

@@ -54,6 +54,7 @@ def world(etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     [
         (["snapshot", "save", "{new}", "--endpoints", "{endpoint}"], "saving", " MB"),
         (["snapshot", "restore", "{file}", "--data-dir", "{new}"], "restoring", " keys"),
+        (["snapshot", "restore", "{file}", "--data-dir", "{new}"], "hashing", " MB"),
         (["snapshot", "restore", "{file}", "--data-dir", "{new}"], "checking", " MB"),
         (["store", "check", "{store}"], "checking", " MB"),
         (["verify", "--from", "file://{store}", "--to", "file://{store}.copy"], "comparing", " keys"),

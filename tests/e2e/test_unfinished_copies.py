@@ -37,7 +37,6 @@ READS = [
     ("lease", "timetolive", f"{LEASE:x}"),
     ("endpoint", "status"),
     ("store", "info"),
-    ("snapshot", "save", "{tmp}/snapshot"),
     ("migrate", "--from", "{url}", "--to", "file://{tmp}/target"),
     ("verify", "--from", "{url}", "--to", "file://{tmp}/target"),
 ]
@@ -107,6 +106,17 @@ def test_it_is_read_with_a_warning(kind: str, urls: dict[str, str], tmp_path: Pa
         assert done.returncode == 0, (argv, done.stderr)
         assert "is an unfinished copy: a migration from cluster c1 " + HOW_FAR in done.stderr, (argv, done.stderr)
     assert asyncio.run(left(url)) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_not_saved_as_if_it_were_whole(kind: str, urls: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "snapshot"
+    refused = brainctl("--store", urls[kind], "snapshot", "save", str(file))
+    assert refused.returncode == ExitCode.INVALID_INPUT
+    assert f"{urls[kind]} is not saved, because a migration from cluster c1 {HOW_FAR}" in refused.stderr
+    assert not list(tmp_path.iterdir())
+    saved = brainctl("--store", urls[kind], "snapshot", "save", str(file), "--even-unfinished")
+    assert (saved.returncode, file.exists()) == (0, True), saved.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)

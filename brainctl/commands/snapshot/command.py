@@ -49,7 +49,8 @@ def parse_save(
 
     With --link, FILE becomes a directory with the files of a store on this machine: closed segments as hard links,
     which takes no time and no space, the end of the log as a copy; on another file system all are copies. A server that
-    has the store goes on. `snapshot restore` takes either.
+    has the store goes on. `snapshot restore` takes either. A copy that a migration has not finished is saved with
+    --link alone, which keeps its record, unless --even-unfinished is given.
     """
     if args is None or len(args) != 1:
         raise BadArguments("snapshot save expects one argument <filename>")
@@ -84,6 +85,10 @@ async def save(session: Session, plan: Save) -> None:
     except OSError as error:
         raise CommandFailed(f"could not write {path}: {error.strerror}", ExitCode.INTERRUPTED) from error
     except BrainctlError as error:
+        from brainctl.stores.unfinished import Unfinished
+
+        if isinstance(error, Unfinished):
+            raise
         raise CommandFailed(str(error), ExitCode.INTERRUPTED) from error
     finally:
         with suppress(FileNotFoundError):
@@ -213,7 +218,8 @@ def restore(session: Session, plan: Restoration) -> None:
         return
     database = open_database(plan.file)
     if plan.check:
-        digests = database.digests()
+        with progress("hashing", megabytes) as shown:
+            digests = database.digests(shown)
         if digests is None:
             raise CommandFailed("snapshot missing hash but --skip-hash-check=false")
         if digests[0] != digests[1]:
