@@ -3,10 +3,15 @@
 `ApiError` is an answer of the etcd API: a gRPC code and etcd's own text, on which clients match
 (etcd api/v3rpc/rpctypes/error.go). The other classes are brainctl's own; each carries the exit code with
 which the command line ends. Exit codes 0 to 6 and 128 are etcdctl's (etcd pkg/cobrautl/error.go).
+
+The text of an error says what happened, and where. What an operator does next is the error's advice: it belongs to the
+class, or to the number of an error of the operating system (`next_step`), so that texts stay short and advice is the
+same everywhere. `BrainctlError.told` joins both.
 """
 
+import errno
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple, Self
 
 
 class ExitCode(IntEnum):
@@ -115,12 +120,53 @@ PERMISSION_NOT_GIVEN = Status(Code.INVALID_ARGUMENT, "etcdserver: permission not
 PERMISSION_NOT_GRANTED = Status(Code.FAILED_PRECONDITION, "etcdserver: permission is not granted to the role")
 
 
+START_AGAIN: Final = "nothing that was acknowledged is lost: look at the device (dmesg, smartctl), then start again"
+RESTORE: Final = "`brainctl store repair DIR --into NEW` saves what can be read, `brainctl snapshot restore` a backup"
+_SPACE: Final = "free space there, then start again"
+_RIGHTS: Final = "run this as the user that owns it, or change its owner or its mode"
+_NAME: Final = "check the name, and that its directory exists"
+_DESCRIPTORS: Final = "raise the limit of open files (ulimit -n, LimitNOFILE of systemd)"
+_STEPS: Final = {
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "mount that file system for writing, or choose another place",
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EIO: START_AGAIN,
+    errno.EMFILE: _DESCRIPTORS,
+    errno.ENFILE: _DESCRIPTORS,
+    errno.ENOENT: _NAME,
+    errno.ENOTDIR: _NAME,
+    errno.EISDIR: "name a file, not a directory",
+    errno.EEXIST: "choose another name, or remove what is there",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EADDRINUSE: "`ss -lnp` shows who listens there: stop that, or choose another address",
+    errno.EADDRNOTAVAIL: "`ip addr` shows the addresses of this machine: choose one of them",
+}
+
+
+def next_step(error: OSError) -> str:
+    """Return what an operator can do about an error of the operating system; empty where there is nothing to say."""
+    return _STEPS.get(error.errno or 0, "")
+
+
 class BrainctlError(Exception):
     """A failure that brainctl can name; its text is one sentence for the user."""
 
     exit_code = ExitCode.ERROR
+    advice = ""
+    """The next step of an operator; empty where the text itself says it."""
     passing = False
     """Whether the request may succeed later, as it is."""
+
+    def advised(self, advice: str) -> Self:
+        """Return this error with another next step; an empty one changes nothing."""
+        self.advice = advice or self.advice
+        return self
+
+    def told(self) -> str:
+        """Return the text for an operator: what happened and where, then the next step."""
+        return f"{self}; {self.advice}" if self.advice else str(self)
 
 
 class ApiError(BrainctlError):
@@ -182,24 +228,34 @@ class StoreDamaged(BrainctlError):
     """Bytes of the store are not what was written; the text names file and offset."""
 
     exit_code = ExitCode.DAMAGED
+    advice = f"`brainctl store check DIR` shows all that is damaged, {RESTORE}"
+
+
+class SnapshotDamaged(StoreDamaged):
+    """Bytes of a file with a snapshot, or of a backup, are not what was written; the text names the file."""
+
+    advice = "save it again, or use another one"
 
 
 class StoreTooNew(BrainctlError):
     """A later build wrote the store, in a format that this one does not know; nothing of it was touched."""
 
     exit_code = ExitCode.UNSUPPORTED
+    advice = "go on with that build, or `snapshot save` with it what this one is to `snapshot restore`"
 
 
 class StoreFull(BrainctlError):
     """The file system under the store has no room left; nothing acknowledged is lost."""
 
     exit_code = ExitCode.NO_SPACE
+    advice = f"nothing that was acknowledged is lost: {_SPACE}"
 
 
 class StoreFailed(BrainctlError):
     """The store met an I/O error on its durable path and has stopped; what was acknowledged is kept."""
 
     exit_code = ExitCode.IO
+    advice = START_AGAIN
 
 
 class UnknownOutcome(BrainctlError):

@@ -4,13 +4,14 @@ import fcntl
 import hashlib
 import mmap
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from crc32c import crc32c
 from google.protobuf.message import DecodeError
 
-from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError, StoreDamaged, StoreInUse
+from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError, SnapshotDamaged, StoreInUse
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.hashkv import KvHash
@@ -61,7 +62,7 @@ class Row(NamedTuple):
         try:
             return kv_pb2.KeyValue.FromString(self.value)
         except DecodeError as error:
-            raise StoreDamaged(f"the record of revision {self.revision} is no KeyValue") from error
+            raise SnapshotDamaged(f"the record of revision {self.revision} is no KeyValue") from error
 
 
 class Status(NamedTuple):
@@ -96,7 +97,7 @@ class Database:
         """
         for place, value in self._reader.items(b"key"):
             if len(place) not in (_PLACE_BYTES, _TOMBSTONE_BYTES):
-                raise StoreDamaged(f"{place!r} is no revision")
+                raise SnapshotDamaged(f"{place!r} is no revision")
             yield Row(place, value)
 
     @property
@@ -195,6 +196,17 @@ def newest(rows: list[Row]) -> dict[bytes, Row]:
     return live
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the name of the file at `path` before the text of any damage that is found in it."""
+    try:
+        yield
+    except SnapshotDamaged as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise SnapshotDamaged(f"{path}: {error}") from error
+
+
 def open_database(path: Path) -> Database:
     """Open the file at `path`, mapped into memory and only read.
 
@@ -212,5 +224,5 @@ def open_database(path: Path) -> Database:
         except BlockingIOError:
             raise StoreInUse(f"{path} is in use by another process: save a snapshot, and read that") from None
         if not file.seek(0, 2):
-            raise StoreDamaged(f"{path} is empty")
+            raise SnapshotDamaged(f"{path} is empty")
         return Database(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -24,7 +24,7 @@ from brainctl.engine.log.segment import DATA, is_recycled
 from brainctl.engine.offline import rebuild
 from brainctl.engine.recovery import store_directory as place
 from brainctl.engine.vfs.filesystem import OsFileSystem
-from brainctl.errors import InvalidInput, StoreDamaged, StoreFailed
+from brainctl.errors import InvalidInput, SnapshotDamaged, StoreDamaged, StoreFailed, StoreTooNew
 
 NAME = place.BACKUP
 """The file that makes a directory a backup: one line of JSON, and one with its CRC-32C in hexadecimal."""
@@ -90,7 +90,7 @@ def save(directory: Path, target: Path, base: Path | None = None, durable: Calla
         backup = saved.backup
         if known is not None and base is not None:
             if backup.store != known.store:
-                raise InvalidInput(f"{base} is a backup of another store")
+                raise InvalidInput(f"{base} is a backup of another store: --base wants one of this store")
             backup = backup._replace(base=os.path.relpath(base, target))
         else:
             line = manifest.render(Listing(backup.store, backup.segments, backup.runs))
@@ -116,7 +116,7 @@ def _save(directory: Path, part: Path, durable: Callable[[], int] | None, known:
         except FileNotFoundError:
             for path in part.iterdir():
                 path.unlink()
-    raise StoreFailed(f"{directory}: its files are replaced faster than they can be linked")
+    raise StoreFailed(f"{directory}: its files are replaced faster than they can be linked").advised("try again")
 
 
 def _gather(
@@ -294,12 +294,12 @@ def load(directory: Path) -> Backup:
     try:
         line, newline, check = path.read_bytes().partition(b"\n")
     except (FileNotFoundError, NotADirectoryError):
-        raise InvalidInput(f"there is no backup in {directory}") from None
+        raise InvalidInput(f"there is no backup in {directory}: `brainctl snapshot save --link` makes one") from None
     if check != b"%08x\n" % crc32c(line + newline):
-        raise StoreDamaged(f"{path}: its check value does not match; the file is damaged at offset 0")
+        raise SnapshotDamaged(f"{path}: its check value does not match; the file is damaged at offset 0")
     fields = json.loads(line)
     if fields["format"] != FORMAT:
-        raise InvalidInput(f"{path} has format {fields['format']}; this build reads format {FORMAT}")
+        raise StoreTooNew(f"{path}: format {fields['format']} is of a later build; this one reads format {FORMAT}")
     return Backup(
         int(fields["store"], 16),
         fields["revision"],
@@ -323,7 +323,7 @@ def chain(directory: Path) -> list[tuple[Path, Backup]]:
     while base := found[-1][1].base:
         path = Path(os.path.normpath(found[-1][0] / base))
         if any(path == known for known, _ in found):
-            raise StoreDamaged(f"{directory}/{NAME}: it is based on itself (offset 0)")
+            raise SnapshotDamaged(f"{directory}/{NAME}: it is based on itself (offset 0)")
         found.append((path, load(path)))
     return found
 
@@ -341,7 +341,7 @@ def assemble(directory: Path, target: Path) -> Backup:
     for name in newest.files:
         source = next((path / name for path, backup in links if name in backup.own), None)
         if source is None or not source.exists():
-            raise StoreDamaged(f"{directory}: {name} is in none of the backups that it is based on (offset 0)")
+            raise SnapshotDamaged(f"{directory}: {name} is in none of the backups that it is based on (offset 0)")
         shutil.copyfile(source, target / name)
         (target / name).chmod(0o600)
         _sync(target / name)

@@ -15,7 +15,7 @@ from brainctl.backup.point_in_time import cut, must_have
 from brainctl.engine.engine import Engine
 from brainctl.engine.offline import rebuild
 from brainctl.engine.offline.check import check
-from brainctl.errors import StoreDamaged
+from brainctl.errors import SnapshotDamaged
 from brainctl.mvcc.batch import lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion, tombstone
@@ -99,7 +99,7 @@ def _proved(directory: Path, checked: Progress) -> Restored:
     """
     report = check(directory, progress=checked)
     if report.findings or report.info is None:
-        raise StoreDamaged(report.findings[0].replace(f"{directory}/", ""))
+        raise SnapshotDamaged(report.findings[0].replace(f"{directory}/", ""))
     return Restored(report.info.revision, report.info.keys, report.info.records.get(CHECKPOINT))
 
 

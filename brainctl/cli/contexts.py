@@ -10,7 +10,7 @@ cacert = "/etc/etcd/ca.crt"
 from collections.abc import Mapping
 from pathlib import Path
 
-from brainctl.errors import InvalidInput
+from brainctl.errors import InvalidInput, next_step
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
@@ -41,7 +41,8 @@ def context(name: str, path: Path, *, must_exist: bool = False) -> tuple[str, Ma
     tables = (content or {}).get("contexts")
     table = tables.get(name) if isinstance(tables, dict) else None
     if not isinstance(table, dict):
-        raise InvalidInput(f"{path} has no context {name!r}")
+        known = ", ".join(sorted(tables)) if isinstance(tables, dict) else ""
+        raise InvalidInput(f"{path} has no context {name!r}: it has {known or 'none'}")
     return name, {key: _plain(value, f"{path}: context {name!r}: {key}") for key, value in table.items()}
 
 
@@ -60,13 +61,14 @@ def _content(path: Path) -> dict[str, object] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+        raise InvalidInput(f"cannot read {path}: {error.strerror}").advised(next_step(error)) from error
     import tomllib
 
     try:
         return tomllib.loads(data.decode())
     except ValueError as error:
-        raise InvalidInput(f"cannot read {path}: {error}") from error
+        form = "it is TOML, with a table [contexts.NAME] of flags for each context"
+        raise InvalidInput(f"cannot read {path}: {error}").advised(form) from error
 
 
 def _plain(value: object, place: str) -> str:

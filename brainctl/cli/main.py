@@ -19,7 +19,7 @@ from brainctl.cli.etcdctl_dialect import etcdctl_text, suggestions, translate
 from brainctl.cli.group import match
 from brainctl.cli.streams import complain, io_code, reason
 from brainctl.cli.word_order import arranged
-from brainctl.errors import BrainctlError, ExitCode
+from brainctl.errors import BrainctlError, ExitCode, next_step
 
 BROKEN_PIPE = 141
 """The exit code of a program that dies of a closed pipe."""
@@ -126,14 +126,15 @@ def run(argv: Sequence[str], program: str = "brainctl") -> int:
     except BrainctlError as error:
         if debug:
             raise
-        complain(f"Error: {error}")
+        complain(f"Error: {error.told()}")
         return int(error.exit_code)
     except (BrokenPipeError, SystemExit):  # Typer makes a SystemExit of it
         return BROKEN_PIPE
     except OSError as error:
         if debug:
             raise
-        complain(f"Error: {reason(error)}" + (f": {error.filename}" if error.filename else ""))
+        step = next_step(error)
+        complain(f"Error: {reason(error)}" + (f": {error.filename}" if error.filename else "") + (step and f"; {step}"))
         return int(io_code(error))
     except TyperException as error:
         place = getattr(getattr(error, "ctx", None), "command_path", "brainctl")

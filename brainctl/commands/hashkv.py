@@ -33,11 +33,12 @@ def parse(
 
 def run(session: Session, plan: HashOptions) -> None:
     """Read it and show the hash."""
-    from brainctl.backup.etcd_database import open_database
+    from brainctl.backup.etcd_database import naming, open_database
 
     must_be_file(plan.file)
     try:
-        found = open_database(plan.file).hash_kv(plan.revision)
+        with naming(plan.file):
+            found = open_database(plan.file).hash_kv(plan.revision)
     except ApiError as error:  # there is no server that it could come from
         raise CommandFailed(str(error).removeprefix("etcdserver: ")) from None
     session.show(FileHash(found.hash, found.revision, found.compact_revision))

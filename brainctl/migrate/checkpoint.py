@@ -95,10 +95,12 @@ class Record(NamedTuple):
             fields = orjson.loads(data)
             found = fields.pop("format")
             if found != FORMAT:
-                raise StoreDamaged(f"the migration record has format {found}; this version reads format {FORMAT}")
+                text = f"the migration record has format {found}; this version reads format {FORMAT}"
+                raise StoreDamaged(text).advised("go on with the build that wrote it, or begin anew with --overwrite")
             fields["phase"] = Phase(fields["phase"])
             fields["history"] = History(fields["history"])
             fields["spans"] = tuple(Span(bytes.fromhex(start), bytes.fromhex(end)) for start, end in fields["spans"])
             return cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StoreDamaged(f"the migration record cannot be read: {error}") from error
+            text = f"the migration record cannot be read: {error}"
+            raise StoreDamaged(text).advised("--overwrite begins the copy anew") from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import re
 import socket
 import stat
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from brainctl.errors import InvalidInput, ListenFailed
+from brainctl.errors import InvalidInput, ListenFailed, next_step
 from brainctl.server.tls.context import HANDSHAKE_SECONDS, ServerTls
 
 _BACKLOG: Final = 1024
@@ -60,7 +61,7 @@ async def listen(given: str, made: Callable[[], asyncio.Protocol], tls: ServerTl
         where: dict[str, Any] = {"sock": both} if both is not None else {"host": host, "port": port}
         server = await loop.create_server(made, ssl=context, ssl_handshake_timeout=seconds, backlog=_BACKLOG, **where)
     except OSError as error:
-        raise ListenFailed(f"cannot listen at {given}: {_reason(error)}") from error
+        raise ListenFailed(f"cannot listen at {given}: {_reason(error)}").advised(_step(error)) from error
     bound = server.sockets[0].getsockname()[1]
     return Listener(server, f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}")
 
@@ -116,4 +117,15 @@ def _free(path: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
+    if error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):  # the event loop repeats the address, as a tuple
+        return os.strerror(error.errno).lower()
     return (error.strerror or str(error)).lower()
+
+
+def _step(error: OSError) -> str:
+    """Return what an operator can do about an address that cannot be had."""
+    if isinstance(error, socket.gaierror):
+        return "check the name of the host: 0.0.0.0 means every address of this machine"
+    if error.errno == errno.EACCES:
+        return "choose a port above 1023, or a socket in a directory that this user may write in"
+    return next_step(error)

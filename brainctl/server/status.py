@@ -47,12 +47,13 @@ _SERVICES: Final = frozenset(
 def status_of(error: BrainctlError) -> Status:
     """Return the status of an error: that of the API where it has one.
 
-    Of the others those get UNAVAILABLE, which clients retry, that may end better elsewhere or later.
+    Of the others those get UNAVAILABLE, which clients retry, that may end better elsewhere or later. Who operates the
+    server reads the text too: it has the next step.
     """
     if isinstance(error, ApiError):
         return error.status
     code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), Code.UNKNOWN)
-    return Status(code, str(error))
+    return Status(code, error.told())
 
 
 def unknown_path(path: str) -> Status | None:

@@ -15,7 +15,16 @@ from typing import IO, NamedTuple, cast
 from google.protobuf.message import DecodeError
 
 from brainctl.backup.etcd_database import Database
-from brainctl.errors import ApiError, BrainctlError, Code, ConnectionFailed, ExitCode, InvalidInput, StoreDamaged
+from brainctl.errors import (
+    ApiError,
+    BrainctlError,
+    Code,
+    ConnectionFailed,
+    ExitCode,
+    InvalidInput,
+    SnapshotDamaged,
+    StoreDamaged,
+)
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.permission import AUTH, ROLES, STATE, USERS, AuthState, auth_state
@@ -185,7 +194,7 @@ async def _all_of(store: Store) -> Auth:
     """
     found = await _sieved(store, Sieve(everything=True))
     if found is None:
-        raise StoreDamaged(f"the snapshot of {store.url} has no users and roles that can be read")
+        raise SnapshotDamaged(f"the snapshot of {store.url} has no users and roles that can be read")
     return found
 
 
@@ -231,5 +240,5 @@ def _matching(records: dict[bytes, bytes], name_of: Callable[[bytes], bytes]) ->
     """
     for name, record in records.items():
         if name_of(record) != name:
-            raise StoreDamaged(f"the record of {name!r} is another one's")
+            raise SnapshotDamaged(f"the record of {name!r} is another one's")
     return {name.decode(): record for name, record in records.items()}

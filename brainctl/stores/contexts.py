@@ -4,7 +4,7 @@ import os
 import ssl
 from pathlib import Path
 
-from brainctl.errors import BadArguments, InvalidInput
+from brainctl.errors import BadArguments, InvalidInput, next_step
 from brainctl.stores.etcd.authorities import system_authorities
 from brainctl.stores.etcd.target import Tls
 
@@ -22,7 +22,7 @@ def require_files(tls: Tls) -> None:
             try:
                 Path(path).read_bytes()
             except OSError as error:
-                raise BadArguments(f"cannot read {path}: {error.strerror}") from error
+                raise BadArguments(f"cannot read {path}: {error.strerror}").advised(next_step(error)) from error
     try:
         _ = verifying(tls) if tls.cacert else unverified(tls)
     except InvalidInput as error:

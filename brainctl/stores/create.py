@@ -5,6 +5,8 @@ from urllib.parse import unquote
 
 from brainctl.errors import InvalidInput, NotEmpty
 
+_OTHER = "use it as it is, or choose another place"
+
 
 async def create_store(url: str) -> None:
     """Create an empty store at `url`, durably: file://DIR or tikv://PD/PREFIX.
@@ -33,7 +35,7 @@ def _create_directory(directory: Path) -> None:
     from brainctl.engine.log import manifest  # noqa: PLC0415 - the engine, only for those who open one
 
     if (directory / manifest.NAME).exists():
-        raise NotEmpty(f"there is a store in {directory} already")
+        raise NotEmpty(f"there is a store in {directory} already").advised(_OTHER)
     Engine.open(directory).close()
 
 
@@ -49,7 +51,7 @@ async def _create_tikv(url: str) -> None:
     backend = await open_tikv_backend(url, Role.ON_DEMAND)
     try:
         if not backend.is_new:
-            raise NotEmpty(f"there is a store at {url} already")
+            raise NotEmpty(f"there is a store at {url} already").advised(_OTHER)
         await backend.writer.acquire(force=False)
     finally:
         await backend.close()

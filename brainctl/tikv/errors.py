@@ -10,7 +10,7 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
-from brainctl.errors import TIMEOUT, ApiError, BrainctlError, ConnectionFailed, ExitCode
+from brainctl.errors import TIMEOUT, ApiError, BrainctlError, ConnectionFailed, ExitCode, StoreDamaged
 
 _log = logging.getLogger(__name__)
 
@@ -133,6 +133,12 @@ class TikvFailed(BrainctlError):
 
 
 _EXITS = {Failure.UNAVAILABLE: ExitCode.CONNECTION, Failure.DISK_FULL: ExitCode.NO_SPACE}
+
+
+class ClusterDamaged(StoreDamaged):
+    """What is kept in TiKV is not what was written."""
+
+    advice = "restore a backup of TiKV, or `brainctl migrate` a backup of the store into another prefix"
 
 
 class TikvUnavailable(TikvFailed, ConnectionFailed):

@@ -10,13 +10,13 @@ state is then read as an older one is.
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 
-from brainctl.errors import StoreDamaged
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.view import Revision, Selection
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Reader
 from brainctl.tikv.counts import BLOCK_KEYS, LARGEST_BLOCK, TOP, Counts, Known, within
+from brainctl.tikv.errors import ClusterDamaged
 from brainctl.tikv.key_codec import Layout, position
 from brainctl.tikv.value_codec import Head, Stored
 
@@ -296,7 +296,7 @@ class StateView:
             steps = await self.before(todo)
             for newer, stored in zip(todo, steps, strict=True):
                 if stored is None and newer.before and newer.replaced_live:
-                    raise StoreDamaged(f"revision {newer.before} of a key is not in TiKV, though it is not compacted")
+                    raise ClusterDamaged(f"revision {newer.before} of a key is not in TiKV, though it is not compacted")
                 if stored is not None and stored.mod <= revision and stored.live:
                     live[stored.version().key] = stored
             todo = [stored for stored in steps if stored is not None and stored.mod > revision]

@@ -7,9 +7,9 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
-from brainctl.errors import StoreDamaged
 from brainctl.etcdpb import kv_pb2
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.tikv.errors import ClusterDamaged
 
 NOWHERE = bytes(12)
 """The position of a version that is in no block: it was imported as part of a base copy, or there is no version."""
@@ -51,7 +51,7 @@ class Stored(NamedTuple):
             StoreDamaged: the value is shorter than its header, or is neither live nor a tombstone.
         """
         if len(value) < _HEADER.size or value[0] not in (_LIVE, _DEAD):
-            raise StoreDamaged(f"a version of {len(value)} bytes in TiKV is not one")
+            raise ClusterDamaged(f"a version of {len(value)} bytes in TiKV is not one")
         flag, mod, sub, block, before, before_block = _HEADER.unpack_from(value)
         return cls(flag == _LIVE, mod, sub, block, before, before_block, value[_HEADER.size :])
 
@@ -95,11 +95,11 @@ def unpack_block(value: bytes) -> list[Stored]:
     at = 0
     while at < len(value):
         if at + _LENGTH.size > len(value):
-            raise StoreDamaged("a block of the revision log in TiKV ends inside a length")
+            raise ClusterDamaged("a block of the revision log in TiKV ends inside a length")
         (length,) = _LENGTH.unpack_from(value, at)
         at += _LENGTH.size
         if at + length > len(value):
-            raise StoreDamaged("a block of the revision log in TiKV ends inside a change")
+            raise ClusterDamaged("a block of the revision log in TiKV ends inside a change")
         found.append(Stored.unpack(value[at : at + length]))
         at += length
     return found
@@ -147,7 +147,7 @@ class Head(NamedTuple):
         if len(value) == _SETTLED.size:
             return cls(*_SETTLED.unpack(value))
         if len(value) != _HEAD.size:
-            raise StoreDamaged(f"the head of the store in TiKV has {len(value)} bytes instead of {_HEAD.size}")
+            raise ClusterDamaged(f"the head of the store in TiKV has {len(value)} bytes instead of {_HEAD.size}")
         return cls(*_HEAD.unpack(value))
 
 

@@ -208,7 +208,7 @@ class Writer:
         except NotWritten as error:
             if group[0].answered:
                 # The clients have received an unknown outcome, and may have repeated their requests: no new attempt.
-                raise StoreFailed(str(error)) from error
+                raise StoreFailed(str(error)).advised("start the server again") from error
             raise
         finally:
             await transaction_of(view).rollback()

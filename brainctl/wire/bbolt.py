@@ -16,7 +16,7 @@ For example, what `Writer` makes of one bucket `key` with few items:
 from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 
-from brainctl.errors import StoreDamaged
+from brainctl.errors import SnapshotDamaged
 
 PAGE_SIZE = 4096
 """Bytes of a page that is written."""
@@ -61,7 +61,7 @@ class Reader:
         self._data = memoryview(data)
         metas = [meta for at in (0, PAGE_SIZE) if (meta := self._meta(at)) is not None]
         if not metas:
-            raise StoreDamaged("not a bbolt file: neither of its two meta pages is sound")
+            raise SnapshotDamaged("not a bbolt file: neither of its two meta pages is sound")
         _, self.page_size, self._root, pages = max(metas)
         self.size = pages * self.page_size
         """Bytes of the file that are in use; what lies behind them does not belong to the database."""
@@ -79,7 +79,7 @@ class Reader:
         if record is None:
             return
         if len(record) < _BUCKET.size:
-            raise StoreDamaged(f"the bbolt bucket {bucket!r} is {len(record)} bytes long")
+            raise SnapshotDamaged(f"the bbolt bucket {bucket!r} is {len(record)} bytes long")
         root, _ = _BUCKET.unpack_from(record)
         entries = self._tree(root) if root else self._entries(memoryview(record), _BUCKET.size)
         for key, value, _ in entries:
@@ -109,34 +109,34 @@ class Reader:
             page = pages.pop()
             at = page * self.page_size
             if at + _PAGE.size > len(self._data):
-                raise StoreDamaged(f"bbolt page {page} lies outside of the file")
+                raise SnapshotDamaged(f"bbolt page {page} lies outside of the file")
             number, flags, count, _ = _PAGE.unpack_from(self._data, at)
             if number != page:
-                raise StoreDamaged(f"bbolt page {page} says that it is page {number}")
+                raise SnapshotDamaged(f"bbolt page {page} says that it is page {number}")
             if left < 0:
-                raise StoreDamaged(f"bbolt page {page} is in a tree that has no end")
+                raise SnapshotDamaged(f"bbolt page {page} is in a tree that has no end")
             if flags & _LEAF_PAGE:
                 yield from self._entries(self._data, at)
             elif flags & _BRANCH_PAGE:
                 pages += reversed(self._children(at + _PAGE.size, count))
             else:
-                raise StoreDamaged(f"bbolt page {page} is neither a branch nor a leaf")
+                raise SnapshotDamaged(f"bbolt page {page} is neither a branch nor a leaf")
 
     def _children(self, at: int, count: int) -> list[int]:
         if at + count * _BRANCH.size > len(self._data):
-            raise StoreDamaged(f"a bbolt branch page at {at} goes on outside of the file")
+            raise SnapshotDamaged(f"a bbolt branch page at {at} goes on outside of the file")
         return [_BRANCH.unpack_from(self._data, at + index * _BRANCH.size)[2] for index in range(count)]
 
     def _entries(self, data: memoryview, at: int) -> Iterator[tuple[bytes, bytes, int]]:
         count = _PAGE.unpack_from(data, at)[2] if at + _PAGE.size <= len(data) else len(data)
         if at + _PAGE.size + count * _LEAF.size > len(data):
-            raise StoreDamaged(f"a bbolt leaf page at {at} goes on outside of the file")
+            raise SnapshotDamaged(f"a bbolt leaf page at {at} goes on outside of the file")
         for element in range(at + _PAGE.size, at + _PAGE.size + count * _LEAF.size, _LEAF.size):
             flags, position, key_size, value_size = _LEAF.unpack_from(data, element)
             key = element + position
             value = key + key_size
             if value + value_size > len(data):
-                raise StoreDamaged(f"a bbolt leaf page at {at} points outside of the file")
+                raise SnapshotDamaged(f"a bbolt leaf page at {at} points outside of the file")
             yield bytes(data[key:value]), bytes(data[value : value + value_size]), flags
 
 

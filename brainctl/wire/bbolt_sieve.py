@@ -8,7 +8,7 @@ their content and left out; the rest is a file with holes, in which all other bu
 from struct import Struct
 from typing import Final
 
-from brainctl.errors import StoreDamaged
+from brainctl.errors import SnapshotDamaged
 
 _PAGE = Struct("<QHHI")
 """A page header: id, flags, count, overflow."""
@@ -64,7 +64,7 @@ class Sieve:
             return False
         self._size = int.from_bytes(self._rest[_SIZE_AT : _SIZE_AT + 4], "little")
         if self._size not in _SIZES:
-            raise StoreDamaged("the snapshot is no bbolt file: its first page is no meta page")
+            raise SnapshotDamaged("the snapshot is no bbolt file: its first page is no meta page")
         return True
 
     def _wanted(self, page: bytes) -> bool:

@@ -53,7 +53,8 @@ def test_a_directory_has_one_server(new_brainctl: NewBrainctl) -> None:
     server = new_brainctl()
     data = server.directory / "data"
     second = brainctl("serve", "--data-dir", str(data), "--listen", "127.0.0.1:0")
-    assert (second.returncode, second.stderr) == (11, f"Error: {data} is in use by process {server.pid}\n")
+    step = f"ask it with --endpoints={server.endpoint}, or stop it first"
+    assert (second.returncode, second.stderr) == (11, f"Error: {data} is in use by process {server.pid}; {step}\n")
     assert etcdctl(server.endpoint, "put", "still", "there").returncode == 0
 
 

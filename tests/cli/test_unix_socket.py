@@ -54,10 +54,9 @@ def test_what_is_in_use_or_no_socket_is_left_alone(new_brainctl: NewBrainctl, pa
     server = serving(new_brainctl, path)
     argv = ["serve", "--data-dir", str(tmp_path / "other"), "--listen", f"unix://{path}"]
     refused = brainctl(*argv)
-    assert (refused.returncode, refused.stderr) == (
-        16,
-        f"Error: cannot listen at unix://{path}: address already in use\n",
-    )
+    step = "`ss -lnp` shows who listens there: stop that, or choose another address"
+    assert refused.returncode == 16
+    assert refused.stderr == f"Error: cannot listen at unix://{path}: address already in use; {step}\n"
     assert brainctl("--endpoints", f"unix://{path}", "put", "a", "b").returncode == 0
     server.stop()
     path.write_text("precious")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.errors import ExitCode
+from brainctl.errors import ExitCode, StoreFull
 from tests.peers.process import Child
 from tests.peers.servers import Brainctl, brainctl, brainctl_argv, clean_environment
 
@@ -77,6 +77,7 @@ def test_a_full_disk_stops_the_server_and_loses_nothing(tmp_path: Path) -> None:
             assert server.child is not None
             assert server.child.process.wait(120) == ExitCode.NO_SPACE
             assert "no space" in server.child.output().lower()
+            assert StoreFull.advice in server.child.output()
         assert 30 < len(acknowledged) < 60
         shutil.copytree(disk / "data", tmp_path / "larger")
     found = keys(tmp_path / "larger")

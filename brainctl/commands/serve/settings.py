@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from brainctl.cli.etcd_flags import OLD_PREFIX, Setting, check, is_known, of_environment
 from brainctl.cli.serve_flags import CONFIG_FILE, FLAGS, ServeFlag
 from brainctl.cli.settings import Given, Kind, read_bool, read_duration, read_int
-from brainctl.errors import BadArguments, InvalidInput
+from brainctl.errors import BadArguments, InvalidInput, next_step
 from brainctl.stores.urls import canonical
 
 if TYPE_CHECKING:
@@ -199,8 +199,11 @@ def _read_file(path: str) -> dict[str, str]:
 
     try:
         content = tomllib.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}").advised(next_step(error)) from error
+    except ValueError as error:
+        form = 'it is TOML with the flags of serve, such as data-dir = "/var/lib/brainctl"'
+        raise InvalidInput(f"cannot read {path}: {error}").advised(form) from error
     known = {flag.name: flag.kind for flag in FLAGS if flag is not CONFIG_FILE} | {STORE: Kind.TEXT}
     settings = {}
     for given, value in content.items():

@@ -15,11 +15,12 @@ from brainctl.cli.session import Session
 from brainctl.cli.settings import read_int
 from brainctl.client.failure import CommandFailed, must_be_file
 from brainctl.commands.snapshot.links import save_links, show_backup
-from brainctl.errors import BadArguments, BrainctlError, ExitCode
+from brainctl.errors import BadArguments, BrainctlError, ExitCode, SnapshotDamaged, next_step
 from brainctl.output.answers import FileStatus
 from brainctl.stores.store import Store
 
 _DIGEST_BYTES = 32
+_AGAIN = "save it again"
 _SECTOR = 512
 """The database is whole sectors; the digest behind it is what is over."""
 
@@ -83,13 +84,15 @@ async def save(session: Session, plan: Save) -> None:
     except TimeoutError:
         raise CommandFailed(f"the snapshot took longer than {limit:g} s", ExitCode.TIMEOUT) from None
     except OSError as error:
-        raise CommandFailed(f"could not write {path}: {error.strerror}", ExitCode.INTERRUPTED) from error
+        raise CommandFailed(f"could not write {path}: {error.strerror}", ExitCode.INTERRUPTED).advised(
+            next_step(error)
+        ) from error
     except BrainctlError as error:
         from brainctl.stores.unfinished import Unfinished
 
         if isinstance(error, Unfinished):
             raise
-        raise CommandFailed(str(error), ExitCode.INTERRUPTED) from error
+        raise CommandFailed(str(error), ExitCode.INTERRUPTED).advised(error.advice) from error
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
@@ -115,9 +118,10 @@ async def _receive(store: Store, part: Path, progress: Progress) -> str:
             digest.update(tail[:-_DIGEST_BYTES])
             tail = tail[-_DIGEST_BYTES:]
         if size % _SECTOR != _DIGEST_BYTES:
-            raise CommandFailed(f"sha256 checksum not found [bytes: {size}]", ExitCode.INTERRUPTED)
+            raise CommandFailed(f"sha256 checksum not found [bytes: {size}]", ExitCode.INTERRUPTED).advised(_AGAIN)
         if digest.digest() != tail:
-            raise CommandFailed("the snapshot was damaged on its way: its sha256 differs", ExitCode.INTERRUPTED)
+            text = "the snapshot was damaged on its way: its sha256 differs"
+            raise CommandFailed(text, ExitCode.INTERRUPTED).advised(_AGAIN)
         file.flush()
         os.fsync(file.fileno())
     return version
@@ -140,13 +144,14 @@ def parse_status(args: FileArgument = None) -> Path:
 
 def status(session: Session, path: Path) -> None:
     """Read all of it and show it."""
-    from brainctl.backup.etcd_database import open_database
+    from brainctl.backup.etcd_database import naming, open_database
 
     must_be_file(path)
     if path.is_dir():
         show_backup(session, path)
         return
-    found = open_database(path).status()
+    with naming(path):
+        found = open_database(path).status()
     session.show(FileStatus(found.hash, found.revision, found.keys, found.size, found.version))
 
 
@@ -203,11 +208,18 @@ def parse_restore(
 
 def restore(session: Session, plan: Restoration) -> None:
     """Check the file, and write the store beside its place, where it goes when it is complete."""
+    from brainctl.backup.etcd_database import naming
+
+    must_be_file(plan.file)
+    with naming(plan.file):
+        _restore(session, plan)
+
+
+def _restore(session: Session, plan: Restoration) -> None:
     from brainctl.backup.etcd_database import open_database
     from brainctl.backup.restore import restore as write_store
     from brainctl.backup.restore import restore_backup
 
-    must_be_file(plan.file)
     if plan.file.is_dir():
         if plan.bump:
             raise BadArguments("--bump-revision is for a database file of etcd")
@@ -221,10 +233,12 @@ def restore(session: Session, plan: Restoration) -> None:
         with progress("hashing", megabytes) as shown:
             digests = database.digests(shown)
         if digests is None:
-            raise CommandFailed("snapshot missing hash but --skip-hash-check=false")
+            text = "snapshot missing hash but --skip-hash-check=false"
+            raise CommandFailed(text).advised("--skip-hash-check takes a file of a data directory, which has none")
         if digests[0] != digests[1]:
             expected, found = (" ".join(map(str, digest)) for digest in digests)
-            raise CommandFailed(f"expected sha256 [{expected}], got [{found}]")
+            text = f"expected sha256 [{expected}], got [{found}]"
+            raise CommandFailed(text).advised(f"{plan.file} is damaged: {SnapshotDamaged.advice}")
     with stages(("restoring", keys), ("checking", megabytes)) as (written, checked):
         restored = write_store(database, plan.directory, plan.bump, plan.revision, written=written, checked=checked)
     session.warn(f"restored revision {restored.revision} with {restored.keys} keys into {plan.directory}")

@@ -10,7 +10,7 @@ from brainctl.cli.progress import megabytes, progress
 from brainctl.cli.session import Session
 from brainctl.cli.settings import read_int
 from brainctl.commands.store.fields import StoreArgument, show, store_url
-from brainctl.errors import BadArguments, ExitCode, InvalidInput, StoreInUse, Unsupported
+from brainctl.errors import RESTORE, BadArguments, ExitCode, InvalidInput, StoreInUse, Unsupported
 from brainctl.output.gotext import quote
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def check(session: Session, directory: Path) -> None:
         with progress("checking", megabytes) as shown:
             report = prove(directory, progress=shown)
     except StoreInUse as error:
-        raise StoreInUse(f"{error}; `brainctl store scrub` reads the store of a server that is running") from None
+        text = "`brainctl store scrub` reads the store of a server that is running; stop any other process first"
+        raise StoreInUse(str(error)).advised(text) from None
     if report.info is not None:
         session.admission.to_read(report.info.records.get(CHECKPOINT), f"file://{directory}")
     for finding in report.findings:
@@ -56,6 +57,7 @@ def check(session: Session, directory: Path) -> None:
         }
     show(session, fields)
     if report.findings:
+        session.warn(f"next: {RESTORE}")
         raise typer.Exit(ExitCode.DAMAGED)
 
 

@@ -23,7 +23,7 @@ from brainctl.engine.log.manifest import Manifest
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.stats import Stats
 from brainctl.engine.vfs.filesystem import FileSystem
-from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed
+from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed, next_step
 
 
 class IndexCompactor:
@@ -192,6 +192,7 @@ class IndexCompactor:
             job.abandon()
             return
         failure = StoreFailed(f"{job.path}: {error.strerror or error} while the index was written")
+        failure.advised(next_step(error))
         self._fail(failure)
         raise failure from error
 

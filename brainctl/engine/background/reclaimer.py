@@ -15,7 +15,7 @@ from brainctl.engine.log.manifest import Manifest
 from brainctl.engine.log.segment import Segment
 from brainctl.engine.stats import Stats
 from brainctl.engine.vfs.filesystem import FileSystem
-from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed
+from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed, next_step
 
 _SWEEP_BYTES = 1024
 """Bytes that the look-up of one dead version counts against a budget: the interpreter takes as long for that many."""
@@ -208,6 +208,7 @@ class Reclaimer:
         if isinstance(error, StoreDamaged):
             raise error
         failure = StoreFailed(f"{path}: {error.strerror or error} while its space was reclaimed")
+        failure.advised(next_step(error))
         self._fail(failure)
         raise failure from error
 

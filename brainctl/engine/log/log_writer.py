@@ -25,7 +25,7 @@ from brainctl.engine.options import EngineOptions
 from brainctl.engine.sector import SECTOR
 from brainctl.engine.stats import Stats
 from brainctl.engine.vfs.filesystem import FileSystem
-from brainctl.errors import BrainctlError, StoreFailed, StoreFull
+from brainctl.errors import BrainctlError, StoreFailed, StoreFull, next_step
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.steps import Steps, in_pieces
@@ -333,10 +333,10 @@ class _Laid:
 
 def io_failure(error: OSError, directory: str) -> BrainctlError:
     """Return the error of a store for an OSError: StoreFull when space ran out, else StoreFailed."""
-    reason = error.strerror or str(error)
+    text = f"{error.filename or directory}: {error.strerror or error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreFull(f"{directory}: {reason}; the store takes no writes until there is room and it is opened again")
-    return StoreFailed(f"{directory}: {reason}")
+        return StoreFull(f"{text}; the store takes no writes")
+    return StoreFailed(text).advised(next_step(error))
 
 
 def _meta_size(items: Iterable[tuple[bytes, bytes | None]]) -> int:

@@ -33,7 +33,8 @@ def fresh(directory: Path) -> Iterator[Path]:
         OSError: the files cannot be written.
     """
     if directory.exists() and (not directory.is_dir() or is_occupied(path.name for path in directory.iterdir())):
-        raise NotEmpty(f'data-dir "{directory}" not empty or could not be read')
+        text = f'data-dir "{directory}" not empty or could not be read'
+        raise NotEmpty(text).advised("name a directory that is missing or empty")
     fixed = directory.is_dir() and (directory.is_mount() or any(directory.iterdir()))
     home = directory if fixed else directory.parent
     home.mkdir(parents=True, exist_ok=True)

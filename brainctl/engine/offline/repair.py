@@ -21,7 +21,6 @@ from brainctl.engine.offline import rebuild
 from brainctl.engine.offline.damage_survey import Found, Loss, Survey, survey
 from brainctl.engine.vfs import directory_lock
 from brainctl.engine.vfs.filesystem import FileSystem, OsFileSystem
-from brainctl.errors import StoreInUse
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 
@@ -139,7 +138,7 @@ def _must_be_idle(source: str, fs: FileSystem) -> None:
             raise
         return
     if holder is not None:
-        raise StoreInUse(f"{source} is in use by process {holder.pid}")
+        raise directory_lock.in_use(source, holder)
 
 
 def _state(found: Survey, bump: int) -> tuple[_State, int]:

@@ -25,10 +25,15 @@ def take(directory: str, fs: FileSystem, pid: int) -> Lock:
     """
     lock = fs.lock(f"{directory}/{NAME}")
     if lock is None:
-        holder = _read(directory, fs)
-        raise StoreInUse(f"{directory} is in use by process {holder.pid}")
+        raise in_use(directory, _read(directory, fs))
     note(lock, Holder(pid, ""))
     return lock
+
+
+def in_use(directory: str, holder: Holder) -> StoreInUse:
+    """Return the error for a store that another process has open."""
+    step = f"ask it with --endpoints={holder.endpoint}, or stop it first" if holder.endpoint else "stop it first"
+    return StoreInUse(f"{directory} is in use by process {holder.pid}").advised(step)
 
 
 def note(lock: Lock, holder: Holder) -> None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import load_pem_x509_certificate
 
 from brainctl.clock import Clock
-from brainctl.errors import ApiError, BadArguments, Code, Status
+from brainctl.errors import ApiError, BadArguments, Code, Status, next_step
 from brainctl.mvcc.permission import Identity
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ def _read(options: Mapping[str, str], name: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise BadArguments(f"--auth-token: {name} cannot be read: {error}") from error
+        text = f"--auth-token: {name} {path} cannot be read: {error.strerror}"
+        raise BadArguments(text).advised(next_step(error)) from error
 
 
 def _key_pair(method: str, private_pem: bytes, public_pem: bytes) -> tuple[PrivateKey | None, PublicKey]:

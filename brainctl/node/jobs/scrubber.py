@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from brainctl.clock import Clock
 from brainctl.engine.background.scrubber import Scrub
 from brainctl.engine.engine import Engine
+from brainctl.errors import RESTORE
 from brainctl.node.backend import Backend
 from brainctl.node.local.token_bucket import Bucket
 
@@ -95,7 +96,7 @@ class Scrubber:
     def _tell(self, scrub: Scrub) -> None:
         """Log new findings, and raise the alarm at the first one of the pass."""
         for finding in scrub.findings[len(self.state.findings) :]:
-            _log.error("scrub: %s", finding)
+            _log.error("scrub: %s; %s", finding, RESTORE)
             if not self.state.findings:
                 self._alarm()
             self.state.findings.append(finding)

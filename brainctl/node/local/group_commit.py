@@ -36,6 +36,7 @@ from brainctl.node.reply_guard import INTERNAL
 from brainctl.node.slices import Slices
 
 _log = logging.getLogger(__name__)
+_REPORT = "nothing that was acknowledged is lost: start it again, and report this with the log"
 
 IDENTITY = b"identity"
 """The name of the small record with the cluster id and the member id, 8 bytes each, big endian."""
@@ -165,7 +166,7 @@ class GroupCommit:
     def _end_long(self, reply: Reply, answer: bytes | BrainctlError) -> None:
         """Join the open batch with a long write that has been evaluated."""
         if self.failure is not None:
-            reply(UnknownOutcome(str(self.failure)))
+            reply(UnknownOutcome(str(self.failure)).advised(self.failure.advice))
         else:
             self._join(reply, answer, 1, opens=True)
 
@@ -204,7 +205,7 @@ class GroupCommit:
 
     def _break(self) -> None:
         """Stop the store: a write that failed half way has left changes staged that no client asked for."""
-        self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess"))
+        self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess").advised(_REPORT))
 
     def _join(self, reply: Reply, answer: bytes | BrainctlError, writes: int, *, opens: bool) -> None:
         """Add an evaluated write (or a run of `writes` writes) to the open batch; close the batch if it is time."""
@@ -323,7 +324,7 @@ class GroupCommit:
 
     def _after_steps(self, outcome: BrainctlError | None) -> None:
         if outcome is not None and not self._closed:  # when closed: it was shown, only freeing its memory was left
-            self._fail(StoreFailed(f"a large commit could not be shown: {outcome}"))
+            self._fail(StoreFailed(f"a large commit could not be shown: {outcome}").advised(_REPORT))
 
     def _shown(self, commit: Commit, prepared: EncodedBatch | None, path: GroupTimeline) -> None:
         """Answer the clients that wait for a commit that readers now see, and go on with the next batch."""
@@ -350,11 +351,11 @@ class GroupCommit:
         if self.failure is not None:
             return
         self.failure = error
-        _log.error("%s", error)
+        _log.error("%s", error.told())
         waiting = (self._in_flight or []) + self._answers
         self._in_flight, self._answers = None, []
         for reply, _ in waiting:
-            reply(UnknownOutcome(str(error)))
+            reply(UnknownOutcome(str(error)).advised(error.advice))
         self._lane.empty()
         self._idle.set()
         if self.on_failure is not None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from cryptography.x509 import load_der_x509_crl, load_pem_x509_crl
 
-from brainctl.errors import BadArguments
+from brainctl.errors import BadArguments, next_step
 
 _PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 Stamp = tuple[bytes | tuple[int, ...] | None, ...]
@@ -40,7 +40,9 @@ def load_chain(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
             ) from error
         raise BadArguments(f"cannot use the TLS files: {cert_file}, {key_file}: {_plain(error)}") from error
     except OSError as error:
-        raise BadArguments(f"cannot use the TLS files: {cert_file}, {key_file}: {error.strerror}") from error
+        raise BadArguments(f"cannot use the TLS files: {cert_file}, {key_file}: {error.strerror}").advised(
+            next_step(error)
+        ) from error
 
 
 def load_authorities(context: ssl.SSLContext, ca_file: str) -> None:
@@ -53,7 +55,7 @@ def load_authorities(context: ssl.SSLContext, ca_file: str) -> None:
         context.load_verify_locations(ca_file)
     except (OSError, ssl.SSLError) as error:
         reason = _plain(error) if isinstance(error, ssl.SSLError) else error.strerror
-        raise BadArguments(f"cannot use the TLS files: {ca_file}: {reason}") from error
+        raise BadArguments(f"cannot use the TLS files: {ca_file}: {reason}").advised(next_step(error)) from error
 
 
 def revoked_serials(crl_file: str) -> frozenset[int]:
@@ -97,7 +99,7 @@ def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise BadArguments(f"cannot use the TLS files: {path}: {error.strerror}") from error
+        raise BadArguments(f"cannot use the TLS files: {path}: {error.strerror}").advised(next_step(error)) from error
 
 
 def _plain(error: ssl.SSLError) -> str:

@@ -15,7 +15,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # our errors say what its log w
 import grpc
 import grpc.aio
 
-from brainctl.errors import ConnectionFailed, InvalidInput
+from brainctl.errors import ConnectionFailed, InvalidInput, next_step
 from brainctl.stores.contexts import verifying
 from brainctl.stores.etcd import arrivals
 from brainctl.stores.etcd.authorities import system_authorities
@@ -231,4 +231,4 @@ def _pem(path: str) -> bytes | None:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+        raise InvalidInput(f"cannot read {path}: {error.strerror}").advised(next_step(error)) from error
