@@ -72,7 +72,11 @@ def _content(path: Path) -> dict[str, object] | None:
 
 
 def _plain(value: object, place: str) -> str:
-    """Return a value as a flag has it; InvalidInput for what is none."""
+    """Return a value of the file as the text that a flag would have.
+
+    Raises:
+        InvalidInput: It is a table, a date, or a list of other than texts.
+    """
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     if isinstance(value, bool):

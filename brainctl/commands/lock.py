@@ -113,8 +113,10 @@ async def _hold(session: Session, store: Store, turn: Turn, lease: LeaseSession,
 
 
 async def _run_command(command: tuple[str, ...], turn: Turn, revision: int, lease: LeaseSession) -> int:
-    """Run the command to its end; its exit code, negative when a signal ended it. CommandFailed when the lock is lost:
-    somebody else may have it, so the command must not go on.
+    """Run the command to its end, and return its exit code, negative when a signal ended it.
+
+    Raises:
+        CommandFailed: It is not there, or the lock was lost: somebody else may have it, so the command was ended.
     """
     if shutil.which(command[0]) is None:
         raise CommandFailed(_not_found(command[0]))

@@ -19,7 +19,7 @@ from brainctl.wire.frames import PREFACE
 from brainctl.wire.limits import Limits
 
 _TELLING_BYTES: Final = 4
-"""What it takes to tell HTTP/2 from HTTP/1.1: no method of the latter is called PRI."""
+"""Bytes that tell HTTP/2 from HTTP/1.1: no method of the latter is called PRI."""
 _TLS_HANDSHAKE = 0x16
 """The first byte of a greeting in TLS."""
 _FIRST_BYTES_SECONDS: Final = 20
@@ -27,7 +27,7 @@ GRACE_SECONDS: Final = 5.0
 
 
 class Connection(Protocol):
-    """What the server asks of its connections."""
+    """A connection, as the server drives it."""
 
     def tick(self) -> None:
         """Note that a second has passed."""
@@ -219,12 +219,25 @@ async def serve(
     on_stopping: Callable[[], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve `node` at `listen`, and its metrics at `metrics`, until SIGTERM, SIGINT or `stop`, then drain; a second
-    signal cuts the draining short.
+    """Serve `node` until SIGTERM, SIGINT or `stop`, then drain; a second signal cuts the draining short.
 
-    `on_ready` gets the addresses once connections are taken; InvalidInput and ListenFailed come before that.
-    `on_stopping` is called when draining begins. The node is the caller's to close afterwards: nothing is using it any
-    more when this returns.
+    The node is the caller's to close afterwards: nothing uses it any more when this returns.
+
+    Args:
+        node: the node.
+        listen: the addresses, as in `Server.start`.
+        metrics: addresses for metrics and health alone.
+        tls: the TLS side, None for plain text.
+        limits: the bounds of a connection.
+        access: who may use the JSON gateway.
+        grace_seconds: how long draining may take before connections are cut off.
+        on_ready: called with the addresses once connections are accepted.
+        on_stopping: called when draining begins.
+        stop: an event that ends the server as a signal does.
+
+    Raises:
+        InvalidInput: An address cannot be read; before `on_ready`.
+        ListenFailed: An address cannot be had; before `on_ready`.
     """
     server = Server(node, limits, access)
     loop = asyncio.get_running_loop()

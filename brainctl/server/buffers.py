@@ -1,7 +1,7 @@
 """What clients make the server hold: requests that are not whole, and answers that they do not read.
 
 Each connection bounds its own, but there may be thousands of connections. So they report what they hold, and when it is
-too much in all, those that hold the most for the longest time are cut off: the others do not notice.
+too much in all, those that hold the most for the longest time are cut off; the others go on.
 """
 
 import logging
@@ -12,10 +12,10 @@ from brainctl.server.admission import memory_bytes
 _log = logging.getLogger(__name__)
 
 SMALL_BYTES: Final = 64 << 10
-"""What a connection holds below this is not reported: admission counts so much for each that is open."""
+"""Bytes below which a connection reports nothing: admission counts as much for each open connection."""
 LEAST_BYTES: Final = 64 << 20
 _KEPT: Final = 0.75
-"""What may stay of the limit when connections were cut off, so that this is not done for each read."""
+"""The share of the limit that may stay held after connections were cut off, so that this is not done for each read."""
 
 
 class Holder(Protocol):

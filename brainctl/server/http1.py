@@ -48,7 +48,7 @@ class Http1Protocol(asyncio.Protocol):
         self._exchange: _Exchange | None = None
         """The answer in progress."""
         self._reported = 0
-        """What the server was told that is held here."""
+        """Bytes that were last reported as held here."""
         self._ending = False
         self._idle_seconds = 0
         self._secure = False

@@ -16,7 +16,7 @@ from brainctl.server.tls.context import HANDSHAKE_SECONDS, ServerTls
 _BACKLOG: Final = 1024
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared only
 _NO_IPV6: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENOPROTOOPT)
-"""Errors of a kernel that was built, or told, to go without IPv6."""
+"""Errors of a kernel that was built without IPv6, or has it turned off."""
 _ADDRESS: Final = re.compile(r"(?:https?://)?(?P<host>[^/:@\[\]]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?")
 _UNIX: Final = re.compile(r"(?P<scheme>unixs?://)(?P<path>.+)")
 
@@ -67,7 +67,11 @@ async def listen(given: str, made: Callable[[], asyncio.Protocol], tls: ServerTl
 
 
 def parse_address(given: str) -> tuple[str, int]:
-    """Host and port of "HOST:PORT", "[V6]:PORT", ":PORT" (every interface), or such a URL; InvalidInput otherwise."""
+    """Return host and port of "HOST:PORT", "[V6]:PORT", ":PORT" (every interface), or a URL of these.
+
+    Raises:
+        InvalidInput: It is none of them.
+    """
     match = _ADDRESS.fullmatch(given)
     if match is None or int(match["port"]) > 65535:
         raise InvalidInput(f"not an address to listen at: {given!r}; HOST:PORT or unix://PATH is wanted")
@@ -100,7 +104,11 @@ def both_families(port: int) -> socket.socket | None:
 
 
 def _free(path: Path) -> None:
-    """Remove the socket of a server that is gone; OSError when somebody listens there, or it is no socket."""
+    """Remove the socket of a server that is gone.
+
+    Raises:
+        OSError: A server listens there, or the file is no socket.
+    """
     try:
         is_socket = stat.S_ISSOCK(path.lstat().st_mode)
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""brainctl flash, and the parts that only it needs."""
+"""brainctl flash: `probe` measures a medium, `report` and `lines` show what a store does to it."""

@@ -1,1 +1,1 @@
-"""brainctl migrate, and the parts that only it needs."""
+"""brainctl migrate: `command` reads the flags, `run` opens the stores, the views show progress and the report."""

@@ -1,1 +1,1 @@
-"""brainctl serve, and the parts that only it needs."""
+"""brainctl serve: `settings` and `places` read what to serve and where, `command` serves, `log` writes the log."""

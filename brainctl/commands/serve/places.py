@@ -1,4 +1,4 @@
-"""Where a server listens, and where it tells others to find it."""
+"""The addresses at which a server listens, and the URLs by which others find it."""
 
 import re
 from typing import Final
@@ -32,19 +32,31 @@ def listening(settings: ServeSettings, *, has_tls: bool) -> str:
 
 
 def metrics(settings: ServeSettings, *, has_tls: bool) -> str:
-    """Return the addresses that serve metrics and health alone, with commas between; BadArguments as `listening`."""
+    """Return the addresses that serve metrics and health alone, with commas between.
+
+    Raises:
+        BadArguments: One wants TLS without a certificate.
+    """
     listen = settings.texts("listen-metrics-urls")
     _check_tls("--listen-metrics-urls", listen, has_tls=has_tls)
     return ",".join(dict.fromkeys(listen))
 
 
 def advertised(settings: ServeSettings) -> tuple[str, ...]:
-    """Return the URLs that clients are told; BadArguments for what is none."""
+    """Return the client URLs of the member list.
+
+    Raises:
+        BadArguments: One is not a URL that clients can connect to.
+    """
     return _urls(settings, "advertise-client-urls", _ADVERTISED)
 
 
 def peers(settings: ServeSettings) -> tuple[str, ...]:
-    """Return the peer URLs of the member list; BadArguments for what is none."""
+    """Return the peer URLs of the member list.
+
+    Raises:
+        BadArguments: One is not such a URL.
+    """
     return _urls(settings, "initial-advertise-peer-urls", _PEER)
 
 

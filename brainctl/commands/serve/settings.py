@@ -1,4 +1,4 @@
-"""What a server is told: flag, then BRAINCTL_SERVE_ variable, then ETCD_ variable, then file, then default."""
+"""The settings of a server: flag, then BRAINCTL_SERVE_ variable, then ETCD_ variable, then file, then default."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""brainctl snapshot, and the parts that only it needs."""
+"""brainctl snapshot: `command` for database files of etcd, `links` for backups by hard links."""

@@ -102,8 +102,12 @@ async def save(session: Session, plan: Save) -> None:
 
 
 async def _receive(store: Store, part: Path, progress: Progress) -> str:
-    """Write the stream into `part`, private and synced; gives the version of the server. The last 32 bytes are the
-    SHA-256 of what is before them; CommandFailed when they are not.
+    """Write the stream into `part`, private and synced, and return the version of the server.
+
+    The last 32 bytes are the SHA-256 of what is before them.
+
+    Raises:
+        CommandFailed: The digest is missing, or differs.
     """
     digest = hashlib.sha256()
     size, tail, version = 0, b"", ""

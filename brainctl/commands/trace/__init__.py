@@ -1,1 +1,1 @@
-"""brainctl trace, and the parts that only it needs."""
+"""brainctl trace: `command` makes the write and fetches its times, `lines` shows them."""

@@ -1,1 +1,1 @@
-"""brainctl txn, and the parts that only it needs."""
+"""brainctl txn: `text` reads its lines, `command` runs the transaction."""

@@ -1,1 +1,1 @@
-"""brainctl verify, and the parts that only it needs."""
+"""brainctl verify: `command` compares two stores, `lines` shows the differences."""

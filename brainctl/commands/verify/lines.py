@@ -1,4 +1,4 @@
-"""Differences as lines of text and as JSON."""
+"""Differences between stores, as lines of text and as JSON."""
 
 from base64 import b64encode
 from typing import assert_never

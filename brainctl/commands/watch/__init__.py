@@ -1,1 +1,1 @@
-"""brainctl watch, and the parts that only it needs."""
+"""brainctl watch: `arguments` reads what to watch, `streams` follows the watches, `command` runs both."""

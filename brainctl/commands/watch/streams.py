@@ -131,7 +131,11 @@ def _reason(response: pb.WatchResponse) -> str:
 
 
 async def _run(command: tuple[str, ...], revision: int, event: kv_pb2.Event) -> None:
-    """Run the command for one event; CommandFailed when it fails."""
+    """Run the command for one event.
+
+    Raises:
+        CommandFailed: It is not there, or ended with an exit code other than 0.
+    """
     kind = kv_pb2.Event.EventType.Name(event.type)
     environment = {
         **os.environ,
