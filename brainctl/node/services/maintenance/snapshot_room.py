@@ -78,7 +78,7 @@ class SnapshotRoom:
         """The number of snapshots that were refused or given up for others."""
 
     def enter(self, file: IO[bytes], size: int) -> OpenSnapshot:
-        """Admit a snapshot of a store of `size` bytes, in a temporary file.
+        """Register a snapshot of a store of `size` bytes, in a temporary file.
 
         Raises:
             ApiError: RESOURCE_EXHAUSTED, when there are too many, or too little is free on the disk.
