@@ -19,6 +19,7 @@ from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS, Steps, in_pieces
 from brainctl.mvcc.view import Revision
 from brainctl.mvcc.watch_event import Event, Page, canceled, event, fragments, pages, pages_steps
 from brainctl.mvcc.watch_index import WatcherGroup, WatchIndex
+from brainctl.mvcc.watch_room import WatchRoom
 from brainctl.mvcc.watcher import State, Watcher, WatchSink
 from brainctl.mvcc.weight import LARGE_CHANGES
 
@@ -57,6 +58,7 @@ class WatchHub:
         self.revision = revision
         self.compact_revision = compact_revision
         self.header = header
+        self.room = WatchRoom()
         self._response_size = response_size
         self._fragment_size = fragment_size
         self._synced: WatchIndex[Watcher] = WatchIndex()

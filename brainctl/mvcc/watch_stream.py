@@ -12,6 +12,7 @@ from brainctl.mvcc.ranges import bounds
 from brainctl.mvcc.watch_event import canceled, created, progress, refused
 from brainctl.mvcc.watch_hub import WatchHub
 from brainctl.mvcc.watch_index import Subscription
+from brainctl.mvcc.watch_room import TOO_MANY, weight
 from brainctl.mvcc.watcher import Watcher
 
 DUPLICATE_ID = "mvcc: duplicate watch ID provided on the WatchStream"
@@ -36,6 +37,8 @@ class WatchStream:
         self.watchers: dict[int, Watcher] = {}
         self._hub = hub
         self._next_id = 0
+        self._held = 0
+        """Bytes that the watchers take."""
         self._asked = False
 
     def receive(self, request: pb.WatchRequest) -> None:
@@ -70,6 +73,8 @@ class WatchStream:
         for watcher in self.watchers.values():
             self._hub.detach(watcher)
         self.watchers.clear()
+        self._hub.room.free(self._held)
+        self._held = 0
 
     def tick(self) -> None:
         """Send progress to the watchers that asked for progress_notify and had no event since the last tick."""
@@ -94,7 +99,8 @@ class WatchStream:
 
     def ended(self, watcher: Watcher) -> None:
         """Forget a watcher that the hub has cancelled."""
-        self.watchers.pop(watcher.watch_id, None)
+        if self.watchers.pop(watcher.watch_id, None) is not None:
+            self._free(watcher)
 
     def _create(self, request: pb.WatchCreateRequest) -> None:
         """Answer a create request, and attach the watcher unless the request is refused."""
@@ -103,6 +109,10 @@ class WatchStream:
         reason = self._refusal(request, interest)
         if reason:
             self.send(refused(header, reason))
+            return
+        size = weight(interest.start, interest.end)
+        if not self._hub.room.take(size, self._held):
+            self.send(refused(header, TOO_MANY))
             return
         watch_id = request.watch_id or self._free_id()
         watcher = Watcher(
@@ -114,6 +124,7 @@ class WatchStream:
             progress_notify=request.progress_notify,
         )
         self.watchers[watch_id] = watcher
+        self._held += size
         self.send(created(header, watch_id))
         if watch_id in self.watchers:  # sending may have closed the stream
             self._hub.attach(watcher)
@@ -127,6 +138,11 @@ class WatchStream:
             return EMPTY_RANGE
         return DUPLICATE_ID if request.watch_id in self.watchers and request.watch_id else ""
 
+    def _free(self, watcher: Watcher) -> None:
+        size = weight(watcher.interest.start, watcher.interest.end)
+        self._held -= size
+        self._hub.room.free(size)
+
     def _free_id(self) -> int:
         while self._next_id in self.watchers:
             self._next_id += 1
@@ -136,6 +152,7 @@ class WatchStream:
     def _cancel(self, watch_id: int) -> None:
         watcher = self.watchers.pop(watch_id, None)
         if watcher is not None:
+            self._free(watcher)
             self._hub.detach(watcher)
             self.send(canceled(self._hub.header(self._hub.revision), watch_id))
             self.settle()

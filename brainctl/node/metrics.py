@@ -42,6 +42,8 @@ class NodeMetrics:
 
     compacted: int = 0
     """The compacted revision."""
+    watchers_refused: int = 0
+    """Watchers for which there was no memory."""
     snapshots_refused: int = 0
     """How many snapshots were refused or given up because there were too many or the disk was full."""
     watch_streams: int = 0

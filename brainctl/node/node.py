@@ -56,6 +56,8 @@ class Node:
         self._auth = AuthService(backend, tokens or SimpleTokens(clock), passwords or Passwords())
         self._lease = LeaseService(backend, clock)
         self._watch = WatchService(backend, clock, options.progress_seconds)
+        if options.watch_bytes is not None:
+            self._watch.hub.room.limit = options.watch_bytes
         self._maintenance = MaintenanceService(backend, clock, options)
         self.cluster = ClusterService(backend, options.name, peer_urls=options.peer_urls)
         """The member list; whoever serves the node enters there the URLs at which clients reach it."""
@@ -170,6 +172,7 @@ class Node:
         watch = self._watch
         return NodeMetrics(
             compacted=backend.compacted,
+            watchers_refused=watch.hub.room.refused,
             snapshots_refused=self._maintenance.snapshots.refused,
             watch_streams=watch.streams,
             watchers=watch.watchers,

@@ -38,6 +38,8 @@ class NodeOptions:
     """Seconds between the notifications that tell a watcher with `progress_notify` up to which revision it has seen all
     events.
     """
+    watch_bytes: int | None = None
+    """What watchers may take of the memory, in bytes; None for no limit."""
     scrub: ScrubOptions = field(default_factory=ScrubOptions)
     """When to read and check what is on the medium, and how fast."""
     retention: Retention | None = None

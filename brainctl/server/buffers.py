@@ -14,8 +14,15 @@ _log = logging.getLogger(__name__)
 SMALL_BYTES: Final = 64 << 10
 """Bytes below which a connection reports nothing: admission counts as much for each open connection."""
 LEAST_BYTES: Final = 64 << 20
+WATCH_SHARE: Final = 4
+"""Of what clients may have the server hold, a part of this size is for watchers, besides the rest."""
 _KEPT: Final = 0.75
 """The share of the limit that may stay held after connections were cut off, so that this is not done for each read."""
+
+
+def client_memory(limit: int) -> int:
+    """Return what clients may have the server hold, in bytes; a `limit` of 0 is half of the memory."""
+    return limit or max(LEAST_BYTES, memory_bytes() // 2)
 
 
 class Holder(Protocol):
@@ -33,7 +40,7 @@ class Buffers:
 
     def __init__(self, limit: int = 0) -> None:
         """Set the limit, in bytes; 0 stands for half of the memory that this process may have."""
-        self.limit = limit or max(LEAST_BYTES, memory_bytes() // 2)
+        self.limit = client_memory(limit)
         self.held = 0
         """Bytes that are held now, as far as connections have reported them."""
         self.refused = 0

@@ -111,6 +111,8 @@ def _store(status: pb.StatusResponse, figures: NodeMetrics) -> Iterator[Metric]:
     yield _gauge("etcd_debugging_auth_revision", "The revision of users and roles.", figures.auth_revision)
     expired = figures.expired_leases
     yield _counter("etcd_debugging_server_lease_expired", "Leases revoked because their time was over.", expired)
+    watchers_refused = figures.watchers_refused
+    yield _counter("brainctl_watchers_refused", "Watchers for which there was no memory.", watchers_refused)
     snapshots_refused = figures.snapshots_refused
     yield _counter("brainctl_snapshots_refused", "Snapshots that were refused or given up.", snapshots_refused)
     yield _gauge("brainctl_leases", "Leases that are alive.", figures.leases)

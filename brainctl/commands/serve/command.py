@@ -109,6 +109,7 @@ def _tls(settings: ServeSettings) -> "TlsOptions | None":
 def _node_options(settings: ServeSettings) -> "NodeOptions":
     from brainctl.node.jobs.scrubber import ScrubOptions
     from brainctl.node.options import NodeOptions
+    from brainctl.server.buffers import WATCH_SHARE, client_memory
 
     return NodeOptions(
         name=settings.text("name"),
@@ -118,6 +119,7 @@ def _node_options(settings: ServeSettings) -> "NodeOptions":
         quota_bytes=settings.number("quota-backend-bytes"),
         progress_seconds=max(settings.seconds("watch-progress-notify-interval"), PROGRESS_LEAST_SECONDS),
         retention=settings.retention(),
+        watch_bytes=client_memory(settings.number("max-client-memory", 0)) // WATCH_SHARE,
         scrub=ScrubOptions(settings.seconds("scrub-interval"), settings.number("scrub-rate", 0)),
     )
 

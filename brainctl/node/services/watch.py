@@ -36,6 +36,7 @@ class WatchService:
         self._ticking = False
         self._sessions: dict[WatchSession, None] = {}
         self.hub = WatchHub(backend.revision, backend.compacted, backend.header)
+        self.hub.room.on_full = self._warn
         self.catch_up = catch_up(self.hub, backend)
         backend.subscribe(self._publish)
 
@@ -77,6 +78,13 @@ class WatchService:
         """Return how many watchers still miss events that have already happened."""
         states = (watcher.state for session in self._sessions for watcher in session.stream.watchers.values())
         return sum(state in (State.BEHIND, State.PARKED) for state in states)
+
+    def _warn(self) -> None:
+        _log.warning(
+            "a watcher is refused: watchers hold %d MiB of memory, and their streams may take no more; see"
+            " --max-client-memory and brainctl_watchers_refused_total",
+            self.hub.room.held >> 20,
+        )
 
     def forget(self, session: "WatchSession") -> None:
         """Remove a stream that was closed."""
