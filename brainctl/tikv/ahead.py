@@ -96,6 +96,7 @@ async def _write_ahead(lead: Leadership, encoded: Encoded, revision: int) -> Non
 
 
 async def _write_portions(lead: Leadership, groups: Iterator[Writes]) -> None:
+    """Write groups in bulk, and renew the lead between two portions when that is due."""
     while portion := list(islice(groups, PORTION)):
         await write_chunks(lead, chunked_groups(portion))
         if lead.renewal_is_due:
@@ -146,10 +147,12 @@ async def _restored(view: StateView, keys: list[bytes]) -> list[Writes]:
 
 
 async def _edit(lead: Leadership, writes: Writes, **changes: int) -> None:
+    """Commit writes and changes of the head, repeating the attempt while TiKV is away."""
     await until_written(partial(_try_edit, lead, writes, changes))
 
 
 async def _try_edit(lead: Leadership, writes: Writes, changes: Mapping[str, int]) -> None:
+    """Commit writes and changes of the head in one attempt."""
     view = await lead.begin()
     try:
         await lead.commit(transaction_of(view), writes, await lead.next_head(**changes))

@@ -351,10 +351,12 @@ class TikvBackend:
 
 
 async def _nothing(_: StateView) -> Writes:
+    """Return no writes: the commit only renews the lead."""
     return {}
 
 
 async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
+    """Pass the result of `work`, or its error, to `reply`."""
     try:
         answer: bytes | BrainctlError = await work
     except TikvFailed as error:

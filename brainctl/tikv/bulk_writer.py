@@ -58,6 +58,7 @@ def chunked_groups(groups: Iterable[Writes]) -> Generator[Writes, None, None]:
 
 
 async def _lane(lead: Leadership, number: int, chunks: Generator[Writes, None, None]) -> None:
+    """Write chunks one after the other until there are none; all lanes take theirs from the same generator."""
     for chunk in chunks:
         try:
             # The same bytes may be written twice, so it does not matter whether a failed attempt wrote them.
@@ -69,6 +70,7 @@ async def _lane(lead: Leadership, number: int, chunks: Generator[Writes, None, N
 
 
 async def _write_chunk(lead: Leadership, number: int, chunk: Writes) -> None:
+    """Write one chunk in one transaction."""
     transaction = await lead.check_lane(number)
     try:
         await lead.commit_lane(number, transaction, chunk)

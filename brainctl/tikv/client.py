@@ -294,6 +294,11 @@ async def _commit(
     writes: list[tuple[bytes, bytes | None]],
     where: str,
 ) -> None:
+    """Hand over the writes to the package and commit; roll back only what is certain not to be written.
+
+    Raises:
+        TikvFailed: as `Transaction.commit`.
+    """
     # The package's own put is a coroutine, which begins only when its turn comes. The put of the object inside begins
     # at once, so that a whole part of the writes is handed over together.
     put, delete = inner.inner.put, inner.inner.delete
@@ -315,9 +320,10 @@ async def _commit(
 
 
 async def _rollback(inner: Any) -> None:  # noqa: ANN401 - as the package
+    """Roll back, and ignore a failure: locks that stay expire by themselves."""
     try:
         await inner.rollback()
-    except Exception:  # noqa: BLE001 - what could not be rolled back runs out by itself
+    except Exception:  # noqa: BLE001 - what could not be rolled back expires by itself
         return
 
 

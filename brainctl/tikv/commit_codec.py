@@ -83,6 +83,7 @@ def encode_steps(
 
 
 def _stored(change: KeyVersion, place: bytes, before: Stored | None) -> Stored:
+    """Return a change as it is stored in the block at `place`, with the version before it."""
     live = change.version > 0
     if before is None:
         return Stored(live, change.mod_revision, change.sub, place, 0, NOWHERE, change.kv)

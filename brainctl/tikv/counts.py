@@ -123,6 +123,7 @@ class Counts:
             del self._journal[: bisect_right(self._journal, self._floor, key=_revision)]
 
     def _move(self, revision: int, key: bytes, by: int) -> None:
+        """Change the count of the block of a key, and note the change in the journal."""
         self._journal.append((revision, key, by))
         at = bisect_right(self._starts, key) - 1
         if at < 0 or key >= self._blocks[at].end:
@@ -163,6 +164,7 @@ class Counts:
         return Known(total, self._revision, held, gaps)
 
     def _inside(self, start: bytes, end: bytes) -> Iterator[Block]:
+        """Yield the blocks that lie within a range as a whole."""
         for at in range(bisect_left(self._starts, start), len(self._blocks)):
             block = self._blocks[at]
             if block.end > end:
@@ -181,6 +183,7 @@ class Counts:
         return list(pairwise(cuts))
 
     def _since(self, revision: int) -> Iterable[tuple[int, bytes, int]]:
+        """Return the changes in the journal after a revision."""
         return self._journal[bisect_right(self._journal, revision, key=_revision) :]
 
     def moved(self, start: bytes, end: bytes, first: int, last: int) -> int | None:

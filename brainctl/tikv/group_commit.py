@@ -102,6 +102,7 @@ async def evaluate_group(group: list[Write], view: StateView, records: Records, 
 
 
 def _evaluate(write: Write, batch: Batch) -> Answer:
+    """Return the answer to one write, or the error that it is refused with."""
     try:
         return finished(write.evaluate(batch, write.request))
     except BrainctlError as error:

@@ -15,6 +15,7 @@ class LiveView:
         self._shown = shown
         self._reads = reads
         self._compacted = 0
+        """The compacted revision of the state from which a history was read last."""
 
     @property
     def revision(self) -> int:
@@ -23,7 +24,7 @@ class LiveView:
 
     @property
     def compacted(self) -> int:
-        """See `View`. It may be ahead of what was shown: the history was read after a later compaction."""
+        """See `View`. It may be ahead of what was shown, when a history was read after a later compaction."""
         return max(self._shown.head.compacted, self._compacted)
 
     async def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
@@ -46,7 +47,7 @@ class LiveView:
     async def history(self, first: int, last: int) -> AsyncIterator[Revision]:
         """See `View`."""
         state = await self._reads.state()
-        # Whoever asks learns it after the last revision, before the revisions that were read count.
+        # The caller checks `compacted` after the last revision, before it uses the revisions that it has read.
         self._compacted = max(self._compacted, state.compacted)
         async for revision in state.history(first, last):
             yield revision

@@ -46,8 +46,14 @@ async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes
 
 
 async def is_whole(known: int, view: StateView) -> bool:
-    """Return whether the log still holds every change after the revision `known` up to the compacted one of `view`, and
-    the version that each of them replaced. Revisions that hold no change count as removed.
+    """Return whether the log still holds every change after a revision up to the compacted one, with what each
+    replaced.
+
+    Revisions that hold no change count as removed.
+
+    Args:
+        known: the revision up to which everything is known.
+        view: a later state, whose compacted revision is meant.
 
     Raises:
         TikvFailed: TiKV does not answer.

@@ -39,9 +39,10 @@ class PublishedState:
             observer(commit)
 
     async def catch_up(self, state: StateView) -> None:
-        """Take in, commit by commit, what other processes wrote up to a state of the store. What fails on the way goes
-        on after the last commit that was shown. Where a compaction removed changes that were not shown yet, the first
-        commit says so (`Commit.missed`).
+        """Take in, commit by commit, what other processes wrote up to a state of the store.
+
+        After a failure the next call continues after the last commit that was shown. Where a compaction removed changes
+        that were not shown yet, the first commit says so (`Commit.missed`).
 
         Raises:
             TikvFailed: TiKV does not answer.

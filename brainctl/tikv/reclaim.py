@@ -57,6 +57,7 @@ async def reclaim(view: StateView, commit: Callable[[Edit, int], Awaitable[None]
 
 
 async def _steps(changes: AsyncIterator[Stored]) -> AsyncIterator[list[Stored]]:
+    """Yield changes in lists of STEP."""
     step: list[Stored] = []
     async for change in changes:
         step.append(change)
@@ -68,6 +69,8 @@ async def _steps(changes: AsyncIterator[Stored]) -> AsyncIterator[list[Stored]]:
 
 
 def _keep(layout: Layout, changes: list[Stored], first: int, upto: int) -> Edit:
+    """Return the edit of the first pass for some changes after C."""
+
     async def edit(view: StateView) -> Writes:
         newer = [change for change in changes if first < change.before <= upto and change.replaced_live]
         before = await view.before(newer)
@@ -79,6 +82,8 @@ def _keep(layout: Layout, changes: list[Stored], first: int, upto: int) -> Edit:
 
 
 def _clear(layout: Layout, changes: list[Stored], upto: int) -> Edit:
+    """Return the edit of the second pass for some changes up to C."""
+
     async def edit(view: StateView) -> Writes:
         newest = {change.version().key: change for change in changes if change.mod <= upto}
         replacing = [key for key, change in newest.items() if change.before]
@@ -96,6 +101,8 @@ async def _older(reader: Reader, limits: dict[bytes, int]) -> Writes:
 
 
 def _drop(keys: Iterable[bytes]) -> Edit:
+    """Return an edit that deletes keys."""
+
     async def edit(_: StateView) -> Writes:
         return dict.fromkeys(keys)
 

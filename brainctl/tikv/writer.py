@@ -43,6 +43,13 @@ class Writer:
     """A queue of writes, which are committed while this process holds the lead."""
 
     def __init__(self, lead: Leadership, shown: PublishedState, reads: Reads) -> None:
+        """Create a writer.
+
+        Args:
+            lead: the right to write, which is not taken yet.
+            shown: the state that this process has shown, which every commit is added to.
+            reads: the newest state in TiKV.
+        """
         self.leads = False
         """Whether this process holds the lead, as far as it knows."""
         self.fenced: Fenced | None = None

@@ -201,6 +201,7 @@ class Writer:
 
 
 def _page(number: int, flags: int, count: int, body: bytes) -> bytes:
+    """Return a page with its header, padded with zeros to whole pages of 4 KiB."""
     pages = max(1, -(-(_PAGE.size + len(body)) // PAGE_SIZE))
     return (_PAGE.pack(number, flags, count, pages - 1) + body).ljust(pages * PAGE_SIZE, b"\0")
 

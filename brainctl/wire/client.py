@@ -237,6 +237,7 @@ class ClientConnection(Connection):
         self._rest = data[at:]
 
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+        """Take in the headers of a response, or its trailers, which end the call."""
         head = self._decoder.decode(block)
         end = bool(flags & frames.END_STREAM)
         if stream_id not in self._streams:
@@ -265,6 +266,7 @@ class ClientConnection(Connection):
                 self._end(stream_id, head.code, head.text)
 
     def _on_body(self, stream_id: int, stream: Stream, data: bytes, end: bool) -> None:
+        """Take in the messages of a response."""
         if stream.reader is None:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "DATA before HEADERS")
         try:
@@ -280,6 +282,7 @@ class ClientConnection(Connection):
             self._end(stream_id, Code.INTERNAL, "server closed the stream without sending trailers")
 
     def _end(self, stream_id: int, code: int, text: str) -> None:
+        """End a call, and append its Ended event."""
         stream = self._forget(stream_id)
         message = None
         if stream is not None:

@@ -97,6 +97,7 @@ class Connection(Control):
         self._rest = data[at:]
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        """Check that a frame may come now, and pass it to the method for its type."""
         if not self._settled:
             if kind != frames.SETTINGS or flags & frames.ACK:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
@@ -119,6 +120,7 @@ class Connection(Control):
         self._reset(stream_id, fault.code)
 
     def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Take in a HEADERS frame, and pass its header block on when it is complete."""
         if stream_id == 0:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
         payload = frames.unpad(payload, flags)
@@ -139,6 +141,7 @@ class Connection(Control):
             raise fault
 
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Take in a CONTINUATION frame, and pass the header block on when it is complete."""
         if self._block is None:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
         self._count_control()

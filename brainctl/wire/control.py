@@ -37,6 +37,11 @@ class Control(Outbound):
     # -- what a peer may send -----------------------------------------------------------------------------------------
 
     def _count_control(self, cost: int = 1) -> None:
+        """Count frames without a request against the limit, to which answers add.
+
+        Raises:
+            ConnectionFault: there are too many (ENHANCE_YOUR_CALM).
+        """
         self._controls_left -= cost
         if self._controls_left < 0:
             # Clients that measure the bandwidth (grpc-go) send a PING for nearly every answer: answers earn frames.
@@ -47,6 +52,11 @@ class Control(Outbound):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames")
 
     def _count_reset(self) -> None:
+        """Count a stream that was reset against the limit.
+
+        Raises:
+            ConnectionFault: there are too many (ENHANCE_YOUR_CALM).
+        """
         self._resets_left -= 1
         if self._resets_left < 0:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams reset")
@@ -159,6 +169,7 @@ class Control(Outbound):
             self._on_stream_window_update(stream_id, increment)
 
     def _on_stream_window_update(self, stream_id: int, increment: int) -> None:
+        """Extend the send window of one stream."""
         if stream_id > self._last:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE on a stream that was never opened")
         if increment == 0:

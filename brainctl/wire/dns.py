@@ -66,6 +66,7 @@ def answer(number: int, data: bytes) -> Answer:
 
 
 def _answer(number: int, data: bytes) -> Answer:
+    """Read an answer; raises what reading beyond its end raises, besides Malformed."""
     found, flags, questions, records, _, _ = _HEADER.unpack_from(data)
     if found != number or not flags & 0x8000:
         raise Malformed("a name server answers another question")

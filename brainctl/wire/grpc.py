@@ -113,6 +113,7 @@ class MessageReader:
             raise ApiError(Status(Code.INTERNAL, "grpc: the request ends within a message"))
 
     def _decompress(self, body: bytes) -> bytes:
+        """Return a message that was compressed, with no more than `limit` bytes."""
         if self._encoding in {b"", b"identity"}:
             raise ApiError(Status(Code.INTERNAL, "grpc: compressed flag set with identity or empty encoding"))
         if self._encoding != b"gzip":

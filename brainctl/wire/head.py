@@ -139,6 +139,7 @@ class HeadReader:
         return head.with_timeout(timeout)
 
     def _read(self, fields: list[Field]) -> Head:
+        """Return the head of a header list that is not remembered."""
         size = list_bytes(fields)
         if size > self._list_bytes_max:
             return _faulty(ErrorCode.ENHANCE_YOUR_CALM, "header list is too large")
@@ -165,6 +166,7 @@ class HeadReader:
 
 
 def _faulty(code: ErrorCode, text: str) -> Head:
+    """Return a malformed head."""
     head = Head([])
     head.fault = (code, text)
     return head
@@ -200,6 +202,7 @@ def split_fields(fields: list[Field], allowed: Container[bytes]) -> tuple[dict[b
 
 
 def _read_regular(head: Head, fields: list[Field]) -> None:
+    """Take from the regular fields what the head has attributes for."""
     for name, value in fields:
         if name == b"content-type":
             head.grpc = is_grpc(value)
@@ -219,4 +222,5 @@ def _read_regular(head: Head, fields: list[Field]) -> None:
 
 
 def _malformed(text: str) -> StreamFault:
+    """Return the fault of a malformed head."""
     return StreamFault(ErrorCode.PROTOCOL_ERROR, text)

@@ -105,6 +105,7 @@ class HeaderDecoder(Generic[Meaning]):
         return fields, indexed
 
     def _entry(self, index: int) -> Field:
+        """Return the field with this index in the static or the dynamic table."""
         if index < _DYNAMIC_FROM:
             if index == 0:
                 raise HPACKDecodingError
@@ -112,6 +113,7 @@ class HeaderDecoder(Generic[Meaning]):
         return self._table[index - _DYNAMIC_FROM]
 
     def _insert(self, field: Field) -> None:
+        """Add a field to the dynamic table, whose change makes all remembered blocks void."""
         self.memo.clear()
         self._table.appendleft(field)
         self._table_bytes += len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
@@ -174,6 +176,7 @@ def literal_block(fields: Iterable[Field]) -> bytes:
 
 
 def _length(value: int) -> bytes:
+    """Return the length of a string as HPACK encodes it, without Huffman code."""
     if value < 0x7F:
         return bytes((value,))
     out = bytearray((0x7F,))

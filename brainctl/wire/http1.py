@@ -110,6 +110,11 @@ class Http1Reader:
         return Http1Request(head.method, head.target, head.fields, body, head.keep_alive, chunks=head.is_1_1)
 
     def _take_head(self) -> _Head | None:
+        """Return the head at the beginning of the buffer, None while it is not complete.
+
+        Raises:
+            Http1Fault: it is too large or malformed.
+        """
         end = self._buffer.find(b"\r\n\r\n", self._searched, HEAD_BYTES_MAX + 4)
         if end < 0 and len(self._buffer) > HEAD_BYTES_MAX:
             raise Http1Fault(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -165,6 +170,11 @@ class Http1Reader:
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
+    """Return the header fields by name, in lower case.
+
+    Raises:
+        Http1Fault: a line is not a field, or one that gives the length is repeated with another value.
+    """
     fields: dict[str, str] = {}
     for line in lines:
         match = _FIELD.fullmatch(line)
@@ -226,5 +236,6 @@ def chunk(data: bytes) -> bytes:
 
 
 def _head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
+    """Return the head of a response."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode()

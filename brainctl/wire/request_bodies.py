@@ -18,6 +18,11 @@ class RequestBodies(Responder):
         """Bytes of requests that are not complete yet."""
 
     def _on_body(self, stream_id: int, stream: Stream, data: bytes, end: bool) -> None:
+        """Take in the next bytes of a request, and append the events of what they complete.
+
+        Raises:
+            StreamFault: the body is not as long as its content-length.
+        """
         head = stream.head
         assert head is not None
         stream.received += len(data)
@@ -47,6 +52,11 @@ class RequestBodies(Responder):
             self.fail(stream_id, error.status)
 
     def _on_unary_body(self, stream_id: int, stream: Stream, head: Head, messages: list[bytes]) -> None:
+        """Take in messages of a unary call, and append its event when it is complete.
+
+        Raises:
+            ApiError: the call does not have exactly one message.
+        """
         stream.messages += messages
         self._partial += sum(map(len, messages))
         if stream.remote_open and len(stream.messages) <= 1:
@@ -63,6 +73,7 @@ class RequestBodies(Responder):
         self._events.append(Requests(head, [stream_id], [body]))
 
     def _on_page_body(self, stream_id: int, stream: Stream, head: Head, data: bytes) -> None:
+        """Take in bytes of a request that is not gRPC, and append its event when it is complete."""
         stream.body += data
         self._partial += len(data)
         if len(stream.body) > self.limits.page_bytes:

@@ -117,6 +117,7 @@ class ServerConnection(RequestBodies):
         bodies: list[bytes] = []
         last_block: bytes | None = None
         while size - at >= frames.HEADER_BYTES:
+            # One call unpacks both frame headers, the block and the message prefix; a slice takes the message.
             if room > 0 and size - at >= around:
                 word, flags, stream_id, block, data_word, data_flags, data_id, compressed, length = read_call(data, at)
                 stop = at + around + length
@@ -183,6 +184,7 @@ class ServerConnection(RequestBodies):
 
     @property
     def _overfull(self) -> bool:
+        """Return whether the client makes the server hold too many bytes for more requests."""
         return self.queued_bytes > self.limits.queue_bytes or self._partial > self.limits.partial_bytes
 
     def _try_open(self, stream_id: int, head: Head) -> None:
@@ -192,6 +194,12 @@ class ServerConnection(RequestBodies):
             self._on_stream_fault(stream_id, fault)
 
     def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+        """Open a stream, or end one with its trailers.
+
+        Raises:
+            ConnectionFault: the stream number is not one that may come now.
+            StreamFault: the headers are out of place.
+        """
         head = self._decoder.decode(block)
         end = bool(flags & frames.END_STREAM)
         if stream_id % 2 == 0:
@@ -244,6 +252,7 @@ class ServerConnection(RequestBodies):
             self._on_body(stream_id, stream, b"", end=True)
 
     def _on_reset(self, stream_id: int, code: int) -> None:
+        """Drop a stream that the client cancelled; a unary call that is being answered becomes an orphan."""
         stream = self._forget(stream_id)
         if stream is None or stream.requested:
             self._orphans.add(stream_id)

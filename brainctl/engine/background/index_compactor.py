@@ -40,6 +40,18 @@ class IndexCompactor:
         covered: LogCoverage | None,
         fail: Callable[[BrainctlError], None],
     ) -> None:
+        """Create the jobs of an engine.
+
+        Args:
+            directory: that of the store.
+            fs: the file system.
+            manifest: lists the runs.
+            index: the index, whose runs are exchanged.
+            garbage: superseded versions, of which a run takes those of its memtable.
+            segments: the live segments by number.
+            covered: how far the runs cover the log; None without runs.
+            fail: stops the engine after an I/O error.
+        """
         self._directory = directory
         self._fs = fs
         self._manifest = manifest
@@ -130,6 +142,7 @@ class IndexCompactor:
             self._closed.set()
 
     def _run_of_delta(self, cover: Callable[[], LogCoverage], compacted: int, budget: int) -> Iterator[Work]:
+        """Freeze the memtable unless one is frozen, and write it as a run."""
         if self._index.frozen is None:
             self._covered = cover()
             self._superseded = self._garbage.cut()
@@ -152,11 +165,13 @@ class IndexCompactor:
             self._covered, self._superseded = None, Superseded()
 
     def _pick(self) -> tuple[int, int] | None:
+        """Return which runs to merge; None for none, and while a memtable is frozen."""
         if self._index.frozen is not None:
             return None
         return pick_runs([run.header.entries for run in self._index.runs])
 
     def _merge(self, old: Sequence[Run], compacted: int) -> RunBuild:
+        """Return the job that makes one run of several."""
         segments = dict(self._segments)
         drop = partial(_gone, segments, compacted) if old[-1] is self._index.runs[-1] else None
         source = RunInput(
@@ -178,6 +193,12 @@ class IndexCompactor:
         return RunBuild(self._directory, self._fs, self._manifest, number, source, others)
 
     def _do(self, job: RunBuild, budget: int) -> Iterator[Work]:
+        """Run a job in pieces.
+
+        Raises:
+            StoreFailed: any I/O error but a full disk.
+            StoreDamaged: a run is damaged.
+        """
         while not job.finished:
             yield partial(self._work, job, budget)
             if self._closed.is_set():
@@ -203,6 +224,7 @@ class IndexCompactor:
 
 
 def _joined(runs: Sequence[Run]) -> Superseded:
+    """Return the superseded versions of several runs, oldest first."""
     joined = Superseded()
     for run in reversed(runs):
         joined.extend(run.superseded())
@@ -210,6 +232,7 @@ def _joined(runs: Sequence[Run]) -> Superseded:
 
 
 def _held(segments: dict[int, Segment], address: int) -> bool:
+    """Return whether a segment still has the record of an address."""
     segment = segments.get(address >> OFFSET_BITS)
     return segment is not None and segment.has(address & OFFSET_MASK)
 

@@ -88,6 +88,7 @@ class RunBuild:
                 self._fs.unlink(self.path)
 
     def _write(self) -> Generator[bool, None, None]:
+        """Write the run, make it durable, and list it in the manifest; yield when the budget is used up."""
         file = self._fs.create(self.path)
         self._made = True
         try:
@@ -103,6 +104,7 @@ class RunBuild:
         self.run = run
 
     def _fill(self, file: File) -> Generator[bool, None, None]:
+        """Write the pages of the run and its sections, with a sync after each _SYNC_BYTES."""
         source = self._source
         writer = RunWriter(file, self._manifest.store, self._number, source.keys)
         unsynced = 0

@@ -90,6 +90,7 @@ class SegmentRewrite:
         yield from self._switch(None)
 
     def _pack(self) -> Generator[bool, None, None]:
+        """Copy what is kept, and yield whenever the budget is used up."""
         old = self.old
         generation = old.generation + 1
         path = f"{self._directory}/{segment_name(old.number, generation)}"
@@ -177,6 +178,7 @@ class SegmentRewrite:
         self.stats.syncs += 1
 
     def _finish(self, file: File, new: Segment) -> Generator[bool, None, None]:
+        """Write the header, make the file durable, and put it in the place of the old one."""
         assert new.extents is not None
         first, last = new.sequences
         header = FileHeader(

@@ -82,6 +82,7 @@ def check(
 
 
 def _prove(state: Recovered, findings: list[str], progress: Callable[[int, int], None]) -> Report:
+    """Verify the records of a store that was read, and report on them."""
     facts: dict[int, _Facts] = {}
     done, total = 0, sum(part.size for part in state.segments.values())
     before: Segment | None = None

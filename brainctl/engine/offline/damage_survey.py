@@ -196,6 +196,7 @@ class Survey:
         return implied
 
     def _look(self, part: SegmentFile) -> None:
+        """Take in one segment: its records, and its holes as losses."""
         size = self._check_header(part)
         end, bounds, unused = 0, (0, 0), False
         extents = Extents()
@@ -275,6 +276,7 @@ class Survey:
             self.meta_stale = False
 
     def _take(self, part: SegmentFile, at: int, data: bytes, *, inside: bool) -> None:
+        """Take in a record; `inside` says whether it lies in an intact batch or extent."""
         mod, kind = HEADER.unpack_from(data)[2], data[KIND]
         address = part.number << OFFSET_BITS | at
         if not inside:
@@ -298,6 +300,7 @@ class Survey:
             self.meta[name] = data[HEADER_SIZE + len(name) : -4]
 
     def _lose(self, number: int, name: str, offset: int, length: int) -> Loss:
+        """Note a loss, whose last revision is not known yet, and return it."""
         loss = Loss(name, offset, length, self._seen, 0)
         self.losses.append(loss)
         self._waiting.append(loss)
@@ -314,6 +317,7 @@ class Survey:
         self.revision = max(self.revision, covered.revision)
 
     def _sound_runs(self, there: StoreInventory) -> list[Run]:
+        """Return the runs of the index, none unless all are intact."""
         listed = there.listing.runs if there.listing is not None else ()
         try:
             runs = [Run.open(self.directory, self.fs, there.store, number) for number in listed]

@@ -62,6 +62,7 @@ def dump(directory: str, fs: FileSystem, only: str = "") -> Iterator[Entry]:
 
 
 def _manifest(found: StoreInventory) -> Iterator[Entry]:
+    """Yield the entries of the manifest."""
     for finding in found.findings:
         yield Entry(manifest.NAME, 0, 0, DAMAGED, {"reason": finding})
     listing = found.listing
@@ -78,6 +79,7 @@ def _manifest(found: StoreInventory) -> Iterator[Entry]:
 
 
 def _segment(directory: str, fs: FileSystem, store: int, part: SegmentFile) -> Iterator[Entry]:
+    """Yield the entries of a segment file."""
     data, lost = read_file(fs, f"{directory}/{part.name}")
     yield _segment_header(data, part.name)
     for first, last in lost:
@@ -87,6 +89,7 @@ def _segment(directory: str, fs: FileSystem, store: int, part: SegmentFile) -> I
 
 
 def _segment_header(data: bytes, name: str) -> Entry:
+    """Return the entry of a segment's header."""
     try:
         header = unpack_header(data[:DATA], name)
     except StoreDamaged as damage:
@@ -98,6 +101,7 @@ def _segment_header(data: bytes, name: str) -> Entry:
 
 
 def _piece(name: str, piece: Piece) -> Entry:
+    """Return the entry of a piece of a segment."""
     match piece:
         case Batch(offset, header):
             flags = [text for bit, text in ((SNAPSHOT, "snapshot"), (HAS_META, "small")) if header.flags & bit]
@@ -115,6 +119,7 @@ def _piece(name: str, piece: Piece) -> Entry:
 
 
 def _record(address: int, data: bytes) -> dict[str, Value]:
+    """Return the fields of a record's entry."""
     _n, _at, mod, create, version, lease, previous, sub, key_length, kind = HEADER.unpack_from(data)
     if kind >= META_SET:
         return {"name": key_of(data), "revision": mod, "value": data[HEADER.size + key_length : -4]}
@@ -135,6 +140,7 @@ def _record(address: int, data: bytes) -> dict[str, Value]:
 
 
 def _run(directory: str, fs: FileSystem, store: int, number: int) -> Iterator[Entry]:
+    """Yield the entries of a run."""
     name = run_name(number)
     try:
         data, _lost = read_file(fs, f"{directory}/{name}")
@@ -177,6 +183,7 @@ def _mapped(data: bytes) -> mmap.mmap:
 
 
 def _block(name: str, offset: int, node: block.IndexBlock) -> Iterator[Entry]:
+    """Yield the entries of a block of a run: the block, and the keys in it."""
     kind = "leased-keys" if node.level == block.LEASED_KEYS else "fence" if node.level else "leaf"
     yield Entry(name, offset, node.end - offset, kind, {"level": node.level, "keys": len(node.keys)})
     for key, number in zip(node.keys, node.numbers, strict=True):

@@ -86,6 +86,11 @@ def remains(directory: str, fs: FileSystem) -> StoreInventory:
 
 
 def _guess(directory: str, fs: FileSystem, names: list[str], findings: list[str]) -> StoreInventory:
+    """Return what is left of a store without a manifest, by the names and headers of its segments.
+
+    Raises:
+        StoreDamaged: no header shows the identity of the store.
+    """
     store: int | None = None
     newest: dict[int, SegmentFile] = {}
     sound: set[SegmentFile] = set()
@@ -108,6 +113,7 @@ def _guess(directory: str, fs: FileSystem, names: list[str], findings: list[str]
 
 
 def _header(directory: str, fs: FileSystem, name: str) -> FileHeader | None:
+    """Return the header of a segment file, None when it is damaged or the file is not as long as it says."""
     path = f"{directory}/{name}"
     data, _lost = read_file(fs, path)
     try:

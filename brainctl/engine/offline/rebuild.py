@@ -111,6 +111,7 @@ def base(versions: Iterable[KeyVersion], revision: int) -> Iterator[Commit]:
 
 
 def _imported(changes: list[KeyVersion], revision: int) -> Commit:
+    """Return a commit of imported versions, which compacts up to their revision."""
     return Commit(revision, changes, [None] * len(changes), compact=revision, imported=True)
 
 

@@ -189,6 +189,7 @@ def _note_previous(found: Survey, state: _State, one: Found, mod: int, previous:
 
 
 def _lost(found: Survey, key: bytes, address: int, kept: int, *, newer: bool) -> LostVersion:
+    """Return what is known of a lost version: where it was, and the revisions of which one was its own."""
     number, offset = address >> OFFSET_BITS, address & OFFSET_MASK
     there = [loss for loss in found.losses if int(loss.file.partition("-")[0]) == number]
     # In a log segment the offset in the file is that of the first writing; in any other the hole is not known.
@@ -224,6 +225,7 @@ def _compare_with_runs(found: Survey, state: _State) -> None:
 
 
 def _commits(found: Survey, state: _State, compacted: int, engine: Engine, revision: int) -> Iterator[Commit]:
+    """Yield the commits of the new store: small records, the base, the history, and one that raises its revision."""
     yield rebuild.records(engine, found.meta)
     yield from rebuild.base(_base(found, state.base), state.at)
     later = (one for one in found.found() if HEADER.unpack_from(one.data)[2] > state.at)
@@ -233,6 +235,7 @@ def _commits(found: Survey, state: _State, compacted: int, engine: Engine, revis
 
 
 def _base(found: Survey, base: Mapping[bytes, Found]) -> Iterator[KeyVersion]:
+    """Yield the live versions of the base in key order."""
     maps: dict[str, mmap] = {}
     for key in sorted(base):
         version = version_of(_read(found, base[key], maps))

@@ -84,6 +84,7 @@ def read_file(fs: FileSystem, path: str) -> tuple[bytes, list[tuple[int, int]]]:
 
 
 def _read(file: File, offset: int, length: int, lost: list[tuple[int, int]]) -> bytes:
+    """Return bytes of a file, with zeros for blocks that the device cannot read, which are added to `lost`."""
     try:
         data = file.read(length, offset)
     except OSError as error:
@@ -105,6 +106,7 @@ def scan(data: bytes, kind: int, seed: int) -> Iterator[Piece]:
 
 
 def _log(data: bytes, seed: int) -> Iterator[Piece]:
+    """Yield the pieces of a log segment."""
     at, size, newest = DATA, len(data), 0
     while at < size:
         header = batch.unpack(data[at : at + batch.HEADER_SIZE], seed)
@@ -156,6 +158,7 @@ def _padding(data: bytes, hole: Hole, start: int) -> bool:
 
 
 def _packed(data: bytes, seed: int) -> Iterator[Piece]:
+    """Yield the pieces of a packed segment."""
     at, address, size = DATA, DATA, len(data)
     while at < size:
         header = unpack_extent(data[at : at + EXTENT_SIZE], seed)
@@ -171,6 +174,7 @@ def _packed(data: bytes, seed: int) -> Iterator[Piece]:
 
 
 def _next_extent(data: bytes, offset: int, seed: int) -> int:
+    """Return the offset of the next intact extent header, 0 when there is none."""
     at = data.find(EXTENT_MAGIC, offset + 1)
     while at >= 0 and unpack_extent(data[at : at + EXTENT_SIZE], seed) is None:
         at = data.find(EXTENT_MAGIC, at + 1)
@@ -199,6 +203,7 @@ def _sift(data: bytes, start: int, end: int, shift: int | None) -> Iterator[Reco
 
 
 def _record(data: bytes, at: int, end: int, shift: int | None) -> Record | None:
+    """Return the record at an offset, None when there is no intact one."""
     if at + OVERHEAD > end:
         return None
     length, address = PLACE.unpack_from(data, at)

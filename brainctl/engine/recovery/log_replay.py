@@ -126,6 +126,7 @@ def _taker(state: Recovered, part: Segment) -> Callable[[int, int, int, int], in
 
 
 def _seen(found: int | None) -> int | None:
+    """Return the entry that this level starts from when the levels below have `found`, None when they have none."""
     return index_entry.seen_above(found) if found else None
 
 

@@ -76,6 +76,11 @@ def remove_store(directory: str, fs: FileSystem) -> None:
 
 
 def _listing(directory: str, fs: FileSystem, stats: Stats, rng: Random) -> Listing:
+    """Return what the manifest names; a new manifest is made where there are no segments.
+
+    Raises:
+        StoreDamaged: the manifest is damaged, or is missing and there are segments.
+    """
     listing = manifest.load(directory, fs)
     if listing is None:
         if any(name.endswith(".seg") for name in fs.names(directory)):

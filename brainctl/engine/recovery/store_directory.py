@@ -104,6 +104,7 @@ def _foreign(names: Iterable[str]) -> str:
 
 
 def _is_piece(name: str) -> bool:
+    """Return whether a file with this name is one of a store."""
     return name == manifest.NAME or name.endswith((".seg", ".run"))
 
 

@@ -103,7 +103,7 @@ class Http2Protocol(asyncio.Protocol):
         self._outgoing.flush_soon()
 
     def _try_again(self) -> None:
-        """Serve what waited until fewer requests were in flight."""
+        """Serve the requests that waited until fewer were in flight."""
         self._outgoing.let_go()
         if self._outgoing.transport is not None:
             self._go_on([])
@@ -135,6 +135,7 @@ class Http2Protocol(asyncio.Protocol):
             self._serve(events)
 
     def _serve(self, events: list[Event]) -> None:
+        """Serve events until too much is to be sent, and keep the rest."""
         rest = iter(events)
         for event in rest:
             if type(event) is Requests:
@@ -159,6 +160,7 @@ class Http2Protocol(asyncio.Protocol):
         self._streams.close_all()
 
     def _on_event(self, event: Event) -> None:
+        """Serve one event that is not a run of unary calls."""
         match event:
             case Opened(stream_id, head):
                 self._streams.begin(stream_id, head)

@@ -23,7 +23,7 @@ from brainctl.wire.server import ServerConnection
 _log = logging.getLogger(__name__)
 
 _LARGE_BYTES: Final = 16 << 10
-"""Calls other than puts are counted as in flight above this."""
+"""Bytes of a call's request above which it counts as in flight; puts always count."""
 _KNOWN_PATHS: Final = 1024
 """Methods whose counters are remembered by path, so that a client cannot fill the memory with paths."""
 
@@ -41,7 +41,17 @@ class UnaryCalls:
         common_name: str | None,
         wake: Callable[[], object],
     ) -> None:
-        """Serve the calls of `connection`; `wake` is called when requests that had to wait may try again."""
+        """Create the unary calls of a connection.
+
+        Args:
+            node: serves the calls.
+            connection: the protocol core, which gets the answers.
+            outgoing: what is to be sent.
+            calls: the counters of the server, and what is in flight on all its connections.
+            deadlines: the deadlines of open calls by stream id, shared with the streaming calls.
+            common_name: that of the client's verified certificate, None without one.
+            wake: called when requests that had to wait may try again.
+        """
         self._wake = wake
         self._node = node
         self._connection = connection
@@ -53,7 +63,9 @@ class UnaryCalls:
         self._known: dict[str, Method] = {}
 
     def serve(self, requests: Requests) -> Requests | None:
-        """Serve calls, and return those that have to wait because too much is to be sent; None when there are none."""
+        """Serve calls, and return those that have to wait, because too much is to be sent or in flight; None without
+        any.
+        """
         head, stream_ids, bodies = requests
         method = self._known.get(head.path) or self._check_path(head.path)
         if isinstance(method, Status):
@@ -78,6 +90,7 @@ class UnaryCalls:
         return None if served == len(bodies) else Requests(head, stream_ids[served:], bodies[served:])
 
     def _check_path(self, path: str) -> Method | Status:
+        """Return the counters of a method, or the status of a call to a path that is not one."""
         status = unknown_path(path)
         if status is not None:
             return status
@@ -87,7 +100,7 @@ class UnaryCalls:
         return method
 
     def _serve_each(self, head: Head, stream_ids: list[int], bodies: list[bytes], method: Method) -> int:
-        """Serve calls one by one until too much is to be sent, and return how many were served."""
+        """Serve calls one by one until too much is to be sent or in flight, and return how many were served."""
         path, token, common_name = head.path, head.token, self._common_name
         call, outgoing = self._node.call, self._outgoing
         served = 0
@@ -110,6 +123,7 @@ class UnaryCalls:
         return served
 
     def _serve_puts(self, head: Head, stream_ids: list[int], bodies: list[bytes], method: Method) -> int:
+        """Give all puts to the node as one run, and return how many they are; 0 when too much is in flight."""
         size = sum(map(len, bodies))
         if not self._admit(size):
             return 0
@@ -122,13 +136,16 @@ class UnaryCalls:
         return len(bodies)
 
     def _admit(self, size: int) -> bool:
-        """Let requests of `size` bytes in, or else nothing more of this connection for a while."""
+        """Count requests of `size` bytes as in flight; if that is too much, return False and stop reading the
+        connection.
+        """
         admitted = self._calls.in_flight.admit(size, self._wake)
         if not admitted:
             self._outgoing.hold()
         return admitted
 
     def _break(self, stream_ids: list[int], method: Method) -> None:
+        """Fail calls after an unexpected exception, unless they were answered."""
         _log.exception("%s failed", method.name)
         for stream_id in filter(self._connection.is_open, stream_ids):
             method.ended(INTERNAL.code)
@@ -163,7 +180,7 @@ class UnaryCalls:
 
 
 class _LargeReply:
-    """Takes the answer to a call with a large body."""
+    """Takes the answer to a call with a large body, and counts it as in flight until then."""
 
     __slots__ = ("_in_flight", "_reply", "_size")
 

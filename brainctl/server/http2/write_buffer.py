@@ -45,7 +45,7 @@ class WriteBuffer:
         """Bytes of requests that wait before they reach the node."""
         self._cut = False
         self._held_back = False
-        """Whether the connection was closed because of what it holds."""
+        """Whether nothing is read because requests wait for others to be answered."""
         self._reported = 0
         """Bytes held here, as last reported to the server."""
         self._unflushed = 0
@@ -102,7 +102,7 @@ class WriteBuffer:
                 self.transport.abort()
 
     def hold(self) -> None:
-        """Read nothing until `let_go`: requests wait for others to be answered."""
+        """Read nothing until `let_go`, since requests wait for others to be answered."""
         self._held_back = self.full = True
         if self.transport is not None:
             self.transport.pause_reading()
@@ -113,7 +113,7 @@ class WriteBuffer:
         self.read()
 
     def read(self) -> None:
-        """Read from the socket, where nothing speaks against it."""
+        """Read from the socket, unless it is full or the requests that were read have to wait."""
         if self.transport is not None and not self.socket_full and not self._held_back:
             self.transport.resume_reading()
 
