@@ -333,7 +333,8 @@ class _Laid:
 
 def io_failure(error: OSError, directory: str) -> BrainctlError:
     """Return the error of a store for an OSError: StoreFull when space ran out, else StoreFailed."""
-    text = f"{error.filename or directory}: {error.strerror or error}"
+    named = str(error.filename or "")
+    text = f"{named if named.startswith(directory) else directory}: {error.strerror or error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(f"{text}; the store takes no writes")
     return StoreFailed(text).advised(next_step(error))
