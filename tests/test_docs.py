@@ -63,6 +63,23 @@ def anchors(document: Path) -> set[str]:
     return {word.strip().replace(" ", "-") for word in words}
 
 
+def test_modules_that_pages_name_exist() -> None:
+    paths = [
+        f"/{path.relative_to(ROOT)}"
+        for part in ("brainctl", "tests", "scripts", "bench")
+        for path in (ROOT / part).rglob("*.py")
+    ]
+    current = [document for document in DOCUMENTS if document != "CHANGELOG.md"]
+    named = {document: re.findall(r"`([\w/]+\.py)`", (ROOT / document).read_text()) for document in current}
+    gone = {
+        document: missing
+        for document, modules in named.items()
+        if (missing := [module for module in modules if not any(path.endswith(f"/{module}") for path in paths)])
+    }
+    assert gone == {}
+    assert sum(map(len, named.values())) > 50
+
+
 def test_control_a_broken_link_and_a_broken_anchor_are_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One\n[a](missing.md) [b](#one) [c](#two) [d](page.md#one)\n```\n[e](code.md)\n```\n")
