@@ -321,7 +321,7 @@ class TikvBackend:
         return await living_holder(self._client, self._layout, *roles)
 
     async def defragment(self) -> None:
-        """Wait until the garbage of compactions is gone; TiKV gives the space back by itself."""
+        """Wait until the garbage of compactions is removed; TiKV frees the space by itself."""
         await self._reclaimed.wait()
 
     async def close(self) -> None:

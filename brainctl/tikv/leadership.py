@@ -36,8 +36,8 @@ COMMIT_SECONDS = 10.0
 KEPT_EPOCHS = 64
 """The number of take-overs whose records are kept."""
 FRESH_SECONDS = 1.0
-"""Seconds for which a transaction that was begun beforehand is used: its locks live as long as TiKV counts from its
-beginning, not from its commit.
+"""Seconds for which a transaction that was begun beforehand is used. TiKV counts the life of a transaction's locks from
+its beginning, so those of an old one would soon count as left by a dead process.
 """
 UNSENT = "a write was reported as made and is not there: no server leads some of its keys"
 """The cause of a commit that was answered as done and is not there when it is read back."""

@@ -63,8 +63,9 @@ class UnaryCalls:
         self._known: dict[str, Method] = {}
 
     def serve(self, requests: Requests) -> Requests | None:
-        """Serve calls, and return those that have to wait, because too much is to be sent or in flight; None without
-        any.
+        """Serve calls, and return those that have to wait because too much is to be sent or in flight.
+
+        None stands for none.
         """
         head, stream_ids, bodies = requests
         method = self._known.get(head.path) or self._check_path(head.path)
@@ -136,8 +137,9 @@ class UnaryCalls:
         return len(bodies)
 
     def _admit(self, size: int) -> bool:
-        """Count requests of `size` bytes as in flight; if that is too much, return False and stop reading the
-        connection.
+        """Count requests of `size` bytes as in flight, and return True.
+
+        If that is too much, return False and stop reading the connection until `wake` is called.
         """
         admitted = self._calls.in_flight.admit(size, self._wake)
         if not admitted:
