@@ -65,7 +65,7 @@ class UnaryCalls:
     def serve(self, requests: Requests) -> Requests | None:
         """Serve calls, and return those that have to wait because too much is to be sent or in flight.
 
-        None stands for none.
+        None when all were served or refused.
         """
         head, stream_ids, bodies = requests
         method = self._known.get(head.path) or self._check_path(head.path)
