@@ -7,22 +7,22 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What brainctl may know of time."""
+    """The two clocks that brainctl reads."""
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary start; never goes back, not even when the wall clock is set."""
+        """Return seconds since an arbitrary start; they never go back, not even when the wall clock is set."""
 
     def wall(self) -> float:
-        """Seconds since the Unix epoch; may jump."""
+        """Return seconds since the Unix epoch; they may jump."""
 
 
 class Durations:
-    """How often something took how long: counts by powers of two of a unit, and the sum."""
+    """A histogram of durations: counts by powers of two of a unit, and their sum."""
 
     __slots__ = ("_last", "_per_unit", "counts", "seconds", "unit")
 
     def __init__(self, unit: float, buckets: int) -> None:
-        """`unit` is in seconds, and the bound of the first bucket; each of the `buckets` bounds is twice the last."""
+        """Create a histogram of `buckets` whose first bound is `unit` seconds, and each next one twice as large."""
         self.unit = unit
         self._per_unit = 1 / unit
         self._last = buckets
@@ -32,13 +32,13 @@ class Durations:
         """All of it together."""
 
     def add(self, seconds: float, times: int = 1) -> None:
-        """Count something that took so long, so many times."""
+        """Count something that took `seconds`, `times` times."""
         at = int(seconds * self._per_unit).bit_length()
         self.counts[min(at, self._last)] += times
         self.seconds += seconds * times
 
     def add_all(self, seconds: Sequence[float], times: Sequence[int]) -> None:
-        """`add` for each of several."""
+        """Count each of `seconds` as often as `times` has it, as `add` does."""
         counts, per_unit, last = self.counts, self._per_unit, self._last
         for at, count in zip([int(one * per_unit).bit_length() for one in seconds], times, strict=True):
             counts[at if at < last else last] += count  # noqa: FURB136 - a third of the cost of min()
@@ -52,7 +52,7 @@ class SystemClock:
     """Seconds of CLOCK_MONOTONIC; without a Python frame, because every group commit asks a dozen times."""
 
     def wall(self) -> float:
-        """Seconds of CLOCK_REALTIME."""
+        """Return seconds of CLOCK_REALTIME."""
         return time.time()
 
 
@@ -63,11 +63,11 @@ class ManualClock:
         self.now = now
 
     def monotonic(self) -> float:
-        """The time it was set to."""
+        """Return the time it was set to."""
         return self.now
 
     def wall(self) -> float:
-        """The time it was set to."""
+        """Return the time it was set to."""
         return self.now
 
     def advance(self, seconds: float) -> None:
