@@ -196,7 +196,7 @@ class Engine(BackgroundWork):
             changes, before = commit.changes[piece], commit.before[piece] if has_before else []
             self._index_changes(commit, prepared, changes, prepared.addresses[piece], prepared.parts[piece], before)
             self._index.delta.settle()
-            yield len(changes)
+            yield 2 * len(changes)
         self._show(commit, prepared)
 
     def _show(self, commit: Commit, prepared: EncodedBatch) -> None:

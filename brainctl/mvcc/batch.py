@@ -18,7 +18,7 @@ from brainctl.mvcc.keyversion import KeyVersion, put_version, tombstone
 from brainctl.mvcc.pending_writes import PendingWrites
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.requests import check_delete, check_put
-from brainctl.mvcc.steps import Steps, cost, finish, in_pieces
+from brainctl.mvcc.steps import STEP_KEYS, Steps, copied, cost, finish, in_pieces
 from brainctl.mvcc.txn import Branch, take_branch
 from brainctl.mvcc.weight import is_long
 from brainctl.wire.varint import varint
@@ -121,12 +121,12 @@ class Batch:
         """
         names = sorted(keys)
         revision = self._begin()
-        for piece in in_pieces(names):
+        for piece in in_pieces(names, STEP_KEYS // 2):
             for key in piece:
                 version = self.staged.get(key)
                 if version is not None and not (keep and keep(version)):
                     self._stage(tombstone(key, revision, self._sub), version)
-            yield len(piece)
+            yield 4 * len(piece)
         count = self._sub
         self._end(revision)
         return count
@@ -215,7 +215,7 @@ class Batch:
             for version in live:
                 self._stage(tombstone(version.key, revision, self._sub), version)
             gone += live
-            yield cost(live)
+            yield cost(live) + len(live)
         return gone
 
     # -- transactions -------------------------------------------------------------------------------------------
@@ -261,7 +261,9 @@ class Batch:
                 case "request_range":
                     self.staged.tally.ranges += 1
                     body = yield from self._read(operation.request_range, self._now(revision))
+                    yield from copied(len(body))
                     responses.append(_response_op(b"\n", body))
+                    yield from copied(len(body))
                 case "request_put":
                     before = self._put(operation.request_put, revision)
                     shown = before if operation.request_put.prev_kv else None

@@ -45,6 +45,12 @@ def cost(versions: list[KeyVersion]) -> int:
     return 1 + len(versions) + sum([len(version.kv) for version in versions]) // _BYTES_PER_KEY
 
 
+def copied(size: int) -> Steps[None]:
+    """End a slice after `size` bytes were copied in one go, when that has taken as long as some steps."""
+    if size > STEP_BYTES:
+        yield 2 * STEP_KEYS
+
+
 def gather(
     stretches: Iterable[list[KeyVersion]], limit: int = 0, keep: Callable[[KeyVersion], bool] | None = None
 ) -> Steps[list[KeyVersion]]:

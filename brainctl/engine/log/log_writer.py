@@ -92,7 +92,7 @@ class LogWriter:
             first = len(laid.parts)
             self._lay_changes(changes, laid)
             laid.joined.append(b"".join(laid.parts[first:]))
-            yield len(changes)
+            yield 2 * len(changes)
         return self._laid_out(commit, laid)
 
     def _begin(self, commit: Commit, size: int) -> "_Laid":

@@ -16,6 +16,7 @@ from brainctl.errors import ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import lessor
 from brainctl.mvcc.hashkv import hash_kv
+from brainctl.mvcc.steps import STEP_KEYS
 from brainctl.node import slices
 from brainctl.node.local.backend import LocalBackend, open_local
 from brainctl.node.node import Node
@@ -258,6 +259,35 @@ def test_a_lease_with_many_keys_is_revoked_in_slices(tmp_path: Path) -> None:
         kvs = pb.RangeResponse.FromString(await store.start(f"{KV}Range", pb.RangeRequest(**RANGE))).kvs
         assert [kv.key for kv in kvs] == [b"k000003"]
         assert store.backend.slices.largest <= LARGEST
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize("path", [f"{KV}DeleteRange", f"{LEASE}LeaseRevoke"])
+def test_a_turn_deletes_no_more_keys_than_a_step(tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To evaluate, lay out or show a delete takes longer, key by key, than to read: a turn does one step of it."""
+    request = pb.DeleteRangeRequest(**RANGE) if path.startswith(KV) else pb.LeaseRevokeRequest(ID=7)
+
+    async def test(store: Store) -> None:
+        grant = pb.LeaseGrantRequest(ID=7, TTL=lessor.MIN_TTL)
+        await store.call(f"{LEASE}LeaseGrant", grant, pb.LeaseGrantResponse)
+        await store.fill(lease=7, each=100)
+        work = store.backend.slices
+        monkeypatch.setattr(work, "_schedule", lambda: None)  # the test says when there is a turn
+        changes = store.backend._batch.commit.changes
+        engine = store.backend.engine
+        answer = store.start(path, request)
+        most = 0
+        while not answer.done():
+            staged, gone = len(changes), engine._index.count(b"", None)
+            if len(work):
+                work._turn()
+            else:
+                await asyncio.sleep(0)
+            most = max(most, len(changes) - staged, gone - engine._index.count(b"", None))
+        assert isinstance(await answer, bytes)
+        monkeypatch.undo()
+        assert 0 < most <= STEP_KEYS
 
     run(tmp_path, test)
 
