@@ -139,7 +139,8 @@ class FailingWorld(World):
             self.files.fail(self.rng.choice(KINDS), 1, self.rng.choice((EIO, EIO, ENOSPC)))
         else:
             self.clock.now += 1.0
-            self.due = {lease: max(due, self.clock.now) for lease, due in self.due.items()}
+            # A second in which the server hears nobody is not counted against a lease.
+            self.due = {lease: max(due + 1.0, self.clock.now) for lease, due in self.due.items()}
 
     def _come_back(self) -> None:
         assert self.image is not None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from brainctl.errors import BrainctlError
+from brainctl.errors import BrainctlError, StoreDamaged
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.tikv.backend import TikvBackend
 from brainctl.tikv.key_codec import after
@@ -188,6 +188,6 @@ def test_a_version_that_is_neither_compacted_nor_there_is_damage(backend_of: Ope
             backend._reads._blocks.clear()
             with pytest.raises(Exception, match="not in TiKV") as damaged:
                 await (await state_of(backend)).get(b"k", 3)
-            assert type(damaged.value).__name__ == "StoreDamaged"
+            assert isinstance(damaged.value, StoreDamaged)
 
     asyncio.run(run())
