@@ -19,14 +19,17 @@ def shared(name: str) -> dict[str, bytes]:
 
 def data_home(environment: Mapping[str, str]) -> Path:
     """Return the user's directory for data files: XDG_DATA_HOME, or ~/.local/share."""
-    given = environment.get("XDG_DATA_HOME", "")
-    return Path(given) if Path(given).is_absolute() else Path.home() / ".local" / "share"
+    return _user_directory(environment.get("XDG_DATA_HOME", ""), ".local/share")
 
 
 def config_home(environment: Mapping[str, str]) -> Path:
     """Return the user's directory for configuration files: XDG_CONFIG_HOME, or ~/.config."""
-    given = environment.get("XDG_CONFIG_HOME", "")
-    return Path(given) if Path(given).is_absolute() else Path.home() / ".config"
+    return _user_directory(environment.get("XDG_CONFIG_HOME", ""), ".config")
+
+
+def _user_directory(given: str, default: str) -> Path:
+    """Return `given` if it is absolute, as the XDG Base Directory Specification asks, or `default` below the home."""
+    return Path(given) if Path(given).is_absolute() else Path.home() / default
 
 
 def install(files: Mapping[str, bytes], directory: Path) -> list[Path]:

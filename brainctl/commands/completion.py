@@ -61,8 +61,10 @@ def parse(
 
     `brainctl completion install [SHELL]` writes it where the shell loads it from; without SHELL, for that of $SHELL.
     """
-    installs = bool(args) and args is not None and args[0] == "install"
-    named = args[1:] if installs and args else args or []
+    named = args or []
+    installs = named[:1] == ["install"]
+    if installs:
+        named = named[1:]
     if installs and not named:
         named = [Path(os.environ.get("SHELL", "")).name]
     if len(named) != 1 or named[0] not in SHELLS:
