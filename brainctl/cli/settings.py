@@ -19,7 +19,7 @@ Given = str | bool
 
 
 class Kind(Enum):
-    """How the text of a flag is read."""
+    """Kinds of flags: each says how the text of a value is parsed."""
 
     TEXT = "string"
     BOOL = "bool"
@@ -103,7 +103,9 @@ _BEATEN_IN_CONTEXTS = {
     "auth-jwt-token": ("user", "password"),
     "key": ("cert",),
 }
-"""The same for contexts: a password is that of its user, and a key that of its certificate."""
+"""Settings of a context that are ignored where a stronger source sets one of those behind them: a password belongs to
+its user, a key to its certificate.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,9 @@ class Settings:
     store_given: bool
     """On the command line or by a variable, as opposed to by a context."""
     problem: str
-    """Why the context, which may say where the store is, cannot be read; "" where it can, or is not needed."""
+    """The error for a context that is needed and cannot be read, since it may name the store; "" when there is none."""
     warning: str
-    """The same where endpoints or a store are given without it."""
+    """The warning for a context that cannot be read where endpoints or a store are given without it; "" for none."""
     discovery_srv: str
     discovery_srv_name: str
     insecure_discovery: bool
