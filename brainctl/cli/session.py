@@ -77,17 +77,20 @@ class Session:
         streams.complain(line)
 
     @asynccontextmanager
-    async def open(self, url: str = "", endpoint: str = "") -> AsyncIterator["Store"]:
+    async def open(
+        self, url: str = "", endpoint: str = "", admission: "Admission | None" = None
+    ) -> AsyncIterator["Store"]:
         """Open a store for the block, and close it at the end.
 
         Args:
             url: the store; without it the one that --store or --endpoints names.
             endpoint: one member, to be asked alone.
+            admission: what to do with an unfinished copy; without it, it is read and not changed.
         """
         from brainctl.stores.registry import open_store
 
         url = url or ("" if endpoint else self.settings.store)
-        store = await open_store(url, self.target(endpoint, elsewhere=bool(url)), admission=self.admission)
+        store = await open_store(url, self.target(endpoint, elsewhere=bool(url)), admission=admission or self.admission)
         try:
             yield store
         finally:
@@ -99,6 +102,11 @@ class Session:
         from brainctl.stores.unfinished import Admission
 
         return Admission(self.settings.even_unfinished, self.warn)
+
+    @property
+    def copying(self) -> "Admission":
+        """Return what to do with such a store when another one is made of it."""
+        return self.admission._replace(copying=True)
 
     def target(self, endpoint: str = "", *, elsewhere: bool = False) -> "EtcdTarget":
         """Return how to reach the endpoints, or just `endpoint`, or with `elsewhere` those that a URL will name."""

@@ -97,7 +97,7 @@ async def run(session: Session, plan: MirrorOptions) -> None:
     destination = plan.destination
     url = canonical(destination.store)
     url = url if "://" in url else f"etcd://{url}"
-    async with session.open() as source:
+    async with session.open(admission=session.copying) as source:
         target = await open_store(url, _target(session, destination), create=True, admission=session.admission)
         mirror = Mirror(source, target, plan.renaming, plan.max_ops)
         progress = asyncio.ensure_future(_show(session, mirror))

@@ -44,10 +44,15 @@ def open_directory(directory: Path, clock: Clock | None = None, admission: Admis
         StoreInUse: Another process holds the directory.
         StoreDamaged: The store cannot be read.
         StoreFull: There is no room to open it.
+        Unfinished: `admission` refuses to read the copy.
     """
     url = of_directory(str(directory))
     engine = Engine.open(str(directory))
-    refused = admission.to_read(engine.record(CHECKPOINT), url) if admission is not None else None
+    try:
+        refused = admission.to_read(engine.record(CHECKPOINT), url) if admission is not None else None
+    except BrainctlError:
+        engine.close()
+        raise
     clock = ManualClock() if refused else clock or SystemClock()
     return NodeStore(Node(open_local(engine, asyncio.get_running_loop()), clock), url, refused)
 

@@ -35,7 +35,7 @@ async def open_store(
         target: How to reach a server.
         clock: The time of a store that is opened in this process: while it stands still, no lease expires.
         create: Create the store if there is none. Otherwise a mistyped name is noticed by reads and writes alike.
-        admission: With it, a copy that a migration has not finished is only read.
+        admission: With it, a copy that a migration has not finished is only read, or refused.
 
     Raises:
         InvalidInput: The URL has no known form, or there is no store.

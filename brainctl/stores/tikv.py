@@ -1,7 +1,7 @@
 """tikv://PD[,PD...]/PREFIX: a store on a TiKV cluster, served by a node in this process."""
 
 from brainctl.clock import Clock, ManualClock, SystemClock
-from brainctl.errors import BadArguments, InvalidInput
+from brainctl.errors import BadArguments, BrainctlError, InvalidInput
 from brainctl.mvcc.record_names import CHECKPOINT
 from brainctl.node.node import Node
 from brainctl.stores.etcd.target import split_address
@@ -90,7 +90,11 @@ async def open_tikv(
     if backend.is_new and not create:
         await backend.close()
         raise InvalidInput(f"there is no store at {url}: nothing was ever written there")
-    refused = admission.to_read(backend.record(CHECKPOINT), url) if admission is not None else None
+    try:
+        refused = admission.to_read(backend.record(CHECKPOINT), url) if admission is not None else None
+    except BrainctlError:
+        await backend.close()
+        raise
     return NodeStore(Node(backend, ManualClock() if refused else clock or SystemClock()), url, refused)
 
 

@@ -99,12 +99,20 @@ class Admission(NamedTuple):
     """`--even-unfinished`: it is served and written like any other store."""
     warn: Callable[[str], None]
     """Shows a warning to the user."""
+    copying: bool = False
+    """Whether another store is made of what is read, which would not show that something is missing."""
 
     def to_read(self, record: bytes | None, url: str) -> Unfinished | None:
-        """Warn of an unfinished copy; return the error with which changes of it are refused."""
+        """Warn of an unfinished copy; return the error with which changes of it are refused.
+
+        Raises:
+            Unfinished: It is read to make another store of it, and that is not allowed.
+        """
         standing = Standing.of(record)
         if standing is None or not standing.unfinished:
             return None
+        if self.copying and not self.allowed:
+            raise refusal(url, standing, "copied")
         self.warn(f"warning: {url} is an unfinished copy: {standing}")
         return None if self.allowed else refusal(url, standing, "written")
 
@@ -124,7 +132,7 @@ class Admission(NamedTuple):
 
 
 def refusal(url: str, standing: object, what: str) -> Unfinished:
-    """Return the error for a store that must not be served, or written."""
+    """Return the error for a store that must not be served, written, or copied."""
     return Unfinished(
         f"{url} is not {what}, because {standing}: the same `brainctl migrate` goes on where it stopped, and "
         "--even-unfinished overrides this"

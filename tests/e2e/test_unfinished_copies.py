@@ -37,8 +37,13 @@ READS = [
     ("lease", "timetolive", f"{LEASE:x}"),
     ("endpoint", "status"),
     ("store", "info"),
-    ("migrate", "--from", "{url}", "--to", "file://{tmp}/target"),
+    ("migrate", "--from", "{url}", "--to", "file://{tmp}/target", "--even-unfinished"),
     ("verify", "--from", "{url}", "--to", "file://{tmp}/target"),
+    ("verify", "--from", "file://{tmp}/target", "--to", "{url}"),
+]
+COPIES = [
+    ("migrate", "--from", "{url}", "--to", "file://{tmp}/target"),
+    ("make-mirror", "file://{tmp}/target"),
 ]
 FILE_READS = [
     ("store", "check", "{dir}"),
@@ -106,6 +111,16 @@ def test_it_is_read_with_a_warning(kind: str, urls: dict[str, str], tmp_path: Pa
         assert done.returncode == 0, (argv, done.stderr)
         assert "is an unfinished copy: a migration from cluster c1 " + HOW_FAR in done.stderr, (argv, done.stderr)
     assert asyncio.run(left(url)) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_other_store_is_made_of_it(kind: str, urls: dict[str, str], tmp_path: Path) -> None:
+    for argv in COPIES:
+        done = brainctl("--store", urls[kind], *(word.format(url=urls[kind], tmp=tmp_path) for word in argv))
+        assert done.returncode == ExitCode.INVALID_INPUT, (argv, done.stderr)
+        assert f"{urls[kind]} is not copied, because a migration from cluster c1 {HOW_FAR}" in done.stderr
+        assert "--even-unfinished" in done.stderr
+        assert not list(tmp_path.iterdir()), "no target was begun"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -168,5 +168,5 @@ class Migrator:
 
     async def _open(self, url: str) -> Store:
         # Its own target is not finished while it is compared.
-        admission = self._session.admission if url == self._source else None
+        admission = self._session.copying if url == self._source else None
         return await open_store(url, self._session.target(), self._still, admission=admission)
