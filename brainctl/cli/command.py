@@ -147,10 +147,15 @@ def group(
 
 
 def prepare(loaded: TyperCommand | TyperGroup) -> None:
-    """Set what all commands share: texts stay texts."""
+    """Set what all commands share: texts stay texts, and the help of an option ends with its default."""
     for parameter in loaded.params:
         if isinstance(parameter, TyperOption):
             parameter.__class__ = PlainOption
+            parameter.show_default = False
+            if isinstance(parameter.default, str) and parameter.default:
+                parameter.help = f"{parameter.help} [{parameter.default}]"
+            elif isinstance(parameter.default, bool) and parameter.secondary_opts:
+                parameter.help = f"{parameter.help} [{str(parameter.default).lower()}]"
         elif isinstance(parameter, TyperArgument):
             parameter.__class__ = PlainArgument
     loaded.add_help_option = False  # ours is among the parameters; Typer's loads its converter
@@ -193,7 +198,7 @@ def _parameter(flag: Flag, hidden: bool) -> inspect.Parameter:
     option = typer.Option(
         *names,
         f"--{flag.name}/--no-{flag.name}" if pair else f"--{flag.name}",
-        help=flag.help if is_bool or not flag.default else f"{flag.help} [{flag.default}]",
+        help=f"{flag.help} [{flag.default}]" if flag.default and (pair or not is_bool) else flag.help,
         hidden=hidden,
         show_default=False,
         metavar=None if is_bool else _VALUES.get(flag.name, flag.kind.value),
@@ -204,7 +209,7 @@ def _parameter(flag: Flag, hidden: bool) -> inspect.Parameter:
 
 _VALUES = {"write-out": "|".join(FORMATS), "numbers": "|".join(NUMBERS)}
 _HELP_OPTION = typer.Option(
-    "-h", "--help", help="show this and end", is_eager=True, expose_value=False, callback=_show_help
+    "-h", "--help", help="show this help and exit", is_eager=True, expose_value=False, callback=_show_help
 )
 _HELP = inspect.Parameter(
     "help_", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, _HELP_OPTION]

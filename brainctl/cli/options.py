@@ -8,13 +8,18 @@ import typer
 from brainctl.errors import BadArguments, Unsupported
 from brainctl.mvcc.prefix import prefix_end
 
-Prefix = Annotated[bool, typer.Option("--prefix", help="all keys that start with KEY")]
-FromKey = Annotated[bool, typer.Option("--from-key", help="all keys from KEY on, compared as bytes")]
-PrevKv = Annotated[bool, typer.Option("--prev-kv", help="also return what was there before")]
-Consistency = Annotated[str, typer.Option("--consistency", metavar="l|s", help="linearizable (l) or serializable (s)")]
+Prefix = Annotated[bool, typer.Option("--prefix", help="select all keys that start with KEY")]
+FromKey = Annotated[bool, typer.Option("--from-key", help="select KEY and all keys after it, compared as bytes")]
+PrevKv = Annotated[bool, typer.Option("--prev-kv", help="also return the key-value that was replaced or deleted")]
+Consistency = Annotated[
+    str,
+    typer.Option("--consistency", metavar="l|s", help="consistency of the read: linearizable (l) or serializable (s)"),
+]
 Passed = Annotated[list[str] | None, typer.Argument(hidden=True)]
 """Arguments that are passed over, as in etcdctl."""
-Cluster = Annotated[bool, typer.Option("--cluster", help="all endpoints of the cluster's member list")]
+Cluster = Annotated[
+    bool, typer.Option("--cluster", help="ask all endpoints of the cluster's member list, instead of --endpoints")
+]
 
 
 def raw(text: str) -> bytes:

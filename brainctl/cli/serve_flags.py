@@ -51,63 +51,126 @@ def _time(name: str, about: str, default: str) -> ServeFlag:
     return ServeFlag(name, Kind.DURATION, default, "TIME", about)
 
 
-CONFIG_FILE = _text("config-file", "FILE", "read settings from a TOML file; flags and variables are stronger")
+CONFIG_FILE = _text("config-file", "FILE", "TOML file with settings; flags and variables take precedence")
 FLAGS = (
     CONFIG_FILE,
-    _text("data-dir", "DIR", "the directory that holds the data; made when missing"),
+    _text("data-dir", "DIR", "directory that holds the data; created when missing"),
     _text(
         "listen-client-urls",
         "HOST:PORT",
-        "where to listen, or URLs of that, or unix://PATH; port 0 takes a free one, :PORT all interfaces",
+        "addresses to listen on: HOST:PORT, URLs, unix://PATH; port 0 picks a free one, :PORT means all interfaces",
         DEFAULT_LISTEN,
         alias="listen",
     ),
-    _text("listen-client-http-urls", "URL[,URL]", "more places to listen; all of them serve gRPC and JSON"),
-    _text("listen-metrics-urls", "URL[,URL]", "where to serve /metrics, /health, /livez and /readyz and nothing else"),
-    _text("advertise-client-urls", "URL[,URL]", "where clients are told to find the server; the address otherwise"),
-    _text("initial-advertise-peer-urls", "URL[,URL]", "the peer URLs of the member list; nothing listens there", _PEER),
-    _text("name", "NAME", "the name of the member", "default"),
-    _text("cert-file", "FILE", "serve TLS with this chain"),
-    _text("key-file", "FILE", "and its key"),
-    _text("trusted-ca-file", "FILE", "the authorities of client certificates, which are demanded then"),
-    ServeFlag("client-cert-auth", Kind.BOOL, "false", "", "demand client certificates, whose common names are users"),
-    _text("client-crl-file", "FILE", "client certificates that were revoked"),
-    _text("allowed-cn", "NAME", "the common name that client certificates must have"),
-    _text("client-cert-allowed-hostname", "NAME[,NAME]", "hosts, one of which client certificates must be good for"),
-    _text("cipher-suites", "NAME[,NAME]", "cipher suites of TLS 1.2, by IANA name"),
-    _text("tls-min-version", "VERSION", "TLS1.2 or TLS1.3", "TLS1.2"),
-    _text("tls-max-version", "VERSION", "TLS1.2 or TLS1.3"),
-    ServeFlag("enable-grpc-gateway", Kind.BOOL, "true", "", "serve the JSON gateway"),
-    _text("host-whitelist", "NAME[,NAME]", "names that the JSON gateway may be called by (*: any)"),
-    _text("cors", "ORIGIN[,ORIGIN]", "sites whose pages may use the JSON gateway (*: any)"),
-    _text("auth-token", "KIND", "simple, or jwt,sign-method=METHOD,priv-key=FILE,pub-key=FILE,ttl=TIME", "simple"),
-    _number("auth-token-ttl", "SECONDS", "how long an unused simple token is good", 300),
-    _number("bcrypt-cost", "COST", "how hard passwords are to guess from their hashes, 4 to 31", 10),
-    _number("quota-backend-bytes", "BYTES", "refuse growth beyond this size (0: 2 GiB; negative: no limit)", 0),
-    _text("auto-compaction-mode", "MODE", "periodic, to keep a time, or revision, to keep a number", "periodic"),
-    _text("auto-compaction-retention", "HOW-MUCH", "history to keep: 30m, 1h, hours, or revisions (0: all)", "0"),
-    _number("max-request-bytes", "BYTES", "the largest write", 3 << 19),
-    _number("max-txn-ops", "COUNT", "operations in one branch of a transaction", 128),
-    _number("max-concurrent-streams", "COUNT", "requests at once on one connection", 4096),
+    _text("listen-client-http-urls", "URL[,URL]", "further addresses to listen on; each serves both gRPC and JSON"),
+    _text("listen-metrics-urls", "URL[,URL]", "addresses that serve only /metrics, /health, /livez and /readyz"),
+    _text(
+        "advertise-client-urls",
+        "URL[,URL]",
+        "URLs of the server in the member list, for clients to use [the addresses listened on]",
+    ),
+    _text(
+        "initial-advertise-peer-urls",
+        "URL[,URL]",
+        "peer URLs in the member list; the server does not listen on them",
+        _PEER,
+    ),
+    _text("name", "NAME", "name of the server in the member list", "default"),
+    _text("cert-file", "FILE", "certificate chain of the server, a PEM file; turns TLS on"),
+    _text("key-file", "FILE", "private key of --cert-file, a PEM file"),
+    _text(
+        "trusted-ca-file", "FILE", "CA certificates that verify clients, a PEM file; clients must show a certificate"
+    ),
+    ServeFlag(
+        "client-cert-auth",
+        Kind.BOOL,
+        "false",
+        "",
+        "require client certificates, and take their common name as the user",
+    ),
+    _text("client-crl-file", "FILE", "revocation list of client certificates, a PEM file"),
+    _text("allowed-cn", "NAME", "common name that client certificates must have"),
+    _text(
+        "client-cert-allowed-hostname", "NAME[,NAME]", "host names; a client certificate must be valid for one of them"
+    ),
+    _text("cipher-suites", "NAME[,NAME]", "cipher suites to allow with TLS 1.2, by IANA name"),
+    _text("tls-min-version", "VERSION", "lowest TLS version to accept: TLS1.2 or TLS1.3", "TLS1.2"),
+    _text("tls-max-version", "VERSION", "highest TLS version to accept: TLS1.2 or TLS1.3"),
+    ServeFlag("enable-grpc-gateway", Kind.BOOL, "true", "", "serve the API as JSON over HTTP as well (the gateway)"),
+    _text("host-whitelist", "NAME[,NAME]", "host names that requests to the JSON gateway may name (*: any)"),
+    _text("cors", "ORIGIN[,ORIGIN]", "origins whose web pages may call the JSON gateway (*: any)"),
+    _text(
+        "auth-token",
+        "KIND",
+        "kind of tokens: simple, or jwt,sign-method=METHOD,priv-key=FILE,pub-key=FILE,ttl=TIME",
+        "simple",
+    ),
+    _number("auth-token-ttl", "SECONDS", "lifetime of an unused simple token, in seconds", 300),
+    _number(
+        "bcrypt-cost", "COST", "cost of the bcrypt hash of a password, 4 to 31; each step doubles the time it takes", 10
+    ),
+    _number(
+        "quota-backend-bytes",
+        "BYTES",
+        "size of the data, in bytes, from which on writes are refused (0: 2 GiB; negative: no limit)",
+        0,
+    ),
+    _text(
+        "auto-compaction-mode",
+        "MODE",
+        "what --auto-compaction-retention counts: periodic (time) or revision (revisions)",
+        "periodic",
+    ),
+    _text(
+        "auto-compaction-retention",
+        "HOW-MUCH",
+        "history that automatic compaction keeps: 30m, 1h, a number of hours or revisions (0: all)",
+        "0",
+    ),
+    _number("max-request-bytes", "BYTES", "largest write request to accept, in bytes", 3 << 19),
+    _number("max-txn-ops", "COUNT", "maximum number of operations in one branch of a transaction", 128),
+    _number("max-concurrent-streams", "COUNT", "maximum number of concurrent requests on one connection", 4096),
     _number(
         "max-client-memory",
         "BYTES",
-        "what all clients together may have the server hold of requests and answers (0: half of the memory)",
+        "limit for requests and answers that are held for all clients together, in bytes (0: half of the memory)",
         0,
     ),
-    _time("grpc-keepalive-min-time", "clients that ping more often are sent away (0: never)", "5s"),
-    _time("grpc-keepalive-interval", "after how long a silent client is pinged (0: never)", "2h"),
-    _time("grpc-keepalive-timeout", "and after how long without an answer it is cut off (0: never)", "20s"),
-    _time("watch-progress-notify-interval", "how often watchers that ask for it hear of progress", "10m"),
-    _number(
-        "reclaim-rate", "BYTES", "read and write so much in a second at most to give back space (0: no bound)", 64 << 20
+    _time(
+        "grpc-keepalive-min-time",
+        "shortest time between two pings of a client; one that pings more often is disconnected (0: any)",
+        "5s",
     ),
-    _time("scrub-interval", "read all that is on the medium so often, to find rot (0: never)", "24h"),
-    _number("scrub-rate", "BYTES", "and so much of it in a second at most (0: no bound)", 16 << 20),
-    _text("tikv-gc", "auto|off", "over TiKV: move on its garbage collection unless TiDB does, or never", "auto"),
-    _text("log-level", "LEVEL", "debug, info, warn, error, panic or fatal", "warn"),
-    _text("log-format", "FORMAT", "console or json", "console"),
-    _text("ready-file", "FILE", "write the address there once connections are taken"),
+    _time("grpc-keepalive-interval", "idle time after which the server pings a client (0: never)", "2h"),
+    _time(
+        "grpc-keepalive-timeout",
+        "time to wait for the answer to a ping before the connection is closed (0: no pings)",
+        "20s",
+    ),
+    _time(
+        "watch-progress-notify-interval",
+        "time between progress notifications to an idle watcher that asked for them",
+        "10m",
+    ),
+    _number(
+        "reclaim-rate",
+        "BYTES",
+        "limit for the reads and writes that reclaim space, in bytes per second (0: no limit)",
+        64 << 20,
+    ),
+    _time(
+        "scrub-interval", "time between two scrubs, which read all data from the medium to find rot (0: never)", "24h"
+    ),
+    _number("scrub-rate", "BYTES", "limit for the reads of a scrub, in bytes per second (0: no limit)", 16 << 20),
+    _text(
+        "tikv-gc",
+        "auto|off",
+        "over TiKV: advance the safe point of garbage collection unless TiDB does (auto), or never (off)",
+        "auto",
+    ),
+    _text("log-level", "LEVEL", "lowest level to log: debug, info, warn, error, panic or fatal", "warn"),
+    _text("log-format", "FORMAT", "format of the log: console or json", "console"),
+    _text("ready-file", "FILE", "file to write the address to once connections are accepted"),
 )
 
 
@@ -124,7 +187,7 @@ def _parameter(flag: ServeFlag) -> inspect.Parameter:
     names = [f"--{name}" for name in (flag.name, flag.alias) if name]
     if is_bool:
         names = [f"--{flag.name}/--no-{flag.name}"]
-    about = flag.help if is_bool or not flag.default else f"{flag.help} [{flag.default}]"
+    about = f"{flag.help} [{flag.default}]" if flag.default else flag.help
     option = typer.Option(*names, help=about, show_default=False, metavar=flag.metavar or None)
     kind = bool | None if is_bool else str | None
     return inspect.Parameter(flag.key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])

@@ -16,11 +16,17 @@ from brainctl.stores.urls import canonical
 
 Pd = Annotated[
     str,
-    typer.Option("--pd", metavar="HOST:PORT[,...]", help="where `tikv` is: its Placement Driver [$BRAINCTL_TIKV_PD]"),
+    typer.Option(
+        "--pd", metavar="HOST:PORT[,...]", help="Placement Driver of the cluster that `tikv` means [$BRAINCTL_TIKV_PD]"
+    ),
 ]
 TikvPrefix = Annotated[
     str,
-    typer.Option("--tikv-prefix", metavar="string", help="the key prefix in `tikv` [$BRAINCTL_TIKV_PREFIX, brainctl]"),
+    typer.Option(
+        "--tikv-prefix",
+        metavar="string",
+        help="key prefix of the store that `tikv` means [$BRAINCTL_TIKV_PREFIX, brainctl]",
+    ),
 ]
 
 

@@ -36,10 +36,14 @@ BUSY = 0.9
 """A client that used more of a processor than this was perhaps what was slow."""
 _MIB = 1 << 20
 
-LoadOption = Annotated[str, typer.Option("--load", metavar="s|m|l|xl", help="small, medium, large or xLarge [s]")]
-ClientsOption = Annotated[str, typer.Option("--clients", metavar="int", help="how many write at once [by --load]")]
-AutoCompact = Annotated[bool, typer.Option("--auto-compact", help="compact afterwards")]
-AutoDefrag = Annotated[bool, typer.Option("--auto-defrag", help="defragment all endpoints afterwards")]
+LoadOption = Annotated[
+    str, typer.Option("--load", metavar="s|m|l|xl", help="size of the load: small, medium, large or xLarge")
+]
+ClientsOption = Annotated[
+    str, typer.Option("--clients", metavar="int", help="number of clients that write at once [by --load]")
+]
+AutoCompact = Annotated[bool, typer.Option("--auto-compact", help="compact the store after the test")]
+AutoDefrag = Annotated[bool, typer.Option("--auto-defrag", help="defragment all endpoints after the test")]
 
 
 class After(NamedTuple):
@@ -63,13 +67,13 @@ def parse_perf(
     args: Passed = None,
     load: LoadOption = "s",
     prefix: Annotated[
-        str, typer.Option("--prefix", metavar="string", help="of the keys that are written [/etcdctl-check-perf/]")
+        str, typer.Option("--prefix", metavar="string", help="prefix of the keys that are written")
     ] = "/etcdctl-check-perf/",
     auto_compact: AutoCompact = False,
     auto_defrag: AutoDefrag = False,
     clients: ClientsOption = "",
     rate: Annotated[str, typer.Option("--rate", metavar="int", help="writes per second [by --load]")] = "",
-    duration: Annotated[str, typer.Option("--duration", metavar="duration", help="for how long [60s]")] = "",
+    duration: Annotated[str, typer.Option("--duration", metavar="duration", help="time to write for [60s]")] = "",
 ) -> Perf:
     """Write keys of 256 bytes with values of 1 KiB at a steady rate, delete them, and say whether it was fast enough.
 
@@ -151,12 +155,12 @@ def parse_datascale(
     args: Passed = None,
     load: LoadOption = "s",
     prefix: Annotated[
-        str, typer.Option("--prefix", metavar="string", help="of the keys that are written [/etcdctl-check-datascale/]")
+        str, typer.Option("--prefix", metavar="string", help="prefix of the keys that are written")
     ] = "/etcdctl-check-datascale/",
     auto_compact: AutoCompact = False,
     auto_defrag: AutoDefrag = False,
     clients: ClientsOption = "",
-    keys: Annotated[str, typer.Option("--keys", metavar="int", help="how many [by --load]")] = "",
+    keys: Annotated[str, typer.Option("--keys", metavar="int", help="number of keys to write [by --load]")] = "",
 ) -> Datascale:
     """Write keys of 1 KiB, delete them, and show how much memory they have cost the server at the first endpoint."""
     del args

@@ -14,7 +14,9 @@ from brainctl.etcdpb import rpc_pb2 as pb
 
 def parse(
     args: Annotated[list[str] | None, typer.Argument(metavar="REVISION", show_default=False)] = None,
-    physical: Annotated[bool, typer.Option("--physical", help="wait until the old revisions are really gone")] = False,
+    physical: Annotated[
+        bool, typer.Option("--physical", help="wait until the compacted revisions are physically removed")
+    ] = False,
 ) -> pb.CompactionRequest:
     """Drop the history before REVISION."""
     if args is None or len(args) != 1:

@@ -55,7 +55,9 @@ def parse(
     args: Annotated[
         list[str] | None, typer.Argument(metavar="bash|zsh|fish|powershell|install", show_default=False)
     ] = None,
-    to: Annotated[str, typer.Option("--to", metavar="DIR", help="directory that install writes into")] = "",
+    to: Annotated[
+        str, typer.Option("--to", metavar="DIR", help="directory to install into [the one that the shell loads from]")
+    ] = "",
 ) -> CompletionOptions:
     """Print the completion script of a shell: source <(brainctl completion bash).
 

@@ -28,7 +28,7 @@ def parse(
     prefix: Prefix = False,
     prev_kv: PrevKv = False,
     from_key: FromKey = False,
-    range_: Annotated[bool, typer.Option("--range", help="two keys are meant as a range: do not warn")] = False,
+    range_: Annotated[bool, typer.Option("--range", help="do not warn that two keys are taken as a range")] = False,
 ) -> Deletion:
     """Delete KEY, or the keys from KEY up to RANGE_END."""
     if not args or len(args) > 2:

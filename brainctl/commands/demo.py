@@ -37,8 +37,12 @@ class DemoOptions(NamedTuple):
 
 
 def parse(
-    keys: Annotated[str, typer.Option("--keys", help="keys in the store before the migration begins")] = "10000",
-    rate: Annotated[str, typer.Option("--rate", help="changes per second while it runs")] = "500",
+    keys: Annotated[
+        str, typer.Option("--keys", metavar="int", help="number of keys in the store before the migration begins")
+    ] = "10000",
+    rate: Annotated[
+        str, typer.Option("--rate", metavar="int", help="changes per second while the migration runs")
+    ] = "500",
 ) -> DemoOptions:
     """Show a live migration on this machine, with no other server.
 

@@ -33,7 +33,9 @@ class ElectOptions(NamedTuple):
 
 def parse(
     args: Annotated[list[str] | None, typer.Argument(metavar="NAME [PROPOSAL]", show_default=False)] = None,
-    listen: Annotated[bool, typer.Option("-l", "--listen", help="show who leads, and each change of it")] = False,
+    listen: Annotated[
+        bool, typer.Option("-l", "--listen", help="show the leader and each change of leader, without running for it")
+    ] = False,
 ) -> ElectOptions:
     """Run for the leadership of NAME with PROPOSAL, show the key when elected, and lead until SIGINT or SIGTERM.
 

@@ -42,7 +42,9 @@ class HashPlan(NamedTuple):
 def parse_hashkv(
     args: Passed = None,
     cluster: Cluster = False,
-    rev: Annotated[str, typer.Option("--rev", metavar="int", help="up to this revision (0: the latest)")] = "0",
+    rev: Annotated[
+        str, typer.Option("--rev", metavar="int", help="hash the history up to this revision (0: the newest)")
+    ] = "0",
 ) -> HashPlan:
     """Ask each endpoint for the hash of its history."""
     del args

@@ -35,24 +35,44 @@ class Query(NamedTuple):
 def parse(
     args: Annotated[list[str] | None, typer.Argument(metavar="KEY [RANGE_END]", show_default=False)] = None,
     consistency: Consistency = "l",
-    order: Annotated[str, typer.Option("--order", metavar="ASCEND|DESCEND", help="order of the results")] = "",
-    sort_by: Annotated[
-        str, typer.Option("--sort-by", metavar="CREATE|KEY|MODIFY|VALUE|VERSION", help="what they are ordered by")
+    order: Annotated[
+        str,
+        typer.Option("--order", metavar="ASCEND|DESCEND", help="sort order of the results: ascending or descending"),
     ] = "",
-    limit: Annotated[str, typer.Option("--limit", metavar="int", help="at most so many results")] = "0",
+    sort_by: Annotated[
+        str,
+        typer.Option(
+            "--sort-by", metavar="CREATE|KEY|MODIFY|VALUE|VERSION", help="field that the results are sorted by"
+        ),
+    ] = "",
+    limit: Annotated[str, typer.Option("--limit", metavar="int", help="maximum number of results (0: no limit)")] = "0",
     prefix: Prefix = False,
     from_key: FromKey = False,
-    rev: Annotated[str, typer.Option("--rev", metavar="int", help="as of this revision")] = "0",
-    keys_only: Annotated[bool, typer.Option("--keys-only", help="no values")] = False,
-    count_only: Annotated[bool, typer.Option("--count-only", help="just the count (with -w fields)")] = False,
-    print_value_only: Annotated[
-        bool, typer.Option("--print-value-only", help="just the values (with -w simple)")
+    rev: Annotated[
+        str, typer.Option("--rev", metavar="int", help="read the state at this revision (0: the newest)")
+    ] = "0",
+    keys_only: Annotated[bool, typer.Option("--keys-only", help="return keys without their values")] = False,
+    count_only: Annotated[
+        bool, typer.Option("--count-only", help="return only the number of keys (shown by -w fields)")
     ] = False,
-    min_create_rev: Annotated[str, typer.Option("--min-create-rev", metavar="int", help="created at or after")] = "0",
-    max_create_rev: Annotated[str, typer.Option("--max-create-rev", metavar="int", help="created at or before")] = "0",
-    min_mod_rev: Annotated[str, typer.Option("--min-mod-rev", metavar="int", help="modified at or after")] = "0",
-    max_mod_rev: Annotated[str, typer.Option("--max-mod-rev", metavar="int", help="modified at or before")] = "0",
-    stream: Annotated[bool, typer.Option("--stream", help="use the RangeStream call (etcd 3.7)")] = False,
+    print_value_only: Annotated[
+        bool, typer.Option("--print-value-only", help="print values without their keys (with -w simple)")
+    ] = False,
+    min_create_rev: Annotated[
+        str, typer.Option("--min-create-rev", metavar="int", help="skip keys created before this revision (0: none)")
+    ] = "0",
+    max_create_rev: Annotated[
+        str, typer.Option("--max-create-rev", metavar="int", help="skip keys created after this revision (0: none)")
+    ] = "0",
+    min_mod_rev: Annotated[
+        str, typer.Option("--min-mod-rev", metavar="int", help="skip keys last modified before this revision (0: none)")
+    ] = "0",
+    max_mod_rev: Annotated[
+        str, typer.Option("--max-mod-rev", metavar="int", help="skip keys last modified after this revision (0: none)")
+    ] = "0",
+    stream: Annotated[
+        bool, typer.Option("--stream", help="read with the RangeStream call, which needs etcd 3.7")
+    ] = False,
 ) -> Query:
     """Get KEY, or the keys from KEY up to RANGE_END."""
     if not args:

@@ -22,7 +22,9 @@ class HashOptions(NamedTuple):
 
 def parse(
     args: Annotated[list[str] | None, typer.Argument(metavar="FILE", show_default=False)] = None,
-    rev: Annotated[str, typer.Option("--rev", metavar="int", help="up to this revision (0: the latest)")] = "0",
+    rev: Annotated[
+        str, typer.Option("--rev", metavar="int", help="hash the history up to this revision (0: the newest)")
+    ] = "0",
 ) -> HashOptions:
     """Hash the history in a snapshot, or in a database file of etcd, as `endpoint hashkv` does at a server."""
     revision = read_int(rev, "--rev")

@@ -52,7 +52,7 @@ async def revoke(session: Session, lease: int) -> None:
 
 def parse_timetolive(
     args: LeaseArgument = None,
-    keys: Annotated[bool, typer.Option("--keys", help="also the keys that are attached to it")] = False,
+    keys: Annotated[bool, typer.Option("--keys", help="also list the keys attached to the lease")] = False,
 ) -> pb.LeaseTimeToLiveRequest:
     """Show what remains of LEASE (in hexadecimal)."""
     if args is None or len(args) != 1:
@@ -89,7 +89,7 @@ class KeepAlive(NamedTuple):
 
 def parse_keep_alive(
     args: LeaseArgument = None,
-    once: Annotated[bool, typer.Option("--once", help="renew it once and end")] = False,
+    once: Annotated[bool, typer.Option("--once", help="renew the lease once and exit")] = False,
 ) -> KeepAlive:
     """Renew LEASE (in hexadecimal) again and again."""
     if args is None or len(args) != 1:

@@ -43,7 +43,12 @@ class LockOptions(NamedTuple):
 def parse(
     args: Annotated[list[str] | None, typer.Argument(metavar="NAME [-- COMMAND [ARG...]]", show_default=False)] = None,
     ttl: Annotated[
-        str, typer.Option("--ttl", metavar="int", help="seconds after which a holder that is gone loses it [10]")
+        str,
+        typer.Option(
+            "--ttl",
+            metavar="int",
+            help="time to live of the lock's lease, in seconds: when a holder is gone, others wait for its end",
+        ),
     ] = str(DEFAULT_TTL),
 ) -> LockOptions:
     """Acquire the lock NAME. With a COMMAND, run it and release the lock; the exit code is its own.

@@ -43,31 +43,46 @@ class MirrorOptions(NamedTuple):
 
 def parse(
     args: Annotated[list[str] | None, typer.Argument(metavar="DESTINATION", show_default=False)] = None,
-    prefix: Annotated[str, typer.Option("--prefix", metavar="string", help="only keys that start with it")] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", metavar="string", help="copy only keys that start with this prefix")
+    ] = "",
     rev: Annotated[
-        str, typer.Option("--rev", metavar="int", help="only changes from this revision on (0: all keys first)")
+        str, typer.Option("--rev", metavar="int", help="copy only changes from this revision on (0: all keys first)")
     ] = "0",
     dest_prefix: Annotated[
-        str, typer.Option("--dest-prefix", metavar="string", help="what --prefix is replaced by [the same]")
+        str,
+        typer.Option(
+            "--dest-prefix", metavar="string", help="prefix that replaces --prefix at the destination [--prefix]"
+        ),
     ] = "",
-    no_dest_prefix: Annotated[bool, typer.Option("--no-dest-prefix", help="remove --prefix from the keys")] = False,
+    no_dest_prefix: Annotated[
+        bool, typer.Option("--no-dest-prefix", help="remove --prefix from the keys at the destination")
+    ] = False,
     max_txn_ops: Annotated[
-        str, typer.Option("--max-txn-ops", metavar="uint", help="changes in one transaction at most [128]")
+        str, typer.Option("--max-txn-ops", metavar="uint", help="maximum number of changes in one transaction")
     ] = "128",
-    dest_cert: Annotated[str, typer.Option("--dest-cert", metavar="FILE", help="the certificate shown there")] = "",
-    dest_key: Annotated[str, typer.Option("--dest-key", metavar="FILE", help="its key")] = "",
+    dest_cert: Annotated[
+        str, typer.Option("--dest-cert", metavar="FILE", help="client certificate for the destination, a PEM file")
+    ] = "",
+    dest_key: Annotated[
+        str, typer.Option("--dest-key", metavar="FILE", help="private key of --dest-cert, a PEM file")
+    ] = "",
     dest_cacert: Annotated[
-        str, typer.Option("--dest-cacert", metavar="FILE", help="the certificates that it is verified with")
+        str,
+        typer.Option("--dest-cacert", metavar="FILE", help="CA certificates that verify the destination, a PEM file"),
     ] = "",
     dest_insecure_transport: Annotated[
         bool,
         typer.Option(
             "--dest-insecure-transport/--no-dest-insecure-transport",
-            help="connect to it without TLS where neither scheme nor certificates ask for it",
+            help="connect to the destination without TLS where neither its scheme nor a --dest certificate asks for it",
         ),
     ] = True,
     dest_user: Annotated[
-        str, typer.Option("--dest-user", metavar="NAME[:PASSWORD]", help="the user there; the password is asked for")
+        str,
+        typer.Option(
+            "--dest-user", metavar="NAME[:PASSWORD]", help="user at the destination; a missing password is asked for"
+        ),
     ] = "",
     dest_password: Annotated[
         str, typer.Option("--dest-password", metavar="string", help="the password of --dest-user")

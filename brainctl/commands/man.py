@@ -13,7 +13,12 @@ from brainctl.cli.share import data_home, install, shared
 
 def parse(
     to: Annotated[
-        str, typer.Option("--to", metavar="DIR", help="directory for the pages, such as /usr/local/share/man/man1")
+        str,
+        typer.Option(
+            "--to",
+            metavar="DIR",
+            help="directory to install into, such as /usr/local/share/man/man1 [~/.local/share/man/man1]",
+        ),
     ] = "",
 ) -> Path:
     """Write the manual pages where man finds them: ~/.local/share/man/man1, or the directory of --to.

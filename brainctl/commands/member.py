@@ -16,7 +16,7 @@ from brainctl.output.gotext import quote
 
 MemberArgument = Annotated[list[str] | None, typer.Argument(metavar="ID", show_default=False)]
 PeerUrls = Annotated[
-    str, typer.Option("--peer-urls", metavar="URL[,...]", help="where the member listens to the other members")
+    str, typer.Option("--peer-urls", metavar="URL[,...]", help="URLs at which the member listens to other members")
 ]
 
 
@@ -44,7 +44,9 @@ class NewMember(NamedTuple):
 def parse_add(
     args: Annotated[list[str] | None, typer.Argument(metavar="NAME", show_default=False)] = None,
     peer_urls: PeerUrls = "",
-    learner: Annotated[bool, typer.Option("--learner", help="it does not vote until it is promoted")] = False,
+    learner: Annotated[
+        bool, typer.Option("--learner", help="add the member as a learner, which votes once it is promoted")
+    ] = False,
 ) -> NewMember:
     """Add a member, and print the variables with which its etcd is to be started under NAME."""
     if not args:

@@ -24,10 +24,13 @@ class Put(NamedTuple):
 
 def parse(
     args: Annotated[list[str] | None, typer.Argument(metavar="KEY [VALUE]", show_default=False)] = None,
-    lease: Annotated[str, typer.Option("--lease", help="the lease (in hexadecimal) to attach the key to")] = "0",
+    lease: Annotated[
+        str,
+        typer.Option("--lease", metavar="LEASE", help="ID of the lease to attach the key to, in hexadecimal (0: none)"),
+    ] = "0",
     prev_kv: PrevKv = False,
-    ignore_value: Annotated[bool, typer.Option("--ignore-value", help="keep the key's value")] = False,
-    ignore_lease: Annotated[bool, typer.Option("--ignore-lease", help="keep the key's lease")] = False,
+    ignore_value: Annotated[bool, typer.Option("--ignore-value", help="keep the current value of the key")] = False,
+    ignore_lease: Annotated[bool, typer.Option("--ignore-lease", help="keep the current lease of the key")] = False,
 ) -> Put:
     """Put KEY, with VALUE or with what standard input has.
 

@@ -31,10 +31,16 @@ def parse_add(
     interactive: Interactive = True,
     password_file: PasswordFile = "",
     new_user_password: Annotated[
-        str, typer.Option("--new-user-password", metavar="string", help="the password; others on this machine see it")
+        str,
+        typer.Option(
+            "--new-user-password",
+            metavar="string",
+            help="the password of the new user; other users of this machine can see it",
+        ),
     ] = "",
     no_password: Annotated[
-        bool, typer.Option("--no-password", help="a user without one, who shows a certificate instead")
+        bool,
+        typer.Option("--no-password", help="create a user without a password, who authenticates with a certificate"),
     ] = False,
 ) -> NewUser:
     """Add USER, with a password that is asked for."""
@@ -85,7 +91,7 @@ class UserQuestion(NamedTuple):
 
 def parse_get(
     args: UserArgument = None,
-    detail: Annotated[bool, typer.Option("--detail", help="also what the roles allow")] = False,
+    detail: Annotated[bool, typer.Option("--detail", help="also show what the roles allow")] = False,
 ) -> UserQuestion:
     """Show the roles of USER."""
     return UserQuestion(_user(args, "get"), detail)

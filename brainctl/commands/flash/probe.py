@@ -34,12 +34,19 @@ class Probe(NamedTuple):
 
 def parse_probe(
     args: Annotated[list[str] | None, typer.Argument(metavar="DIR", show_default=False)] = None,
-    seconds: Annotated[str, typer.Option("--seconds", metavar="duration", help="measure for so long [10s]")] = "10s",
-    size: Annotated[str, typer.Option("--size", metavar="bytes", help="write so much at most [256M]")] = "256M",
+    seconds: Annotated[str, typer.Option("--seconds", metavar="duration", help="time to measure for")] = "10s",
+    size: Annotated[str, typer.Option("--size", metavar="bytes", help="maximum number of bytes to write")] = "256M",
     require: Annotated[
-        str, typer.Option("--require", metavar="etcd|heavy", help="end with 17 when it is slower than that")
+        str,
+        typer.Option(
+            "--require",
+            metavar="etcd|heavy",
+            help="exit with 17 when the medium is too slow for etcd, or for a heavy load",
+        ),
     ] = "",
-    plot: Annotated[str, typer.Option("--plot", metavar="FILE", help="draw the distributions as .svg or .png")] = "",
+    plot: Annotated[
+        str, typer.Option("--plot", metavar="FILE", help="file to draw the distributions into, .svg or .png")
+    ] = "",
 ) -> Probe:
     """Measure how fast the medium under the directory DIR makes writes durable, and say what load it carries.
 

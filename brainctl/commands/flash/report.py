@@ -49,16 +49,28 @@ class Found(NamedTuple):
 def parse_report(
     args: StoreArgument = None,
     rated_tbw: Annotated[
-        str, typer.Option("--rated-tbw", metavar="bytes", help="what the medium is rated to take in all, such as 300TB")
+        str,
+        typer.Option(
+            "--rated-tbw", metavar="bytes", help="bytes that the medium is rated to take in its life, such as 300TB"
+        ),
     ] = "",
     rated_dwpd: Annotated[
-        str, typer.Option("--rated-dwpd", metavar="number", help="or its rating in drive writes per day")
+        str,
+        typer.Option(
+            "--rated-dwpd",
+            metavar="number",
+            help="rating of the medium in drive writes per day, instead of --rated-tbw",
+        ),
     ] = "",
-    capacity: Annotated[str, typer.Option("--capacity", metavar="bytes", help="with that, the size of the drive")] = "",
+    capacity: Annotated[
+        str, typer.Option("--capacity", metavar="bytes", help="size of the drive in bytes, for --rated-dwpd")
+    ] = "",
     warranty_years: Annotated[
-        str, typer.Option("--warranty-years", metavar="number", help="the time that a rating is meant for [5]")
+        str, typer.Option("--warranty-years", metavar="number", help="number of years that --rated-dwpd is meant for")
     ] = "5",
-    plot: Annotated[str, typer.Option("--plot", metavar="FILE", help="draw the writes by day as .svg or .png")] = "",
+    plot: Annotated[
+        str, typer.Option("--plot", metavar="FILE", help="file to draw the writes by day into, .svg or .png")
+    ] = "",
 ) -> Report:
     """Show what a store has written to its medium and why, for how long the medium lasts so, and what takes its space.
 

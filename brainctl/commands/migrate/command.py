@@ -42,41 +42,71 @@ class MigrateOptions(NamedTuple):
 
 
 def parse(
-    source: Annotated[str, typer.Option("--from", metavar="STORE", help="etcd, or etcd://, tikv://, file://")] = "",
-    target: Annotated[str, typer.Option("--to", metavar="STORE", help="tikv, or tikv://, file://")] = "",
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="STORE",
+            help="the store to copy: etcd (that of --endpoints), or a URL: etcd://, tikv://, file://",
+        ),
+    ] = "",
+    target: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="STORE", help="the store to copy into: tikv (that of --pd), or a URL: tikv://, file://"
+        ),
+    ] = "",
     pd: Pd = "",
     tikv_prefix: TikvPrefix = "",
     history: Annotated[
-        str, typer.Option("--history", metavar="all|none", help="history to take along: what is left of it, or none")
+        str, typer.Option("--history", metavar="all|none", help="history to copy: all that is not compacted, or none")
     ] = "all",
-    until_synced: Annotated[bool, typer.Option("--until-synced", help="end when nothing is missing (default)")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="go on until SIGINT or SIGTERM")] = False,
+    until_synced: Annotated[
+        bool, typer.Option("--until-synced", help="exit once the target has everything (default)")
+    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="keep copying changes until SIGINT or SIGTERM")] = False,
     cutover: Annotated[
         bool, typer.Option("--cutover", help="sync, freeze the source, compare both sides, and commit the target")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="empty the target and start over")] = False,
     even_if_served: Annotated[
-        bool, typer.Option("--even-if-served", help="end the process that serves a tikv:// target, or overwrites it")
+        bool,
+        typer.Option(
+            "--even-if-served",
+            help="take a tikv:// target over from the process that serves or overwrites it, which ends",
+        ),
     ] = False,
     freeze_hook: Annotated[
-        str, typer.Option("--freeze-hook", metavar="COMMAND", help="stops the writers, for --cutover")
+        str,
+        typer.Option(
+            "--freeze-hook", metavar="COMMAND", help="command that stops the writers of the source, for --cutover"
+        ),
     ] = "",
     unfreeze_hook: Annotated[
-        str, typer.Option("--unfreeze-hook", metavar="COMMAND", help="lets them go on when a cutover ends early")
+        str,
+        typer.Option(
+            "--unfreeze-hook", metavar="COMMAND", help="command that lets the writers go on when a cutover ends early"
+        ),
     ] = "",
     writers_are_stopped: Annotated[
         bool,
-        typer.Option("--writers-are-stopped", help="for --cutover without a freeze hook: nobody writes to the source"),
+        typer.Option(
+            "--writers-are-stopped",
+            help="promise that nobody writes to the source, for --cutover without --freeze-hook",
+        ),
     ] = False,
     freeze_timeout: Annotated[
         str,
-        typer.Option("--freeze-timeout", metavar="duration", help="how long a hook, and the writers to stop, may take"),
+        typer.Option(
+            "--freeze-timeout", metavar="duration", help="time limit for a hook, and for the writers to stop after it"
+        ),
     ] = "30s",
     retry_for: Annotated[
-        str, typer.Option("--retry-for", metavar="duration", help="how long the source and the target may be away")
+        str,
+        typer.Option("--retry-for", metavar="duration", help="time to retry a source or target that cannot be reached"),
     ] = "5m",
     no_auth: Annotated[
-        bool, typer.Option("--no-auth", help="leave users, roles and the switch of authentication behind")
+        bool, typer.Option("--no-auth", help="do not copy users, roles and whether authentication is on")
     ] = False,
 ) -> MigrateOptions:
     """Copy a store into another one while it is in use, with revisions, versions and leases.

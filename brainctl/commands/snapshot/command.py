@@ -39,10 +39,10 @@ class Save(NamedTuple):
 def parse_save(
     args: FileArgument = None,
     link: Annotated[
-        bool, typer.Option("--link", help="a backup of a local store: FILE is a directory of hard links to its files")
+        bool, typer.Option("--link", help="back up a local store: FILE becomes a directory of hard links to its files")
     ] = False,
     base: Annotated[
-        str, typer.Option("--base", metavar="DIR", help="with --link: only what is new since the backup in DIR")
+        str, typer.Option("--base", metavar="DIR", help="with --link: leave out what the backup in DIR has already")
     ] = "",
 ) -> Save:
     """Save a snapshot of the store into FILE, as etcd writes it. There is no time limit, unless --command-timeout is
@@ -173,20 +173,25 @@ class Restoration(NamedTuple):
 def parse_restore(
     args: FileArgument = None,
     data_dir: Annotated[
-        str | None, typer.Option("--data-dir", metavar="DIR", help="the new store's [NAME.brainctl]")
+        str | None, typer.Option("--data-dir", metavar="DIR", help="directory of the new store [NAME.brainctl]")
     ] = None,
-    name: Annotated[str, typer.Option("--name", metavar="string", help="for the directory alone [default]")] = "",
+    name: Annotated[
+        str, typer.Option("--name", metavar="string", help="first part of the default of --data-dir [default]")
+    ] = "",
     skip_hash_check: Annotated[
-        bool, typer.Option("--skip-hash-check", help="for a file of a data directory, which has no hash behind it")
+        bool,
+        typer.Option(
+            "--skip-hash-check", help="do not verify the hash at the end of FILE, which a database file of etcd lacks"
+        ),
     ] = False,
     bump_revision: Annotated[
-        str, typer.Option("--bump-revision", metavar="uint", help="raise the revision by so much")
+        str, typer.Option("--bump-revision", metavar="uint", help="raise the revision by this number")
     ] = "0",
     mark_compacted: Annotated[
-        bool, typer.Option("--mark-compacted", help="compact at the raised revision: watchers look again")
+        bool, typer.Option("--mark-compacted", help="compact at the raised revision, so that watchers start over")
     ] = False,
     revision: Annotated[
-        str, typer.Option("--revision", metavar="uint", help="the store as it was at this revision [the newest]")
+        str, typer.Option("--revision", metavar="uint", help="restore the state at this revision (0: the newest)")
     ] = "0",
 ) -> Restoration:
     """Make a store for `brainctl serve --data-dir DIR` of the snapshot FILE, with its revisions, leases and users.

@@ -73,7 +73,7 @@ class Dump(NamedTuple):
 
 def parse_dump(
     args: StoreArgument = None,
-    file: Annotated[str, typer.Option("--file", metavar="NAME", help="this file of the directory only")] = "",
+    file: Annotated[str, typer.Option("--file", metavar="NAME", help="dump only this file of the directory")] = "",
 ) -> Dump:
     """Print every structure in the files of the store in the directory STORE, one to a line, with file and offset.
 
@@ -150,9 +150,12 @@ class Repair(NamedTuple):
 
 def parse_repair(
     args: StoreArgument = None,
-    into: Annotated[str, typer.Option("--into", metavar="DIR", help="the directory of the new store")] = "",
+    into: Annotated[str, typer.Option("--into", metavar="DIR", help="directory of the new store")] = "",
     bump_revision: Annotated[
-        str, typer.Option("--bump-revision", metavar="uint", help="raise the revision by so much, and compact there")
+        str,
+        typer.Option(
+            "--bump-revision", metavar="uint", help="raise the revision by this number, and compact at the new one"
+        ),
     ] = "0",
 ) -> Repair:
     """Save everything that can be read of the store in the directory STORE into a new one, and list what was lost.

@@ -16,7 +16,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 def parse(
     args: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     interactive: Annotated[
-        bool, typer.Option("-i", "--interactive/--no-interactive", help="prompt for each part")
+        bool, typer.Option("-i", "--interactive/--no-interactive", help="prompt for each part of the transaction")
     ] = False,
 ) -> bool:
     """Read a transaction from standard input and run it.

@@ -35,17 +35,20 @@ class VerifyOptions(NamedTuple):
 
 
 def parse(
-    source: Annotated[str, typer.Option("--from", metavar="STORE", help="the store as it should be")] = "",
-    target: Annotated[str, typer.Option("--to", metavar="STORE", help="the store that is looked at")] = "",
+    source: Annotated[
+        str, typer.Option("--from", metavar="STORE", help="the reference store, with what is expected")
+    ] = "",
+    target: Annotated[str, typer.Option("--to", metavar="STORE", help="the store to compare with --from")] = "",
     pd: Pd = "",
     tikv_prefix: TikvPrefix = "",
     live: Annotated[
-        bool, typer.Option("--live", help="both change meanwhile: only what stays different counts")
+        bool, typer.Option("--live", help="both stores are being written: count only differences that stay")
     ] = False,
     no_leases: Annotated[bool, typer.Option("--no-leases", help="do not compare leases")] = False,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="do not compare users and roles")] = False,
     max_lag: Annotated[
-        str, typer.Option("--max-lag", metavar="uint", help="how many revisions one side may be behind [0]")
+        str,
+        typer.Option("--max-lag", metavar="uint", help="number of revisions that one store may be behind the other"),
     ] = "0",
 ) -> VerifyOptions:
     """Compare two stores: every key, value, create and mod revision, version and lease, and the users and roles.

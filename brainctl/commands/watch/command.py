@@ -40,11 +40,13 @@ def parse(
     interactive: Annotated[
         bool, typer.Option("-i", "--interactive/--no-interactive", help="read watches from standard input")
     ] = False,
-    prefix: Annotated[bool, typer.Option("--prefix", help="all keys that start with KEY")] = False,
-    rev: Annotated[str, typer.Option("--rev", metavar="int", help="from this revision on (0: from now on)")] = "0",
+    prefix: Annotated[bool, typer.Option("--prefix", help="select all keys that start with KEY")] = False,
+    rev: Annotated[
+        str, typer.Option("--rev", metavar="int", help="first revision to show (0: only what happens from now on)")
+    ] = "0",
     prev_kv: PrevKv = False,
     progress_notify: Annotated[
-        bool, typer.Option("--progress-notify", help="have the server say now and then how far it is")
+        bool, typer.Option("--progress-notify", help="ask the server for progress notifications while nothing changes")
     ] = False,
 ) -> WatchOptions:
     """Show the changes of KEY, or of the keys from KEY up to RANGE_END, as they happen.
