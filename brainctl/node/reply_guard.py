@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from brainctl.errors import ApiError, BrainctlError, Code, Status
+from brainctl.log import Fact
 from brainctl.node.backend import Reply
 
 _log = logging.getLogger(__name__)
@@ -20,5 +21,5 @@ async def answering(work: Coroutine[Any, Any, None], reply: Reply) -> None:
     except BrainctlError as error:
         reply(error)
     except Exception:  # noqa: BLE001 - somebody waits for the reply
-        _log.exception("work for a request failed")
+        _log.exception(Fact("the work for a request failed"))
         reply(ApiError(INTERNAL))

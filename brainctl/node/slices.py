@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from brainctl.errors import STOPPED, ApiError, BrainctlError
+from brainctl.log import Fact
 from brainctl.mvcc.steps import Steps
 from brainctl.node.backend import TakesSteps
 from brainctl.node.reply_guard import INTERNAL
@@ -162,7 +163,7 @@ class Slices:
         except BrainctlError as error:
             work.end(error)
         except Exception:  # noqa: BLE001 - somebody waits for the result, and others for their slice
-            _log.exception("long work failed")
+            _log.exception(Fact("long work failed"))
             work.end(ApiError(INTERNAL))
         else:
             self.largest = max(self.largest, cost)

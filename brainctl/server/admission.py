@@ -10,7 +10,10 @@ import resource
 from pathlib import Path
 from typing import Final
 
+from brainctl.log import Fact
+
 _log = logging.getLogger(__name__)
+_ADVICE = "find the client that opens them, or raise the limit of descriptors (ulimit -n)"
 
 KEPT_DESCRIPTORS: Final = 64
 """Descriptors that connections do not take: the store opens new files as it grows, and files for a while as it works.
@@ -54,7 +57,7 @@ class Room:
             self.measure(connections)
         if self._full and connections < self.limit:
             self._full = False
-            _log.warning("connections are taken again: %d of at most %d are open", connections, self.limit)
+            _log.warning(Fact("connections are accepted again", connections=connections, limit=self.limit))
 
     def admits(self, connections: int) -> bool:
         """Return whether one more connection may be added to `connections`; the first refusal of a series is logged."""
@@ -64,9 +67,7 @@ class Room:
         if not self._full:
             self._full = True
             _log.warning(
-                "%d connections are open and no more are taken: descriptors (see 'ulimit -n') and memory are kept back"
-                " for the store; find the client that opens so many, or raise the limit of descriptors",
-                connections,
+                Fact("no more connections are accepted", connections=connections, limit=self.limit, advice=_ADVICE)
             )
         return False
 
@@ -78,7 +79,7 @@ def raise_descriptor_limit() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError) as error:  # it stays as it is
-            _log.warning("the limit of descriptors stays at %d: %s", soft, error)
+            _log.warning(Fact("the limit of descriptors cannot be raised", limit=soft, error=error))
 
 
 def memory_bytes() -> int:

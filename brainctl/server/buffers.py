@@ -7,9 +7,11 @@ too much in all, those that hold the most for the longest time are cut off; the 
 import logging
 from typing import Final, Protocol
 
+from brainctl.log import Fact
 from brainctl.server.admission import memory_bytes
 
 _log = logging.getLogger(__name__)
+_ADVICE = "find the clients that do not read, or raise --max-client-memory"
 
 SMALL_BYTES: Final = 64 << 10
 """Bytes below which a connection reports nothing: admission counts as much for each open connection."""
@@ -67,7 +69,9 @@ class Buffers:
             self._seconds[holder] += 1
         if self._crowded and self.held <= self.limit * _KEPT:
             self._crowded = False
-            _log.warning("clients hold %d MiB of memory now, and are no longer cut off", self.held >> 20)
+            _log.warning(
+                Fact("connections are no longer closed for memory", held_bytes=self.held, limit_bytes=self.limit)
+            )
 
     def _note(self, holder: Holder, size: int) -> None:
         self.held += size - self._of.get(holder, 0)
@@ -87,10 +91,12 @@ class Buffers:
         if not self._crowded:
             self._crowded = True
             _log.warning(
-                "clients hold %d MiB of memory with requests that are not whole and answers that they do not read, more"
-                " than --max-client-memory allows: the connections that hold the most are cut off, and counted in"
-                " brainctl_memory_refused_total",
-                self.held >> 20,
+                Fact(
+                    "connections that hold the most memory are closed",
+                    held_bytes=self.held,
+                    limit_bytes=self.limit,
+                    advice=_ADVICE,
+                )
             )
         for holder in sorted(self._of, key=self._weight, reverse=True):
             if self.held <= self.limit * _KEPT:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, cast
 
+from brainctl.log import Fact
 from brainctl.server.buffers import SMALL_BYTES, Buffers
 from brainctl.server.http_request import BROKEN, Call, HttpRequest, Page, is_local
 from brainctl.server.pages import Monitoring, Pages
@@ -154,7 +155,7 @@ class Http1Protocol(asyncio.Protocol):
             try:
                 exchange.keep(self._pages.serve(whole, exchange))
             except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
-                _log.exception("%s failed", request.target.partition("?")[0])
+                _log.exception(Fact("a page failed", path=request.target.partition("?")[0]))
                 exchange.respond(BROKEN)
 
     # -- for the exchange ---------------------------------------------------------------------------------------------

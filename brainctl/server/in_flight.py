@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from brainctl.log import Fact
+
 _log = logging.getLogger(__name__)
 
 MOST_BYTES: Final = 64 << 20
@@ -35,11 +37,7 @@ class InFlight:
             self.held = after
             return True
         if not self.delayed:
-            _log.warning(
-                "clients write faster than the store: from now on requests wait, so that no more than %d MiB are in"
-                " flight; brainctl_requests_delayed_total counts them",
-                self.limit >> 20,
-            )
+            _log.warning(Fact("requests are delayed: clients write faster than the store", limit_bytes=self.limit))
         self.delayed += 1
         self._waiting.append(wake)
         return False

@@ -4,6 +4,8 @@ import logging
 import os
 import socket
 
+from brainctl.log import Fact
+
 _log = logging.getLogger(__name__)
 
 
@@ -18,4 +20,4 @@ def notify(state: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as outlet:
             outlet.sendto(state.encode(), address)
     except OSError as error:
-        _log.warning("systemd was not told %s: %s", state, error)
+        _log.warning(Fact("systemd cannot be notified", state=state, error=error))

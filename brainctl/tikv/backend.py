@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from brainctl.errors import STOPPED, ApiError, BrainctlError, Fenced
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.log import Fact
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.deafness import Deafness
@@ -253,7 +254,7 @@ class TikvBackend:
         try:
             await self.writer.edit(note, 0)
         except BrainctlError as error:
-            _log.warning("the store does not say where it is served: %s", error)
+            _log.warning(Fact("the address of the server cannot be stored", error=error))
 
     # -- background -----------------------------------------------------------------------------------------------
 
@@ -270,7 +271,7 @@ class TikvBackend:
             except Fenced as error:
                 self.writer.step_down(error)
             except BrainctlError as error:
-                _log.warning("%s", error)
+                _log.warning(Fact("following the store is tried again", error=error))
 
     def _notice(self, commit: Commit) -> None:
         if commit.compact:
@@ -290,7 +291,7 @@ class TikvBackend:
         except Fenced as error:
             self.writer.step_down(error)
         except TikvFailed as error:
-            _log.warning("reclaiming goes on after the next compaction: %s", error)
+            _log.warning(Fact("reclaim waits for the next compaction", error=error))
         finally:
             self._reclaimed.set()
 
@@ -360,7 +361,7 @@ async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
     try:
         answer: bytes | BrainctlError = await work
     except TikvFailed as error:
-        _log.warning("%s", error)
+        _log.warning(Fact("a request failed in TiKV", error=error))
         answer = RequestFailed(error)
     except BrainctlError as error:
         answer = error

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from brainctl.errors import TIMEOUT, ApiError, BrainctlError, ConnectionFailed, ExitCode, StoreDamaged
+from brainctl.log import Fact
 
 _log = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ def translate(error: Exception, where: str = "") -> TikvFailed:
         return error
     text = str(error)
     if os.environ.get("BRAINCTL_DEBUG") and text:
-        _log.warning("the TiKV client says: %s", text)
+        _log.warning(Fact("the TiKV client reports an error", error=text))
     failure, sentence = (Failure.UNAVAILABLE, "no answer in time") if isinstance(error, TimeoutError) else cause(text)
     kind = TikvUnavailable if failure is Failure.UNAVAILABLE else TikvFailed
     return kind(failure, sentence, where, text)

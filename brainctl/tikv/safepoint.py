@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 
 from brainctl.errors import BrainctlError
+from brainctl.log import Fact
 from brainctl.tikv.client import LONGEST_READ_SECONDS, Client
 from brainctl.wire.varint import varint
 
@@ -54,7 +55,7 @@ class SafePoint:
                 if self._garbage:
                     await self.step()
             except BrainctlError as error:
-                _log.warning("the safe point of TiKV's garbage collection was not moved, trying again: %s", error)
+                _log.warning(Fact("advancing the safe point of garbage collection is tried again", error=error))
 
     async def step(self) -> int:
         """Move the safe point as far as it may go now, and return where it is; 0 where TiDB moves it.
@@ -65,7 +66,7 @@ class SafePoint:
         timestamp = await self._client.timestamp()
         snapshot = await self._client.snapshot(timestamp)
         if await snapshot.keys(_TIDB, _TIDB + b"\xff", 1):
-            _log.info("TiDB collects the garbage of this cluster")
+            _log.info(Fact("the safe point of garbage collection is left to TiDB"))
             self._garbage = 0
             return 0
         wanted = timestamp - (int(LIFE_SECONDS * 1000) << _LOGICAL_BITS)

@@ -16,6 +16,7 @@ from brainctl.errors import (
     StoreFailed,
     UnknownOutcome,
 )
+from brainctl.log import Fact
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.tikv import ahead
@@ -146,13 +147,15 @@ class Writer:
             try:
                 await self._lead.release()
             except BrainctlError as error:
-                _log.warning("the store is free for the next writer only in %d s: %s", WRITER_LEASE_MS // 1000, error)
+                _log.warning(
+                    Fact("the lead is not released, and expires", seconds=WRITER_LEASE_MS // 1000, error=error)
+                )
 
     def step_down(self, error: Fenced) -> None:
         """Stop writing for good, because another process does, and refuse what is queued."""
         if self.fenced is not None:
             return
-        _log.warning("%s", error)
+        _log.warning(Fact("another process has taken the lead", error=error))
         self.leads = False
         self.fenced = error
         self._refuse_queue(error)
@@ -279,12 +282,12 @@ class Writer:
             self.step_down(error)
             answer = error
         elif isinstance(error, TikvFailed):
-            _log.warning("%s", error)
+            _log.warning(Fact("a group of writes failed in TiKV", error=error))
             answer = ApiError(REQUEST_TOO_LARGE) if error.failure is Failure.TOO_LARGE else RequestFailed(error)
         elif isinstance(error, BrainctlError):
             answer = error
         else:
-            _log.error("a group of writes failed", exc_info=error)
+            _log.error(Fact("a group of writes failed"), exc_info=error)
             answer = ApiError(STOPPED)
         for write in group:
             write.answer(answer)

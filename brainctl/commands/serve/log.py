@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from brainctl.errors import BadArguments
+from brainctl.log import Fact
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -44,7 +45,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 class _Console(logging.Formatter):
-    """Time, level, message; then the stack of an exception."""
+    """Time, level, words, fields as name=value; then the stack of an exception."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """Return the line of an entry."""
@@ -52,11 +53,12 @@ class _Console(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """An object on one line, with the names that etcd's log has."""
+    """An object on one line, with the names that etcd's log has and a member for each field."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of an entry."""
-        entry = {"level": _level(record), "ts": _time(record), "logger": record.name, "msg": record.getMessage()}
+        fact = record.msg if isinstance(record.msg, Fact) else Fact(record.getMessage())
+        entry = {"level": _level(record), "ts": _time(record), "logger": record.name, "msg": fact.text, **fact.fields}
         if record.exc_info:
             entry["stacktrace"] = self.formatException(record.exc_info)
         return json.dumps(entry)

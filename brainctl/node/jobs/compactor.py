@@ -6,6 +6,7 @@ from functools import partial
 from brainctl.clock import Clock
 from brainctl.errors import COMPACTED, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.log import Fact
 from brainctl.mvcc.batch import Batch
 from brainctl.node.backend import Backend
 from brainctl.node.jobs.retention import Retention
@@ -38,8 +39,8 @@ class Compactor:
     def _settle(self, revision: int, answer: bytes | BrainctlError) -> None:
         """Tell the retention that a compaction succeeded; after a failure it will ask for it again."""
         if isinstance(answer, ApiError) and answer.status == COMPACTED:
-            _log.debug("revision %d was compacted already", revision)
+            _log.debug(Fact("automatic compaction: compacted already", revision=revision))
         elif isinstance(answer, BrainctlError):
-            _log.warning("automatic compaction at revision %d is tried again: %s", revision, answer)
+            _log.warning(Fact("automatic compaction is tried again", revision=revision, error=answer))
             return
         self._retention.done(self._clock.monotonic(), revision)

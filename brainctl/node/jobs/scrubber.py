@@ -9,6 +9,7 @@ from brainctl.clock import Clock
 from brainctl.engine.background.scrubber import Scrub
 from brainctl.engine.engine import Engine
 from brainctl.errors import RESTORE
+from brainctl.log import Fact
 from brainctl.node.backend import Backend
 from brainctl.node.local.token_bucket import Bucket
 
@@ -96,7 +97,7 @@ class Scrubber:
     def _tell(self, scrub: Scrub) -> None:
         """Log new findings, and raise the alarm at the first one of the pass."""
         for finding in scrub.findings[len(self.state.findings) :]:
-            _log.error("scrub: %s; %s", finding, RESTORE)
+            _log.error(Fact("a scrub has found damage", finding=finding, advice=RESTORE))
             if not self.state.findings:
                 self._alarm()
             self.state.findings.append(finding)

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Protocol, cast
 
 from brainctl.errors import BrainctlError
+from brainctl.log import Fact
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.steps import Steps, finish, release
 from brainctl.mvcc.view import AsyncView, Revision, View
@@ -142,7 +143,7 @@ class LocalCatchUp:
                 self._work = None
         except BrainctlError as error:
             # A record that cannot be read will not become readable: cancel the watchers that need it, serve the others.
-            _log.error("history for a watcher cannot be read: %s", error)
+            _log.error(Fact("watchers are cancelled: their history cannot be read", error=error, advice=error.advice))
             self._work = None
             self._hub.abandon(str(error))
         if self._work is not None or self._hub.behind:
@@ -189,7 +190,7 @@ class RemoteCatchUp:
             while (read := self._hub.next_read()) is not None:
                 await self._step(read)
         except BrainctlError as error:
-            _log.warning("history for watchers cannot be read, trying again: %s", error)
+            _log.warning(Fact("reading the history for watchers is tried again", error=error))
             self._hub.compacted(self._view.compacted)
             self._backend.call_later(RETRY_SECONDS, self.wake)
         finally:

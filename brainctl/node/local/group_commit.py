@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from brainctl.engine.engine import Engine
 from brainctl.engine.log.encoded_batch import EncodedBatch
 from brainctl.errors import STOPPED, ApiError, BrainctlError, StoreFailed, UnknownOutcome
+from brainctl.log import Fact
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
@@ -145,7 +146,7 @@ class GroupCommit:
         try:
             answer = self._evaluate(evaluate, request)
         except Exception:  # noqa: BLE001 - the store has failed, and whoever waits must get an answer
-            _log.exception("a write could not be evaluated")
+            _log.exception(Fact("a write could not be evaluated"))
             reply(ApiError(INTERNAL))
             return
         if isinstance(answer, bytes | BrainctlError):
@@ -351,7 +352,7 @@ class GroupCommit:
         if self.failure is not None:
             return
         self.failure = error
-        _log.error("%s", error.told())
+        _log.error(Fact("the store has failed, and takes no more writes", error=error, advice=error.advice))
         waiting = (self._in_flight or []) + self._answers
         self._in_flight, self._answers = None, []
         for reply, _ in waiting:

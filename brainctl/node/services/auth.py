@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from brainctl.errors import AUTH_FAILED, AUTH_NOT_ENABLED, INVALID_AUTH_TOKEN, ApiError, Code, Status
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.log import Fact
 from brainctl.mvcc import auth
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
@@ -105,7 +106,7 @@ class AuthService:
             if found is None and compare_digest(token.encode(), self.process_token.encode()):
                 return Identity(ROOT, revision)
             if found is None:
-                _log.warning("a request came with an invalid token (%s)", fingerprint(token))
+                _log.warning(Fact("a request has an invalid token", token=fingerprint(token)))
                 raise ApiError(INVALID_AUTH_TOKEN)
             return found
         return Identity(common_name, revision) if common_name else None
@@ -151,12 +152,12 @@ class AuthService:
             if user is not None and user.options.no_password:
                 raise ApiError(NO_PASSWORD_USER)
             if not await self._passwords.matches(password, user.password if user is not None else None):
-                _log.warning("user %r gave a wrong password, or there is no such user", name)
+                _log.warning(Fact("authentication failed: wrong password, or no such user", user=name))
                 raise ApiError(AUTH_FAILED)
             if auth_state(backend.record) == state:
                 break  # otherwise the user may have changed while the password was compared
         token = self._tokens.assign(name, state.revision)
-        _log.debug("user %r has token %s", name, fingerprint(token))
+        _log.debug(Fact("a token is assigned", user=name, token=fingerprint(token)))
         reply(self._answer(pb.AuthenticateResponse(token=token)))
 
     # -- changes ------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError
 from brainctl.clock import Clock
 from brainctl.errors import LEASE_NOT_FOUND, STOPPED, TIMEOUT, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.log import Fact
 from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
@@ -286,7 +287,7 @@ class LeaseService:
             async for version in view.versions(b"", None, 0):
                 self.lessor.recover((version,))
         except BrainctlError as error:
-            _log.warning("keys with leases cannot be read, trying again: %s", error)
+            _log.warning(Fact("reading the keys with leases is tried again", error=error))
             self._backend.call_later(RETRY_SECONDS, self._recover)
         else:
             self._recovered()
@@ -331,4 +332,4 @@ def _expired(lease: int, answer: bytes | BrainctlError) -> None:
     if isinstance(answer, BrainctlError):  # the revoke is tried again after a while
         refused = isinstance(answer, ApiError) and answer.status not in (LEASE_NOT_FOUND, TIMEOUT, STOPPED)
         level = logging.WARNING if refused else logging.DEBUG  # a store in trouble is logged by its backend
-        _log.log(level, "lease %016x has expired and could not be revoked: %s", lease, answer)
+        _log.log(level, Fact("a lease has expired and could not be revoked", lease=f"{lease:016x}", error=answer))

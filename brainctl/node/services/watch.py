@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from brainctl.clock import Clock
 from brainctl.errors import ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.log import Fact
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.watch_hub import WatchHub
 from brainctl.mvcc.watch_stream import Refuse, WatchStream
@@ -24,6 +25,7 @@ from brainctl.node.jobs.watch_backfill import catch_up
 from brainctl.node.options import PROGRESS_SECONDS
 
 _log = logging.getLogger(__name__)
+_ADVICE = "raise --max-client-memory, or find the client that watches so much"
 
 
 class WatchService:
@@ -52,7 +54,7 @@ class WatchService:
             try:
                 send(body)
             except Exception:  # noqa: BLE001 - a commit must reach the other watchers, whatever one does
-                _log.exception("a watch stream failed, and is closed")
+                _log.exception(Fact("a watch stream failed, and is closed"))
                 session.close()
 
         stream = WatchStream(self.hub, guarded, refuse)
@@ -81,9 +83,7 @@ class WatchService:
 
     def _warn(self) -> None:
         _log.warning(
-            "a watcher is refused: watchers hold %d MiB of memory, and their streams may take no more; see"
-            " --max-client-memory and brainctl_watchers_refused_total",
-            self.hub.room.held >> 20,
+            Fact("a watcher is refused: watchers fill their memory", held_bytes=self.hub.room.held, advice=_ADVICE)
         )
 
     def forget(self, session: "WatchSession") -> None:

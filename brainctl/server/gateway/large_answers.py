@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from brainctl.errors import TOO_MANY_REQUESTS, ApiError
+from brainctl.log import Fact
 
 _log = logging.getLogger(__name__)
+_ADVICE = "ask for less at a time, or use gRPC"
 
 _AT_ONCE: Final = 2
 _SHARE: Final = 8
@@ -46,9 +48,5 @@ class LargeAnswers:
         self.refused += 1
         if not self._busy:
             self._busy = True
-            _log.warning(
-                "answers of %d MiB wait to become JSON, and requests of the gateway with large answers are refused"
-                " (brainctl_gateway_refused_total): ask for less at a time, or use gRPC",
-                self._held >> 20,
-            )
+            _log.warning(Fact("large answers of the gateway are refused", held_bytes=self._held, advice=_ADVICE))
         raise ApiError(TOO_MANY_REQUESTS)

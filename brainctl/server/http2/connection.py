@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, cast
 
 from brainctl.errors import STOPPED
+from brainctl.log import Fact
 from brainctl.server.http2.streaming import StreamingCalls
 from brainctl.server.http2.streams import STREAMS
 from brainctl.server.http2.unary import UnaryCalls
@@ -171,7 +172,7 @@ class Http2Protocol(asyncio.Protocol):
             case PageRequest(stream_id, head, body):
                 self._streams.open_page(self._pages, stream_id, head, body)
             case Closed(code, text):
-                _log.info("connection closed: %s (%d)", text, code)
+                _log.info(Fact("a connection is closed", error=text, code=code))
                 self._streams.close_all()
             case HalfClosed(stream_id):
                 self._streams.half_close(stream_id)
@@ -186,7 +187,7 @@ class Http2Protocol(asyncio.Protocol):
         """Count a second: cancel calls past their deadlines, and close the connection of a client that is silent."""
         if self._connection.tick():
             if self._connection.closed:
-                _log.info("a client that has not answered a PING is cut off")
+                _log.info(Fact("a connection is closed: its client did not answer a ping"))
                 self.abort()
                 return
             self._outgoing.flush_soon()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from brainctl.log import Fact
 from brainctl.server.http_request import BROKEN, Call, HttpRequest, Page, is_local
 from brainctl.server.pages import Pages
 from brainctl.wire.head import Head
@@ -35,7 +36,7 @@ class Http2Exchange:
         try:
             self._call = pages.serve(HttpRequest(head.method, head.path, fields, body, secure, local), self)
         except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
-            _log.exception("%s failed", head.path.partition("?")[0])
+            _log.exception(Fact("a page failed", path=head.path.partition("?")[0]))
             self.respond(BROKEN)
         if self._closed:
             self._close_call()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from brainctl.errors import BrainctlError, Code, Status
+from brainctl.log import Fact
 from brainctl.server.call_stats import Calls
 from brainctl.server.http2.exchange import Http2Exchange
 from brainctl.server.http2.open_streams import OpenStreams
@@ -68,7 +69,7 @@ class StreamingCalls(OpenStreams):
         except BrainctlError as error:
             self.fail(stream_id, status_of(error))
         except Exception:  # noqa: BLE001 - a bug in one stream must not end the others
-            _log.exception("a stream failed")
+            _log.exception(Fact("a stream failed"))
             self.fail(stream_id, INTERNAL)
 
     def open_page(self, pages: Pages, stream_id: int, head: Head, body: bytes) -> None:

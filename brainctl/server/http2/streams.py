@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from brainctl.errors import BrainctlError
+from brainctl.log import Fact
 from brainctl.server.health import HealthCheck, HealthList, HealthWatch
 from brainctl.server.http2.stream_writer import Stream, StreamWriter
 from brainctl.server.node_protocol import Node
@@ -114,7 +115,7 @@ class IteratorStream:
         except BrainctlError as error:
             self._outlet.fail(status_of(error))
         except Exception:  # noqa: BLE001 - the client must receive an answer
-            _log.exception("a stream failed")
+            _log.exception(Fact("a stream failed"))
             self._outlet.fail(INTERNAL)
         else:
             self._outlet.finish()

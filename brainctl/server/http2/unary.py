@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from brainctl.errors import BrainctlError, Status
+from brainctl.log import Fact
 from brainctl.server.call_stats import Calls, Method
 from brainctl.server.http2.write_buffer import WriteBuffer
 from brainctl.server.in_flight import InFlight
@@ -148,7 +149,7 @@ class UnaryCalls:
 
     def _break(self, stream_ids: list[int], method: Method) -> None:
         """Fail calls after an unexpected exception, unless they were answered."""
-        _log.exception("%s failed", method.name)
+        _log.exception(Fact("calls of a method failed", method=method.name))
         for stream_id in filter(self._connection.is_open, stream_ids):
             method.ended(INTERNAL.code)
             self._connection.fail(stream_id, INTERNAL)

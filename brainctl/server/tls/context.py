@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from brainctl.errors import BadArguments
+from brainctl.log import Fact
 from brainctl.server.tls.files import load_authorities, load_chain, revoked_serials, stamp
 from brainctl.server.tls.suites import ciphers
 
@@ -78,9 +79,9 @@ class ServerTls:
                 revoked_serials(self._options.crl_file),
             )
         except BadArguments as error:
-            _log.warning("the renewed certificate is not used: %s", error)
+            _log.warning(Fact("the renewed certificate is not used", error=error))
         else:
-            _log.info("the certificate was renewed")
+            _log.info(Fact("the certificate was renewed"))
 
     def for_pages(self) -> "ServerTls":
         """Return the same for a listener that speaks HTTP/1.1 only."""

@@ -7,6 +7,7 @@ import logging
 from typing import Final
 
 from brainctl.errors import BadArguments
+from brainctl.log import Fact
 
 _log = logging.getLogger(__name__)
 
@@ -61,10 +62,10 @@ def ciphers(names: tuple[str, ...]) -> str:
             raise BadArguments(f"--cipher-suites: unexpected TLS cipher suite {name!r}")
     old = [name for name in names if name in _OLD]
     if old:
-        _log.warning("--cipher-suites: %s: without forward secrecy or authenticated encryption", ", ".join(old))
+        _log.warning(Fact("cipher suites lack forward secrecy or authenticated encryption", suites=", ".join(old)))
     broken = [name for name in names if name in _BROKEN]
     if broken:
-        _log.warning("--cipher-suites: %s: not served, since RC4 and 3DES are broken", ", ".join(broken))
+        _log.warning(Fact("cipher suites are not served: RC4 and 3DES are broken", suites=", ".join(broken)))
     served = [(_STRONG | _OLD)[name] for name in names if name in _STRONG or name in _OLD]
     if not served and not any(name in _TLS_1_3 for name in names):
         raise BadArguments("--cipher-suites: none of these cipher suites can be served")

@@ -37,6 +37,6 @@ def test_few_of_them_are_made_and_the_store_goes_on(tmp_path: Path) -> None:
             assert client.get(b"a").count == 1
             assert temporary_files(server) <= 2 * AT_ONCE
             assert server.child is not None
-            assert "a snapshot is refused: brainctl: 4 snapshots" in server.child.output()
+            assert 'a snapshot is refused error="brainctl: 4 snapshots' in server.child.output()
         server.child.wait_until(lambda: temporary_files(server) == 0)
         client.close()

@@ -239,4 +239,4 @@ def test_an_expiry_that_is_refused_is_said(caplog: pytest.LogCaptureFixture) -> 
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
     _expired(7, ApiError(NO_SPACE))
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert "lease 0000000000000007 has expired and could not be revoked: " in record.getMessage()
+    assert "a lease has expired and could not be revoked lease=0000000000000007 error=" in record.getMessage()

@@ -105,7 +105,7 @@ def test_a_server_finds_rot_before_a_read_does(tmp_path: Path) -> None:
         assert server.child is not None
         server.child.wait_until(lambda: raised(server))
         log = server.child.output()
-        assert f"scrub: {path}: the records at offset" in log
+        assert f'a scrub has found damage finding="{path}: the records at offset' in log
         assert "corrupt" in etcdctl(server.endpoint, "put", "other", "1").stderr
 
 

@@ -51,8 +51,8 @@ def test_too_many_connections_are_closed_and_the_store_goes_on(tmp_path: Path) -
         for sock in idle:
             sock.close()
         assert server.child is not None
-        server.child.wait_until(lambda: "connections are taken again" in server.child.output())  # type: ignore[union-attr]
-        assert "no more are taken" in server.child.output()
+        server.child.wait_until(lambda: "connections are accepted again" in server.child.output())  # type: ignore[union-attr]
+        assert "no more connections are accepted" in server.child.output()
         assert accepts(server.port)
         again = Remote(server.endpoint)
         stack.callback(again.close)

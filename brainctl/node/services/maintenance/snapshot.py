@@ -27,6 +27,7 @@ from typing import IO, Final, cast
 
 from brainctl.errors import ApiError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.log import Fact
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.lessor import LEASES, decode_ttl, lease_id
 from brainctl.mvcc.permission import ROLES, USERS, auth_state
@@ -93,7 +94,7 @@ async def _built(backend: Backend, file: IO[bytes], room: SnapshotRoom) -> bytes
         if error.errno not in _FULL:
             raise
         room.refused += 1
-        _log.warning("a snapshot ends, since the disk for temporary files is full: %s", error)
+        _log.warning(Fact("a snapshot is ended: the disk for temporary files is full", error=error))
         raise ApiError(no_room(gettempdir(), 2 * backend.size_in_use)) from error
 
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Final
 
 from brainctl.errors import ApiError, Code, Status
+from brainctl.log import Fact
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class SnapshotRoom:
             self._refuse(TOO_MANY)
             return
         self.refused += 1
-        _log.warning("a snapshot is given up: its client has read %d bytes of it, and others wait for one", slow.sent)
+        _log.warning(Fact("a snapshot is ended: its client reads too slowly, and others wait", sent_bytes=slow.sent))
         self.leave(slow)
         slow.give_up()
 
@@ -126,7 +127,7 @@ class SnapshotRoom:
             ApiError: Always, with this status.
         """
         self.refused += 1
-        _log.warning("a snapshot is refused: %s", status.message)
+        _log.warning(Fact("a snapshot is refused", error=status.message))
         raise ApiError(status)
 
 
