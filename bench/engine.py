@@ -32,10 +32,10 @@ def key_of(number: int) -> bytes:
 
 
 def commit_of(engine: Engine, keys: Iterable[bytes]) -> Commit:
-    commit = Commit(engine.revision)
+    commit = Commit(engine.view.revision)
     for key in keys:
         commit.revision += 1
-        before = engine.get(key)
+        before = engine.view.get(key)
         commit.changes.append(put_version(key, VALUE, 0, commit.revision, 0, before))
         commit.before.append(before)
     return commit
@@ -57,7 +57,7 @@ def fill(engine: Engine, numbers: Iterable[int], report: str) -> None:
         engine.publish(commit, prepared)
         publish += process_time_ns() - start
         start = perf_counter_ns()
-        while engine.index_step(1 << 20):
+        while engine.background.index_step(1 << 20):
             pass
         index += perf_counter_ns() - start
     for name, taken in (("encode", encode), ("publish", publish), ("write + sync", write), ("runs", index)):
@@ -73,8 +73,8 @@ def timed(name: str, unit: str, times: int, run: Callable[[int], object], each: 
 
 def look_up_cold(engine: Engine, keys: list[bytes]) -> None:
     """Get what was not looked up since the store was opened."""
-    timed("get, keys not in memory", "get", len(keys), lambda n: engine.get(keys[n]))
-    timed("get, keys that are not there", "get", len(keys), lambda n: engine.get(keys[n] + b"~"))
+    timed("get, keys not in memory", "get", len(keys), lambda n: engine.view.get(keys[n]))
+    timed("get, keys that are not there", "get", len(keys), lambda n: engine.view.get(keys[n] + b"~"))
 
 
 def main() -> None:
@@ -92,21 +92,27 @@ def main() -> None:
         print(f"bytes written per byte of key-value {stats.written_bytes / stats.payload_bytes:8.2f}")
         print(f"of these, runs of the index         {stats.index_bytes / stats.payload_bytes:8.2f}")
         print(f"syncs per put                       {stats.syncs / stats.records:8.3f}")
-        engine.count(b"", None, 0)
+        engine.view.count(b"", None, 0)
         gc.collect()
         print(f"memory per key                      {(resident() - before) / keys:8.0f} bytes")
 
         def get(number: int) -> KeyVersion | None:
-            return engine.get(key_of(order[number % keys]))
+            return engine.view.get(key_of(order[number % keys]))
 
-        start, revision = b"/registry/pods/namespace-5", engine.revision - keys // 20
+        start, revision = b"/registry/pods/namespace-5", engine.view.revision - keys // 20
         wanted = min(10_000, keys // 10)
         timed("get", "get", 100_000, get)
-        timed("get, in the past", "get", 20_000, lambda n: engine.get(key_of(order[n % keys]), revision))
-        timed("count", "count", 20_000, lambda _n: engine.count(start, b"/registry/pods/namespace-9", 0))
-        timed("select", "key", 20, lambda _n: engine.select(start, None, 0, wanted), each=wanted)
-        timed("select, in the past", "key", 2, lambda _n: engine.select(start, None, revision, wanted), each=keys // 2)
-        timed("history", "event", 1, lambda _n: sum(1 for _ in engine.history(2, revision)), each=revision)
+        timed("get, in the past", "get", 20_000, lambda n: engine.view.get(key_of(order[n % keys]), revision))
+        timed("count", "count", 20_000, lambda _n: engine.view.count(start, b"/registry/pods/namespace-9", 0))
+        timed("select", "key", 20, lambda _n: engine.view.select(start, None, 0, wanted), each=wanted)
+        timed(
+            "select, in the past",
+            "key",
+            2,
+            lambda _n: engine.view.select(start, None, revision, wanted),
+            each=keys // 2,
+        )
+        timed("history", "event", 1, lambda _n: sum(1 for _ in engine.view.history(2, revision)), each=revision)
         engine.close()
         del engine
         gc.collect()
@@ -115,7 +121,7 @@ def main() -> None:
         taken = perf_counter_ns() - begun
         print(f"open                               {taken / 1e9:9.3f} s")
         look_up_cold(engine, list(map(key_of, order[:10_000])))
-        commit = Commit(engine.revision, compact=engine.revision)
+        commit = Commit(engine.view.revision, compact=engine.view.revision)
         prepared = engine.encode(commit)
         engine.write(prepared)
         engine.publish(commit, prepared)
@@ -123,13 +129,13 @@ def main() -> None:
         slowest = 0
         size = engine.size
         last = begun
-        for _ in engine.defragment():
+        for _ in engine.background.defragment():
             slowest = max(slowest, perf_counter_ns() - last)
             last = perf_counter_ns()
         taken = perf_counter_ns() - begun
         print(f"defragment {size >> 20} MB to {engine.size >> 20} MB          {taken / 1e9:9.3f} s")
         print(f"  longest step                     {slowest / 1e6:9.1f} ms")
-        timed("select, packed segments", "key", 20, lambda _n: engine.select(start, None, 0, wanted), each=wanted)
+        timed("select, packed segments", "key", 20, lambda _n: engine.view.select(start, None, 0, wanted), each=wanted)
         engine.close()
 
 

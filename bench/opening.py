@@ -97,7 +97,7 @@ def fill(directory: Path, keys: int, size: int) -> None:
     values = [rng.randbytes(size) for _ in range(100)]
     engine = Engine.open(directory)
     for first in range(0, keys, 1000):
-        commit = Commit(engine.revision)
+        commit = Commit(engine.view.revision)
         for at in range(first, min(first + 1000, keys)):
             commit.revision += 1
             commit.changes.append(put_version(b"fill/%08d" % at, values[at % 100], 0, commit.revision, 0, None))
@@ -105,10 +105,10 @@ def fill(directory: Path, keys: int, size: int) -> None:
         prepared = engine.encode(commit)
         engine.write(prepared)
         engine.publish(commit, prepared)
-        if engine.index_due:
-            while engine.index_step(1 << 20):
+        if engine.background.index_due:
+            while engine.background.index_step(1 << 20):
                 pass
-    while engine.index_step(1 << 20, everything=True):
+    while engine.background.index_step(1 << 20, everything=True):
         pass
     engine.close()
 
@@ -161,7 +161,7 @@ def open_engine(directory: Path) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     engine = Engine.open(directory)
     opened, used = time.perf_counter(), time.process_time()
-    found = engine.get(FIRST_KEY)
+    found = engine.view.get(FIRST_KEY)
     looked_up = time.perf_counter()
     assert found is not None
     engine.close()

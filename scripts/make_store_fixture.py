@@ -44,9 +44,9 @@ def _fill(engine: Engine, rng: Random, *, runs: bool) -> None:
     kept = [KeyVersion(b"old/%d" % n, 3, 9, 2, 0, marshal_kv(b"old/%d" % n, 3, 9, 2, b"imported", 0)) for n in range(3)]
     _commit(engine, Commit(9, kept, [None] * 3, compact=9, imported=True))
     for number in range(COMMITS):
-        revision = engine.revision + 1
+        revision = engine.view.revision + 1
         key = b"key/%02d" % rng.randrange(20)
-        before = engine.get(key)
+        before = engine.view.get(key)
         if before is not None and rng.random() < 0.2:
             change = tombstone(key, revision, 0)
         else:
@@ -56,10 +56,10 @@ def _fill(engine: Engine, rng: Random, *, runs: bool) -> None:
         _commit(engine, Commit(revision, [change], [before], meta=meta))
         if number % 30 == 29:
             _commit(engine, Commit(revision, compact=revision - 12))
-            while engine.reclaim_step(1 << 20):
+            while engine.background.reclaim_step(1 << 20):
                 pass
         if runs and number % 40 == 39:
-            while engine.index_step(1 << 20, everything=True):
+            while engine.background.index_step(1 << 20, everything=True):
                 pass
 
 
@@ -70,13 +70,13 @@ def _commit(engine: Engine, commit: Commit) -> None:
 
 
 def _expected(engine: Engine) -> dict[str, object]:
-    first, last = max(engine.compacted, 1), engine.revision
+    first, last = max(engine.view.compacted, 1), engine.view.revision
     return {
         "revision": last,
-        "compacted": engine.compacted,
+        "compacted": engine.view.compacted,
         "records": {name.decode(): value.hex() for name, value in engine.meta(b"").items()},
-        "live": {str(at): [_row(v) for v in engine.versions(b"", None, at)] for at in (first, last)},
-        "history": [_row(v) for revision in engine.history(first, last) for v in revision.changes],
+        "live": {str(at): [_row(v) for v in engine.view.versions(b"", None, at)] for at in (first, last)},
+        "history": [_row(v) for revision in engine.view.history(first, last) for v in revision.changes],
     }
 
 

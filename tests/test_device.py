@@ -17,10 +17,10 @@ KEYS = 4000
 
 
 def commit(engine: Engine, first: int) -> None:
-    made = Commit(engine.revision)
+    made = Commit(engine.view.revision)
     for number in range(first, first + 400):
         key = b"key/%06d" % (number % KEYS)
-        before = engine.get(key)
+        before = engine.view.get(key)
         made.revision += 1
         made.changes.append(put_version(key, os.urandom(1000), 0, made.revision, 0, before))
         made.before.append(before)
@@ -37,12 +37,12 @@ def test_categories_agree_with_the_device(tmp_path: Path):
         for number in range(80):
             commit(engine, number * 400)
             if number % 16 == 15:
-                write(engine, Commit(engine.revision, compact=engine.revision))
-                while engine.reclaim_step(1 << 20):
+                write(engine, Commit(engine.view.revision, compact=engine.view.revision))
+                while engine.background.reclaim_step(1 << 20):
                     pass
-        while engine.index_step(1 << 20, everything=True):
+        while engine.background.index_step(1 << 20, everything=True):
             pass
-        for _ in engine.defragment():
+        for _ in engine.background.defragment():
             pass
         os.sync()
         stats, written = engine.stats, device.counted().since(before).written

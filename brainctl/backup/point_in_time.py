@@ -39,7 +39,7 @@ def cut(source: Path, target: Path, revision: int) -> Small:
     """
     old = Engine.open(source)
     try:
-        must_have(old.revision, old.compacted, revision)
+        must_have(old.view.revision, old.view.compacted, revision)
         small = small_records(source, revision)
         new = Engine.open(target)
         try:
@@ -73,21 +73,21 @@ class HistoryGone(BrainctlError):
 def _commits(old: Engine, new: Engine, revision: int, small: Small) -> Iterator[Commit]:
     """Yield the commits of the new store: small records, the state at the compacted revision, and later changes."""
     yield rebuild.records(new, small.records)
-    first = old.compacted
+    first = old.view.compacted
     if first:
         yield from rebuild.base(_live(old, first), first)
     yield from rebuild.history(_changes(old, first + 1, revision), new)
-    if new.revision < revision:
+    if new.view.revision < revision:
         yield Commit(revision)
 
 
 def _live(old: Engine, revision: int) -> Iterator[KeyVersion]:
-    yield from old.versions(b"", None, revision)
+    yield from old.view.versions(b"", None, revision)
 
 
 def _changes(old: Engine, first: int, last: int) -> Iterator[KeyVersion]:
     if first <= last:
-        for revision in old.history(first, last):
+        for revision in old.view.history(first, last):
             yield from revision.changes
 
 

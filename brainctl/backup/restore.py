@@ -107,7 +107,7 @@ def _commits(database: Database, engine: Engine, bump: int, revision: int, writt
     """Yield the commits of the new store: small records, the state at the compacted revision, and later changes."""
     yield rebuild.records(engine, _records(database))
     rows = [row for row in database.rows() if row.value]  # etcdutl's --bump-revision leaves a row without a value
-    last = max([engine.revision, database.compacted, *(row.revision for row in database.rows())])
+    last = max([engine.view.revision, database.compacted, *(row.revision for row in database.rows())])
     if revision:
         must_have(last, database.compacted, revision)
         last, rows = revision, [row for row in rows if row.revision <= revision]
@@ -123,7 +123,7 @@ def _commits(database: Database, engine: Engine, bump: int, revision: int, writt
         yield commit
         done += len(commit.changes)
         written(done, total)
-    if engine.revision < last:
+    if engine.view.revision < last:
         yield Commit(last)
 
 

@@ -14,11 +14,13 @@ from brainctl.engine.format import record
 from brainctl.engine.format.index_entry import SHIFT
 from brainctl.engine.index.dead_versions import size_of
 from brainctl.engine.log.encoded_batch import EncodedBatch
+from brainctl.engine.log.log_writer import LogWriter
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.options import EngineOptions
+from brainctl.engine.read.read_view import ReadView
 from brainctl.engine.read.undo_log import UndoLog
 from brainctl.engine.recovery.log_replay import BATCH_RECORDS
-from brainctl.engine.recovery.open_store import open_store, remove_store
+from brainctl.engine.recovery.open_store import Opened, open_store, remove_store
 from brainctl.engine.stats import Stats
 from brainctl.engine.vfs import directory_lock
 from brainctl.engine.vfs.directory_lock import Holder
@@ -31,8 +33,37 @@ from brainctl.mvcc.steps import STEP_KEYS, Steps
 __all__ = ["EncodedBatch", "Engine", "EngineOptions"]
 
 
-class Engine(BackgroundWork):
-    """An open store. Its reads are those of `ReadView`, its background work that of `BackgroundWork`."""
+class Engine:
+    """An open store: the log, `view`, which reads it, and `background`, which keeps it small.
+
+    The engine gives commits their place, makes them durable, and changes what the two others see.
+    """
+
+    def __init__(self, options: EngineOptions, opened: Opened) -> None:
+        """Create the engine over a store that was opened."""
+        directory, fs, held, names, state = opened
+        end = state.end
+        self.directory = directory
+        self.options = options
+        self._owner = held
+        self._manifest = names
+        self._end = end
+        self._index = state.index
+        self._segments = state.segments
+        self._garbage = state.garbage
+        self._meta = dict(end.meta)
+        """The small records by name."""
+        self._writer = LogWriter(directory, fs, options, names, Stats(), end, state.index.newest)
+        self.log_writes = self._writer.log_writes
+        """The sizes of writes to the log, in bytes."""
+        self.log_syncs = self._writer.log_syncs
+        """The durations of syncs of the log."""
+        self.view = ReadView(state.index, state.segments, end.revision, end.compacted, options.cache_bytes)
+        """What can be read: the durable state."""
+        self.background = BackgroundWork(options, opened, self._writer, self.view, self._meta, self._write_empty)
+        """Reclaim, the index on the disk, scrubs."""
+        self._confirmed = 0
+        """The sequence of the last empty batch, which shows that all before it was durable."""
 
     @classmethod
     def open(
@@ -71,8 +102,7 @@ class Engine(BackgroundWork):
 
         `write` must not be running; a piece of reclaim that is running is waited for.
         """
-        self._reclaim.close()
-        self._indexing.close()
+        self.background.close()
         self._writer.close()
         for segment in [*self._segments.values(), *self._end.spares]:
             segment.close()
@@ -136,7 +166,7 @@ class Engine(BackgroundWork):
         """Return the counters since the store was opened. Each thread has its own; this is the sum."""
         total = Stats()
         writer = self._writer
-        for part in (self._manifest.stats, writer.stats, writer.space.made, self._reclaim.stats, self._indexing.stats):
+        for part in (self._manifest.stats, writer.stats, writer.space.made, self.background.stats):
             total.add(part)
         return total
 
@@ -189,7 +219,7 @@ class Engine(BackgroundWork):
         if prepared.segment.number not in self._segments:
             self._add(prepared.segment, prepared.header.sequence)
         self._writer.published(commit, prepared.addresses)
-        self._indexed = commit.revision
+        self.view.indexed = commit.revision
         has_before = len(commit.before) == len(commit.changes)
         for at in range(0, len(commit.changes), STEP_KEYS):
             piece = slice(at, at + STEP_KEYS)
@@ -211,10 +241,11 @@ class Engine(BackgroundWork):
                 self._meta.pop(name, None)
             else:
                 self._meta[name] = value
-        self._revision = self._indexed = commit.revision
-        self._compacted = header.compacted
-        self._new_records += len(commit.changes) + BATCH_RECORDS
-        self._new_bytes += header.span
+        view, background = self.view, self.background
+        view.revision = view.indexed = commit.revision
+        view.compacted = header.compacted
+        background.new_records += len(commit.changes) + BATCH_RECORDS
+        background.new_bytes += header.span
 
     @property
     def prepare_due(self) -> bool:
@@ -236,7 +267,7 @@ class Engine(BackgroundWork):
 
     def confirm(self) -> tuple[Commit, EncodedBatch]:
         """Encode an empty commit, and return it to be written and published: it says that all before it was durable."""
-        commit = Commit(self._revision)
+        commit = Commit(self.view.revision)
         prepared = self.encode(commit)
         self._confirmed = prepared.header.sequence
         return commit, prepared
@@ -244,7 +275,7 @@ class Engine(BackgroundWork):
     def _write_empty(self) -> None:
         """Begin a new segment, when nobody else does, with an empty commit."""
         if self._writer.idle:
-            commit = Commit(self._revision)
+            commit = Commit(self.view.revision)
             prepared = self.encode(commit)
             self.write(prepared)
             self.publish(commit, prepared)
@@ -255,7 +286,7 @@ class Engine(BackgroundWork):
             self._segments[max(self._segments)].close()
         segment.sequences = (sequence, sequence)
         self._segments[segment.number] = segment
-        self._maps[segment.number] = segment.mapped
+        self.view.maps[segment.number] = segment.mapped
 
     def _index_changes(
         self,
@@ -267,17 +298,18 @@ class Engine(BackgroundWork):
         befores: list[KeyVersion | None],
     ) -> None:
         """Put some changes of a commit into the index and the caches; the lists go together, place by place."""
-        if self._pages:
+        view = self.view
+        if view.pages:
             for change in changes:
-                self._pages.change(change[0], change[5] if change[3] else None)
+                view.pages.change(change[0], change[5] if change[3] else None)
         keys = [change[0] for change in changes]
         revisions = [change[2] for change in changes]
         if prepared.fresh:
             self._index.add_all(keys, addresses)
-            self._recent.add_all(addresses, parts[: len(addresses)])
-            self._undo.add(revisions, keys, bytes(len(keys)))  # zeros: there was no version before
+            view.recent.add_all(addresses, parts[: len(addresses)])
+            view.undo.add(revisions, keys, bytes(len(keys)))  # zeros: there was no version before
             return
-        put, delete, remember = self._index.put, self._index.delete, self._recent.add
+        put, delete, remember = self._index.put, self._index.delete, view.recent.add
         garbage = self._garbage
         imported = commit.revision if commit.imported else 0
         known = befores if len(befores) == len(changes) and not imported else repeat(None)
@@ -298,6 +330,6 @@ class Engine(BackgroundWork):
                 size = size_of(record.OVERHEAD + len(before[5]), leased=before[4] != 0) if before else 0
                 garbage.supersede(imported or mod, old, size)
         if imported:  # a migration replaces versions at no revision of the history, so there is no way back past it
-            self._undo = UndoLog(imported)
+            view.undo = UndoLog(imported)
         else:
-            self._undo.add(revisions, keys, ended)
+            view.undo.add(revisions, keys, ended)

@@ -43,11 +43,11 @@ class LocalReplica:
     @property
     def revision(self) -> int:
         """See `ReplicaTarget.revision`."""
-        return self._engine.revision
+        return self._engine.view.revision
 
     async def is_empty(self) -> bool:
         """See `ReplicaTarget.is_empty`."""
-        return self._engine.revision <= 1 and not self._engine.meta(b"")
+        return self._engine.view.revision <= 1 and not self._engine.meta(b"")
 
     async def served_by(self, *, or_migrated: bool) -> str:
         """See `ReplicaTarget.served_by`. Always "": a directory that another process has open could not be opened."""
@@ -136,7 +136,7 @@ class LocalReplica:
     def _add(self, commit: Commit, change: KeyVersion, newest: dict[bytes, KeyVersion] | None = None) -> None:
         """Append a change to a commit, with the version before it; `newest` has those of the same commit."""
         before = None if newest is None else newest.get(change.key)
-        before = before or self._engine.get(change.key)
+        before = before or self._engine.view.get(change.key)
         commit.changes.append(change)
         commit.before.append(before if before is not None and before.version else None)
         if newest is not None:
@@ -164,8 +164,8 @@ class LocalReplica:
         prepared = self._engine.encode(commit)
         await asyncio.to_thread(self._engine.write, prepared)
         self._engine.publish(commit, prepared)
-        if self._engine.index_due:
-            for work in self._engine.index(INDEX_BYTES):
+        if self._engine.background.index_due:
+            for work in self._engine.background.index(INDEX_BYTES):
                 await asyncio.to_thread(work)
 
 

@@ -13,7 +13,7 @@ from tests.peers.servers import Brainctl, brainctl, etcdctl
 def value(directory: Path, key: bytes) -> bytes:
     engine = Engine.open(directory)
     try:
-        found = engine.get(key)
+        found = engine.view.get(key)
         return found.kv if found is not None else b""
     finally:
         engine.close()

@@ -3,7 +3,7 @@
 Each is an iterator of pieces of work of about a given number of bytes. The owner runs each piece, on any thread, and
 serves reads and writes between two of them. The modules in reading order:
 
-* `background_work`: the layer of the engine that offers all of this;
+* `background_work`: offers all of this to the engine;
 * `segment_picker`: which segment to rewrite next, decided on numbers alone;
 * `reclaimer`: finds what is dead, and rewrites one segment after the other;
 * `segment_rewrite`: the rewriting of one segment;

@@ -3,7 +3,6 @@
 Each is an iterator of pieces of work, which the owner runs on any thread, and between two of which it serves others.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 from brainctl.engine.background.index_compactor import IndexCompactor
@@ -17,41 +16,62 @@ from brainctl.engine.recovery.open_store import Opened
 from brainctl.engine.stats import Stats
 
 
-class BackgroundWork(ReadView):
-    """The layer of Engine for background work."""
+class BackgroundWork:
+    """The background work of one engine."""
 
-    def __init__(self, options: EngineOptions, opened: Opened) -> None:
-        """Create the layer over a store that was opened, with its log and its background jobs."""
-        directory, fs, held, names, state = opened
-        end = state.end
-        super().__init__(state.index, state.segments, end.revision, end.compacted, options.cache_bytes)
-        self.directory = directory
-        self.options = options
+    def __init__(
+        self,
+        options: EngineOptions,
+        opened: Opened,
+        writer: LogWriter,
+        view: ReadView,
+        meta: dict[bytes, bytes],
+        write_empty: Callable[[], None],
+    ) -> None:
+        """Create the work over a store that was opened; none of it is under way.
+
+        Args:
+            options: say when work is due.
+            opened: the files of the store, and what was read of them.
+            writer: writes the log.
+            view: what readers see: what they still need is not removed, and what they see is what a run covers.
+            meta: the small records as they are now.
+            write_empty: writes an empty batch, and so begins a new segment, when nobody else writes.
+        """
+        directory, fs, _held, names, state = opened
+        self._options = options
         self._fs = fs
-        self._owner = held
-        self._manifest = names
-        self._garbage = state.garbage
-        self._meta = dict(end.meta)
-        self._writer = LogWriter(directory, fs, options, names, Stats(), end, state.index.newest)
-        self.log_writes = self._writer.log_writes
-        """The sizes of writes to the log, in bytes."""
-        self.log_syncs = self._writer.log_syncs
-        """The durations of syncs of the log."""
-        self._end = end
-        fail, segments, garbage = self._writer.fail, state.segments, state.garbage
+        self._writer = writer
+        self._view = view
+        self._meta = meta
+        self._write_empty = write_empty
+        self._index = state.index
+        self._segments = state.segments
+        fail, segments, garbage = writer.fail, state.segments, state.garbage
         self._indexing = IndexCompactor(directory, fs, names, state.index, garbage, segments, state.covered, fail)
-        settled, retire = self._settled_now, self._writer.space.retire
-        self._reclaim = Reclaimer(directory, fs, names, Stats(), garbage, settled, segments, self._maps, fail, retire)
-        self._new_records = state.read
-        """What is not in runs yet, as the number of records that take as long to read."""
-        self._new_bytes = 0
-        """Bytes of log that are not in runs yet."""
-        self._confirmed = 0
-        """The sequence of the last empty batch, which shows that all before it was durable."""
-        self._holds: Counter[int] = Counter()
-        """Compacted revisions at which somebody still reads what has been compacted since, and how many do."""
-        self._background: Iterator[Work] | None = None
-        self._index_background: Iterator[Work] | None = None
+        settled, retire = self._settled_now, writer.space.retire
+        self._reclaim = Reclaimer(directory, fs, names, Stats(), garbage, settled, segments, view.maps, fail, retire)
+        self.new_records = state.read
+        """What is not in runs yet, as the number of records that take as long to read; the engine adds to it."""
+        self.new_bytes = 0
+        """Bytes of log that are not in runs yet; the engine adds to it."""
+        self._reclaiming: Iterator[Work] | None = None
+        """What `reclaim_step` has begun."""
+        self._index_writing: Iterator[Work] | None = None
+        """What `index_step` has begun."""
+
+    def close(self) -> None:
+        """End all work, and wait for the piece that is running."""
+        self._reclaim.close()
+        self._indexing.close()
+
+    @property
+    def stats(self) -> Stats:
+        """Return what the work has counted."""
+        total = Stats()
+        total.add(self._reclaim.stats)
+        total.add(self._indexing.stats)
+        return total
 
     def reclaim(
         self, budget: int, *, everything: bool = False, nudge: Callable[[], None] | None = None
@@ -73,12 +93,12 @@ class BackgroundWork(ReadView):
             StoreDamaged: a record that is to be kept is damaged.
         """
         if everything:
-            yield from self._reclaim.sweep(self._compacted_now, budget)
+            yield from self._reclaim.sweep(self._view.removable, budget)
             yield from self._seal(nudge or self._write_empty)
             if self._index.runs or self._index.frozen is not None:
                 yield from self.index(budget // 8, everything=True)  # a byte of index takes longer
-        ratio = None if everything else self.options.garbage_ratio
-        yield from self._reclaim.run(self._compacted_now, budget, ratio)
+        ratio = None if everything else self._options.garbage_ratio
+        yield from self._reclaim.run(self._view.removable, budget, ratio)
         if everything and not self._reclaim.closed:
             yield self._writer.space.drop
 
@@ -98,7 +118,7 @@ class BackgroundWork(ReadView):
     @property
     def index_wanted(self) -> bool:
         """Return whether enough is new that `index` with `everything` pays while nothing else is to be done."""
-        return self._new_records >= self.options.quiet_records and not self._indexing.busy
+        return self.new_records >= self._options.quiet_records and not self._indexing.busy
 
     def index(self, budget: int, *, everything: bool = False) -> Iterator[Work]:
         """Write the memtable as a run, once that is due or with `everything`, and merge runs of about one size.
@@ -110,18 +130,18 @@ class BackgroundWork(ReadView):
             StoreFailed: any I/O error but a full disk.
             StoreDamaged: a run is damaged.
         """
-        write = self._much_is_new() or (everything and bool(self._new_records or self._new_bytes))
-        write = write and self._indexed == self._revision
+        write = self._much_is_new() or (everything and bool(self.new_records or self.new_bytes))
+        write = write and self._view.indexed == self._view.revision
         yield from self._indexing.run(
-            self._cover, self._much_is_new, self._compacted_now(), budget, write=write and bool(self._segments)
+            self._cover, self._much_is_new, self._view.removable(), budget, write=write and bool(self._segments)
         )
 
     def index_step(self, budget: int, *, everything: bool = False) -> bool:
         """Run one piece of `index` here and now, and return whether there may be more to do."""
-        self._index_background = self._index_background or self.index(budget, everything=everything)
-        work = next(self._index_background, None)
+        self._index_writing = self._index_writing or self.index(budget, everything=everything)
+        work = next(self._index_writing, None)
         if work is None:
-            self._index_background = None
+            self._index_writing = None
             return False
         work()
         return True
@@ -135,10 +155,10 @@ class BackgroundWork(ReadView):
 
     def reclaim_step(self, budget: int) -> bool:
         """Run one piece of `reclaim` here and now, and return whether there may be more to do."""
-        self._background = self._background or self.reclaim(budget)
-        work = next(self._background, None)
+        self._reclaiming = self._reclaiming or self.reclaim(budget)
+        work = next(self._reclaiming, None)
         if work is None:
-            self._background = None
+            self._reclaiming = None
             return False
         work()
         return True
@@ -150,33 +170,17 @@ class BackgroundWork(ReadView):
             yield
 
     def _much_is_new(self) -> bool:
-        if self._indexed != self._revision:  # a run covers whole commits
+        if self._view.indexed != self._view.revision:  # a run covers whole commits
             return False
-        return self._new_records >= self.options.run_records or self._new_bytes >= self.options.run_bytes
-
-    def hold(self) -> Callable[[], None]:
-        """Keep all that can be read now, whatever is compacted, until the function that is returned is called."""
-        held = self._compacted
-        self._holds[held] += 1
-
-        def release() -> None:
-            self._holds[held] -= 1
-            if not self._holds[held]:
-                del self._holds[held]
-
-        return release
-
-    def _compacted_now(self) -> int:
-        """Return the revision up to which what is dead may be removed."""
-        return min(self._holds, default=self._compacted)
+        return self.new_records >= self._options.run_records or self.new_bytes >= self._options.run_bytes
 
     def _settled_now(self) -> int | None:
         return self._indexing.settled
 
     def _cover(self) -> LogCoverage:
         """Return how far the log is published, with the state of the store there; what is new counts from here on."""
-        self._new_records = self._new_bytes = 0
-        return LogCoverage.of(self._segments, self._revision, self._compacted, self._meta)
+        self.new_records = self.new_bytes = 0
+        return LogCoverage.of(self._segments, self._view.revision, self._view.compacted, self._meta)
 
     def _seal(self, nudge: Callable[[], None]) -> Iterator[Work]:
         """Make the log continue in a new segment when something in the last one is dead."""
@@ -187,7 +191,3 @@ class BackgroundWork(ReadView):
         while max(self._segments) == last:
             nudge()
             yield rest
-
-    def _write_empty(self) -> None:
-        """Write an empty batch, and so begin a new segment, when nobody else writes."""
-        raise NotImplementedError

@@ -90,7 +90,7 @@ def write(engine: Engine, commits: Iterable[Commit]) -> None:
 
 def records(engine: Engine, small: Mapping[bytes, bytes]) -> Commit:
     """Return a commit of the small records."""
-    return Commit(engine.revision, meta=dict(small))
+    return Commit(engine.view.revision, meta=dict(small))
 
 
 def base(versions: Iterable[KeyVersion], revision: int) -> Iterator[Commit]:
@@ -124,7 +124,7 @@ def history(versions: Iterable[KeyVersion], engine: Engine) -> Iterator[Commit]:
         if change.mod_revision > commit.revision and (len(commit.changes) >= CHANGES or size >= _BYTES):
             yield commit
             commit, newer, size = Commit(0), {}, 0
-        before = newer.get(change.key) or engine.get(change.key)
+        before = newer.get(change.key) or engine.view.get(change.key)
         commit.revision = change.mod_revision
         commit.changes.append(change)
         commit.before.append(before if before is not None and before.version else None)

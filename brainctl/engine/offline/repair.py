@@ -122,7 +122,9 @@ def save(found: Survey, engine: Engine, bump: int = 0) -> Repaired:
             "--bump-revision keeps clients from taking new ones for those"
         )
     lost = [state.lost[address] for address in sorted(state.lost)]
-    return Repaired(engine.revision, engine.compacted, engine.keys, found.records, found.losses, lost, found.findings)
+    return Repaired(
+        engine.view.revision, engine.view.compacted, engine.keys, found.records, found.losses, lost, found.findings
+    )
 
 
 def _must_be_idle(source: str, fs: FileSystem) -> None:
@@ -230,8 +232,8 @@ def _commits(found: Survey, state: _State, compacted: int, engine: Engine, revis
     yield from rebuild.base(_base(found, state.base), state.at)
     later = (one for one in found.found() if HEADER.unpack_from(one.data)[2] > state.at)
     yield from rebuild.history((version_of(one.data) for one in later if one.data[KIND] < META_SET), engine)
-    if engine.revision < revision or engine.compacted < compacted:
-        yield Commit(max(revision, engine.revision), compact=compacted)
+    if engine.view.revision < revision or engine.view.compacted < compacted:
+        yield Commit(max(revision, engine.view.revision), compact=compacted)
 
 
 def _base(found: Survey, base: Mapping[bytes, Found]) -> Iterator[KeyVersion]:

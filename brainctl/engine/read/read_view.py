@@ -1,5 +1,6 @@
 """The durable state of a store, read from its index and its segments: the `View` that the rules read."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from mmap import mmap
 from struct import Struct
@@ -39,38 +40,61 @@ class ReadView:
     def __init__(
         self, index: KeyIndex, segments: dict[int, Segment], revision: int, compacted: int, cache_bytes: int
     ) -> None:
+        """Create the view of a store, without anything in its caches.
+
+        Args:
+            index: The index, which the engine and its background work change.
+            segments: The segments by number, which they exchange.
+            revision: The newest revision.
+            compacted: The compacted revision, 0 before the first compaction.
+            cache_bytes: The memory of each cache, in bytes.
+        """
         self._index = index
-        self._recent = RecentRecords(cache_bytes)
-        self._pages = RangeCache(cache_bytes, self._read_range)
         self._segments = segments
-        self._maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
+        self.recent = RecentRecords(cache_bytes)
+        """Records of live versions; the engine adds what it publishes."""
+        self.pages = RangeCache(cache_bytes, self._read_range)
+        """Ranges that were listed; the engine changes them with each change of a key."""
+        self.undo = UndoLog(revision)
+        """What the last changes replaced; the engine adds to it."""
+        self.maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
         """Segments in which addresses are offsets: their records are found without asking the segment."""
-        self._revision = revision
-        self._indexed = revision
+        # Plain attributes, which only the engine sets: as properties they would cost each point read two calls.
+        self.revision = revision
+        """See `View.revision`."""
+        self.compacted = compacted
+        """See `View.compacted`; 0 before the first compaction."""
+        self.indexed = revision
         """The revision of the index: more than the store's while a large commit is published step by step.
 
         Reads at a lower revision than this are reads of the past.
         """
-        self._compacted = compacted
-        self._undo = UndoLog(revision)
+        self._holds: Counter[int] = Counter()
+        """Compacted revisions at which somebody still reads what has been compacted since, and how many do."""
 
-    @property
-    def revision(self) -> int:
-        """See `View.revision`."""
-        return self._revision
+    def hold(self) -> Callable[[], None]:
+        """Keep all that can be read now, whatever is compacted, until the function that is returned is called."""
+        held = self.compacted
+        self._holds[held] += 1
 
-    @property
-    def compacted(self) -> int:
-        """See `View.compacted`; 0 before the first compaction."""
-        return self._compacted
+        def release() -> None:
+            self._holds[held] -= 1
+            if not self._holds[held]:
+                del self._holds[held]
+
+        return release
+
+    def removable(self) -> int:
+        """Return the revision up to which what is dead may be removed: the compacted one, or a lower one in use."""
+        return min(self._holds, default=self.compacted)
 
     def get(self, key: bytes, revision: int = 0) -> KeyVersion | None:
         """See `View.get`."""
         entry = self._index.find(key)
         if not entry:
             return None
-        at = revision if 0 < revision < self._revision else self._revision
-        if at < self._indexed:
+        at = revision if 0 < revision < self.revision else self.revision
+        if at < self.indexed:
             address = self._at(entry >> SHIFT, at, deleted=bool(entry & DELETED))
             if not address:
                 return None
@@ -79,7 +103,7 @@ class ReadView:
             return None
         else:
             address = entry >> SHIFT
-            record = self._recent.young.get(address) or self._recent.get(address) or self._record(address)
+            record = self.recent.young.get(address) or self.recent.get(address) or self._record(address)
         mod, create, version, lease, sub = _VERSION.unpack_from(record)
         if not version:
             return None
@@ -95,11 +119,11 @@ class ReadView:
         if end == start + b"\0":
             return self._select_one(start, revision)
         at = self._moment(revision)
-        back = self._undo.since(at, start, end)
+        back = self.undo.since(at, start, end)
         total = -1 if back is None else self._index.count(start, end) - back[1]
         parts: list[bytes] = []
         found = 0
-        number = self._pages.begin()
+        number = self.pages.begin()
         place: bytes | None = start
         while place is not None:
             piece = self._piece(number, place, end, at, limit - found if limit else 0, back)
@@ -122,7 +146,7 @@ class ReadView:
 
     def _moment(self, revision: int) -> int:
         """Return the revision to read at: `revision`, or the newest one for 0 and what is above it."""
-        return revision if 0 < revision < self._revision else self._revision
+        return revision if 0 < revision < self.revision else self.revision
 
     def _piece(self, number: int, start: bytes, end: bytes | None, at: int, limit: int, back: Back | None) -> Piece:
         """Return the beginning of a range at a revision, as parts of an answer.
@@ -135,8 +159,8 @@ class ReadView:
             limit: The most keys, 0 for all.
             back: The way back to `at` for the whole range, if it is known.
         """
-        if at >= self._indexed:
-            return self._pages.parts(number, start, end, limit)
+        if at >= self.indexed:
+            return self.pages.parts(number, start, end, limit)
         piece = self._undone(number, start, end, limit, at, back)
         if piece is not None:
             return piece
@@ -156,11 +180,11 @@ class ReadView:
         """Return what `_piece` does, from the newest state and the undo log; None when that begins after `at`."""
         wanted = limit
         while True:
-            piece = self._pages.rows(number, start, end, wanted)
+            piece = self.pages.rows(number, start, end, wanted)
             keys, kvs, bound = piece.keys, piece.kvs, piece.following
             if bound is None and 0 < wanted <= len(keys):
                 bound = keys[-1] + b"\0"
-            back = back or self._undo.since(at, start, end if bound is None else bound)
+            back = back or self.undo.since(at, start, end if bound is None else bound)
             if back is None:
                 return None
             changed = back[0] if bound is None else {key: old for key, old in back[0].items() if key < bound}
@@ -179,16 +203,16 @@ class ReadView:
 
     def newest(self, key: bytes) -> bytes | None:
         """Return the marshalled KeyValue of a key as it is now; None when it is not live."""
-        if self._indexed != self._revision:
+        if self.indexed != self.revision:
             found = self.get(key)
             return None if found is None else found.kv
         entry = self._index.find(key)
         if not entry or entry & DELETED:
             return None
-        return (self._recent.get(entry >> SHIFT) or self._record(entry >> SHIFT))[HEADER_SIZE:-4]
+        return (self.recent.get(entry >> SHIFT) or self._record(entry >> SHIFT))[HEADER_SIZE:-4]
 
     def _select_one(self, key: bytes, revision: int) -> Selection:
-        if not 0 < revision < self._revision:
+        if not 0 < revision < self.revision:
             kv = self.newest(key)
         else:
             found = self.get(key, revision)
@@ -228,13 +252,13 @@ class ReadView:
         """
         now = self._index.count(start, end)
         at = self._moment(revision)
-        if at >= self._indexed:
+        if at >= self.indexed:
             return now
-        back = self._undo.since(at, start, end)
+        back = self.undo.since(at, start, end)
         if back is not None:
             return now - back[1]
-        if self._indexed == self._revision and self._revision - at < now // 2:
-            return now - (yield from self._gained(start, end, at, self._revision))
+        if self.indexed == self.revision and self.revision - at < now // 2:
+            return now - (yield from self._gained(start, end, at, self.revision))
         total = 0
         place: bytes | None = start
         while place is not None:
@@ -319,7 +343,7 @@ class ReadView:
     def _record(self, address: int) -> bytes:
         """Return the checked bytes of a record that must be there."""
         number, at = address >> OFFSET_BITS, address & OFFSET_MASK
-        data = self._maps.get(number)
+        data = self.maps.get(number)
         if data is not None:
             length, known = PLACE.unpack_from(data, at)
             record = data[at : at + length]
@@ -336,7 +360,7 @@ class ReadView:
 
     def _found(self, addresses: list[int]) -> list[bytes]:
         """Return the records of live versions: from the cache, else from the log, checked."""
-        known = list(map(self._recent.young.get, addresses))
+        known = list(map(self.recent.young.get, addresses))
         unknown = [address for address, record in zip(addresses, known, strict=True) if record is None]
         read = iter(self._records(unknown))
         return [record or next(read) for record in known]
@@ -344,7 +368,7 @@ class ReadView:
     def _records(self, addresses: list[int]) -> list[bytes]:
         """Return the checked bytes of many records that must be there."""
         try:
-            maps = [self._maps[address >> OFFSET_BITS] for address in addresses]
+            maps = [self.maps[address >> OFFSET_BITS] for address in addresses]
         except KeyError:
             return list(map(self._record, addresses))
         offsets = [address & OFFSET_MASK for address in addresses]
@@ -388,7 +412,7 @@ class ReadView:
             end: The range has the keys below it; None has no bound.
             at: The revision.
         """
-        if at >= self._indexed:
+        if at >= self.indexed:
             _keys, entries, following = self._index.page(start, end, STEP_KEYS, live=True)
             return [entry >> SHIFT for entry in entries], following
         _keys, entries, following = self._index.page(start, end, STEP_KEYS, live=False)

@@ -75,7 +75,7 @@ class Scrubber:
 
     async def _pass(self) -> None:
         """Read the whole store once, on another thread, at the permitted rate."""
-        state, scrub = self.state, self._engine.scrub()
+        state, scrub = self.state, self._engine.background.scrub()
         bucket = Bucket(self._options.rate, 0, self._clock.monotonic())
         before, paid = state.bytes, 0
         try:

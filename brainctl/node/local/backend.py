@@ -39,7 +39,7 @@ class LocalBackend(GroupCommit):
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, reclaim_rate: int) -> None:
         super().__init__(engine, loop)
-        self.view = engine
+        self.view = engine.view
         self._bucket = Bucket(reclaim_rate, RECLAIM_BURST, engine.options.clock.monotonic())
         """The rate limit of reclaim."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,12 +61,12 @@ class LocalBackend(GroupCommit):
     @property
     def revision(self) -> int:
         """Return the newest durable revision."""
-        return self.engine.revision
+        return self.view.revision
 
     @property
     def compacted(self) -> int:
         """Return the compacted revision."""
-        return self.engine.compacted
+        return self.view.compacted
 
     @property
     def size(self) -> int:
@@ -95,26 +95,26 @@ class LocalBackend(GroupCommit):
 
     def get(self, key: bytes, reply: Reply) -> None:
         """See `ReadsPoints.get`. The reply is called before this returns."""
-        engine = self.engine
+        view = self.view
         try:
-            answer: bytes | BrainctlError = point_response(self.header(engine.revision), engine.newest(key))
+            answer: bytes | BrainctlError = point_response(self.header(view.revision), view.newest(key))
         except BrainctlError as error:
             answer = error
         reply(answer)
 
     def range(self, request: pb.RangeRequest, reply: Reply) -> None:
         """See `Backend.range`. The reply is called before this returns, or after the last of several slices."""
-        engine = self.engine
-        self.slices.run(range_steps(engine, request, self.header(engine.revision)), reply, engine.hold)
+        view = self.view
+        self.slices.run(range_steps(view, request, self.header(view.revision)), reply, view.hold)
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
         """See `Backend.read`. The reply is called before this returns, or after the last of several slices."""
-        batch = Batch(PendingWrites(Pinned(self.engine), self.tally), self.engine.record, self.header)
-        self.slices.run(batch.txn_steps(request), reply, self.engine.hold)
+        batch = Batch(PendingWrites(Pinned(self.view), self.tally), self.engine.record, self.header)
+        self.slices.run(batch.txn_steps(request), reply, self.view.hold)
 
     async def in_slices(self, steps: Steps[T]) -> T:
         """See `TakesSteps.in_slices`."""
-        return await self.slices.result(steps, self.engine.hold)
+        return await self.slices.result(steps, self.view.hold)
 
     # -- background ---------------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class LocalBackend(GroupCommit):
         if commit.compact and not self._reclaiming:
             self.spawn(self._reclaim())
         self._last_commit = self._loop.time()
-        if self.engine.index_due and not self._indexing:
+        if self.engine.background.index_due and not self._indexing:
             self._indexing = True
             self.spawn(self._index())
         if self.engine.prepare_due:
@@ -159,11 +159,11 @@ class LocalBackend(GroupCommit):
 
     async def _give_back(self, *, everything: bool) -> None:
         """Reclaim at the permitted rate; with `everything` also segments of which little is garbage."""
-        engine = self.engine
-        for work in engine.reclaim(RECLAIM_BYTES, everything=everything, nudge=self._confirm_resting):
-            moved = engine.reclaim_bytes
+        background = self.engine.background
+        for work in background.reclaim(RECLAIM_BYTES, everything=everything, nudge=self._confirm_resting):
+            moved = background.reclaim_bytes
             await asyncio.to_thread(work)
-            delay = self._bucket.take(engine.reclaim_bytes - moved, self._now())
+            delay = self._bucket.take(background.reclaim_bytes - moved, self._now())
             if delay:
                 await asyncio.sleep(delay)
 
@@ -197,7 +197,7 @@ class LocalBackend(GroupCommit):
         quiet = self._loop.time() - self._last_commit >= QUIET_SECONDS
         if quiet and self.engine.unconfirmed:
             self._confirm_resting()
-        if quiet and self.engine.index_wanted and not self._indexing:
+        if quiet and self.engine.background.index_wanted and not self._indexing:
             self._indexing = True
             self.spawn(self._index(everything=True))
         self.call_later(QUIET_SECONDS, self._use_quiet)
@@ -206,7 +206,7 @@ class LocalBackend(GroupCommit):
         """Write the index of new keys to the disk, so that the next opening need not read them from the log."""
         self._indexing = True
         try:
-            for work in self.engine.index(INDEX_BYTES, everything=everything):
+            for work in self.engine.background.index(INDEX_BYTES, everything=everything):
                 await asyncio.to_thread(work)
         except BrainctlError as error:
             self._fail(error)
@@ -253,7 +253,7 @@ def open_local(engine: Engine, loop: asyncio.AbstractEventLoop, reclaim_rate: in
     """
     if engine.record(IDENTITY) is None:
         ids = b"".join((secrets.randbits(63) | 1).to_bytes(8) for _ in range(2))
-        commit = Commit(engine.revision, meta={IDENTITY: ids})
+        commit = Commit(engine.view.revision, meta={IDENTITY: ids})
         prepared = engine.encode(commit)
         engine.write(prepared)
         engine.publish(commit, prepared)

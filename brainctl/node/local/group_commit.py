@@ -72,8 +72,8 @@ class GroupCommit:
         """By observer: its variant in steps, for large commits."""
         self.tally = Tally()
         """Counts the operations since the store was opened."""
-        self._staged = PendingWrites(engine, self.tally)
-        """Changes that were evaluated and are not durable, above the durable state of the engine."""
+        self._staged = PendingWrites(engine.view, self.tally)
+        """Changes that were evaluated and are not durable, above the durable state that `engine.view` reads."""
         self._in_flight: list[Answer] | None = None
         """The replies of the batch that is being written; None while none is."""
         self._answers: list[Answer] = []

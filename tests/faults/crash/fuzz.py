@@ -72,7 +72,7 @@ class Store:
         workload, self._fs = Workload(11), MemoryFileSystem()
         workload.run(self._fs, 60)
         assert workload.engine is not None
-        for _ in workload.engine.defragment():
+        for _ in workload.engine.background.defragment():
             pass
         workload.engine.close()
         self._paths = [path for path in self._fs.paths() if "LOCK" not in path]
@@ -85,8 +85,8 @@ class Store:
             check(DIRECTORY, fs)
             return
         engine = Engine.open(DIRECTORY, fs, OPTIONS, rng)
-        list(engine.versions(b"", None, 0))
-        list(engine.history(max(engine.compacted, 1), engine.revision))
+        list(engine.view.versions(b"", None, 0))
+        list(engine.view.history(max(engine.view.compacted, 1), engine.view.revision))
         engine.close()
 
 

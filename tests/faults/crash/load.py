@@ -32,13 +32,13 @@ def run(directory: str, acknowledge: int, *, early: bool) -> None:
     while True:
         ahead: dict[bytes, KeyVersion] = {}
         commits: list[Commit] = []
-        revision = engine.revision
+        revision = engine.view.revision
         for _ in range(rng.choice((1, 1, 4))):
             wanted = [changes_of(revision + number) for number in range(1, rng.choice((2, 2, 6)))]
-            commits.append(author(engine.get, revision, *wanted, ahead=ahead))
+            commits.append(author(engine.view.get, revision, *wanted, ahead=ahead))
             revision = commits[-1].revision
-        if rng.random() < 0.05 and engine.revision - engine.compacted > 100:
-            commits[-1].compact = engine.revision - 50
+        if rng.random() < 0.05 and engine.view.revision - engine.view.compacted > 100:
+            commits[-1].compact = engine.view.revision - 50
         prepared = [engine.encode(commit) for commit in commits]
         if early:
             os.write(acknowledge, b"%d\n" % revision)
@@ -50,7 +50,7 @@ def run(directory: str, acknowledge: int, *, early: bool) -> None:
             engine.publish(commit, batch)
         if not early:
             os.write(acknowledge, b"%d\n" % revision)
-        engine.reclaim_step(64 << 10)
+        engine.background.reclaim_step(64 << 10)
 
 
 def main() -> None:

@@ -64,9 +64,9 @@ def assert_stopped(workload: Workload, failure: BrainctlError):
     shown = workload.models[workload.acknowledged]
     shown.check(engine, [shown.compacted])
     with pytest.raises(type(failure)):
-        write(engine, Commit(engine.revision))
+        write(engine, Commit(engine.view.revision))
     with pytest.raises((StoreFailed, StoreFull)):
-        write(engine, Commit(engine.revision))
+        write(engine, Commit(engine.view.revision))
 
 
 def test_a_full_disk_is_named():
@@ -116,9 +116,9 @@ def test_what_a_full_disk_left_is_in_nobodys_way(job: str, call: int):
     fs.fail("unlink", 1, errno.ENOSPC)
     for _ in range(3):
         if job == "index":
-            while engine.index_step(1 << 20, everything=True):
+            while engine.background.index_step(1 << 20, everything=True):
                 pass
-        for _ in engine.defragment():
+        for _ in engine.background.defragment():
             pass
     assert fs.hit
     assert engine.failure is None

@@ -58,11 +58,11 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, starter: Starter, seed: in
         acknowledged = run_until_killed(starter, tmp_path, rng.uniform(0.0, 0.08))
         assert acknowledged > last, "the load has written nothing, so the test shows nothing"
         engine = Engine.open(tmp_path, options=OPTIONS)
-        last = engine.revision
+        last = engine.view.revision
         assert last >= acknowledged
         advance(model, last)
-        model.compacted = engine.compacted
-        model.check(engine, [rng.randint(engine.compacted, last)])
+        model.compacted = engine.view.compacted
+        model.check(engine, [rng.randint(engine.view.compacted, last)])
         engine.close()
 
 
@@ -72,7 +72,7 @@ def test_acknowledging_before_the_write_is_caught(tmp_path: Path, starter: Start
     for _ in range(40):
         acknowledged = run_until_killed(starter, tmp_path, rng.uniform(0.0, 0.02), b"early")
         engine = Engine.open(tmp_path, options=OPTIONS)
-        lost += engine.revision < acknowledged
+        lost += engine.view.revision < acknowledged
         engine.close()
         if lost:
             return

@@ -63,7 +63,7 @@ def outcome(store: Store, content: bytes) -> Model | None:
     except StoreDamaged as damage:
         named = PATH in str(damage) and "offset" in str(damage)
         return None if named else store.models[0]
-    model = next(model for model in store.models if model.revision == engine.revision)
+    model = next(model for model in store.models if model.revision == engine.view.revision)
     model.check(engine, [])
     return model
 

@@ -39,7 +39,7 @@ def make_store() -> Store:
     model = workload.models[-1].copy()
     write(engine, compaction := Commit(model.revision, compact=model.revision - 1))
     model.apply(compaction)
-    for _ in engine.defragment():
+    for _ in engine.background.defragment():
         pass
     commit = model.commit([(b"last", b"batch" * 150)])
     prepared = engine.encode(commit)
@@ -82,7 +82,7 @@ def read_all(fs: MemoryFileSystem, model: Model) -> str:
     try:
         engine = Engine.open(DIRECTORY, fs, OPTIONS)
         model.check(engine, [model.compacted])
-        for _ in engine.defragment():
+        for _ in engine.background.defragment():
             pass
         model.check(engine, [model.compacted])
     except StoreDamaged as damage:

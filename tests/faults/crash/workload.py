@@ -41,15 +41,15 @@ class Workload:
             self._commit(engine, [Commit(model.revision, compact=model.revision - self._rng.randrange(3))])
         elif kind == 10:
             for _ in range(5):
-                engine.reclaim_step(4096)
+                engine.background.reclaim_step(4096)
         elif kind == 11:
             for _ in range(self._rng.choice((2, 50))):
-                if not engine.index_step(4096):
+                if not engine.background.index_step(4096):
                     break
             if engine.prepare_due:
                 engine.prepare()()
         else:
-            for _ in engine.defragment():
+            for _ in engine.background.defragment():
                 pass
 
     def _write(self, engine: Engine, batches: int) -> None:
@@ -98,7 +98,7 @@ def check(fs: FileSystem, models: list[Model], acknowledged: int) -> None:
 
 
 def _found(engine: Engine, models: list[Model]) -> Model:
-    state = (engine.revision, engine.compacted, engine.meta(b""))
+    state = (engine.view.revision, engine.view.compacted, engine.meta(b""))
     for model in models:
         if (model.revision, model.compacted, model.meta) == state:
             return model

@@ -213,11 +213,11 @@ def check(directory: Path, model: Model, acknowledged: int) -> None:
     """
     with closing(Engine.open(directory, options=OPTIONS)) as engine:
         find_state(engine, model, acknowledged)
-        revision = engine.revision
-        write(engine, author(engine.get, engine.revision, [(b"after", b"x" * 600)]))
+        revision = engine.view.revision
+        write(engine, author(engine.view.get, engine.view.revision, [(b"after", b"x" * 600)]))
     with closing(Engine.open(directory, options=OPTIONS)) as engine:
-        assert engine.revision == revision + 1
-        listing = manifest.load(str(directory), engine._fs)
+        assert engine.view.revision == revision + 1
+        listing = manifest.load(str(directory), engine.background._fs)
         found = {path.name for path in directory.iterdir() if path.suffix in (".seg", ".run")}
     assert listing is not None
     named = {manifest.segment_name(*segment) for segment in listing.segments.items()}

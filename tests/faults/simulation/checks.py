@@ -14,15 +14,15 @@ def find_state(engine: Engine, model: Model, acknowledged: int) -> int:
     AssertionError when it never was.
     """
     leases = tuple(sorted((lease_id(name), decode_ttl(ttl)) for name, ttl in engine.meta(LEASES).items()))
-    shown = Mark(engine.revision, engine.compacted, leases)
+    shown = Mark(engine.view.revision, engine.view.compacted, leases)
     oldest = model.marks[acknowledged].revision
     assert shown.revision >= oldest, f"revision {shown.revision} was found, {oldest} was acknowledged"
     count = matching(model.marks, acknowledged, shown)
     assert count is not None, f"the store never was {shown}"
     for revision in (shown.revision, shown.compacted or shown.revision):
-        compare(list(engine.versions(b"", None, revision)), model.range(b"\0", b"\0", revision))
+        compare(list(engine.view.versions(b"", None, revision)), model.range(b"\0", b"\0", revision))
     first = shown.compacted + 1
-    read = [change for one in engine.history(first, shown.revision) for change in one.changes]
+    read = [change for one in engine.view.history(first, shown.revision) for change in one.changes]
     compare(read, model.history(first, shown.revision))
     return count
 

@@ -105,7 +105,7 @@ class RecordedBackend(LocalBackend):
         early: bool = False,
     ) -> None:
         if engine.record(IDENTITY) is None:
-            write(engine, Commit(engine.revision, meta={IDENTITY: bytes(7) + b"\1" + bytes(7) + b"\2"}))
+            write(engine, Commit(engine.view.revision, meta={IDENTITY: bytes(7) + b"\1" + bytes(7) + b"\2"}))
         super().__init__(engine, loop, reclaim_rate)
         self.journal = journal
         self._early = early

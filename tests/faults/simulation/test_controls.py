@@ -71,7 +71,7 @@ def failures_are_answered_as_successes(patch: Patch):
 
 def failed_background_work_is_kept_quiet(patch: Patch):
     async def defragment(self: LocalBackend) -> None:
-        for work in self.engine.reclaim(1 << 18, everything=True):
+        for work in self.engine.background.reclaim(1 << 18, everything=True):
             await asyncio.to_thread(work)
 
     def seal(self: LocalBackend) -> None:

@@ -106,7 +106,7 @@ class World:
         with self.loop.running(), simulated_writer(self.loop, self.rng):
             engine = Engine.open(DIRECTORY, self.files, self.options(), self.rng)
             count = find_state(engine, self.journal.model, self.journal.acknowledged)
-            found = engine.revision
+            found = engine.view.revision
             assert found >= self.journal.shown, f"revision {self.journal.shown} was shown, {found} is there"
             self.journal.roll_back(count)
             self.backend = RecordedBackend(engine, self.loop, self.journal, self.rng.choice((0, 1 << 14, 64 << 20)))

@@ -87,7 +87,7 @@ class Model:
 
     def check(self, engine: Engine, revisions: Sequence[int] | None = None) -> None:
         """Every way of reading the engine gives what the model has, at the newest and at the given revisions."""
-        assert (engine.revision, engine.compacted) == (self.revision, self.compacted)
+        assert (engine.view.revision, engine.view.compacted) == (self.revision, self.compacted)
         assert engine.meta(b"") == self.meta
         assert engine.keys == len(self.range(b"", None))
         oldest = max(self.compacted, 1)
@@ -98,16 +98,16 @@ class Model:
         for revision in (0, *(r for r in revisions if r >= oldest)):
             for start, end in spans:
                 want = self.range(start, end, revision)
-                assert list(engine.versions(start, end, revision)) == want
-                assert engine.count(start, end, revision) == len(want)
+                assert list(engine.view.versions(start, end, revision)) == want
+                assert engine.view.count(start, end, revision) == len(want)
                 for limit in (0, 2):
-                    found = engine.select(start, end, revision, limit)
+                    found = engine.view.select(start, end, revision, limit)
                     assert b"".join(found.parts) == b"".join(framed([version.kv for version in want[: limit or None]]))
                     assert found.total == len(want)
             for key in keys:
-                assert engine.get(key, revision) == self.get(key, revision)
-        assert list(engine.leased()) == [version for version in self.range(b"", None) if version.lease]
-        assert list(engine.history(oldest, self.revision)) == self.history(oldest, self.revision)
+                assert engine.view.get(key, revision) == self.get(key, revision)
+        assert list(engine.view.leased()) == [version for version in self.range(b"", None) if version.lease]
+        assert list(engine.view.history(oldest, self.revision)) == self.history(oldest, self.revision)
 
 
 def imported(key: bytes, value: bytes, create: int, mod: int, version: int) -> KeyVersion:

@@ -166,7 +166,7 @@ def indexed(plant: Callable[[], None] = lambda: None) -> MemoryFileSystem:
     write(engine, commit := model.commit([(b"key/11", None)]))
     model.apply(commit)
     plant()
-    while engine.index_step(1 << 20, everything=True):
+    while engine.background.index_step(1 << 20, everything=True):
         pass
     engine.close()
     return fs.clone()

@@ -59,9 +59,15 @@ def test_only_the_owner_may_look(tmp_path: Path):
 
 def test_a_new_store_is_empty(tmp_path: Path):
     engine = Engine.open(tmp_path)
-    assert (engine.revision, engine.compacted, engine.keys, engine.size, engine.size_in_use) == (1, 0, 0, 0, 0)
-    assert engine.select(b"", None, 0, 0) == ([], 0)
-    assert list(engine.history(1, 1)) == []
+    assert (engine.view.revision, engine.view.compacted, engine.keys, engine.size, engine.size_in_use) == (
+        1,
+        0,
+        0,
+        0,
+        0,
+    )
+    assert engine.view.select(b"", None, 0, 0) == ([], 0)
+    assert list(engine.view.history(1, 1)) == []
     engine.close()
     assert json.loads((tmp_path / "LOCK").read_text())["pid"] == os.getpid()
 
@@ -85,13 +91,13 @@ def test_writes_reads_and_reclaim_on_three_threads(tmp_path: Path):
                 engine.publish(*pending[1:])
             pending = (writer.submit(engine.write, prepared), commit, prepared)
             if work.done():
-                reclaim = reclaim or engine.reclaim(32 << 10)
+                reclaim = reclaim or engine.background.reclaim(32 << 10)
                 piece = next(reclaim, None)
                 if piece is None:
                     reclaim = None
                 else:
                     work = background.submit(piece)
-            assert engine.get(b"key/0", engine.revision) == model.get(b"key/0", engine.revision)
+            assert engine.view.get(b"key/0", engine.view.revision) == model.get(b"key/0", engine.view.revision)
         assert pending is not None
         pending[0].result()
         engine.publish(*pending[1:])
@@ -110,11 +116,11 @@ def test_readers_keep_what_they_read_while_it_is_reclaimed(tmp_path: Path):
         commit = model.commit([(b"key/%d" % (number % 30), b"v%d" % number * 200)])
         write(engine, commit)
         model.apply(commit)
-    reader = engine.history(200, 301)
-    versions = engine.versions(b"", None, 0)
+    reader = engine.view.history(200, 301)
+    versions = engine.view.versions(b"", None, 0)
     seen, shown = [next(reader)], [next(versions)]
     write(engine, Commit(model.revision, compact=200))
-    for _ in engine.defragment():
+    for _ in engine.background.defragment():
         seen.extend(revision for _, revision in zip(range(2), reader, strict=False))
     assert seen + list(reader) == model.history(200, 301)
     assert shown + list(versions) == model.range(b"", None)
@@ -149,7 +155,7 @@ def test_space_comes_back(tmp_path: Path):
     write(engine, commit)
     model.apply(commit)
     full = engine.size
-    for _ in engine.defragment():
+    for _ in engine.background.defragment():
         pass
     assert engine.size < 0.4 * full
     assert engine.size_in_use < 1.15 * 80 * 1000
@@ -168,7 +174,7 @@ def test_closing_ends_reclaim(tmp_path: Path):
         model.apply(commit)
     write(engine, compaction := Commit(model.revision, compact=model.revision))
     model.apply(compaction)
-    pieces = engine.reclaim(4096, everything=True)
+    pieces = engine.background.reclaim(4096, everything=True)
     piece = next(pieces)
     while not any("-1.seg" in file.name for file in tmp_path.iterdir()):
         piece()
@@ -194,8 +200,8 @@ def test_imports_have_no_history(tmp_path: Path):
     write(engine, later)
     model.apply(later)
     model.check(engine)
-    assert engine.get(b"a", 500) == commit.changes[0]
-    assert [revision.main for revision in engine.history(1, 501)] == [501]
+    assert engine.view.get(b"a", 500) == commit.changes[0]
+    assert [revision.main for revision in engine.view.history(1, 501)] == [501]
     engine.close()
 
 
@@ -248,7 +254,7 @@ def test_a_store_can_be_destroyed(tmp_path: Path):
     engine.close()
     Engine.destroy(tmp_path)
     engine = Engine.open(tmp_path)
-    assert engine.revision == 1
+    assert engine.view.revision == 1
     engine.close()
 
 

@@ -51,8 +51,8 @@ def example() -> MemoryFileSystem:
 def packed() -> MemoryFileSystem:
     fs = example().clone()
     engine = Engine.open("/d", fs, EngineOptions(segment_size=16 << 10))
-    write(engine, Commit(engine.revision, compact=4))
-    for _ in engine.defragment():
+    write(engine, Commit(engine.view.revision, compact=4))
+    for _ in engine.background.defragment():
         pass
     return fs
 
@@ -60,7 +60,7 @@ def packed() -> MemoryFileSystem:
 def indexed() -> MemoryFileSystem:
     fs = example().clone()
     engine = Engine.open("/d", fs, EngineOptions(segment_size=16 << 10))
-    while engine.index_step(1 << 20, everything=True):
+    while engine.background.index_step(1 << 20, everything=True):
         pass
     return fs
 

@@ -30,7 +30,7 @@ class Filled:
             for _ in range(14):
                 self.put((b"hot", VALUE))
             self.commit(Commit(self.model.revision, compact=self.model.revision))
-            while self.engine.reclaim_step(1 << 20):
+            while self.engine.background.reclaim_step(1 << 20):
                 pass
 
     def _stale(self) -> bool:
@@ -63,7 +63,7 @@ def outcome(filled: Filled, path: str, content: bytes, models: list[Model]) -> M
         engine = Engine.open("/d", fs, OPTIONS)
     except StoreDamaged as damage:
         return None if path in str(damage) else Model()
-    model = next(model for model in models if model.revision == engine.revision)
+    model = next(model for model in models if model.revision == engine.view.revision)
     model.check(engine, [])
     return model
 
@@ -152,7 +152,7 @@ def test_readers_keep_what_they_read(filled: Filled):
         for _ in range(14):
             filled.put((b"hot", VALUE))
         filled.commit(Commit(filled.model.revision, compact=filled.model.revision))
-        while engine.reclaim_step(1 << 20):
+        while engine.background.reclaim_step(1 << 20):
             pass
     assert held.number not in engine._segments or engine._segments[held.number] is not held
     assert held.mapped[: len(content)] == content
@@ -176,7 +176,7 @@ def test_a_file_with_another_name_is_not_written_again(tmp_path: Path):
         for _ in range(14):
             store.put((b"hot", VALUE))
         store.commit(Commit(store.model.revision, compact=store.model.revision))
-        while engine.reclaim_step(1 << 20):
+        while engine.background.reclaim_step(1 << 20):
             pass
     for link, content in saved.items():
         assert link.read_bytes().startswith(content), f"{link.name} was written again"

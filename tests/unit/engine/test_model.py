@@ -103,18 +103,18 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(budget=st.sampled_from([1, 300, 4096, 1 << 20]), steps=st.integers(1, 20))
     def reclaim(self, budget: int, steps: int):
         for _ in range(steps):
-            if not self.engine.reclaim_step(budget):
+            if not self.engine.background.reclaim_step(budget):
                 break
 
     @rule(budget=st.sampled_from([1, 1 << 20]), steps=st.integers(1, 20), everything=st.booleans())
     def write_runs(self, budget: int, steps: int, everything: bool):
         for _ in range(steps):
-            if not self.engine.index_step(budget, everything=everything):
+            if not self.engine.background.index_step(budget, everything=everything):
                 break
 
     @rule(budget=st.sampled_from([1, 1 << 20]))
     def defragment(self, budget: int):
-        for _ in self.engine.defragment(budget):
+        for _ in self.engine.background.defragment(budget):
             pass
 
     @rule()
@@ -142,15 +142,15 @@ class EngineMachine(RuleBasedStateMachine):
         self.fs.before_sync = power_off
         write(self.engine, *commits)
         acked = len(commits)
-        while self.engine.index_step(1 << 20):
+        while self.engine.background.index_step(1 << 20):
             pass
-        for _ in self.engine.defragment(1 << 20):
+        for _ in self.engine.background.defragment(1 << 20):
             pass
         images.append((acked, self.fs.crash_clone(Random(seed))))
         kept, self.fs = images[0]
         self.reopen()
         done = 0
-        while self.model.revision < self.engine.revision:
+        while self.model.revision < self.engine.view.revision:
             self.model.apply(commits[done])
             done += 1
         assert done >= kept

@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from brainctl.engine.background.background_work import BackgroundWork
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.index import run_merge as merging
 from brainctl.engine.index.run_reader import run_name
@@ -53,23 +54,23 @@ def test_a_delta_has_its_turn_while_runs_are_merged(budget: int):
     merges = most = last = 0
     while merges < 2:
         store.put_some()
-        for work in store.engine.index(budget):
+        for work in store.engine.background.index(budget):
             runs = len(store.engine._index.runs)
             merges, last = merges + (runs < last), runs
             work()
             assert {run_name(number) for number in store.engine._manifest._runs} <= set(store.fs.names("/d"))
             store.put_some()
-            most = max(most, store.engine._new_records)
+            most = max(most, store.engine.background.new_records)
     each = PUTS + BATCH_RECORDS
     assert most < 2 * RUN_RECORDS, "the delta waited for a merge"
-    assert store.reopened()._new_records < 3 * RUN_RECORDS + each
+    assert store.reopened().background.new_records < 3 * RUN_RECORDS + each
     assert not check("/d", store.fs.clone()).findings
 
 
 @pytest.mark.usefixtures("small_pages")
 def test_the_control_of_it_fails(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
-        Engine, "_much_is_new", lambda engine: engine._new_records >= RUN_RECORDS and not engine._indexing.busy
+        BackgroundWork, "_much_is_new", lambda work: work.new_records >= RUN_RECORDS and not work._indexing.busy
     )
     with pytest.raises(AssertionError, match="waited"):
         test_a_delta_has_its_turn_while_runs_are_merged(2000)
@@ -83,7 +84,7 @@ def test_the_size_of_a_store_is_that_of_its_files(tmp_path: Path):
         write(engine, commit)
         model.apply(commit)
     before = engine.size
-    while engine.index_step(1 << 20, everything=True):
+    while engine.background.index_step(1 << 20, everything=True):
         pass
     runs = sum(path.stat().st_size for path in tmp_path.glob("*.run"))
     assert engine.size == before + runs > before
@@ -134,6 +135,6 @@ def test_space_that_was_never_written_is_not_read(tmp_path: Path):
 
 def test_commits_of_nothing_are_counted_too():
     store = Store(EngineOptions(segment_size=64 << 10, zero_ahead=0, run_records=30))
-    while not store.engine.index_due:
-        write(store.engine, Commit(store.engine.revision, meta={b"name": b"value"}))
+    while not store.engine.background.index_due:
+        write(store.engine, Commit(store.engine.view.revision, meta={b"name": b"value"}))
     assert store.engine._segments[1].sequences[1] == 10

@@ -35,13 +35,13 @@ def test_a_deleted_key_does_not_come_back():
     compaction = Commit(model.revision, compact=model.revision)
     write(engine, compaction)
     model.apply(compaction)
-    while engine.reclaim_step(1 << 20):
+    while engine.background.reclaim_step(1 << 20):
         pass
     assert "/d/00000002-1.seg" in fs.paths(), "the tombstone's segment was not rewritten"
     assert "/d/00000001-0.seg" in fs.paths(), "the older segment was rewritten too"
     model.check(engine)
     model.check(Engine.open("/d", fs.clone(), OPTIONS))
-    for _ in engine.defragment():
+    for _ in engine.background.defragment():
         pass
     model.check(Engine.open("/d", fs.clone(), OPTIONS))
 
@@ -56,9 +56,9 @@ def test_a_tombstone_at_the_compacted_revision_is_still_delivered():
     compaction = Commit(model.revision, compact=model.revision)
     write(engine, compaction)
     model.apply(compaction)
-    for _ in engine.defragment():
+    for _ in engine.background.defragment():
         pass
-    [revision] = engine.history(3, 3)
+    [revision] = engine.view.history(3, 3)
     assert [change.version for change in revision.changes] == [0]
     model.check(Engine.open("/d", fs.clone(), OPTIONS))
 
@@ -81,8 +81,8 @@ def test_what_is_dead_is_as_long_as_its_records(seed: int, *, reopened: bool):
         write(engine, commit)
         model.apply(commit)
         if rng.random() < 0.3:
-            engine.reclaim_step(4096)
-    while engine.reclaim_step(1 << 20):
+            engine.background.reclaim_step(4096)
+    while engine.background.reclaim_step(1 << 20):
         pass
     found = 0
     for segment in engine._segments.values():
@@ -130,10 +130,10 @@ class _WatchedFile:
 def fill(engine: Engine, keys: Iterator[int] | range, *, delete: bool = False) -> None:
     numbers = list(keys)
     for first in range(0, len(numbers), 100):
-        commit = Commit(engine.revision)
+        commit = Commit(engine.view.revision)
         for number in numbers[first : first + 100]:
             key = b"key/%08d" % number
-            before = engine.get(key)
+            before = engine.view.get(key)
             commit.revision += 1
             if delete:
                 commit.changes.append(tombstone(key, commit.revision, 0))
@@ -145,7 +145,7 @@ def fill(engine: Engine, keys: Iterator[int] | range, *, delete: bool = False) -
 
 
 def compact(engine: Engine) -> None:
-    write(engine, Commit(engine.revision, compact=engine.revision))
+    write(engine, Commit(engine.view.revision, compact=engine.view.revision))
 
 
 def blocks(directory: Path) -> int:
@@ -165,9 +165,9 @@ def test_space_after_a_full_run_is_hardly_more_than_what_lives(engine: Engine, t
     fill(engine, range(0, KEYS, 2))
     fill(engine, range(0, KEYS, 3), delete=True)
     compact(engine)
-    for _ in engine.defragment():
+    for _ in engine.background.defragment():
         pass
-    live = sum(len(found.key) + VALUE for found in engine.versions(b"", None, 0))
+    live = sum(len(found.key) + VALUE for found in engine.view.versions(b"", None, 0))
     assert live > 5 << 20
     prepared = LARGE.segment_size  # the segment in which the log goes on
     assert blocks(tmp_path) - prepared <= 1.15 * live
@@ -180,7 +180,7 @@ def test_space_returns_without_a_full_run(engine: Engine, tmp_path: Path):
     fill(engine, (number for number in range(KEYS) if number % 1000 < 800), delete=True)
     compact(engine)
     written = engine.stats.reclaim_bytes
-    while engine.reclaim_step(1 << 20):
+    while engine.background.reclaim_step(1 << 20):
         pass
     spares = LARGE.spare_segments * LARGE.segment_size
     assert blocks(tmp_path) - spares - LARGE.segment_size <= 0.3 * before
@@ -196,7 +196,7 @@ def test_reclaim_writes_large_aligned_pieces_and_nothing_in_place(tmp_path: Path
     compact(engine)
     before = {file.name for file in tmp_path.iterdir() if file.suffix == ".seg"}
     del fs.writes[:]
-    for _ in engine.reclaim(256 << 10, everything=True):
+    for _ in engine.background.reclaim(256 << 10, everything=True):
         _()
     packed = [write for write in fs.writes if write[0].endswith("-1.seg")]
     large = [write for write in packed if write[2] >= 64 << 10 and write[1] % BLOCK == 0 == write[2] % BLOCK]
@@ -223,13 +223,15 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path):
         return engine
 
     whole = prepare(tmp_path / "whole")
-    for _ in whole.defragment():
+    for _ in whole.background.defragment():
         pass
     needed = whole.stats.reclaim_bytes
     whole.close()
     engine, total, openings = prepare(tmp_path / "cut"), 0, 0
     for openings in range(1, 100):
-        done = _run(engine.defragment(256 << 10), 30 + openings)  # the index comes first, and is written whole
+        done = _run(
+            engine.background.defragment(256 << 10), 30 + openings
+        )  # the index comes first, and is written whole
         total += engine.stats.reclaim_bytes
         engine.close()
         engine = Engine.open(tmp_path / "cut", options=LARGE)
@@ -237,7 +239,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path):
             break
     assert 2 < openings < 99
     assert total <= needed + openings * LARGE.segment_size
-    for _ in engine.defragment():
+    for _ in engine.background.defragment():
         pass
     assert engine.stats.reclaim_bytes == 0, "something was left to do"
     engine.close()
@@ -264,12 +266,12 @@ def test_leased_keys_that_die_together_are_not_rewritten():
         put([(b"often", b"v" * 900)])
     put([(b"often", b"v" * 15000)])
     write(engine, Commit(model.revision, compact=model.revision))
-    while engine.reclaim_step(1 << 20):
+    while engine.background.reclaim_step(1 << 20):
         pass
     assert engine.stats.reclaim_bytes == 0
     put([(b"event/%d" % number, None) for number in range(5)])
     write(engine, Commit(model.revision, compact=model.revision))
-    while engine.reclaim_step(1 << 20):
+    while engine.background.reclaim_step(1 << 20):
         pass
     assert engine.stats.reclaimed_segments > 0
     assert engine.stats.reclaim_bytes == 0, "it was given back whole"
@@ -290,7 +292,7 @@ def test_several_at_once_take_nothing_twice(seed: int):
             model.apply(commit)
         write(engine, commit := Commit(model.revision, compact=model.revision - rng.randrange(9)))
         model.apply(commit)
-        runs = [engine.reclaim(2048, everything=everything) for everything in (False, True, True)]
+        runs = [engine.background.reclaim(2048, everything=everything) for everything in (False, True, True)]
         while runs:
             run = rng.choice(runs)
             work = next(run, None)

@@ -42,9 +42,9 @@ def unexplained(model: Model, engine: Engine, done: Repaired) -> list[str]:
     wrong = []
     written = {version for versions in model.keys.values() for version in versions}
     for revision in {done.compacted, done.revision}:
-        shown = set(engine.versions(b"", None, revision))
+        shown = set(engine.view.versions(b"", None, revision))
         wrong += [f"{version} was never written" for version in shown - written]
-        found = {version.key: version for version in engine.versions(b"", None, revision)}
+        found = {version.key: version for version in engine.view.versions(b"", None, revision)}
         for key in model.keys:
             expected = model.get(key, revision)
             mods = [version.mod_revision for version in model.keys[key]]
@@ -52,7 +52,7 @@ def unexplained(model: Model, engine: Engine, done: Repaired) -> list[str]:
             if found.get(key) != expected and not touched:
                 wrong.append(f"{key!r} at {revision}: {found.get(key)} instead of {expected}")
     oldest = max(done.compacted, model.compacted, 1)
-    if list(engine.history(oldest + 1, done.revision)) != model.history(oldest + 1, done.revision):
+    if list(engine.view.history(oldest + 1, done.revision)) != model.history(oldest + 1, done.revision):
         wrong.append("the history differs")
     return wrong
 
@@ -151,7 +151,7 @@ def plain() -> tuple[MemoryFileSystem, Model]:
         commit = model.commit(changes)
         write(engine, commit)
         model.apply(commit)
-    while engine.index_step(1 << 20, everything=True):
+    while engine.background.index_step(1 << 20, everything=True):
         pass
     engine.close()
     return fs.clone(), model
@@ -182,7 +182,7 @@ def test_a_deletion_that_was_lost_is_known_from_the_index() -> None:
     hit(fs, 5)
     done, new = repaired(fs)
     engine = Engine.open(DIRECTORY, new, OPTIONS)
-    assert [version.key for version in engine.versions(b"", None, 0)] == [b"a", b"b", b"c"]
+    assert [version.key for version in engine.view.versions(b"", None, 0)] == [b"a", b"b", b"c"]
     engine.close()
     proved(done, new, model)
 

@@ -120,7 +120,7 @@ class _Store:
         self.model.apply(commit)
 
     def index(self) -> None:
-        while self.engine.index_step(4096, everything=True):
+        while self.engine.background.index_step(4096, everything=True):
             pass
 
     def reopen(self) -> None:
@@ -143,7 +143,7 @@ def reclaim_never_outruns_the_index():
     for _ in range(40):
         store.put([(b"deleted", b"v" * 1000)])
     store.compact()
-    while store.engine.reclaim_step(1 << 20):
+    while store.engine.background.reclaim_step(1 << 20):
         pass
     store.reopen()
     assert store.engine._index.runs, "the runs were given up"
@@ -152,7 +152,7 @@ def reclaim_never_outruns_the_index():
         store.put([(b"later/%d" % (number % 2), b"v" * 1000)])
     store.compact()
     store.index()
-    while store.engine.reclaim_step(1 << 20):
+    while store.engine.background.reclaim_step(1 << 20):
         pass
     store.reopen()
     for path in store.runs():
@@ -177,8 +177,8 @@ def test_opening_reads_what_no_run_covers():
     fs.replace("/d/00000001-0.seg", bytes(broken))
     engine = Engine.open("/d", fs, OPTIONS)
     assert engine.keys == 39
-    assert engine.count(b"key/3", None, 0) == sum(v.key >= b"key/3" for v in store.model.range(b"", None))
-    assert [v.key for v in engine.leased()] == [v.key for v in store.model.range(b"", None) if v.lease]
+    assert engine.view.count(b"key/3", None, 0) == sum(v.key >= b"key/3" for v in store.model.range(b"", None))
+    assert [v.key for v in engine.view.leased()] == [v.key for v in store.model.range(b"", None) if v.lease]
     engine.close()
     assert check("/d", fs).findings
     assert not check("/d", store.fs.clone()).findings
@@ -191,7 +191,7 @@ def test_deleted_keys_leave_the_runs(tmp_path: Path):
         commit.compact = commit.revision if changes[0][0] == b"d" else 0
         write(engine, commit)
         model.apply(commit)
-        while engine.index_step(1, everything=True):
+        while engine.background.index_step(1, everything=True):
             pass
         model.check(engine, [model.compacted])
     engine.close()
@@ -210,7 +210,7 @@ def test_keys_that_are_only_written_do_not_pile_up_in_memory(tmp_path: Path, mon
         commit = model.commit(changes)
         write(engine, commit)
         model.apply(commit)
-        while engine.index_step(1, everything=True):
+        while engine.background.index_step(1, everything=True):
             pass
         assert len(engine._index._young) <= 50
         assert len(engine._index._old) <= 50

@@ -44,7 +44,7 @@ def used(fs: MemoryFileSystem, engine: Engine) -> Iterator[tuple[str, int]]:
 def test_a_sound_store_has_no_findings(seed: int) -> None:
     fs = worked(seed)
     engine = Engine.open(DIRECTORY, fs, OPTIONS)
-    scrub = whole(engine.scrub())
+    scrub = whole(engine.background.scrub())
     assert scrub.finished
     assert scrub.findings == scrub.skipped == []
     assert scrub.bytes >= sum(end for _path, end in used(fs, engine))
@@ -62,11 +62,11 @@ def test_every_flipped_bit_is_found(seed: int) -> None:
             if not sound[at]:
                 continue  # it may be padding, which nobody reads
             fs.replace(path, sound[:at] + bytes([sound[at] ^ 1 << rng.randrange(8)]) + sound[at + 1 :])
-            [finding] = whole(engine.scrub()).findings
+            [finding] = whole(engine.background.scrub()).findings
             assert finding.startswith(path)
             assert "offset" in finding
         fs.replace(path, sound)
-    assert whole(engine.scrub()).findings == []
+    assert whole(engine.background.scrub()).findings == []
 
 
 def test_a_missing_and_a_short_file_are_found() -> None:
@@ -75,7 +75,7 @@ def test_a_missing_and_a_short_file_are_found() -> None:
     (first, _), (second, end), *_ = used(fs, engine)
     fs.unlink(first)
     fs.replace(second, fs.content(second)[: end - 10])
-    missing, short = whole(engine.scrub()).findings
+    missing, short = whole(engine.background.scrub()).findings
     assert missing == f"{first}: the file is missing (offset 0)"
     assert short.startswith(second)
 
@@ -90,7 +90,7 @@ def test_what_goes_on_beside_it_is_no_damage(seed: int) -> None:
     write(engine, commit := model.commit([(b"first", b"")]))
     model.apply(commit)
     for _ in range(25):
-        for work in engine.scrub().run(BUDGET):
+        for work in engine.background.scrub().run(BUDGET):
             work()
             commit = model.commit([(b"key/%d" % rng.randrange(9), rng.randbytes(rng.choice((10, 900))))])
             write(engine, commit)
@@ -98,9 +98,9 @@ def test_what_goes_on_beside_it_is_no_damage(seed: int) -> None:
             if rng.random() < 0.2:
                 write(engine, Commit(model.revision, compact=model.revision))
             for _ in range(rng.randrange(4)):
-                engine.reclaim_step(BUDGET)
-                engine.index_step(BUDGET)
-        scrub = engine.scrub()
+                engine.background.reclaim_step(BUDGET)
+                engine.background.index_step(BUDGET)
+        scrub = engine.background.scrub()
         assert whole(scrub).findings == []
     assert engine.stats.reclaimed_segments > 5
 
@@ -111,7 +111,7 @@ def test_damage_in_a_file_that_is_replaced_meanwhile_is_none_any_more() -> None:
     number = min(engine._segments)
     path = engine._segments[number].path
     fs.replace(path, bytes(len(fs.content(path))))
-    scrub = engine.scrub()
+    scrub = engine.background.scrub()
     passing = scrub.run(1 << 20)
     next(passing)()
     del engine._segments[number]

@@ -39,9 +39,9 @@ def some_changes(rng: Random, model: Model) -> Commit:
 
 def check(engine: Engine, model: Model, revision: int, start: bytes, end: bytes | None, limit: int) -> None:
     wanted = model.range(start, end, revision)
-    found = engine.select(start, end, revision, limit)
+    found = engine.view.select(start, end, revision, limit)
     assert b"".join(found.parts) == b"".join(framed([version.kv for version in wanted][: limit or None]))
-    assert found.total == len(wanted) == engine.count(start, end, revision)
+    assert found.total == len(wanted) == engine.view.count(start, end, revision)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -57,7 +57,7 @@ def test_the_near_past_is_what_it_was(seed: int):
             write(engine, compaction)
             model.apply(compaction)
         if rng.random() < 0.2:
-            engine.index_step(1 << 20)
+            engine.background.index_step(1 << 20)
         for _ in range(3):
             revision = rng.randrange(max(model.compacted, model.revision - 40, 1), model.revision + 1)
             start, end = rng.choice(((b"", None), (b"a/", b"a0"), (b"a/07", b"a/21"), (b"a/99", b"c"), (b"a/05", None)))
@@ -71,8 +71,8 @@ def test_an_import_has_no_past():
     imported.imported = True
     imported.revision = 100
     write(engine, imported)
-    assert engine._undo.since(99, b"", None) is None
-    assert engine._undo.since(100, b"", None) == ({}, 0)
+    assert engine.view.undo.since(99, b"", None) is None
+    assert engine.view.undo.since(100, b"", None) == ({}, 0)
 
 
 def test_what_is_too_long_ago_is_said_to_be():

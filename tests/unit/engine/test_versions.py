@@ -45,13 +45,13 @@ def rows(versions: list[list[Any]]) -> list[KeyVersion]:
 
 
 def holds(engine: Engine, expected: dict[str, Any]) -> None:
-    assert (engine.revision, engine.compacted) == (expected["revision"], expected["compacted"])
+    assert (engine.view.revision, engine.view.compacted) == (expected["revision"], expected["compacted"])
     assert {name.decode(): value.hex() for name, value in engine.meta(b"").items()} == expected["records"]
     for at, versions in expected["live"].items():
-        assert list(engine.versions(b"", None, int(at))) == rows(versions)
-    for version in rows(expected["live"][str(engine.revision)]):
-        assert engine.get(version.key) == version
-    found = engine.history(max(engine.compacted, 1), engine.revision)
+        assert list(engine.view.versions(b"", None, int(at))) == rows(versions)
+    for version in rows(expected["live"][str(engine.view.revision)]):
+        assert engine.view.get(version.key) == version
+    found = engine.view.history(max(engine.view.compacted, 1), engine.view.revision)
     assert [change for revision in found for change in revision.changes] == rows(expected["history"])
 
 
@@ -71,13 +71,13 @@ def test_an_older_store_opens_and_goes_on(name: str, tmp_path: Path) -> None:
         holds(engine, expected)
         engine.close()
     engine = Engine.open(store, options=OPTIONS)
-    write(engine, author(engine.get, engine.revision, [(b"key/new", b"value")]))
-    write(engine, Commit(engine.revision, compact=engine.revision))
-    for _ in engine.defragment():
+    write(engine, author(engine.view.get, engine.view.revision, [(b"key/new", b"value")]))
+    write(engine, Commit(engine.view.revision, compact=engine.view.revision))
+    for _ in engine.background.defragment():
         pass
-    while engine.index_step(1 << 20, everything=True):
+    while engine.background.index_step(1 << 20, everything=True):
         pass
-    live = list(engine.versions(b"", None, 0))
+    live = list(engine.view.versions(b"", None, 0))
     assert [version for version in live if version.key != b"key/new"] == rows(
         expected["live"][str(expected["revision"])]
     )
@@ -85,7 +85,7 @@ def test_an_older_store_opens_and_goes_on(name: str, tmp_path: Path) -> None:
     assert f'"format": {manifest.FORMAT}'.encode() in (store / "MANIFEST").read_bytes()
     assert check(store).findings == []
     engine = Engine.open(store, options=OPTIONS)
-    assert list(engine.versions(b"", None, 0)) == live
+    assert list(engine.view.versions(b"", None, 0)) == live
     engine.close()
 
 

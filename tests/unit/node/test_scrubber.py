@@ -61,7 +61,7 @@ def test_the_rate_bounds_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     async def main() -> None:
         engine = Engine.open(tmp_path)
         for number in range(12):
-            write(engine, author(engine.get, engine.revision, [(b"%d" % number, b"x" * 200_000)]))
+            write(engine, author(engine.view.get, engine.view.revision, [(b"%d" % number, b"x" * 200_000)]))
         backend = open_local(engine, asyncio.get_running_loop())
         scrubber = Scrubber(backend, engine, ManualClock(), ScrubOptions(0, 1_000_000), lambda: None)
         monkeypatch.setattr("brainctl.node.jobs.scrubber.asyncio.sleep", wait)

@@ -45,8 +45,8 @@ class World:
             if rng.random() < 0.2:
                 self.apply(Commit(model.revision, meta={b"lease/%d" % rng.randrange(3): rng.choice((None, b"ttl"))}))
             for _ in range(rng.randrange(3)):
-                engine.reclaim_step(1 << 16)
-                engine.index_step(1 << 16)
+                engine.background.reclaim_step(1 << 16)
+                engine.background.index_step(1 << 16)
         return self
 
     def apply(self, commit: Commit) -> None:
@@ -55,7 +55,7 @@ class World:
 
     def save(self, target: Path, base: Path | None = None) -> Model:
         """A backup beside the open engine; what it must hold."""
-        save(self.directory, target, base, lambda: self.engine.revision)
+        save(self.directory, target, base, lambda: self.engine.view.revision)
         return self.model.copy()
 
 
@@ -126,8 +126,8 @@ def test_backups_beside_a_busy_writer(tmp_path: Path) -> None:
     try:
         asked = []
         for number in range(12):
-            asked.append(world.engine.revision)
-            save(world.directory, tmp_path / f"backup{number}", None, lambda: world.engine.revision)
+            asked.append(world.engine.view.revision)
+            save(world.directory, tmp_path / f"backup{number}", None, lambda: world.engine.view.revision)
     finally:
         stop.set()
         writer.join()
@@ -137,7 +137,7 @@ def test_backups_beside_a_busy_writer(tmp_path: Path) -> None:
         assert load(made).revision >= revision
         assert check(made).findings == []
         engine = Engine.open(made, options=OPTIONS)
-        assert list(engine.versions(b"", None, 0)) == models[engine.revision].range(b"", None)
+        assert list(engine.view.versions(b"", None, 0)) == models[engine.view.revision].range(b"", None)
         engine.close()
     assert len({load(tmp_path / f"backup{number}").revision for number in range(12)}) > 3
 
@@ -171,10 +171,10 @@ def test_any_revision_that_is_kept(world: World, tmp_path: Path) -> None:
         restored = restore_backup(tmp_path / "backup", target, revision)
         assert restored == (revision, len(model.range(b"", None, revision)), None)
         engine = Engine.open(target, options=OPTIONS)
-        assert (engine.revision, engine.compacted) == (revision, first)
+        assert (engine.view.revision, engine.view.compacted) == (revision, first)
         for at in range(first, revision + 1):
-            assert list(engine.versions(b"", None, at)) == model.range(b"", None, at)
-        assert list(engine.history(first + 1, revision)) == model.history(first + 1, revision)
+            assert list(engine.view.versions(b"", None, at)) == model.range(b"", None, at)
+        assert list(engine.view.history(first + 1, revision)) == model.history(first + 1, revision)
         engine.close()
     with pytest.raises(HistoryGone, match=f"begins at {first}"):
         restore_backup(tmp_path / "backup", tmp_path / "none", first - 1)
@@ -254,7 +254,7 @@ def test_another_file_system_gets_copies(world: World, tmp_path: Path, monkeypat
         raise OSError(18, "Invalid cross-device link", str(path))
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    saved = save(world.directory, tmp_path / "backup", None, lambda: world.engine.revision)
+    saved = save(world.directory, tmp_path / "backup", None, lambda: world.engine.view.revision)
     assert saved.linked == 0
     assert saved.copied_bytes >= sum(part.size for part in world.engine._segments.values()) - 16 * 1024
     holds(tmp_path / "backup", world.model)
