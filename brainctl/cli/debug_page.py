@@ -2,13 +2,13 @@
 
 import json
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from pathlib import Path
-from urllib.parse import unquote
 
 from brainctl.cli.session import Session
 from brainctl.cli.tls import context
 from brainctl.client.failure import CommandFailed
 from brainctl.errors import ExitCode
+from brainctl.stores.schemes import Can
+from brainctl.stores.urls import parse
 
 PAGE_SECONDS = 5
 
@@ -47,18 +47,22 @@ def fetch(
 
 
 def served_at(session: Session, url: str) -> str:
-    """Return the endpoint at which the store at `url` is served, "" for a directory that no server holds.
+    """Return the endpoint at which the store at `url` is served; "" when no server of this machine is known to hold it.
 
     An empty `url` means the first endpoint of the settings.
+
+    Raises:
+        InvalidInput: it is no URL of a store.
     """
     from brainctl.engine.vfs.directory_lock import holder
     from brainctl.engine.vfs.filesystem import OsFileSystem
 
-    scheme, _, rest = url.partition("://")
     if not url:
         return session.settings.endpoints[0]
-    if scheme != "file":
-        return rest.partition(",")[0] if scheme == "etcd" else url
-    directory = Path(unquote(rest))
-    held = holder(str(directory), OsFileSystem()) if directory.is_dir() else None
+    found = parse(url)
+    if found.scheme.is_server:
+        return next(iter(found.endpoints), "")
+    if not found.can(Can.FILES) or not found.directory.is_dir():
+        return ""
+    held = holder(str(found.directory), OsFileSystem())
     return held.endpoint if held is not None else ""

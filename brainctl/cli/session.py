@@ -1,6 +1,6 @@
 """The surroundings of a running command: its settings, the store that it opens, the output that it shows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -90,7 +90,7 @@ class Session:
         from brainctl.stores.registry import open_store
 
         url = url or ("" if endpoint else self.settings.store)
-        store = await open_store(url, self.target(endpoint, elsewhere=bool(url)), admission=admission or self.admission)
+        store = await open_store(url, self.reach(endpoint, elsewhere=bool(url)), admission=admission or self.admission)
         try:
             yield store
         finally:
@@ -108,16 +108,34 @@ class Session:
         """Return what to do with such a store when another one is made of it."""
         return self.admission._replace(copying=True)
 
-    def target(self, endpoint: str = "", *, elsewhere: bool = False) -> "EtcdTarget":
-        """Return how to reach the endpoints, or just `endpoint`, or with `elsewhere` those that a URL will name."""
-        from brainctl.stores.etcd.target import MAX_RECEIVE_BYTES, MAX_SEND_BYTES, EtcdTarget, Tls
+    def reach(self, endpoint: str = "", *, elsewhere: bool = False) -> Callable[[], "EtcdTarget"]:
+        """Return what says how to reach a server, for a store that may be one: only then a password is asked for.
 
+        What is wrong with a context or a file of certificates is said in any case.
+
+        Args:
+            endpoint: one member, to be asked alone.
+            elsewhere: the endpoints are those of a URL.
+
+        Raises:
+            BadArguments: a file of certificates cannot be read.
+        """
         settings = self.settings
         unread = settings.warning or settings.problem
         if unread and unread not in self._warned:
             self._warned.add(unread)
             self.warn(f"warning: going on without the context: {unread}")
         self.require_tls_files()
+        return lambda: self._target(endpoint, elsewhere=elsewhere)
+
+    def target(self) -> "EtcdTarget":
+        """Return how to reach the endpoints of the settings."""
+        return self.reach()()
+
+    def _target(self, endpoint: str, *, elsewhere: bool) -> "EtcdTarget":
+        from brainctl.stores.etcd.target import MAX_RECEIVE_BYTES, MAX_SEND_BYTES, EtcdTarget, Tls
+
+        settings = self.settings
         user, password = self._credentials()
         return EtcdTarget(
             endpoints=(endpoint,) if endpoint else settings.named_endpoints if elsewhere else settings.endpoints,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from brainctl.cli.contexts import config_path, context
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
+from brainctl.stores.schemes import Can, forms
 from brainctl.stores.urls import canonical
 
 Given = str | bool
@@ -68,7 +69,7 @@ FLAGS = (
         "store",
         Kind.TEXT,
         "",
-        "the store to use instead of endpoints: file://DIR, tikv://PD[,PD]/PREFIX, etcd://HOST:PORT",
+        f"the store to use instead of endpoints: {forms(Can.OPEN, 'or')}",
     ),
     Flag("context", Kind.TEXT, "", "the context of the configuration file to use"),
     Flag("write-out", Kind.TEXT, "simple", "the output format: fields, json, protobuf, simple, table", "-w"),

@@ -3,16 +3,15 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote
 
 import typer
 
 from brainctl.cli.session import Session
 from brainctl.client.failure import CommandFailed
 from brainctl.errors import COMPACTED, ApiError, BadArguments, ExitCode
-from brainctl.stores.urls import canonical
+from brainctl.stores.schemes import BY_SPELLING, ETCD, TIKV, Can, Scheme, forms
+from brainctl.stores.urls import canonical, directory_of
 
 Pd = Annotated[
     str,
@@ -47,26 +46,27 @@ def place(session: Session, named: str, flag: str, pd: str, prefix: str) -> str:
         BadArguments: the address is missing, or there is no such kind.
     """
     named = canonical(named)
-    scheme, separator, _ = named.partition("://")
-    if separator:
+    if "://" in named:
         return named
+    if named in BY_SPELLING:
+        url = _configured(session, BY_SPELLING[named], pd, prefix)
+        if url:
+            return url
+        wanted = BY_SPELLING[named].form
+        also = "Give --pd HOST:PORT, set BRAINCTL_TIKV_PD, or use" if named == TIKV.name else "Use"
+        raise BadArguments(f"{flag} {named}: where? {also} {wanted}")
+    raise BadArguments(f"{flag} {named!r} is no store: {ETCD.name}, {TIKV.name}, {forms(Can.OPEN)} are")
+
+
+def _configured(session: Session, scheme: Scheme, pd: str, prefix: str) -> str:
+    """Return the URL of the store of a kind that flags, variables or the context name; "" when none does."""
     configured = session.settings.store
-    if scheme == "etcd":
-        return configured if configured.startswith("etcd://") else "etcd://" + ",".join(_hosts(session))
-    if scheme == "tikv":
-        pd = pd or os.environ.get("BRAINCTL_TIKV_PD", "")
-        if pd:
-            return f"tikv://{pd}/{prefix or os.environ.get('BRAINCTL_TIKV_PREFIX', 'brainctl')}"
-        if configured.startswith("tikv://"):
-            return configured
-        raise BadArguments(
-            f"{flag} tikv: where? Give --pd HOST:PORT, set BRAINCTL_TIKV_PD, or use tikv://HOST:PORT/PREFIX"
-        )
-    if scheme == "file":
-        raise BadArguments(f"{flag} file: where? Use file://DIR")
-    raise BadArguments(
-        f"{flag} {named!r} is no store: etcd, tikv, etcd://HOST:PORT, tikv://PD/PREFIX and file://DIR are"
-    )
+    pd = pd or os.environ.get("BRAINCTL_TIKV_PD", "")
+    if scheme is TIKV and pd:
+        return f"tikv://{pd}/{prefix or os.environ.get('BRAINCTL_TIKV_PREFIX', 'brainctl')}"
+    if scheme in (ETCD, TIKV) and configured.startswith(f"{scheme.name}://"):
+        return configured
+    return "etcd://" + ",".join(_hosts(session)) if scheme is ETCD else ""
 
 
 def must_exist(url: str) -> None:
@@ -75,11 +75,11 @@ def must_exist(url: str) -> None:
     Raises:
         InvalidInput: the directory has no store.
     """
-    scheme, _, directory = url.partition("://")
-    if scheme == "file":
+    directory = directory_of(url)
+    if directory is not None:
         from brainctl.engine.recovery.store_directory import must_be_store
 
-        must_be_store(Path(unquote(directory)))
+        must_be_store(directory)
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 In reading order:
 
 * `store.py`: the interfaces: `Store` (the etcd API, asynchronous) and `ReplicaTarget` (the target of a migration).
-* `registry.py`: opens a store by its URL (`urls.py` normalises it); `create.py` creates an empty one.
-* `in_process.py`: a node in this process as a store, for file:// and tikv:// (`tikv.py`).
+* `schemes.py`: the URL schemes and what each can do; `urls.py`: the parts of a URL; `registry.py`: opens a store by it.
+* `driver.py`: the functions of a kind of store: `directory.py` (file://), `tikv.py` (tikv://), `etcd/driver.py`.
+* `in_process.py`: a node in this process as a store, for file:// and tikv://.
 * `etcd/`: the gRPC client of a real etcd. `unary.py` has the unary methods that both kinds of stores share.
-* `replicas.py`: opens targets of migrations: `replica_local.py`, `replica_tikv.py`; `checkpoint.py` is their record.
+* `replica_local.py`, `replica_tikv.py`: targets of migrations; `checkpoint.py` is their record.
 * `unfinished.py`: refuses to serve or write a copy that a migration has not finished.
 * Helpers over any store: `pages.py` and `parts.py` (large ranges), `watching.py` (the change stream), `leases.py`,
   `auth.py` (users and roles), `bounded_gather.py`, `contexts.py` (TLS).

@@ -1,28 +1,34 @@
-"""Stores by URL.
+"""Stores by URL: finds the scheme of a URL (`schemes.py`), and lets its driver (`driver.py`) open the store.
 
-etcd://HOST:PORT[,HOST:PORT]    a server of the etcd API (also http:// and https://)
-file://DIR                      a directory of this machine; if a server holds it, the server is called instead
-tikv://PD[,PD]/PREFIX           a store over TiKV
+Example: `store = await open_store("file:///var/lib/brainctl")`, then `await store.range(RangeRequest(key=b"a"))` and
+`await store.close()`.
 """
 
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from brainctl.clock import Clock
-from brainctl.errors import ConnectionFailed, InvalidInput, StoreInUse
+from brainctl.errors import Unsupported
+from brainctl.stores.driver import Driver, Opening, Served, Serving
 from brainctl.stores.etcd.target import EtcdTarget
-from brainctl.stores.store import Store
-from brainctl.stores.urls import canonical
+from brainctl.stores.schemes import Can, Scheme
+from brainctl.stores.store import ReplicaTarget, Store
+from brainctl.stores.urls import having
 
 if TYPE_CHECKING:
     from brainctl.stores.unfinished import Admission
 
 
+def driver_of(scheme: Scheme) -> Driver:
+    """Load the functions of a kind of store."""
+    driver: Driver = import_module(scheme.driver)
+    return driver
+
+
 async def open_store(
     url: str,
-    target: EtcdTarget,
+    target: EtcdTarget | Callable[[], EtcdTarget] = EtcdTarget(()),  # noqa: B008 - immutable
     clock: Clock | None = None,
     *,
     create: bool = False,
@@ -32,7 +38,7 @@ async def open_store(
 
     Args:
         url: The store; "" for the endpoints of `target`.
-        target: How to reach a server.
+        target: How to reach a server, or what returns that when a server is to be reached.
         clock: The time of a store that is opened in this process: while it stands still, no lease expires.
         create: Create the store if there is none. Otherwise a mistyped name is noticed by reads and writes alike.
         admission: With it, a copy that a migration has not finished is only read, or refused.
@@ -41,55 +47,48 @@ async def open_store(
         InvalidInput: The URL has no known form, or there is no store.
         BrainctlError: Opening the store failed.
     """
-    scheme, separator, rest = canonical(url).partition("://")
+
+    def reach() -> EtcdTarget:
+        return target if isinstance(target, EtcdTarget) else target()
+
     if not url:
-        return _etcd(target)
-    if scheme in ("etcd", "http", "https", "unix", "unixs") and separator:
-        prefix = "" if scheme == "etcd" else f"{scheme}://"
-        return _etcd(replace(target, endpoints=tuple(prefix + part for part in rest.split(",") if part.strip("/ "))))
-    if scheme == "file" and rest:
-        return _directory(Path(unquote(rest)), target, clock, create=create, admission=admission)
-    if scheme == "tikv" and rest:
-        from brainctl.stores.tikv import open_tikv  # noqa: PLC0415 - loads the TiKV client
+        from brainctl.stores.etcd.driver import client  # noqa: PLC0415 - loads gRPC
 
-        return await open_tikv(url, clock=clock, create=create, admission=admission)
-    raise InvalidInput(f"{url!r} is no store: etcd://HOST:PORT, file://DIR and tikv://PD/PREFIX are known")
+        return client(reach())
+    found = having(Can.OPEN, url)
+    return await driver_of(found.scheme).open_store(found, Opening(reach, clock, create, admission))
 
 
-def _etcd(target: EtcdTarget) -> Store:
-    """Return the client of a server; it connects when it is first used.
+async def create_store(url: str) -> None:
+    """Create an empty store at `url`, durably.
 
     Raises:
-        ConnectionFailed: The target has no endpoint.
-    """
-    from brainctl.stores.etcd.store import EtcdStore  # noqa: PLC0415 - loads gRPC
-
-    if not target.endpoints:
-        raise ConnectionFailed("etcdclient: no available endpoints")
-    return EtcdStore(target)
-
-
-def _directory(
-    directory: Path, target: EtcdTarget, clock: Clock | None, *, create: bool, admission: "Admission | None"
-) -> Store:
-    """Open a directory in this process, or return a client of the server that holds it.
-
-    Raises:
-        StoreInUse: A process holds it that serves no endpoint.
-        InvalidInput: There is no store, and `create` is not set.
+        NotEmpty: There is a store already.
+        InvalidInput: The directory holds something else, or stores of this kind cannot be made.
         BrainctlError: Opening the store failed.
     """
-    from brainctl.engine.recovery import store_directory  # noqa: PLC0415 - the engine, only for those who open one
-    from brainctl.engine.vfs.directory_lock import holder  # noqa: PLC0415
-    from brainctl.engine.vfs.filesystem import OsFileSystem  # noqa: PLC0415
-    from brainctl.stores.in_process import open_directory  # noqa: PLC0415
+    found = having(Can.CREATE, url)
+    await driver_of(found.scheme).create_store(found)
 
-    if not create:
-        store_directory.must_be_store(directory)
-    try:
-        return open_directory(directory, clock, admission)
-    except StoreInUse:
-        other = holder(str(directory), OsFileSystem())
-        if other is None or not other.endpoint:
-            raise
-        return _etcd(replace(target, endpoints=(other.endpoint,)))
+
+async def open_backend(url: str, serving: Serving) -> Served:
+    """Open what keeps the data of a server.
+
+    Raises:
+        InvalidInput: Stores of this kind cannot be served.
+        BrainctlError: Opening the store failed.
+    """
+    found = having(Can.SERVE, url)
+    return await driver_of(found.scheme).open_backend(found, serving)
+
+
+async def open_replica(url: str) -> ReplicaTarget:
+    """Open the target of a migration; it is created if there is none.
+
+    Raises:
+        InvalidInput: It is no store.
+        Unsupported: Its kind does not keep the revisions of another store, as a plain etcd does not.
+        BrainctlError: Opening the store failed.
+    """
+    found = having(Can.TARGET, url, Unsupported)
+    return await driver_of(found.scheme).open_target(found)

@@ -1,21 +1,62 @@
-"""tikv://PD[,PD...]/PREFIX: a store on a TiKV cluster, served by a node in this process."""
+"""tikv://PD[,PD...]/PREFIX as a kind of store (`stores/driver.py`): TiKV under a node of this process."""
+
+from collections.abc import Callable
 
 from brainctl.clock import Clock, ManualClock, SystemClock
-from brainctl.errors import BadArguments, BrainctlError, InvalidInput
+from brainctl.errors import BadArguments, BrainctlError, InvalidInput, NotEmpty
 from brainctl.mvcc.record_names import CHECKPOINT
 from brainctl.node.node import Node
+from brainctl.stores.driver import OTHER_PLACE, Opening, Served, Serving
 from brainctl.stores.etcd.target import split_address
 from brainctl.stores.in_process import NodeStore
 from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.unfinished import COMMITTED, Admission, Standing, refusal
-from brainctl.tikv.backend import Role, TikvBackend, open_backend
+from brainctl.stores.urls import StoreUrl
+from brainctl.tikv.backend import Role, TikvBackend
+from brainctl.tikv.backend import open_backend as open_tikv_data
 from brainctl.tikv.client import Client
 from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.replica import ReplicaWriter
 
-SCHEME = "tikv://"
+_SCHEME = "tikv://"
 DEFAULT_PREFIX = "brainctl"
 """The key prefix of a URL that names none."""
+
+
+async def open_store(url: StoreUrl, opening: Opening) -> NodeStore:
+    """Open the store for clients; see `open_tikv`."""
+    return await open_tikv(url.text, clock=opening.clock, create=opening.create, admission=opening.admission)
+
+
+async def create_store(url: StoreUrl) -> None:
+    """Create an empty store, durably, by taking its lead.
+
+    Raises:
+        NotEmpty: There is a store already.
+        BrainctlError: As `open_tikv_backend`.
+    """
+    backend = await open_tikv_backend(url.text, Role.ON_DEMAND)
+    try:
+        if not backend.is_new:
+            raise NotEmpty(f"there is a store at {url.text} already").advised(OTHER_PLACE)
+        await backend.writer.acquire(force=False)
+    finally:
+        await backend.close()
+
+
+async def open_backend(url: StoreUrl, serving: Serving) -> Served:
+    """Open the store for a server; see `open_tikv_backend`."""
+    backend = await open_tikv_backend(url.text, collects=serving.collects, admission=serving.admission)
+
+    def on_failure(action: Callable[[BrainctlError], None]) -> None:
+        backend.on_failure = action
+
+    return Served(backend, url.text, backend.announce, on_failure)
+
+
+async def open_target(url: StoreUrl) -> TikvReplica:
+    """Open the store as the target of a migration; see `open_tikv_replica`."""
+    return await open_tikv_replica(url.text)
 
 
 def parse_tikv_url(url: str) -> tuple[list[str], str]:
@@ -24,9 +65,9 @@ def parse_tikv_url(url: str) -> tuple[list[str], str]:
     Raises:
         InvalidInput: It has another form.
     """
-    authority, _, prefix = url.removeprefix(SCHEME).partition("/")
+    authority, _, prefix = url.removeprefix(_SCHEME).partition("/")
     endpoints = [_with_port(endpoint) for endpoint in authority.split(",") if endpoint]
-    if not url.startswith(SCHEME) or not endpoints:
+    if not url.startswith(_SCHEME) or not endpoints:
         raise InvalidInput(f"not a TiKV store: {url!r}: tikv://HOST:PORT[,HOST:PORT...]/PREFIX is")
     return endpoints, prefix.strip("/") or DEFAULT_PREFIX
 
@@ -50,7 +91,7 @@ async def open_tikv_backend(
         Unfinished: `admission` refuses the copy.
     """
     admit = None if admission is None else lambda backend: _admit(backend, url, admission)
-    return await open_backend(*parse_tikv_url(url), role, collects=collects, admit=admit)
+    return await open_tikv_data(*parse_tikv_url(url), role, collects=collects, admit=admit)
 
 
 async def _admit(backend: TikvBackend, url: str, admission: Admission) -> None:

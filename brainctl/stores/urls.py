@@ -1,8 +1,11 @@
-"""URLs of stores, brought into the one form that the rest of the program reads."""
+"""URLs of stores, brought into the one form that the rest of the program reads, and their parts."""
 
 import os
+from pathlib import Path
+from typing import NamedTuple
 
-from brainctl.errors import InvalidInput
+from brainctl.errors import BrainctlError, InvalidInput
+from brainctl.stores.schemes import BY_SPELLING, Can, Scheme, forms
 
 
 def canonical(url: str) -> str:
@@ -39,3 +42,68 @@ def of_directory(name: str) -> str:
     if "\0" in name:
         raise InvalidInput(f"{name!r} is no name of a directory: it has a NUL byte")
     return f"file://{name.replace('%', '%25')}"
+
+
+class StoreUrl(NamedTuple):
+    """A URL of a store, in its canonical form (`urls.canonical`)."""
+
+    text: str
+    scheme: Scheme
+    spelled: str
+    """The scheme as it is written: one of the spellings of `scheme`."""
+    rest: str
+    """What follows the "://"."""
+
+    def can(self, what: Can) -> bool:
+        """Return whether a store of this scheme can do something."""
+        return what in self.scheme.can
+
+    @property
+    def directory(self) -> Path:
+        """Return the directory that the URL of a scheme with files names."""
+        from urllib.parse import unquote  # noqa: PLC0415 - not for --help
+
+        return Path(unquote(self.rest))
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Return the endpoints that the URL of a scheme of servers names."""
+        prefix = "" if self.spelled == self.scheme.name else f"{self.spelled}://"
+        return tuple(prefix + part for part in self.rest.split(",") if part.strip("/ "))
+
+
+def parse(url: str) -> StoreUrl:
+    """Return the parts of a URL.
+
+    Raises:
+        InvalidInput: It is no URL of a store.
+    """
+    text = canonical(url)
+    spelled, separator, rest = text.partition("://")
+    scheme = BY_SPELLING.get(spelled)
+    if scheme is None or not separator or not (rest or scheme.is_server):
+        raise InvalidInput(f"{url!r} is no store: {forms(Can.OPEN)} are known")
+    return StoreUrl(text, scheme, spelled, rest)
+
+
+def having(what: Can, url: str, error: type[BrainctlError] = InvalidInput) -> StoreUrl:
+    """Return the parts of a URL whose scheme can do something.
+
+    Raises:
+        InvalidInput: It is no URL of a store.
+        BrainctlError: Its scheme cannot do that; the type of the error is `error`.
+    """
+    found = parse(url)
+    if not found.can(what):
+        why = f", because {found.scheme.why_not[what]}" if what in found.scheme.why_not else ""
+        raise error(f"{url} cannot be {what}{why}: {forms(what)} can")
+    return found
+
+
+def directory_of(url: str) -> Path | None:
+    """Return the directory that a URL names; None when it is of another kind, or none."""
+    spelled, separator, rest = url.partition("://")
+    scheme = BY_SPELLING.get(spelled)
+    if scheme is None or not separator or not rest or Can.FILES not in scheme.can:
+        return None
+    return StoreUrl(url, scheme, spelled, rest).directory

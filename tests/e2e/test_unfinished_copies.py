@@ -12,7 +12,7 @@ from brainctl.errors import ExitCode
 from brainctl.etcdpb import kv_pb2, rpc_pb2
 from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.machine.phases import Phase
-from brainctl.stores.replicas import open_replica
+from brainctl.stores.registry import open_replica
 from brainctl.stores.store import Checkpoint
 from brainctl.stores.unfinished import COMMITTED, SYNCED, Standing, changes
 from tests.conftest import NewEtcd

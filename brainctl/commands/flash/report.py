@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
-from urllib.parse import unquote
 
 import typer
 
@@ -13,6 +12,7 @@ from brainctl.cli.session import Session
 from brainctl.clock import SystemClock
 from brainctl.commands.store.fields import StoreArgument, store_url
 from brainctl.errors import BadArguments, InvalidInput, Unsupported
+from brainctl.stores.urls import directory_of
 
 if TYPE_CHECKING:
     from brainctl.engine.write_history import WriteHistory
@@ -137,9 +137,8 @@ def _read(session: Session, url: str) -> Found:
     from brainctl.mvcc.record_names import CHECKPOINT
     from brainctl.node.jobs.write_history import Space
 
-    scheme, _, rest = url.partition("://")
-    directory = Path(unquote(rest))
-    if scheme != "file":
+    directory = directory_of(url)
+    if directory is None:
         raise InvalidInput(f"{url} has no files on this machine: only a directory, or its server, can be asked")
     store_directory.must_be_store(directory)
     info = read_info(directory)

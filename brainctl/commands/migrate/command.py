@@ -18,6 +18,7 @@ from brainctl.clock import ManualClock, SystemClock
 from brainctl.errors import BadArguments, BrainctlError, ExitCode, Unsupported
 from brainctl.migrate.checkpoint import History
 from brainctl.migrate.machine.state import Goal
+from brainctl.stores.schemes import Can, forms
 
 if TYPE_CHECKING:
     from brainctl.commands.migrate.run import Migrator
@@ -47,13 +48,13 @@ def parse(
         typer.Option(
             "--from",
             metavar="STORE",
-            help="the store to copy: etcd (that of --endpoints), or a URL: etcd://, tikv://, file://",
+            help=f"the store to copy: etcd (that of --endpoints), {forms(Can.OPEN, 'or')}",
         ),
     ] = "",
     target: Annotated[
         str,
         typer.Option(
-            "--to", metavar="STORE", help="the store to copy into: tikv (that of --pd), or a URL: tikv://, file://"
+            "--to", metavar="STORE", help=f"the store to copy into: tikv (that of --pd), {forms(Can.TARGET, 'or')}"
         ),
     ] = "",
     pd: Pd = "",

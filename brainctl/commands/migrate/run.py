@@ -19,8 +19,7 @@ from brainctl.migrate.retry import Side, Sides
 from brainctl.migrate.runner import Runner
 from brainctl.migrate.target_handle import TargetHandle
 from brainctl.stores.auth import Auth, AuthReader
-from brainctl.stores.registry import open_store
-from brainctl.stores.replicas import open_replica
+from brainctl.stores.registry import open_replica, open_store
 from brainctl.stores.store import ReplicaTarget, Store
 from brainctl.verify.compare import Comparison
 from brainctl.verify.difference import ExtraLease, MissingRevisions
@@ -169,4 +168,4 @@ class Migrator:
     async def _open(self, url: str) -> Store:
         # Its own target is not finished while it is compared.
         admission = self._session.copying if url == self._source else None
-        return await open_store(url, self._session.target(), self._still, admission=admission)
+        return await open_store(url, self._session.reach(), self._still, admission=admission)

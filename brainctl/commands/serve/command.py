@@ -4,12 +4,10 @@ import asyncio
 import inspect
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
 
 from brainctl.cli.command import single
 from brainctl.cli.serve_flags import parameters
@@ -18,13 +16,16 @@ from brainctl.cli.settings import Given
 from brainctl.commands.serve import places
 from brainctl.commands.serve.log import check_log, start_log
 from brainctl.commands.serve.settings import ServeSettings
-from brainctl.errors import BadArguments, BrainctlError, InvalidInput
+from brainctl.errors import BadArguments, BrainctlError
+from brainctl.stores.schemes import Can
+from brainctl.stores.urls import having, of_directory
 
 if TYPE_CHECKING:
     from brainctl.node.backend import Backend
     from brainctl.node.node import Node
     from brainctl.node.options import NodeOptions
     from brainctl.server.tls.context import TlsOptions
+    from brainctl.stores.driver import Served
     from brainctl.wire.limits import Limits
 
 REQUEST_OVERHEAD_BYTES = 512 << 10
@@ -168,7 +169,7 @@ async def _serve(session: Session, plan: ServeOptions) -> None:
     from brainctl.server.tls.context import ServerTls
 
     tls = ServerTls(plan.tls) if plan.tls else None
-    served = await _open(session, plan)
+    served, node = await _open(session, plan)
     failures: list[BrainctlError] = []
     stop = asyncio.Event()
 
@@ -180,18 +181,18 @@ async def _serve(session: Session, plan: ServeOptions) -> None:
         first = address.partition(",")[0]
         served.announce(first)
         urls = places.urls_of(plan.listen, address, has_tls=tls is not None)
-        served.node.cluster.client_urls = plan.advertise or urls
+        node.cluster.client_urls = plan.advertise or urls
         ready_file = plan.settings.text("ready-file")
         if ready_file:
             _write_whole(Path(ready_file), f"{address}\n")
-        session.warn(f"ready: serving {served.name} at {address}")
+        session.warn(f"ready: serving {served.url} at {address}")
         notify("READY=1")
 
     served.on_failure(fail)
     calm_collector()
     try:
         await serve(
-            served.node,
+            node,
             plan.listen,
             metrics=plan.metrics,
             tls=tls,
@@ -206,19 +207,9 @@ async def _serve(session: Session, plan: ServeOptions) -> None:
             stop=stop,
         )
     finally:
-        await served.node.close()
+        await node.close()
     if failures:
         raise failures[0]
-
-
-class _Served(NamedTuple):
-    """A node and what differs between the media under it."""
-
-    node: "Node"
-    name: str
-    announce: Callable[[str], None]
-    """Tell those who find the store in use where it is served."""
-    on_failure: Callable[[Callable[[BrainctlError], None]], None]
 
 
 def _store(session: Session, plan: ServeOptions) -> str:
@@ -226,54 +217,24 @@ def _store(session: Session, plan: ServeOptions) -> str:
     return session.settings.store if session.settings.store_given or not plan.settings.has_place else ""
 
 
-async def _open(session: Session, plan: ServeOptions) -> _Served:
+async def _open(session: Session, plan: ServeOptions) -> "tuple[Served, Node]":
+    """Open what keeps the data, and create the node over it."""
+    from brainctl.stores.driver import Serving
+    from brainctl.stores.registry import open_backend
+
     directory, url = plan.settings.place(_store(session, plan))
-    if url.startswith("tikv://"):
-        return await _open_tikv(session, url, plan)
-    if url and not url.removeprefix("file://"):
-        raise InvalidInput(f"{url} names no directory: file://DIR does")
-    if url and not url.startswith("file://"):
-        raise InvalidInput(f"cannot serve {url}: file:// and tikv:// can be served")
-    return _open_local(session, unquote(url.removeprefix("file://")) or directory, plan)
-
-
-def _open_local(session: Session, directory: str, plan: ServeOptions) -> _Served:
-    from brainctl.engine.engine import Engine
-    from brainctl.engine.recovery.store_directory import other_tenant
-    from brainctl.mvcc.record_names import CHECKPOINT
-    from brainctl.node.local.backend import open_local
-
-    engine = Engine.open(directory)
-    try:
-        session.admission.to_serve(engine.record(CHECKPOINT), f"file://{directory}")
-    except BrainctlError:
-        engine.close()
-        raise
-    if beside := other_tenant(os.listdir(directory)):  # noqa: PTH208 - paths are strings throughout the engine
-        session.warn(f"warning: {directory} is served as the store of brainctl that it is, but {beside}")
-    backend = open_local(engine, asyncio.get_running_loop(), plan.settings.number("reclaim-rate", 0))
-
-    def on_failure(action: Callable[[BrainctlError], None]) -> None:
-        backend.on_failure = action
-
-    return _Served(_node(backend, plan), f"file://{directory}", engine.announce, on_failure)
-
-
-async def _open_tikv(session: Session, url: str, plan: ServeOptions) -> _Served:
-    from brainctl.stores.tikv import open_tikv_backend
-
-    if plan.settings.number("quota-backend-bytes") > 0:
-        raise BadArguments("--quota-backend-bytes: TiKV does not tell what a store takes up, so it cannot be limited")
-    plan = plan._replace(options=replace(plan.options, quota_bytes=None))
+    url = url or of_directory(f"./{directory}" if directory.startswith("~") else directory)  # a name, not a home
+    measures = having(Can.SERVE, url).scheme.measures
+    if not measures and plan.settings.number("quota-backend-bytes") > 0:
+        raise BadArguments(f"--quota-backend-bytes: {url} does not tell what it takes up, so it cannot be limited")
     collection = plan.settings.text("tikv-gc")
     if collection not in ("auto", "off"):
         raise BadArguments(f"--tikv-gc: auto or off, not {collection!r}")
-    backend = await open_tikv_backend(url, collects=collection == "auto", admission=session.admission)
-
-    def on_failure(action: Callable[[BrainctlError], None]) -> None:
-        backend.on_failure = action
-
-    return _Served(_node(backend, plan), url, backend.announce, on_failure)
+    rate = plan.settings.number("reclaim-rate", 0)
+    serving = Serving(session.admission, session.warn, rate, collects=collection == "auto")
+    served = await open_backend(url, serving)
+    options = plan.options if measures else replace(plan.options, quota_bytes=None)
+    return served, _node(served.backend, plan._replace(options=options))
 
 
 def _node(backend: "Backend", plan: ServeOptions) -> "Node":

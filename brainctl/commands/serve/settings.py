@@ -8,6 +8,7 @@ from brainctl.cli.etcd_flags import OLD_PREFIX, Setting, check, is_known, of_env
 from brainctl.cli.serve_flags import CONFIG_FILE, FLAGS, ServeFlag
 from brainctl.cli.settings import Given, Kind, read_bool, read_duration, read_int
 from brainctl.errors import BadArguments, InvalidInput, next_step
+from brainctl.stores.schemes import Can, forms
 from brainctl.stores.urls import canonical
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class ServeSettings:
         if data_dir.text and (store or self._store):
             raise BadArguments("--data-dir and --store name two stores; which one?")
         if not data_dir.text and not self._store:
-            raise BadArguments("serve needs --data-dir DIR or --store tikv://PD/PREFIX")
+            raise BadArguments(f"serve needs --data-dir DIR or --store {forms(Can.SERVE, 'or')}")
         return data_dir.text, self._store
 
     def text(self, name: str) -> str:

@@ -4,12 +4,13 @@ import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from brainctl.cli.session import Session
 from brainctl.commands.store.fields import show
 from brainctl.errors import BadArguments, StoreInUse
 from brainctl.output.gotext import size
+from brainctl.stores.schemes import Can, forms
+from brainctl.stores.urls import directory_of
 
 if TYPE_CHECKING:
     from brainctl.backup.hard_links import Saved
@@ -25,9 +26,11 @@ async def save_links(session: Session, target: Path, base: Path | None) -> None:
     from brainctl.mvcc.record_names import CHECKPOINT
 
     url = session.settings.store
-    if not url.startswith("file://"):
-        raise BadArguments("snapshot save --link needs --store file://DIR: only a directory of this machine has files")
-    directory = Path(unquote(url.removeprefix("file://")))
+    directory = directory_of(url)
+    if directory is None:
+        raise BadArguments(
+            f"snapshot save --link needs --store {forms(Can.FILES)}: only a directory of this machine has files"
+        )
     store_directory.must_be_store(directory)
     try:
         held = directory_lock.take(str(directory), OsFileSystem(), os.getpid())

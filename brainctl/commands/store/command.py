@@ -1,9 +1,7 @@
 """brainctl store create, info, compact, defrag, verify; check, dump and repair are next door."""
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
 
 from brainctl.cli.command import command, group
 from brainctl.cli.options import decimal
@@ -14,6 +12,7 @@ from brainctl.commands.store.scrub import parse_scrub, scrub
 from brainctl.commands.verify import command as compare
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.urls import directory_of
 
 if TYPE_CHECKING:
     from brainctl.stores.store import Store
@@ -34,7 +33,7 @@ def parse_create(args: StoreArgument = None) -> str:
 
 async def create(session: Session, url: str) -> None:
     """Make it, unless there is one."""
-    from brainctl.stores.create import create_store
+    from brainctl.stores.registry import create_store
 
     await create_store(url)
     show(session, {"store": url, "created": "yes"})
@@ -78,9 +77,9 @@ def _migration(store: "Store", url: str) -> dict[str, str]:
     standing = None
     if isinstance(store, NodeStore):
         standing = store.migration
-    elif url.startswith("file://"):
+    elif (directory := directory_of(url)) is not None:
         with suppress(StoreDamaged, OSError):  # it is written meanwhile
-            standing = Standing.of(read_info(unquote(url.removeprefix("file://"))).records.get(CHECKPOINT))
+            standing = Standing.of(read_info(directory).records.get(CHECKPOINT))
     return standing.fields() if standing is not None else {}
 
 
@@ -91,7 +90,8 @@ def _written(url: str) -> dict[str, str]:
     """
     from brainctl.engine.write_history import load
 
-    wear = load(Path(unquote(url.removeprefix("file://")))) if url.startswith("file://") else None
+    directory = directory_of(url)
+    wear = load(directory) if directory is not None else None
     return {} if wear is None else {f"written, {what}": str(count) for what, count in wear.total.by_category.items()}
 
 

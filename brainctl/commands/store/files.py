@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
-from urllib.parse import unquote
 
 import typer
 
@@ -12,6 +11,7 @@ from brainctl.cli.settings import read_int
 from brainctl.commands.store.fields import StoreArgument, show, store_url
 from brainctl.errors import RESTORE, BadArguments, ExitCode, InvalidInput, StoreInUse, Unsupported
 from brainctl.output.gotext import quote
+from brainctl.stores.urls import directory_of
 
 if TYPE_CHECKING:
     from brainctl.engine.offline.dump import Entry, Value
@@ -263,6 +263,7 @@ def _directory(args: list[str] | None, name: str) -> Path:
     if args is None or len(args) != 1:
         raise BadArguments(f"store {name} command needs one directory")
     url = store_url(args[0])
-    if not url.startswith("file://"):
+    directory = directory_of(url)
+    if directory is None:
         raise InvalidInput(f"cannot {name} {url}: only a directory has files to read")
-    return Path(unquote(url.removeprefix("file://")))
+    return directory

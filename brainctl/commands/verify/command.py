@@ -14,6 +14,7 @@ from brainctl.client.failure import CommandFailed
 from brainctl.clock import ManualClock, SystemClock
 from brainctl.errors import BadArguments, ExitCode, Unsupported
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.urls import parse as parse_url
 
 if TYPE_CHECKING:
     from brainctl.stores.store import Store
@@ -78,9 +79,9 @@ async def run(session: Session, order: VerifyOptions) -> None:
     must_exist(source)
     must_exist(target)
     still = ManualClock()  # no lease runs out in a store that is only looked at
-    expected = await open_store(source, session.target(), still, admission=session.admission)
+    expected = await open_store(source, session.reach(), still, admission=session.admission)
     try:
-        found = await open_store(target, session.target(), still, admission=session.admission)
+        found = await open_store(target, session.reach(), still, admission=session.admission)
         try:
             comparison = Comparison(
                 expected,
@@ -110,7 +111,7 @@ async def run(session: Session, order: VerifyOptions) -> None:
 
 async def _total(store: "Store", url: str) -> int:
     """Return how many keys there are, for the progress on a terminal; 0 where that takes long to count."""
-    if not on_terminal() or url.startswith("tikv://"):
+    if not on_terminal() or not parse_url(url).scheme.counts_fast:
         return 0
     return (await store.range(pb.RangeRequest(key=b"\0", range_end=b"\0", count_only=True))).count
 
