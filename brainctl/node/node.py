@@ -31,6 +31,7 @@ from brainctl.node.services.lease import LeaseService
 from brainctl.node.services.lock import LockService
 from brainctl.node.services.maintenance.alarms import AlarmedBackend
 from brainctl.node.services.maintenance.service import MaintenanceService
+from brainctl.node.services.verification import VerificationService
 from brainctl.node.services.watch import WatchService, WatchSession
 
 RANGE_STREAM = "/etcdserverpb.KV/RangeStream"
@@ -72,6 +73,7 @@ class Node:
             **self._lease.handlers(),
             **self._maintenance.handlers(),
             **self.cluster.handlers(),
+            **VerificationService(backend).handlers(),
         }
         self.handlers = alarms.guard(handlers)
         self._guard = Authorizer(backend, self._auth, self._lease, alarms, self.handlers, options)

@@ -10,7 +10,15 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import DecodeError
 
 from brainctl.errors import Code
-from brainctl.etcdpb import health_pb2, reflection_v1_pb2, reflection_v1alpha_pb2, rpc_pb2, v3election_pb2, v3lock_pb2
+from brainctl.etcdpb import (
+    health_pb2,
+    reflection_v1_pb2,
+    reflection_v1alpha_pb2,
+    rpc_pb2,
+    v3election_pb2,
+    v3lock_pb2,
+    verification_pb2,
+)
 from brainctl.etcdpb import reflection_v1_pb2 as pb
 from brainctl.server.health import MALFORMED
 from brainctl.server.http2.stream_writer import QuietStream
@@ -24,6 +32,7 @@ SERVICES: Final = sorted(
         health_pb2,
         reflection_v1_pb2,
         reflection_v1alpha_pb2,
+        verification_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 )

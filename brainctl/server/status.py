@@ -40,6 +40,7 @@ _SERVICES: Final = frozenset(
         *(f"etcdserverpb.{name}" for name in ("KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth")),
         "v3lockpb.Lock",
         "v3electionpb.Election",
+        "brainctlpb.Verification",
     }
 )
 
@@ -57,7 +58,7 @@ def status_of(error: BrainctlError) -> Status:
 
 
 def unknown_path(path: str) -> Status | None:
-    """Return the status for a path that names no service of etcd, None for one that does."""
+    """Return the status for a path that names no service of etcd or of brainctl, None for one that does."""
     service, separator, _method = path.removeprefix("/").rpartition("/")
     if not separator:
         return Status(Code.UNIMPLEMENTED, f'malformed method name: "{path}"')

@@ -1,6 +1,7 @@
 """The comparison of two stores, also while both take writes.
 
 * `compare.py`: the comparison, its report and its rechecks. `lag.py`: how far one side is behind the other.
+* `keys.py`: the keys. `range_hashes.py`: hashes of ranges; `narrow.py`: the search by these for what differs.
 * `diff.py`: two ordered streams of keys merged, pure. `difference.py`: the kinds of differences.
 * `reading.py`: the reads from one store. `accounts.py`: users and roles.
 

@@ -11,31 +11,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from brainctl.clock import Clock
-from brainctl.errors import COMPACTED, ApiError
-from brainctl.stores.bounded_gather import gather
 from brainctl.stores.store import Store
 from brainctl.verify.accounts import Accounts
-from brainctl.verify.diff import Merge
 from brainctl.verify.difference import (
     Difference,
     ExtraLease,
-    KeyDifference,
     LeaseDifference,
     LeaseMismatch,
     MissingLease,
-    difference,
 )
+from brainctl.verify.keys import FIRST_PAUSE, RECHECKS, Counts, KeyComparison
 from brainctl.verify.lag import Newest, standing
 from brainctl.verify.reading import StoreReader
 
 LISTED = 1_000
 """The most differences that a report lists; further ones are only counted."""
-RECHECKS = 5
-"""How often differences are looked at again in a live comparison."""
-FIRST_PAUSE = 0.2
-"""Seconds before the first recheck; each further pause is twice as long."""
-RECHECKED_AT_A_TIME = 16
-"""How many keys are read again at the same time."""
 
 
 @dataclass
@@ -50,6 +40,8 @@ class Report:
     """The number of keys of the first store."""
     bytes: int = 0
     """The bytes of the marshalled KeyValues of these keys."""
+    hashed: int = 0
+    """The number of these keys that were compared by the hashes of ranges, without being read from both stores."""
     leases: int = 0
     """The number of leases of the first store."""
     different: int = 0
@@ -125,10 +117,20 @@ class Comparison:
             accounts, gone = await self._accounts.differences(FIRST_PAUSE, live=self._live)
             report.rechecked += gone
             _count(report, accounts)
-        await self._keys(report)
+        counts = Counts(report.revision)
+        keys = KeyComparison(self._expected, self._found, self._common_revision, counts, live=self._live)
+        keys.on_progress = self.on_progress
+        async for found in keys.differences():
+            _count(report, found)
+        report.revision, report.keys, report.bytes, report.hashed = (
+            counts.revision,
+            counts.keys,
+            counts.bytes,
+            counts.hashed,
+        )
+        report.rechecked += counts.gone
         if self._with_leases:
             await self._leases(report)
-        report.bytes = self._expected.bytes
         report.seconds = round(self._clock.monotonic() - began, 3)
         return report
 
@@ -140,69 +142,6 @@ class Comparison:
     async def _common_revision(self) -> int:
         """Return the newest revision that both have."""
         return min(await self._newest())
-
-    async def _keys(self, report: Report) -> None:
-        """Compare all keys, page by page."""
-        merge = Merge()
-        while not merge.complete:
-            await self._read(merge, report)
-            found = list(merge.differences())
-            if found and self._live:
-                seen = len(found)
-                found = await self._surviving_keys(found, report)
-                report.rechecked += seen - len(found)
-            _count(report, found)
-            self.on_progress(merge.compared)
-        report.keys = merge.compared
-
-    async def _read(self, merge: Merge, report: Report) -> None:
-        """Read the next page of each side that needs one.
-
-        A live comparison moves to a newer common revision when its revision is compacted.
-        """
-        readers = {id(merge.expected): self._expected, id(merge.found): self._found}
-        wanted = merge.wanted()
-        for attempt in range(RECHECKS + 1):
-            try:
-                pages = await asyncio.gather(
-                    *(readers[id(side)].page(start, end, report.revision) for side, start, end in wanted)
-                )
-            except ApiError as error:
-                if error.status != COMPACTED or not self._live or attempt == RECHECKS:
-                    raise
-                report.revision = await self._common_revision()
-            else:
-                for want, page in zip(wanted, pages, strict=True):
-                    want.side.add(page)
-                return
-
-    async def _surviving_keys(self, found: list[KeyDifference], report: Report) -> list[KeyDifference]:
-        """Return the differences that are still there at later common revisions."""
-        pause = FIRST_PAUSE
-        for _ in range(RECHECKS):
-            if not found:
-                break
-            await asyncio.sleep(pause)
-            pause *= 2
-            revision = report.revision = await self._common_revision()
-            keys = [entry.key for entry in found]
-            try:
-                again = await self._recheck(keys, revision)
-            except ApiError as error:
-                if error.status != COMPACTED:
-                    raise
-                continue
-            found = [entry for entry in again if entry is not None]
-        return found
-
-    async def _recheck(self, keys: list[bytes], revision: int) -> list[KeyDifference | None]:
-        """Read keys again at a revision, and return for each its difference, None for none."""
-
-        async def one(key: bytes) -> KeyDifference | None:
-            expected, found = await asyncio.gather(self._expected.key(key, revision), self._found.key(key, revision))
-            return difference(key, expected, found)
-
-        return await gather(one, keys, RECHECKED_AT_A_TIME)
 
     async def _leases(self, report: Report) -> None:
         """Compare ids and granted TTLs; remaining TTLs always differ."""

@@ -25,23 +25,24 @@ class Page(NamedTuple):
     kvs: list[bytes]
     """Marshalled KeyValues, one for each key."""
     next: bytes
-    """All keys below this one are covered; empty when no more keys follow."""
+    """All keys below this one are covered: the end that was asked for (empty for none) when no more keys follow."""
 
 
 class Side:
     """The keys of one side that were read and are not compared yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: bytes = b"", end: bytes = b"") -> None:
         self.keys: list[bytes] = []
         self.kvs: list[bytes] = []
-        self.bound: bytes | None = b""
+        self.bound: bytes | None = start
         """All keys below this one were read; None when the side has ended."""
+        self._end = end
 
     def add(self, page: Page) -> None:
         """Append the page that begins at the bound."""
         self.keys += page.keys
         self.kvs += page.kvs
-        self.bound = page.next or None
+        self.bound = None if page.next == self._end else page.next
 
     def cut(self, bound: bytes | None) -> tuple[list[bytes], list[bytes]]:
         """Remove and return the keys below `bound` and their KeyValues; all of them when it is None."""
@@ -61,11 +62,13 @@ class Want(NamedTuple):
 
 
 class Merge:
-    """The comparison of two sides."""
+    """The comparison of a range of two sides."""
 
-    def __init__(self) -> None:
-        self.expected = Side()
-        self.found = Side()
+    def __init__(self, start: bytes = b"", end: bytes = b"") -> None:
+        """Create the comparison of the keys from `start` to `end`; an empty `end` means all that follow."""
+        self.expected = Side(start, end)
+        self.found = Side(start, end)
+        self._end = end
         self.compared = 0
         """The number of keys of the first side that were compared."""
 
@@ -79,9 +82,9 @@ class Merge:
         first, second = self.expected, self.found
         wanted = []
         if first.bound is not None and (not first.keys or first.bound == second.bound):
-            wanted.append(Want(first, first.bound, b""))
+            wanted.append(Want(first, first.bound, self._end))
         if second.bound is not None and second.bound != first.bound:
-            wanted.append(Want(second, second.bound, first.bound or b""))
+            wanted.append(Want(second, second.bound, self._end if first.bound is None else first.bound))
         return wanted
 
     def differences(self) -> Iterator[KeyDifference]:

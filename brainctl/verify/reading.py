@@ -5,6 +5,7 @@ from brainctl.stores.leases import lease_ttls
 from brainctl.stores.pages import Pager
 from brainctl.stores.store import Store
 from brainctl.verify.diff import Page
+from brainctl.verify.range_hashes import PageHashes, StoreHashes, hashes_of
 
 
 class StoreReader:
@@ -30,6 +31,15 @@ class StoreReader:
         kvs = [kv.SerializeToString() for kv in response.kvs]
         self.bytes += sum(map(len, kvs))
         return Page(keys, kvs, keys[-1] + b"\0" if response.more else end)
+
+    async def hashes(self) -> StoreHashes | None:
+        """Return the state hashes that the store computes; None when it computes none."""
+        return await hashes_of(self.store)
+
+    @property
+    def read_hashes(self) -> PageHashes:
+        """Return the state hashes of what is read."""
+        return PageHashes(self.page)
 
     async def close(self) -> None:
         """Close what was opened for pages; the store stays open."""

@@ -146,6 +146,7 @@ def _json(report: "Report") -> bytes:
         "to_revision": str(report.newest.found),
         "keys": report.keys,
         "bytes": report.bytes,
+        "hashed": report.hashed,
         "leases": report.leases,
         "different": report.different,
         "differences": [shape(entry) for entry in report.differences],

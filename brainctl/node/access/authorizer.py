@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from brainctl.errors import AUTH_OLD_REVISION, PERMISSION_DENIED, USER_EMPTY, ApiError, BrainctlError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.etcdpb import verification_pb2 as vpb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.permission import STATE, Identity
 from brainctl.mvcc.requests import check_delete, check_put
@@ -23,6 +24,7 @@ from brainctl.node.services.auth import SERVICE, AuthService
 from brainctl.node.services.kv.service import KvService
 from brainctl.node.services.lease import LeaseService
 from brainctl.node.services.maintenance.alarms import AlarmedBackend, AlarmService
+from brainctl.node.services.verification import HASH_RANGE
 
 _KV = "/etcdserverpb.KV/"
 _LEASE = "/etcdserverpb.Lease/"
@@ -91,6 +93,7 @@ class Authorizer:
             _LEASE + "LeaseTimeToLive": self._time_to_live,
             _LEASE + "LeaseLeases": self._leases,
             _MAINTENANCE + "Alarm": self._alarm,
+            HASH_RANGE: self._hash_range,
         }
 
     def call(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
@@ -203,6 +206,12 @@ class Authorizer:
         else:
             self._for_root(method, body, reply, who)
 
+    def _hash_range(self, method: str, body: bytes, reply: Reply, who: Identity | None) -> None:
+        """Serve HashRange for those who may read the range."""
+        request = vpb.HashRangeRequest.FromString(body)
+        self._auth.check(who).read(request.key, request.range_end)
+        self._handlers[method](body, unless_changed(self._backend, reply))
+
     def _served_as(self, who: Identity | None) -> dict[str, Handler]:
         """Return the handlers of one sender's requests on keys; they are remembered for up to _REMEMBERED senders."""
         found = self._of_user.get(who)
@@ -238,7 +247,7 @@ class UserBackend:
         except ApiError as error:
             reply(error)
         else:
-            self._backend.range(request, self._unless_changed(reply))
+            self._backend.range(request, unless_changed(self._backend, reply))
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
         """Answer a transaction of reads, if the sender may read all of it."""
@@ -247,7 +256,7 @@ class UserBackend:
         except ApiError as error:
             reply(error)
         else:
-            self._backend.read(request, self._unless_changed(reply))
+            self._backend.read(request, unless_changed(self._backend, reply))
 
     def check_revoke(self, batch: Batch, lease: int) -> None:
         """Check that the sender may delete all keys of a lease.
@@ -278,15 +287,15 @@ class UserBackend:
     def _attached(self, batch: Batch, lease: int) -> set[bytes]:
         return self._lease.lessor.attached(lease) | batch.staged.attached(lease)
 
-    def _unless_changed(self, reply: Reply) -> Reply:
-        """Return a reply for a read in slices: it fails with AUTH_OLD_REVISION if users or roles change meanwhile."""
-        backend = self._backend
-        before = backend.record(STATE)
 
-        def settle(answer: bytes | BrainctlError) -> None:
-            reply(answer if backend.record(STATE) == before else ApiError(AUTH_OLD_REVISION))
+def unless_changed(backend: Backend, reply: Reply) -> Reply:
+    """Return a reply for a read in slices: it fails with AUTH_OLD_REVISION if users or roles change meanwhile."""
+    before = backend.record(STATE)
 
-        return settle
+    def settle(answer: bytes | BrainctlError) -> None:
+        reply(answer if backend.record(STATE) == before else ApiError(AUTH_OLD_REVISION))
+
+    return settle
 
 
 def _known(who: Identity | None) -> Identity:

@@ -136,6 +136,7 @@ async def ttl(left: Store, right: Store) -> Difference:
 @pytest.mark.parametrize("plant", [value, creation, lease_of_a_key, missing_lease, extra_lease, ttl, extra, missing])
 def test_a_planted_difference_is_found(plant: Any, live: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brainctl.verify.compare.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("brainctl.verify.keys.FIRST_PAUSE", 0.001)
 
     async def story() -> None:
         async with two_copies(tmp_path) as (left, right):
@@ -169,6 +170,7 @@ def test_a_live_difference_counts_when_it_stays(
     new_etcd: NewEtcd, times: int, equal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("brainctl.verify.compare.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("brainctl.verify.keys.FIRST_PAUSE", 0.001)
 
     async def story(server: Etcd) -> None:
         expected, found = EtcdStore(EtcdTarget((server.endpoint,))), Stale(EtcdTarget((server.endpoint,)))

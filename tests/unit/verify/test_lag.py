@@ -70,6 +70,7 @@ def test_a_store_that_stands_behind_is_different(
     urls: dict[tuple[str, int], str], one: str, other: str, live: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("brainctl.verify.compare.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("brainctl.verify.keys.FIRST_PAUSE", 0.001)
 
     async def compare(expected: Store, found: Store, max_lag: int = 0) -> Report:
         return await Comparison(expected, found, SystemClock(), live=live, leases=False, max_lag=max_lag).run()

@@ -9,20 +9,20 @@ the next has 10 as well (`fitted`). With values of 1 KB the number would double 
 ...
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from inspect import iscoroutinefunction
 from typing import cast
 
 from google.protobuf.message import DecodeError
 
-from brainctl.errors import COMPACTED, ApiError, BrainctlError, Code, Status
+from brainctl.errors import COMPACTED, ApiError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import ranges
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.backend import Backend
+from brainctl.node.fresh_revision import fresh_revision
 from brainctl.node.handler import MALFORMED
 from brainctl.wire.varint import varint
 
@@ -48,7 +48,7 @@ async def range_stream(
     """
     request = _parse(body)
     admit(request)
-    now = await _read_revision(backend, request)
+    now = await fresh_revision(backend, request.key, request.revision)
     view = backend.view
     revision = request.revision if request.revision > 0 else now
     start, end = ranges.bounds(request.key, request.range_end)
@@ -87,7 +87,7 @@ async def range_page(backend: Backend, request: pb.RangeRequest, size: int) -> b
     Raises:
         ApiError: The revision is compacted or in the future.
     """
-    now = await _read_revision(backend, request)
+    now = await fresh_revision(backend, request.key, request.revision)
     revision = request.revision if request.revision > 0 else now
     start, end = ranges.bounds(request.key, request.range_end)
     taken = _Taken(request.limit, size)
@@ -121,26 +121,6 @@ def _parse(body: bytes) -> pb.RangeRequest:
     if ranges.has_filters(request):
         raise ApiError(NO_FILTERS)
     return request
-
-
-async def _read_revision(backend: Backend, request: pb.RangeRequest) -> int:
-    """Return the newest revision, by a read that sees all writes acknowledged before.
-
-    Raises:
-        ApiError: The requested revision is compacted or in the future.
-    """
-    read: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def settle(answer: bytes | BrainctlError) -> None:
-        if read.done():
-            return
-        if isinstance(answer, BrainctlError):
-            read.set_exception(answer)
-        else:
-            read.set_result(answer)
-
-    backend.range(pb.RangeRequest(key=request.key, revision=request.revision, count_only=True), settle)
-    return pb.RangeResponse.FromString(await read).header.revision
 
 
 def _chunk(response: bytes) -> bytes:
