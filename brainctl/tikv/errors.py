@@ -82,7 +82,7 @@ commit that did happen would remove those of its writes that are still marked by
 _LIMIT = 4 << 20
 """Bytes of the largest reply that the package reads."""
 _FOUND = re.compile(r"(?:length too large: found |message larger than max \()(\d+)")
-_MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.){1,200})')
+_MESSAGE = re.compile(r'(?:message|abort|retryable): "((?:[^"\\]|\\.){1,200})')
 
 
 def cause(text: str) -> tuple[Failure, str]:

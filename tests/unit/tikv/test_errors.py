@@ -37,6 +37,7 @@ RECORDED = [
     ("[client-rust/src/pd/cluster.rs:189]: PD cluster failed to respond", Failure.UNAVAILABLE),
     ('gRPC api error: status: Unknown, message: "h2 protocol error: broken pipe"', Failure.UNDETERMINED),
     ("Cannot read or write data after any attempt to commit or roll back the transaction", Failure.UNDETERMINED),
+    ('KeyError { retryable: "", abort: "invalid marker byte", conflict: None }', Failure.UNDETERMINED),
     ("a text that nobody has seen", Failure.UNDETERMINED),
     ("", Failure.UNDETERMINED),
 ]

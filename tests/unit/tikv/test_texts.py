@@ -46,6 +46,7 @@ def test_causes_have_texts_of_their_own() -> None:
     same = {"Failed to resolve lock", "PessimisticLock", "gRPC api error: status: Unavailable", "Cannot read", "a text"}
     assert len(set(told.values())) >= len(told) - len(same)
     assert cause('disk_full: Some(DiskFull { store_id: [1], reason: "disk full" })')[0] is Failure.DISK_FULL
+    assert cause('retryable: "", abort: "invalid marker byte"')[1].endswith(": invalid marker byte")
     assert TikvFailed(Failure.DISK_FULL, "full").exit_code == ExitCode.NO_SPACE
     assert Failure.DISK_FULL not in NOT_WRITTEN
     assert cause('status: Unknown, message: "h2 protocol error: broken pipe"')[1].endswith(
