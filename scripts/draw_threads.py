@@ -13,7 +13,7 @@ from brainctl.mvcc.weight import LONG_KEYS
 from brainctl.node import lane, slices
 from brainctl.node.access import passwords
 from brainctl.node.jobs import scrubber, watch_backfill
-from brainctl.node.local import backend
+from brainctl.node.local import engine_work
 from brainctl.node.services.maintenance import snapshot_room
 from brainctl.server import admission, app
 from brainctl.server.gateway import handler
@@ -159,8 +159,8 @@ BOXES = (
         360,
         "Pool: at most 32 threads",
         (
-            f"reclaim, pieces of {size(backend.RECLAIM_BYTES)}, {size(backend.RECLAIM_RATE)} a second",
-            f"index, pieces of {size(backend.INDEX_BYTES)}",
+            f"reclaim, pieces of {size(engine_work.RECLAIM_BYTES)}, {size(engine_work.RECLAIM_RATE)} a second",
+            f"index, pieces of {size(engine_work.INDEX_BYTES)}",
             f"scrub, pieces of {size(scrubber.PIECE_BYTES)}",
             "the next segment of the log",
         ),

@@ -74,7 +74,7 @@ async def open_backend(url: StoreUrl, serving: Serving) -> Served:
     backend = open_local(engine, asyncio.get_running_loop(), serving.reclaim_rate)
 
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
-        backend.on_failure = action
+        backend.commits.on_failure = action
 
     return Served(backend, url.text, engine.announce, on_failure)
 

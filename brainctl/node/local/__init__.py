@@ -4,7 +4,8 @@ In reading order:
 
 * `group_commit.py`: how a write is evaluated, made durable, shown and answered.
 * `batch_window.py`: whether a batch waits for more writes before it is written.
-* `backend.py`: `LocalBackend`: group commit with reads and background work.
+* `engine_work.py`: what is done beside the requests: reclaim, writing the index, making segments ahead.
+* `backend.py`: `LocalBackend`: group commit, reads and that work together.
 * `write_stages.py`: the timing of each stage, for /metrics and `brainctl trace put`.
 * `token_bucket.py`: the rate limit of background work.
 

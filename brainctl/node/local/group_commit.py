@@ -49,7 +49,7 @@ Answer = tuple[Reply, bytes | BrainctlError]
 
 
 class GroupCommit:
-    """The writing part of `LocalBackend`.
+    """The writes of one open store.
 
     A batch goes through these methods: `submit` (evaluate, join), `_seal` (close it), `_encoded` (to the writer
     thread), `_durable` (show it), `_shown` (answer).
@@ -61,8 +61,8 @@ class GroupCommit:
         """The error that stopped the store; None while it works."""
         self.on_failure: Callable[[BrainctlError], None] | None = None
         """Called with that error, so that the server can end."""
-        self.on_closing: Callable[[], None] | None = None
-        """Called by `close` after the last write, while the lock of the directory is still held."""
+        self.on_published: Observer = _nothing
+        """Called with each commit that is visible and whose writes are answered."""
         self.stages = Stages(engine.options.clock)
         self.slices = Slices(loop)
         self._now = engine.options.clock.monotonic
@@ -206,7 +206,7 @@ class GroupCommit:
 
     def _break(self) -> None:
         """Stop the store: a write that failed half way has left changes staged that no client asked for."""
-        self._fail(StoreFailed("a write could not be evaluated; the server stops rather than guess").advised(_REPORT))
+        self.fail(StoreFailed("a write could not be evaluated; the server stops rather than guess").advised(_REPORT))
 
     def _join(self, reply: Reply, answer: bytes | BrainctlError, writes: int, *, opens: bool) -> None:
         """Add an evaluated write (or a run of `writes` writes) to the open batch; close the batch if it is time."""
@@ -266,7 +266,7 @@ class GroupCommit:
     def _encoded(self, commit: Commit, path: GroupTimeline, prepared: EncodedBatch | BrainctlError) -> None:
         """Queue a commit for the writer thread; `prepared` has its bytes and addresses in the log."""
         if isinstance(prepared, BrainctlError):  # background work has ended the log
-            self._fail(prepared)
+            self.fail(prepared)
             return
         path.encoded = self._now()
         self._work.put((commit, prepared, path))
@@ -280,7 +280,7 @@ class GroupCommit:
             try:
                 self.engine.write(prepared)
             except BrainctlError as error:
-                self._loop.call_soon_threadsafe(self._fail, error)
+                self._loop.call_soon_threadsafe(self.fail, error)
                 return
             path.written = self._now()
             path.syncing = self.engine.log_syncs.seconds - syncs
@@ -325,7 +325,7 @@ class GroupCommit:
 
     def _after_steps(self, outcome: BrainctlError | None) -> None:
         if outcome is not None and not self._closed:  # when closed: it was shown, only freeing its memory was left
-            self._fail(StoreFailed(f"a large commit could not be shown: {outcome}").advised(_REPORT))
+            self.fail(StoreFailed(f"a large commit could not be shown: {outcome}").advised(_REPORT))
 
     def _shown(self, commit: Commit, prepared: EncodedBatch | None, path: GroupTimeline) -> None:
         """Answer the clients that wait for a commit that readers now see, and go on with the next batch."""
@@ -343,9 +343,9 @@ class GroupCommit:
             self._lane.go_on()
         else:
             self._idle.set()
-        self._published(commit)
+        self.on_published(commit)
 
-    def _fail(self, error: BrainctlError) -> None:
+    def fail(self, error: BrainctlError) -> None:
         """Stop for good: evaluated writes that are not answered get UnknownOutcome, later ones are refused with
         STOPPED.
         """
@@ -362,9 +362,42 @@ class GroupCommit:
         if self.on_failure is not None:
             self.on_failure(error)
 
-    def _published(self, commit: Commit) -> None:
-        """Start background work that a commit has made due; its changes are visible and its writes are answered."""
-        raise NotImplementedError
+    def _confirm(self) -> None:
+        """Write an empty commit, which proves that the commit before it was durable.
+
+        In the file of a recycled segment, damage to the last record could otherwise be taken for an unfinished write.
+        """
+        try:
+            commit, prepared = self.engine.confirm()
+        except BrainctlError as error:  # background work has ended the log
+            self.fail(error)
+            return
+        self._in_flight = []
+        self._idle.clear()
+        self._work.put((commit, prepared, GroupTimeline()))
+
+    def confirm_resting(self) -> None:
+        """Call `_confirm` when nothing is being written.
+
+        Reclaim calls it too, so that a log without writes goes on in a new segment.
+        """
+        if self._idle.is_set() and not self._answers and self.failure is None:
+            self._confirm()
+
+    async def finish(self) -> None:
+        """Refuse writes from now on, and wait until those that came are durable and answered."""
+        self._closed = True
+        await self._idle.wait()
+        self.slices.close()
+
+    async def join(self) -> None:
+        """End the writer thread; nothing may be written any more."""
+        self._work.put(None)
+        await asyncio.to_thread(self._writer.join)
+
+
+def _nothing(_commit: Commit) -> None:
+    """Do nothing with a commit."""
 
 
 def _is_large(commit: Commit) -> bool:

@@ -109,11 +109,13 @@ class RecordedBackend(LocalBackend):
         super().__init__(engine, loop, reclaim_rate)
         self.journal = journal
         self._early = early
+        self.submit = self._submit_recorded
+        self.submit_run = self._submit_run_recorded
 
-    def submit(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
+    def _submit_recorded(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
         """As in Medium."""
         if type(request).__name__ not in RESPONSES:
-            super().submit(evaluate, request, reply)
+            self.commits.submit(evaluate, request, reply)
             return
         entry: list[tuple[int, Message | str]] = []
 
@@ -134,9 +136,9 @@ class RecordedBackend(LocalBackend):
                 self.journal.answered(*entry[0], answer)
             reply(answer)
 
-        super().submit(evaluated, request, answered)
+        self.commits.submit(evaluated, request, answered)
 
-    def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
+    def _submit_run_recorded(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
         """As in Medium."""
         entries: list[tuple[int, Message | str]] = []
 
@@ -144,7 +146,7 @@ class RecordedBackend(LocalBackend):
             entries.extend(self.journal.hand_in(pb.PutRequest.FromString(body)) for body in bodies)
             return evaluate(batch, bodies)
 
-        super().submit_run(evaluated, bodies, _Answered(self.journal, entries, replies))
+        self.commits.submit_run(evaluated, bodies, _Answered(self.journal, entries, replies))
 
 
 class _Answered:

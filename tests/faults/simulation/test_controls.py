@@ -18,6 +18,7 @@ from brainctl.mvcc.pending_writes import PendingWrites
 from brainctl.mvcc.point_get import point_response
 from brainctl.mvcc.watch_hub import WatchHub
 from brainctl.node.local.backend import LocalBackend
+from brainctl.node.local.group_commit import GroupCommit
 from brainctl.node.services import lease as lease_service
 from tests.faults.crash import test_controls as test_crash_controls
 from tests.faults.simulation import journal, test_simulation
@@ -51,22 +52,23 @@ def _lying(original: Callable[..., None]) -> Callable[..., None]:
 
 def readers_see_what_is_staged(patch: Patch):
     def get(self: LocalBackend, key: bytes, reply: Any) -> None:
-        reply(point_response(self.header(self._staged.revision), self._staged.get(key)))
+        staged = self.commits._staged
+        reply(point_response(self.header(staged.revision), staged.get(key)))
 
     patch.setattr(LocalBackend, "get", get)
 
 
 def failures_are_answered_as_successes(patch: Patch):
-    original = LocalBackend._fail
+    original = GroupCommit.fail
 
-    def fail(self: LocalBackend, error: Any) -> None:
+    def fail(self: GroupCommit, error: Any) -> None:
         if self.failure is None:
             answers, self._in_flight = self._in_flight, None
             for reply, answer in answers or ():
                 reply(answer)
         original(self, error)
 
-    patch.setattr(LocalBackend, "_fail", fail)
+    patch.setattr(GroupCommit, "fail", fail)
 
 
 def failed_background_work_is_kept_quiet(patch: Patch):
@@ -74,24 +76,24 @@ def failed_background_work_is_kept_quiet(patch: Patch):
         for work in self.engine.background.reclaim(1 << 18, everything=True):
             await asyncio.to_thread(work)
 
-    def seal(self: LocalBackend) -> None:
+    def seal(self: GroupCommit) -> None:
         if self.engine.failure is None:
             original(self)
 
-    original = LocalBackend._seal
+    original = GroupCommit._seal
     patch.setattr(LocalBackend, "defragment", defragment)
-    patch.setattr(LocalBackend, "_seal", seal)
+    patch.setattr(GroupCommit, "_seal", seal)
 
 
 def a_confirmation_counts_as_staged(patch: Patch):
-    original = LocalBackend._durable
+    original = GroupCommit._durable
 
-    def durable(self: LocalBackend, commit: Commit, prepared: Any, path: Any) -> None:
+    def durable(self: GroupCommit, commit: Commit, prepared: Any, path: Any) -> None:
         if prepared is not None:
             assert self._staged._commits[0] is commit
         original(self, commit, prepared, path)
 
-    patch.setattr(LocalBackend, "_durable", durable)
+    patch.setattr(GroupCommit, "_durable", durable)
 
 
 def leases_have_half_their_time_after_a_restart(patch: Patch):
@@ -134,9 +136,9 @@ def watchers_miss_what_came_while_they_paused(patch: Patch):
 
 
 def watchers_hear_of_what_is_not_durable(patch: Patch):
-    original = LocalBackend._seal
+    original = GroupCommit._seal
 
-    def seal(self: LocalBackend) -> None:
+    def seal(self: GroupCommit) -> None:
         commit = self._batch.commit
         original(self)
         if commit.changes and self._in_flight:
@@ -144,7 +146,7 @@ def watchers_hear_of_what_is_not_durable(patch: Patch):
                 if "Watch" in observer.__qualname__:
                     observer(commit)
 
-    patch.setattr(LocalBackend, "_seal", seal)
+    patch.setattr(GroupCommit, "_seal", seal)
 
 
 def compaction_takes_one_revision_too_many(patch: Patch):

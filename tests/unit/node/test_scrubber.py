@@ -40,7 +40,7 @@ def test_a_pass_begins_with_each_interval(tmp_path: Path) -> None:
             action()
             scrubber.start()  # one at a time
             async with asyncio.timeout(120):
-                await asyncio.gather(*local._tasks)
+                await local._tasks.wait()
             assert not scrubber.state.running
             assert scrubber.state.passes == passes
         assert scrubber.state.findings == []

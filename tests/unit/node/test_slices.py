@@ -274,7 +274,7 @@ def test_a_turn_deletes_no_more_keys_than_a_step(tmp_path: Path, path: str, monk
         await store.fill(lease=7, each=100)
         work = store.backend.slices
         monkeypatch.setattr(work, "_schedule", lambda: None)  # the test says when there is a turn
-        changes = store.backend._batch.commit.changes
+        changes = store.backend.commits._batch.commit.changes
         engine = store.backend.engine
         answer = store.start(path, request)
         most = 0
