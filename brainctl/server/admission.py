@@ -1,7 +1,8 @@
 """How many connections there may be: the store's files, and memory, must not run out because of clients.
 
-A connection beyond the limit is closed at once, so its client can go elsewhere or try again; those that are open stay,
-and the store goes on. The soft limit of descriptors is raised to the hard one first.
+A connection beyond the limit is closed at once, or one that waits instead of it (`connections.py`), so its client can
+go elsewhere or try again; the others stay, and the store goes on. The soft limit of descriptors is raised to the hard
+one first.
 """
 
 import logging

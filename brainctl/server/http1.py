@@ -39,11 +39,22 @@ class Http1Protocol(asyncio.Protocol):
         pages: Pages | Monitoring,
         limits: Limits,
         on_lost: Callable[["Http1Protocol"], None],
+        on_waiting: Callable[["Http1Protocol", bool], None],
         buffers: Buffers,
     ) -> None:
+        """Create the protocol of a connection that is not made yet.
+
+        Args:
+            pages: serves the requests.
+            limits: bounds for the client.
+            on_lost: called when the connection has ended.
+            on_waiting: told with False that a request is complete, and with True that it is answered.
+            buffers: told how many bytes are held.
+        """
         self._pages = pages
         self._buffers = buffers
         self._on_lost = on_lost
+        self._on_waiting = on_waiting
         self._reader = Http1Reader(limits.page_bytes)
         self._transport: asyncio.Transport | None = None
         self._exchange: _Exchange | None = None
@@ -150,6 +161,7 @@ class Http1Protocol(asyncio.Protocol):
                     self._transport.write(CONTINUE)
                 return
             self._idle_seconds = 0
+            self._on_waiting(self, False)
             exchange = self._exchange = _Exchange(self, request)
             whole = HttpRequest(request.method, request.target, request.fields, request.body, self._secure, self._local)
             try:
@@ -178,6 +190,7 @@ class Http1Protocol(asyncio.Protocol):
         if self._transport is None:
             return
         if keep:
+            self._on_waiting(self, True)
             self._transport.resume_reading()
             asyncio.get_running_loop().call_soon(self._serve)
         else:

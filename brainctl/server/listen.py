@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from brainctl.errors import InvalidInput, ListenFailed, next_step
-from brainctl.server.tls.context import HANDSHAKE_SECONDS, ServerTls
 
 _BACKLOG: Final = 1024
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared only
@@ -37,7 +36,7 @@ class Listener:
             self._path.unlink(missing_ok=True)
 
 
-async def listen(given: str, made: Callable[[], asyncio.Protocol], tls: ServerTls | None) -> Listener:
+async def listen(given: str, made: Callable[[], asyncio.Protocol]) -> Listener:
     """Listen at "HOST:PORT", at a URL of that, or at "unix://PATH"; `made` makes the protocol of each connection.
 
     0.0.0.0 and [::] both take connections of IPv4 and of IPv6.
@@ -47,19 +46,16 @@ async def listen(given: str, made: Callable[[], asyncio.Protocol], tls: ServerTl
         ListenFailed: It cannot be had.
     """
     loop = asyncio.get_running_loop()
-    context, seconds = (tls.context, HANDSHAKE_SECONDS) if tls else (None, None)
     try:
         if match := _UNIX.fullmatch(given):
             path = Path(match["path"])
             _free(path)
-            server = await loop.create_unix_server(
-                made, str(path), ssl=context, ssl_handshake_timeout=seconds, backlog=_BACKLOG
-            )
+            server = await loop.create_unix_server(made, str(path), backlog=_BACKLOG)
             return Listener(server, given, path)
         host, port = parse_address(given)
         both = both_families(port) if host in _ANY else None
         where: dict[str, Any] = {"sock": both} if both is not None else {"host": host, "port": port}
-        server = await loop.create_server(made, ssl=context, ssl_handshake_timeout=seconds, backlog=_BACKLOG, **where)
+        server = await loop.create_server(made, backlog=_BACKLOG, **where)
     except OSError as error:
         raise ListenFailed(f"cannot listen at {given}: {_reason(error)}").advised(_step(error)) from error
     bound = server.sockets[0].getsockname()[1]

@@ -1,22 +1,35 @@
 """Connections never take what the store needs: a client that opens too many loses those, and all else goes on."""
 
+import asyncio
 import os
+import re
 import resource
 import socket
-from contextlib import ExitStack
+import ssl
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from brainctl.engine.vfs.filesystem import OsFileSystem
 from brainctl.engine.vfs.spare_descriptors import SPARE
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.server import first_bytes
+from brainctl.server.app import Server as App
+from brainctl.server.tls.context import ServerTls, TlsOptions
+from tests.peers.certificates import Authority
 from tests.peers.process import accepts
 from tests.peers.servers import Brainctl
 from tests.support.rpc import Remote
+from tests.unit.server.echo import EchoNode
 
 LIMIT = 200
 """Descriptors that the server of this test may have."""
+
+
+FIRST_BYTES = [b"", b"PRI", b"PRI * HTTP/2.0\r\n", b"GET /health HTTP/1.1\r\nX: "]
+"""What clients begin to say, and never end."""
 
 
 class Limited(Brainctl):
@@ -57,6 +70,65 @@ def test_too_many_connections_are_closed_and_the_store_goes_on(tmp_path: Path) -
         again = Remote(server.endpoint)
         stack.callback(again.close)
         assert again.call("/etcdserverpb.KV/Range", pb.RangeRequest(key=b"k")).count == 1
+
+
+@pytest.mark.parametrize("first", FIRST_BYTES)
+def test_connections_that_ask_for_nothing_keep_nobody_out(first: bytes, tmp_path: Path) -> None:
+    with Limited(tmp_path) as server, ExitStack() as stack:
+        remote = Remote(server.endpoint)
+        stack.callback(remote.close)
+        remote.call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"k"))
+        idle = [stack.enter_context(connection(server.port, first)) for _ in range(2 * LIMIT)]
+        with socket.create_connection(("127.0.0.1", server.port), 120) as later:
+            later.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert later.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+        assert remote.call("/etcdserverpb.KV/Range", pb.RangeRequest(key=b"k")).count == 1
+        assert idle[-1].getsockname(), "they are still held"
+
+
+def test_handshakes_in_progress_are_counted_and_closed_first(tmp_path: Path) -> None:
+    """Without a count the process has no descriptor left, and answers nobody."""
+    authority = Authority(tmp_path, "authority")
+    with Limited(tmp_path / "server", authority=authority) as server, ExitStack() as stack:
+        silent = [stack.enter_context(connection(server.port, b"\x16"[: turn % 2])) for turn in range(2 * LIMIT)]
+        context = ssl.create_default_context(cafile=str(authority.file))
+        with (
+            socket.create_connection(("localhost", server.port), 120) as raw,
+            context.wrap_socket(raw, server_hostname="localhost") as sock,
+        ):
+            sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            page = b"".join(iter(lambda: sock.recv(1 << 16), b"")).decode()
+        refused = re.search(r"^brainctl_connections_refused_total (.+)$", page, re.MULTILINE)
+        assert refused is not None
+        assert float(refused[1]) >= LIMIT
+        assert len(os.listdir(f"/proc/{server.pid}/fd")) < LIMIT  # noqa: PTH208
+        assert silent[-1].getsockname(), "they are still held"
+
+
+def test_a_handshake_has_a_limit_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path, "authority")
+    certificate, key = authority.issue("server")
+    monkeypatch.setattr(first_bytes, "HANDSHAKE_SECONDS", 0.1)
+
+    async def scenario() -> None:
+        server = App(EchoNode())
+        address = await server.start("127.0.0.1:0", ServerTls(TlsOptions(str(certificate), str(key))))
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 120) == b""
+        writer.close()
+        await server.stop(60)
+
+    uvloop.run(scenario())
+    asyncio.run(scenario())
+
+
+def connection(port: int, first: bytes) -> socket.socket:
+    """Return a connection that says `first`, if the server has not closed it yet."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    with suppress(OSError):
+        sock.sendall(first)
+    return sock
 
 
 def test_files_of_the_store_open_when_no_descriptor_is_left(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from brainctl.server.app import FirstBytes
+from brainctl.server.first_bytes import FirstBytes
 from brainctl.server.http1 import IDLE_SECONDS, Http1Protocol
 from brainctl.server.http2.connection import WRITE_BYTES, Http2Protocol
 from brainctl.wire import frames
@@ -112,7 +112,7 @@ def test_silent_connections_are_closed_after_a_while():
             kinds = sorted(type(protocol).__name__ for protocol in edge.server.connections)
             assert kinds == ["FirstBytes", "Http1Protocol", "Http2Protocol"]
             for _ in range(IDLE_SECONDS + 1):
-                for protocol in tuple(edge.server.connections):
+                for protocol in edge.server.connections:
                     protocol.tick()
             await turn(edge)
             assert not [p for p in edge.server.connections if isinstance(p, FirstBytes | Http1Protocol)]
