@@ -59,6 +59,8 @@ class WatchHub:
         self.compact_revision = compact_revision
         self.header = header
         self.room = WatchRoom()
+        self.events_sent = 0
+        """Over all watchers, since the start."""
         self._response_size = response_size
         self._fragment_size = fragment_size
         self._synced: WatchIndex[Watcher] = WatchIndex()
@@ -330,6 +332,7 @@ class WatchHub:
                     watcher.stream.send(part)
             else:
                 watcher.stream.send(head + page.body)
+            self.events_sent += len(page.events)
             if watcher.state is State.ENDED:
                 break
         return True

@@ -50,6 +50,8 @@ class NodeMetrics:
     watchers: int = 0
     slow_watchers: int = 0
     """Watchers that are still reading history (unsynced), or whose clients do not read."""
+    events_sent: int = 0
+    """Events that were sent to watchers, since the start."""
     leases: int = 0
     expired_leases: int = 0
     """How many leases were revoked because their time was over, since the start."""

@@ -179,6 +179,7 @@ class Node:
             watch_streams=watch.streams,
             watchers=watch.watchers,
             slow_watchers=watch.slow_watchers,
+            events_sent=watch.hub.events_sent,
             leases=len(self._lease.lessor),
             expired_leases=self._lease.expired,
             auth_revision=self._auth.revision,

@@ -63,6 +63,10 @@ class Calls:
         """Of their requests."""
         self.large_answers = LargeAnswers(self.buffers.limit)
         """Of the JSON gateway."""
+        self.healthy = 0
+        """Answers of /health that said so, since the start."""
+        self.unhealthy = 0
+        """Answers of /health that named a reason."""
         self.received_bytes = 0
         self.sent_bytes = 0
 

@@ -28,6 +28,8 @@ _GRPC_NAMES: Final = {code: "".join(part.title() for part in code.name.split("_"
     Code.CANCELLED: "Canceled",
 }
 
+_BARE: Final = ("etcd_server_health_success", "etcd_server_health_failures")
+"""Counters whose names do not end in _total; the text is made with that ending for all others."""
 _WRITES: Final = (
     *(f"/etcdserverpb.KV/{name}" for name in ("Put", "DeleteRange", "Txn", "Compact")),
     *(f"/etcdserverpb.Lease/Lease{name}" for name in ("Grant", "Revoke")),
@@ -52,7 +54,10 @@ class Metrics:
         self._first_term = self._first_term or status.raftTerm
         leaders = status.raftTerm - self._first_term + 1
         registry.register(_Scrape(status, leaders, self._node.figures(), self._node.stages, self._calls))
-        return generate_latest(registry) + generate_latest(self._process)
+        text = generate_latest(registry)
+        for name in _BARE:
+            text = text.replace(f"# TYPE {name} gauge\n".encode(), f"# TYPE {name} counter\n".encode())
+        return text + generate_latest(self._process)
 
 
 class _Scrape(Collector):
@@ -108,6 +113,8 @@ def _store(status: pb.StatusResponse, figures: NodeMetrics) -> Iterator[Metric]:
     yield _gauge("etcd_debugging_mvcc_watch_stream_total", "Open watch streams.", figures.watch_streams)
     yield _gauge("etcd_debugging_mvcc_watcher_total", "Watchers on them.", figures.watchers)
     yield _gauge("etcd_debugging_mvcc_slow_watcher_total", "Watchers that miss events so far.", figures.slow_watchers)
+    yield _counter("etcd_debugging_mvcc_events", "Events that were sent to watchers.", figures.events_sent)
+    yield _gauge("etcd_debugging_mvcc_pending_events_total", "None: who misses events reads the history.", 0)
     yield _gauge("etcd_debugging_auth_revision", "The revision of users and roles.", figures.auth_revision)
     expired = figures.expired_leases
     yield _counter("etcd_debugging_server_lease_expired", "Leases revoked because their time was over.", expired)
@@ -129,6 +136,8 @@ def _calls(calls: Calls) -> Iterator[Metric]:
             handled.add_metric([*names, _GRPC_NAMES[code]], count)
     yield started
     yield handled
+    for name, count in zip(_BARE, (calls.healthy, calls.unhealthy), strict=True):
+        yield _gauge(name, "Answers of /health that said so.", count)
     pending = sum(calls.of(path).pending for path in _WRITES)
     yield _gauge("etcd_server_proposals_pending", "Writes that are not answered yet.", pending)
     yield _gauge("brainctl_connections_limit", "How many connections there may be.", calls.room.limit)

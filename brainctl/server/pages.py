@@ -101,14 +101,21 @@ class Pages:
     def _health(self, query: Query, answer: Answer) -> None:
         excluded = set(query.get("exclude", ()))
 
+        def say(reason: str) -> None:
+            if reason:
+                self.calls.unhealthy += 1
+            else:
+                self.calls.healthy += 1
+            answer(_health_page(reason))
+
         def on_alarms(reply: bytes | BrainctlError) -> None:
             alarms = pb.AlarmResponse.FromString(reply).alarms if isinstance(reply, bytes) else ()
             names = [pb.AlarmType.Name(alarm.alarm) for alarm in alarms]
             raised = [name for name in names if name not in excluded]
             if raised:
-                answer(_health_page(f"ALARM {raised[0]}"))
+                say(f"ALARM {raised[0]}")
             else:
-                self._check_read(lambda reason: answer(_health_page(reason and f"RANGE ERROR:{reason}")))
+                self._check_read(lambda reason: say(reason and f"RANGE ERROR:{reason}"))
 
         self._call(_ALARM, pb.AlarmRequest(), on_alarms)
 
