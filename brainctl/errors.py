@@ -187,6 +187,12 @@ class ConnectionFailed(BrainctlError):
     passing = True
 
 
+class DialTimedOut(ConnectionFailed):
+    """No endpoint gave an answer within the time for connecting; nothing of a request was sent."""
+
+    exit_code = ExitCode.TIMEOUT
+
+
 class InvalidInput(BrainctlError):
     """What the user gave cannot be read."""
 

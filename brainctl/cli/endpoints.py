@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from brainctl.cli.session import Session
-from brainctl.client.failure import CommandFailed
+from brainctl.client.failure import CommandFailed, exit_of
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.store import Store
@@ -28,7 +28,8 @@ async def endpoints(session: Session, *, cluster: bool) -> list[str]:
         try:
             response = await store.call("/etcdserverpb.Cluster/MemberList", request, pb.MemberListResponse)
         except BrainctlError as error:
-            raise CommandFailed(f"failed to fetch endpoints from etcd cluster member list: {error}") from error
+            text = f"failed to fetch endpoints from etcd cluster member list: {error}"
+            raise CommandFailed(text, exit_of([error])) from error
     return [url for member in response.members for url in member.clientURLs]
 
 

@@ -1,6 +1,6 @@
 """Failures whose text or exit code is given by the command, not by the cause."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,12 @@ class CommandFailed(BrainctlError):
     def __init__(self, text: str, exit_code: ExitCode = ExitCode.ERROR) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+def exit_of(failures: Iterable[BrainctlError]) -> ExitCode:
+    """Return how a command ends that asked several endpoints: by its deadline when that is what ended each failure."""
+    late = all(failure.exit_code is ExitCode.TIMEOUT for failure in failures)
+    return ExitCode.TIMEOUT if late else ExitCode.ERROR
 
 
 def must_be_file(path: Path) -> None:

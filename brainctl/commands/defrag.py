@@ -6,6 +6,7 @@ from brainctl.cli.command import single
 from brainctl.cli.endpoints import endpoints, one
 from brainctl.cli.options import Cluster, Passed
 from brainctl.cli.session import Session
+from brainctl.client.failure import exit_of
 from brainctl.clock import SystemClock
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
@@ -22,10 +23,10 @@ async def run(session: Session, cluster: bool) -> None:
     """Defragment one endpoint after the other.
 
     Raises:
-        typer.Exit: one failed (exit code 1); the others were asked all the same.
+        typer.Exit: one failed (exit code 1, or 124 for a deadline); the others were asked all the same.
     """
     clock = SystemClock()
-    failed = False
+    failures: list[BrainctlError] = []
     for endpoint in await endpoints(session, cluster=cluster):
         started = clock.monotonic()
         try:
@@ -35,12 +36,12 @@ async def run(session: Session, cluster: bool) -> None:
         except BrainctlError as error:
             took = duration(clock.monotonic() - started)
             session.warn(f"Failed to defragment etcd member[{endpoint}]. took {took}. ({error})")
-            failed = True
+            failures.append(error)
         else:
             took = duration(clock.monotonic() - started)
             session.say(f"Finished defragmenting etcd member[{endpoint}]. took {took}")
-    if failed:
-        raise typer.Exit(1)
+    if failures:
+        raise typer.Exit(exit_of(failures))
 
 
 app = single("defrag", parse, run)

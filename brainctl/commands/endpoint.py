@@ -10,10 +10,10 @@ from brainctl.cli.endpoints import endpoints, one
 from brainctl.cli.options import Cluster, Passed
 from brainctl.cli.session import Session
 from brainctl.cli.settings import read_int
-from brainctl.client.failure import CommandFailed
+from brainctl.client.failure import CommandFailed, exit_of
 from brainctl.clock import SystemClock
 from brainctl.commands.alarm import alarms
-from brainctl.errors import ApiError, BrainctlError, Code
+from brainctl.errors import ApiError, BrainctlError, Code, ExitCode
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import EndpointHash, Endpoints, EndpointStatus, Health
 from brainctl.output.gotext import duration
@@ -53,17 +53,21 @@ def parse_hashkv(
 
 async def health(session: Session, cluster: bool) -> None:
     """Check all endpoints at once; the failure of one is the failure of the command."""
-    rows = await asyncio.gather(*(_health(session, endpoint) for endpoint in await endpoints(session, cluster=cluster)))
+    asked = await endpoints(session, cluster=cluster)
+    failures: list[BrainctlError] = []
+    rows = await asyncio.gather(*(_health(session, endpoint, failures) for endpoint in asked))
     if session.settings.write_out == "simple":
         for row in rows:
             if row.error:
                 session.warn(unhealthy(row))
     session.show(Endpoints(list(rows)))
-    if any(row.error for row in rows):
-        raise CommandFailed("unhealthy cluster")
+    ill = sum(bool(row.error) for row in rows)
+    if ill:
+        raise CommandFailed("unhealthy cluster", exit_of(failures) if ill == len(failures) else ExitCode.ERROR)
 
 
-async def _health(session: Session, endpoint: str) -> Health:
+async def _health(session: Session, endpoint: str, failures: list[BrainctlError]) -> Health:
+    """Return the health of one endpoint; an error is added to `failures`, an alarm is none."""
     clock = SystemClock()
     started = clock.monotonic()
     try:
@@ -77,6 +81,7 @@ async def _health(session: Session, endpoint: str) -> Health:
             took = duration(clock.monotonic() - started)
             return _with_alarms(endpoint, took, await alarms(store))
     except BrainctlError as error:
+        failures.append(error)
         return Health(endpoint, healthy=False, took=duration(clock.monotonic() - started), error=str(error))
 
 
@@ -91,23 +96,23 @@ def _with_alarms(endpoint: str, took: str, response: pb.AlarmResponse) -> Health
 async def status(session: Session, cluster: bool) -> None:
     """Ask one after the other; those that answer are shown even when others fail."""
     rows = []
-    failure = None
+    failures: list[BrainctlError] = []
     for endpoint in await endpoints(session, cluster=cluster):
         try:
             async with one(session, endpoint) as store:
                 rows.append(EndpointStatus(endpoint, await store.status()))
         except BrainctlError as error:
-            failure = error
+            failures.append(error)
             session.warn(f"Failed to get the status of endpoint {endpoint} ({error})")
     session.show(Endpoints(rows))
-    if failure is not None:
-        raise typer.Exit(1)
+    if failures:
+        raise typer.Exit(exit_of(failures))
 
 
 async def hashkv(session: Session, plan: HashPlan) -> None:
     """Ask one after the other."""
     rows = []
-    failure = None
+    failures: list[BrainctlError] = []
     for endpoint in await endpoints(session, cluster=plan.cluster):
         try:
             async with one(session, endpoint) as store:
@@ -115,11 +120,11 @@ async def hashkv(session: Session, plan: HashPlan) -> None:
                 response = await store.call("/etcdserverpb.Maintenance/HashKV", request, pb.HashKVResponse)
             rows.append(EndpointHash(endpoint, response))
         except BrainctlError as error:
-            failure = error
+            failures.append(error)
             session.warn(f"Failed to get the hash of endpoint {endpoint} ({error})")
     session.show(Endpoints(rows))
-    if failure is not None:
-        raise CommandFailed(str(failure))
+    if failures:
+        raise CommandFailed(str(failures[-1]), exit_of(failures))
 
 
 app = group("Ask the endpoints for health, status and hash.")

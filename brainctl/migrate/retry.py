@@ -106,7 +106,9 @@ class Side:
         """Return the error to raise for a store that is not waited for any longer."""
         if self._seconds <= 0 or self._hurried.is_set():
             return error
-        return Away(f"the {self._name} {self._store} has been away for {self.now - since:.0f} s (--retry-for): {error}")
+        away = Away(f"the {self._name} {self._store} has been away for {self.now - since:.0f} s (--retry-for): {error}")
+        away.exit_code = error.exit_code
+        return away
 
     async def pause(self, seconds: float) -> None:
         """Wait for some seconds, less if the process is about to end."""

@@ -90,7 +90,7 @@ async def save(session: Session, plan: Save) -> None:
     except BrainctlError as error:
         from brainctl.stores.unfinished import Unfinished
 
-        if isinstance(error, Unfinished):
+        if isinstance(error, Unfinished) or error.exit_code is ExitCode.TIMEOUT:
             raise
         raise CommandFailed(str(error), ExitCode.INTERRUPTED).advised(error.advice) from error
     finally:

@@ -15,7 +15,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # our errors say what its log w
 import grpc
 import grpc.aio
 
-from brainctl.errors import ConnectionFailed, InvalidInput, next_step
+from brainctl.errors import ConnectionFailed, DialTimedOut, InvalidInput, next_step
 from brainctl.stores.contexts import verifying
 from brainctl.stores.etcd import arrivals
 from brainctl.stores.etcd.authorities import system_authorities
@@ -28,6 +28,9 @@ _USER_AGENT = "brainctl"
 PROXY_VARIABLES = "HTTPS_PROXY and NO_PROXY"
 DIAGNOSIS_SECONDS = 2.0
 """Seconds for a server's answer that explains why there is no connection, when there is no dial timeout."""
+_DAY = 86_400.0
+_LONGEST_MS = (1 << 31) - 1
+"""The largest number that an option of gRPC may have."""
 HEAD_START = 0.1
 """Seconds before the next endpoint is dialed as well: longer than a connection within a data centre takes."""
 
@@ -58,7 +61,8 @@ class Connection:
         """Return the connected channel; concurrent callers wait for the same attempt.
 
         Raises:
-            ConnectionFailed: Nobody listens, or nobody answers within the dial timeout; names endpoint and reason.
+            ConnectionFailed: Nobody listens, or nobody answers within the dial timeout (DialTimedOut); names endpoint
+                and reason.
         """
         connected = self.connected
         if connected is not None:
@@ -90,11 +94,10 @@ class Connection:
         """Open the channel unless there is one, and wait until it is connected.
 
         Raises:
-            ConnectionFailed: It is not connected within the dial timeout, or failed.
+            DialTimedOut: It is not connected within the dial timeout.
+            ConnectionFailed: It cannot be connected.
         """
-        limit = self._target.dial_timeout
-        if limit <= 0:  # no limit of its own, as in etcdctl: that of the request is one
-            limit = self._target.command_timeout or 0
+        limit = self._limit
         try:
             async with asyncio.timeout(limit or None):
                 if self._channel is None:
@@ -104,10 +107,18 @@ class Connection:
                 await self._until_ready(channel)
         except TimeoutError:
             await self.drop()
-            raise ConnectionFailed(f"cannot connect to {self.endpoint}: no answer within {limit:g} s") from None
+            raise DialTimedOut(f"cannot connect to {self.endpoint}: no answer within {limit:g} s") from None
         if self._target.counted:
             self._opened = {inode: fd for inode, fd in arrivals.sockets().items() if inode not in self._before}
         return channel
+
+    @property
+    def _limit(self) -> float:
+        """Return the seconds for connecting; 0 for no limit."""
+        target = self._target
+        if target.dial_timeout > 0:
+            return target.dial_timeout
+        return target.command_timeout or 0  # without a limit of its own, as in etcdctl, it has that of the request
 
     async def _open(self) -> grpc.aio.Channel:
         """Create the channel: plain, by TLS, or through a tunnel that does not verify; by a proxy if there is one."""
@@ -152,6 +163,8 @@ class Connection:
         return [
             ("grpc.max_send_message_length", target.max_send),
             ("grpc.max_receive_message_length", target.max_receive),
+            # In spite of its name: how long gRPC itself tries to connect, 20 s unless it is told.
+            ("grpc.min_reconnect_backoff_ms", min(_LONGEST_MS, int((self._limit or _DAY) * 1000) + 1000)),
             ("grpc.keepalive_time_ms", max(1, int(target.keepalive_time * 1000))),
             ("grpc.keepalive_timeout_ms", max(1, int(target.keepalive_timeout * 1000))),
             ("grpc.use_local_subchannel_pool", 1),
@@ -167,10 +180,10 @@ async def first_dialed(connections: Sequence[Connection]) -> tuple[int, grpc.aio
     silent endpoint costs no dial timeout when another one answers.
 
     Raises:
-        ConnectionFailed: None of them can be reached; names each.
+        ConnectionFailed: None of them can be reached; names each. DialTimedOut when one of them was silent.
     """
     dials: dict[asyncio.Task[grpc.aio.Channel], int] = {}
-    failures: dict[int, str] = {}
+    failures: dict[int, ConnectionFailed] = {}
     try:
         while len(failures) < len(connections):
             if len(dials) + len(failures) < len(connections):
@@ -185,11 +198,13 @@ async def first_dialed(connections: Sequence[Connection]) -> tuple[int, grpc.aio
                 try:
                     return place, dialed.result()
                 except ConnectionFailed as error:
-                    failures[place] = str(error)
+                    failures[place] = error
     finally:
         for dial in dials:
             dial.cancel()
-    raise ConnectionFailed("; ".join(failures[place] for place in sorted(failures)))
+    late = any(isinstance(error, DialTimedOut) for error in failures.values())
+    text = "; ".join(str(failures[place]) for place in sorted(failures))
+    raise DialTimedOut(text) if late else ConnectionFailed(text)
 
 
 def _forget(dialed: "asyncio.Task[grpc.aio.Channel]") -> None:

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 
-from brainctl.errors import BrainctlError
+from brainctl.errors import BrainctlError, TimedOut
 from brainctl.wire import dns
 
 SERVICE = "etcd-client"
@@ -29,20 +29,23 @@ def endpoints(domain: str, name: str, servers: Iterable[tuple[str, int]] | None 
 
     Raises:
         BrainctlError: The domain has none.
+        TimedOut: No name server answers.
     """
     servers = list(servers) if servers is not None else _name_servers()
     suffix = f"-{name}" if name else ""
-    found, reasons = [], []
+    found: list[str] = []
+    failures: list[BrainctlError] = []
     for scheme, service in (("https", f"{SERVICE}-ssl{suffix}"), ("http", f"{SERVICE}{suffix}")):
         try:
             services = _lookup(f"_{service}._tcp.{domain}", servers)
         except BrainctlError as error:
-            reasons.append(str(error))
+            failures.append(error)
             continue
         services.sort(key=lambda service: (service.priority, -service.weight))
         found += [f"{scheme}://{_bracketed(service.host)}:{service.port}" for service in services]
-    if len(reasons) == 2:
-        raise BrainctlError(f"dns lookup errors: {reasons[0]} and {reasons[1]}")
+    if len(failures) == 2:
+        kind = TimedOut if any(isinstance(error, TimedOut) for error in failures) else BrainctlError
+        raise kind(f"dns lookup errors: {failures[0]} and {failures[1]}")
     return found
 
 
@@ -50,22 +53,24 @@ def _lookup(name: str, servers: list[tuple[str, int]]) -> list[dns.Service]:
     """Return the service records of a name, from the first name server that answers.
 
     Raises:
-        BrainctlError: There are none, or no server answers.
+        BrainctlError: There are none, or no server can be asked.
+        TimedOut: No server answers.
     """
-    reason = "there is no name server"
+    reason, late = "there is no name server", False
     for server in servers:
         try:
             answer = _ask(name, server)
         except (OSError, ValueError) as error:
-            reason = f"{server[0]}: {error}"
+            reason, late = f"{server[0]}: {error}", isinstance(error, TimeoutError)
             continue
         if answer.code == 0 and answer.services:
             return answer.services
         reason = (
             "no such host" if answer.code in (0, _NO_SUCH_NAME) else f"{server[0]}: answers with code {answer.code}"
         )
+        late = False
         break
-    raise BrainctlError(f"error querying DNS SRV records for {name}: {reason}")
+    raise (TimedOut if late else BrainctlError)(f"error querying DNS SRV records for {name}: {reason}")
 
 
 def _ask(name: str, server: tuple[str, int]) -> dns.Answer:

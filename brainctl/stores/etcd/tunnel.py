@@ -53,9 +53,11 @@ class Tunnel:
         """Connect to the server for one connection of gRPC, and forward in both directions."""
         try:
             there = await self._connect()
-        except (OSError, ValueError):  # gRPC sees a closed connection; `diagnose` then finds the reason
+        except BaseException as error:
             writer.close()
-            return
+            if isinstance(error, OSError | ValueError):  # gRPC sees it closed; `diagnose` then finds the reason
+                return
+            raise
         async with asyncio.TaskGroup() as both:
             both.create_task(_pump(reader, there[1]))
             both.create_task(_pump(there[0], writer))

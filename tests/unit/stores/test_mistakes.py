@@ -20,7 +20,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from brainctl.errors import ApiError, BrainctlError, ConnectionFailed, ExitCode, InvalidInput, TimedOut, UnknownOutcome
+from brainctl.errors import (
+    ApiError,
+    BrainctlError,
+    ConnectionFailed,
+    DialTimedOut,
+    ExitCode,
+    InvalidInput,
+    TimedOut,
+    UnknownOutcome,
+)
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.etcd.target import EtcdTarget, Tls
@@ -151,6 +160,9 @@ MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
     "a web server": ("127.0.0.1:{web}", {}, "speaks HTTP/1 and no gRPC"),
     "a server that hangs up": ("127.0.0.1:{closing}", {}, "closed the connection at once"),
     "a silent server": ("127.0.0.1:{silent}", {}, "no answer within 0.5 s"),
+    "a silent server of TLS": ("https://127.0.0.1:{silent}", {}, "no answer within 0.5 s"),
+    "a silent server, unverified": ("https://127.0.0.1:{silent}", {"unverified": "yes"}, "no answer within 0.5 s"),
+    "a silent backlog": ("127.0.0.1:{full}", {}, "no answer within 0.5 s"),
     "unverified, no TLS": ("https://127.0.0.1:{plain}", {"unverified": "yes"}, "not speak TLS there: write http://"),
     "unverified, no certificate": ("https://127.0.0.1:{mutual}", {"unverified": "yes"}, "--cert and --key"),
 }
@@ -181,6 +193,20 @@ def alias(sock: socket.socket, port: int) -> None:
                 (there if readable is sock else sock).sendall(data)
 
 
+@contextmanager
+def full_backlog() -> Iterator[int]:
+    """A port whose kernel takes no more connections, and says nothing about it."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
 class Handler(BaseRequestHandler):
     """Has a function talk to a client."""
 
@@ -206,6 +232,7 @@ def impostors(tls_port: int) -> Iterator[dict[str, int]]:
             stack.callback(server.shutdown)
             Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
             ports[name] = server.server_address[1]
+        ports["full"] = stack.enter_context(full_backlog())
         yield ports
 
 
@@ -221,7 +248,8 @@ def test_a_mistake_is_told_in_one_sentence_by_every_call(world: World, mistake: 
             target = EtcdTarget((named,), tls, dial_timeout=0.5 if "silent" in mistake else 60)
             for call in CALLS:
                 error = await told(call, target)
-                assert type(error) is ConnectionFailed  # also of a write: nothing was sent
+                kind = DialTimedOut if "silent" in mistake else ConnectionFailed
+                assert type(error) is kind  # also of a write: nothing was sent
                 assert str(error).startswith(f"cannot connect to {named}: ")
                 assert sentence in str(error)
 
