@@ -158,6 +158,13 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("brainctl make-mirror --no-dest-prefix etcd.example:2379", "copy keys to another cluster until Ctrl-C"),
     ),
     "check perf": (Example("brainctl check perf --load s --duration 30s", "measure a server for 30 seconds"),),
+    "check history": (
+        Example("brainctl check history run.jsonl", "prove that a recorded history keeps etcd's promises"),
+        Example(
+            "brainctl check history run.jsonl --junit verdict.xml --counterexample small.jsonl",
+            "write the verdict for CI",
+        ),
+    ),
     "check datascale": (Example("brainctl check datascale --load s", "measure what 10 000 keys cost a server"),),
     "options": (Example("brainctl options", "list the global flags"),),
     "completion": (

@@ -52,7 +52,7 @@ COMMANDS = {
     "trace": ("trace.command", "Show where the time of a write goes"),
     "demo": ("demo", "Show a live migration on this machine"),
     "make-mirror": ("make_mirror", "Copy keys to another store, and follow their changes"),
-    "check": ("check", "Check how fast a store is, and what its data costs"),
+    "check": ("check.command", "Check how fast a store is, and whether it keeps its promises"),
     "options": ("options", "Show the global flags"),
     "completion": ("completion", "Print the completion script of a shell"),
     "man": ("man", "Install the manual pages"),

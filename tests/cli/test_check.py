@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from brainctl.client.load import Count, Figures, Rate
-from brainctl.commands.check import verdict
+from brainctl.commands.check.load import verdict
 from tests.peers.servers import Brainctl, Etcd, brainctl, etcdctl
 
 

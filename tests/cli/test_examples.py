@@ -79,6 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tikv: Playground) -> Iterato
             "SHELL": "/bin/bash",
             "ETCDCTL_ENDPOINTS": server.endpoint,
         }
+        (directory / "run.jsonl").write_text('{"brainctl_history":1}\n')
         yield World(directory, names, environment, api)
 
 

@@ -36,6 +36,7 @@ CLIENTS = ROOT / "tests" / "clients"
 PEERS = {
     "etcd": Peer(HERE / "etcd", tuple(ETCD_PROGRAMS), etcd),
     "h2spec": Peer(HERE / "h2spec", ("h2spec",), go_module(h2spec="github.com/summerwind/h2spec/cmd/h2spec")),
+    "porcupine-check": Peer(HERE / "porcupine", ("porcupine-check",), go_module(porcupine_check=".")),
     "tikv-playground": Peer(HERE / "tikv-playground", ("tikv-playground",), tikv_playground),
     "etcd-load": Peer(ROOT / "bench" / "load", ("etcd-load",), go_module(etcd_load=".")),
     "go-client": Peer(CLIENTS / "go", ("go-client",), go_module(go_client=".")),

@@ -1,11 +1,10 @@
-"""brainctl check perf, datascale."""
+"""brainctl check perf and datascale: how fast a store is, and what its data costs."""
 
 from random import SystemRandom
 from typing import Annotated, NamedTuple
 
 import typer
 
-from brainctl.cli.command import command, group
 from brainctl.cli.endpoints import endpoints, one
 from brainctl.cli.options import Passed, raw
 from brainctl.cli.progress import progress, seconds
@@ -263,8 +262,3 @@ def _error_lines(figures: Figures) -> list[str]:
         return []
     counted = (f"FAIL: ERROR({text}) -> {number}" for text, number in figures.errors.items())
     return ["FAIL: too many errors", *counted]
-
-
-app = group("Check how fast a store is, and what its data costs.")
-app.command("perf")(command(parse_perf, perf))
-app.command("datascale")(command(parse_datascale, datascale))

@@ -1,0 +1,1 @@
+"""brainctl check: `load` measures a store, `history` judges what it did; `report` writes the verdict."""
