@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import peers
 from tests.peers.servers import Brainctl, Etcd, Playground
+from tests.support.needs import markers_of
 from tests.support.processes import describe, take_default_signals
 
 NewEtcd = Callable[..., Etcd]
@@ -20,6 +22,22 @@ take_default_signals()
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the test with what it needs of the machine, so that `-m "not tikv"` leaves it out."""
+    for name in sorted(markers_of(item)):
+        item.add_marker(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let `require` know the markers of the test, so that none can be missing."""
+    peers.running = frozenset(marker.name for marker in item.iter_markers())
+    try:
+        return (yield)
+    finally:
+        peers.running = None
 
 
 @pytest.hookimpl(wrapper=True)

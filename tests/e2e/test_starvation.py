@@ -14,7 +14,7 @@ from tests.peers.servers import Brainctl, brainctl, brainctl_argv, clean_environ
 
 MEMORY = Path("/sys/fs/cgroup/memory")
 no_cgroup = pytest.mark.skipif(
-    os.geteuid() != 0 or not os.access(MEMORY / "cgroup.procs", os.W_OK), reason="no memory cgroup can be made here"
+    os.geteuid() != 0 or not os.access(MEMORY / "cgroup.procs", os.W_OK), reason="a memory cgroup needs root"
 )
 
 

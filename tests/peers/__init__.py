@@ -11,6 +11,26 @@ from typing import NoReturn
 
 import pytest
 
+MARKERS = {
+    "etcd": "etcd",
+    "etcdctl": "etcd",
+    "etcdutl": "etcd",
+    "tikv-playground": "tikv",
+    "go-client": "go",
+    "etcd-suite": "go",
+    "etcd-load": "go",
+    "node": "node",
+    "node-client": "node",
+    "java": "java",
+    "java-client": "java",
+    "rust-suite": "rust",
+    "python-etcd3": "python",
+    "python-aetcd": "python",
+    "h2spec": "h2spec",
+}
+"""The marker of each peer."""
+running: frozenset[str] | None = None
+"""The markers of the test that runs now, None outside of tests."""
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
@@ -30,7 +50,9 @@ def find(name: str) -> Path | None:
 
 
 def require(name: str) -> Path:
-    """The peer's program; without it the test is skipped, or fails where CI=true."""
+    """The peer's program; without it the test is skipped, or fails where CI=true. A test without its marker fails."""
+    if running is not None and MARKERS.get(name, name) not in running:
+        pytest.fail(f"a test without the marker {MARKERS.get(name, name)!r} uses {name}: see tests/support/needs.py")
     program = find(name)
     if program is None:
         missing(f"peer {name!r} is not installed: run `make peers`{_reason(name)}")

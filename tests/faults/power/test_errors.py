@@ -12,7 +12,7 @@ from tests.peers import ROOT
 from tests.peers.servers import clean_environment
 
 MISSING = kernel.missing()
-pytestmark = [pytest.mark.crash, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+pytestmark = [pytest.mark.crash, pytest.mark.root, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
 
 
 def test_a_second_sync_after_a_failed_one_proves_nothing():

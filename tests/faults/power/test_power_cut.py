@@ -14,7 +14,7 @@ from tests.peers import ROOT
 from tests.peers.servers import clean_environment
 
 MISSING = kernel.missing()
-pytestmark = [pytest.mark.crash, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+pytestmark = [pytest.mark.crash, pytest.mark.root, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
 
 
 def explore(*flags: str) -> tuple[int, int, str]:
