@@ -127,6 +127,16 @@ class Database:
         revision = int.from_bytes(records.get(b"authRevision", b""))
         return AuthState(records.get(b"authEnabled") == b"\1", revision or AuthState().revision)
 
+    def number(self) -> int:
+        """Return a number of 63 bits that no other state of this or another cluster is likely to have."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name in (b"meta", b"members", b"members_removed", b"cluster"):
+            for key, value in self._reader.items(name):
+                digest.update(b"%d %d " % (len(key), len(value)) + key + value)
+        for row in self.rows():
+            digest.update(row.place)
+        return int.from_bytes(digest.digest()) >> 1
+
     def status(self) -> Status:
         """Read everything, and return the figures.
 

@@ -62,7 +62,7 @@ def served_at(session: Session, url: str) -> str:
     found = parse(url)
     if found.scheme.is_server:
         return next(iter(found.endpoints), "")
-    if not found.can(Can.FILES) or not found.directory.is_dir():
+    if not found.can(Can.FILES) or not found.path.is_dir():
         return ""
-    held = holder(str(found.directory), OsFileSystem())
+    held = holder(str(found.path), OsFileSystem())
     return held.endpoint if held is not None else ""

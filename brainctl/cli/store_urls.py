@@ -10,8 +10,8 @@ import typer
 from brainctl.cli.session import Session
 from brainctl.client.failure import CommandFailed
 from brainctl.errors import COMPACTED, ApiError, BadArguments, ExitCode
-from brainctl.stores.schemes import BY_SPELLING, ETCD, TIKV, Can, Scheme, forms
-from brainctl.stores.urls import canonical, directory_of
+from brainctl.stores.schemes import BY_SPELLING, ETCD, SNAPSHOT, TIKV, Can, Scheme, forms
+from brainctl.stores.urls import canonical, directory_of, of_path
 
 Pd = Annotated[
     str,
@@ -32,8 +32,8 @@ TikvPrefix = Annotated[
 def place(session: Session, named: str, flag: str, pd: str, prefix: str) -> str:
     """Return the URL of the store that `named` means.
 
-    A URL means itself. A kind of store alone is completed: `etcd` by --endpoints or the context's store, `tikv` by --pd
-    and --tikv-prefix, their variables, or the context's store.
+    A URL means itself, and the name of a file the snapshot in it. A kind of store alone is completed: `etcd` by
+    --endpoints or the context's store, `tikv` by --pd and --tikv-prefix, their variables, or the context's store.
 
     Args:
         session: the settings.
@@ -55,7 +55,9 @@ def place(session: Session, named: str, flag: str, pd: str, prefix: str) -> str:
         wanted = BY_SPELLING[named].form
         also = "Give --pd HOST:PORT, set BRAINCTL_TIKV_PD, or use" if named == TIKV.name else "Use"
         raise BadArguments(f"{flag} {named}: where? {also} {wanted}")
-    raise BadArguments(f"{flag} {named!r} is no store: {ETCD.name}, {TIKV.name}, {forms(Can.OPEN)} are")
+    if os.path.isfile(named):  # noqa: PTH113 - pathlib takes longer to load
+        return of_path(SNAPSHOT, named)
+    raise BadArguments(f"{flag} {named!r} is no store: {ETCD.name}, {TIKV.name}, {forms(Can.SOURCE)} are")
 
 
 def _configured(session: Session, scheme: Scheme, pd: str, prefix: str) -> str:

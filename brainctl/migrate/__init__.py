@@ -3,14 +3,16 @@ r"""Migration: a store is copied into another while it is in use, with its revis
 In reading order:
 
 * `machine/`: the state machine without I/O. `phases.py` (what leads from phase to phase), `events.py` (its inputs and
-  outputs), `state.py` (the decisions), `base_copy.py`, `event_buffer.py` and `lease_ledger.py` (what is due to be
-  written), `plan.py` (may a migration begin, or resume).
-* `runner.py`: carries out the actions of the state machine, and passes it the answers as events.
-* `etcd_source/`: reads the source: pages of keys, the change stream (a watch over all keys), leases.
-* `target_handle.py`: writes to the target. `checkpoint.py`: the record that the target keeps with each write.
-* `retry.py`, `patient.py`: waiting for a store that does not answer.
-* `witness.py`, `confirm.py`: noticing a source that was restored from an older state.
-* `auth.py`: users and roles. `cutover.py`: freezing the writers of the source. `progress.py`: figures.
+  outputs), `state.py` (the decisions), `base_copy.py`, `event_buffer.py`, `lease_ledger.py` and `auth_book.py` (what is
+  due to be written), `record.py` (the record that the target keeps with each write), `resume.py` (may a migration go
+  on), `witness.py` (evidence that the source is what it was).
+* `source.py`: the interface of what is migrated from. `etcd_source/`: any store of the etcd API;
+  `snapshot_source.py`: a database file of etcd; `sources.py` opens either by its URL.
+* `takeover.py`, `target_handle.py`: take the target over, and write to it.
+* `runner.py`: carries out the actions of the state machine, and passes it the answers as events; `follower.py` passes
+  it the changes of the source. `migrator.py`: all of it, from opening both sides to the report.
+* `cutover.py`, `unfreezing.py`: stopping the writers of the source. `retry.py`, `patient.py`: waiting for a store that
+  does not answer. `observer.py`, `progress.py`, `report.py`: what is shown.
 
 The phases:
 

@@ -7,14 +7,11 @@ outcome would be unknown.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
-from typing import Protocol
 
 from brainctl.clock import Clock
-from brainctl.errors import BrainctlError, Fenced, StoreInUse, UnknownOutcome
-from brainctl.migrate.cutover import Freezer, HookFailed
-from brainctl.migrate.etcd_source.following import Follower
-from brainctl.migrate.etcd_source.reader import SourceReader
+from brainctl.errors import BrainctlError
+from brainctl.migrate.cutover import Freezer
+from brainctl.migrate.follower import Follower
 from brainctl.migrate.machine.events import (
     Action,
     AuthRead,
@@ -24,7 +21,6 @@ from brainctl.migrate.machine.events import (
     Finish,
     Freeze,
     GiveUp,
-    GrantLeases,
     ReadAuth,
     ReadPage,
     ReconcileLeases,
@@ -37,14 +33,14 @@ from brainctl.migrate.machine.events import (
     Write,
     Written,
 )
-from brainctl.migrate.machine.phases import STREAMING, Phase
+from brainctl.migrate.machine.phases import STREAMING
 from brainctl.migrate.machine.state import Migration
+from brainctl.migrate.observer import Observer
 from brainctl.migrate.progress import Figures, Progress
-from brainctl.migrate.retry import Sides, Waiting
+from brainctl.migrate.retry import Sides
+from brainctl.migrate.source import Source
 from brainctl.migrate.target_handle import TargetHandle
-from brainctl.migrate.witness import Position
-from brainctl.stores.auth import AuthReader
-from brainctl.stores.store import Store
+from brainctl.migrate.unfreezing import Unfreezing
 
 POLL_SECONDS = 0.25
 """Seconds between two reads of the source's revision."""
@@ -62,54 +58,35 @@ Compare = Callable[[int], Awaitable[int]]
 """Compares both sides at a revision, while the target is closed; returns the number of differences."""
 
 
-class Observer(Protocol):
-    """Receives the progress of a migration."""
-
-    def progress(self, figures: Figures) -> None:
-        """Show the figures: called about once a second, when the phase changes, and at the end."""
-
-    def waiting(self, what: Waiting) -> None:
-        """Show that a store does not answer and is waited for: called at most once a second."""
-
-    def warn(self, text: str) -> None:
-        """Show something that the user must know."""
-
-
 class Runner:
     """Runs one migration to its goal in this process."""
 
     def __init__(
         self,
         migration: Migration,
-        source: Store,
+        source: Source,
         slot: TargetHandle,
         freezer: Freezer,
         compare: Compare,
         observer: Observer,
         clock: Clock,
         sides: Sides,
-        auth: AuthReader | None = None,
     ) -> None:
         """Create the runner of `migration`.
 
         Args:
             migration: The state machine.
-            source: The store to read.
+            source: The source, which has begun with the record of `migration`.
             slot: The target, taken over by this process.
             freezer: The hooks of a cutover.
             compare: Compares both sides before a commit.
             observer: Receives progress and warnings.
             clock: The clock.
             sides: How long to wait for each store.
-            auth: Reads the source's users and roles; None leaves them out.
         """
         self.migration = migration
         self.progress = Progress(migration, clock)
         self._source = source
-        self._cluster = migration.record.cluster
-        record = migration.record
-        self._reader = SourceReader(source, self._cluster, Position(record.raft_term, record.raft_index))
-        self._auth = auth
         self._slot = slot
         self._freezer = freezer
         self._compare = compare
@@ -125,7 +102,8 @@ class Runner:
         self._tail: asyncio.Task[None] | None = None
         """The task that follows the change stream."""
         self._verifying: asyncio.Task[None] | None = None
-        self._follower = Follower(source, migration, self._inbox, clock)
+        self._follower = Follower(source, migration, self._inbox)
+        self._unfreezing = Unfreezing(migration, freezer, slot, observer)
         self._finish: Finish | None = None
 
     def stop(self) -> None:
@@ -150,7 +128,7 @@ class Runner:
         except BaseException as error:
             self._sides.hurry()
             await self._end_tasks()
-            if not self.migration.frozen or not await self._free_source(error):
+            if not self.migration.frozen or not await self._unfreezing.after(error):
                 raise
             return ""
         await self._end_tasks()
@@ -166,36 +144,6 @@ class Runner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._essential, return_exceptions=True)
-        await self._reader.close()
-
-    async def _free_source(self, error: BaseException) -> bool:
-        """Unfreeze the source after an error during a cutover; return True when the target turns out to be committed.
-
-        The source stays frozen when unfreezing it could lose writes: another process has the target and may commit it,
-        or this process requested the commit and cannot see whether it happened.
-
-        Raises:
-            UnknownOutcome: It is not known whether the target was committed.
-        """
-        try:
-            record = await self._slot.stored()
-            if record.phase is Phase.COMMITTED:
-                return True
-        except (Fenced, StoreInUse):
-            self._warn_of_frozen("another process has the target")
-            return False
-        except BrainctlError as unread:
-            record = None
-            if self.migration.phase is Phase.COMMITTED:
-                self._warn_of_frozen("the target may be committed")
-                raise UnknownOutcome(
-                    f"it is not known whether the target was committed; the same command finds out: {unread}"
-                ) from error
-        freed = await self._thaw()
-        if freed and record is not None and record.frozen:
-            with suppress(BrainctlError):
-                await self._slot.write(GrantLeases((), record._replace(frozen="")))
-        return False
 
     async def _take(self) -> None:
         """Pass the next event to the state machine, and start the actions that it returns."""
@@ -255,16 +203,15 @@ class Runner:
         """Read from the source what an action requests, and return it as an event."""
         match action:
             case ChooseBase(attempt, oldest):
-                return await self._reader.choose_base(attempt, oldest=oldest)
+                return await self._source.choose_base(attempt, oldest=oldest)
             case ReadPage():
-                return await self._reader.page(action)
+                return await self._source.page(action)
             case FetchLeases(ids):
-                return await self._reader.fetch(ids)
+                return await self._source.fetch(ids)
             case ReconcileLeases():
-                return await self._reader.leases(frozenset(self.migration.leases.held), final=True)
+                return await self._source.leases(frozenset(self.migration.leases.held), final=True)
             case ReadAuth():
-                assert self._auth is not None
-                return AuthRead((await self._auth.read()).records())
+                return AuthRead(dict(await self._source.auth()))
             case _:
                 raise AssertionError(action)
 
@@ -275,23 +222,7 @@ class Runner:
         """Cancel the comparison, and unfreeze the source."""
         if self._verifying is not None:
             self._verifying.cancel()
-        self._inbox.put_nowait(Unfrozen(await self._thaw()))
-
-    async def _thaw(self) -> bool:
-        """Unfreeze the source; when that is not possible, warn the user and return False."""
-        try:
-            freed = await self._freezer.unfreeze()
-        except HookFailed as failed:
-            self._warn_of_frozen(str(failed))
-            return False
-        if not freed:
-            self._warn_of_frozen("there is no --unfreeze-hook")
-        return freed
-
-    def _warn_of_frozen(self, why: str) -> None:
-        hook = self._freezer.hook or self.migration.record.frozen
-        if hook:
-            self._observer.warn(f"the source may still be frozen, by the hook {hook!r}: {why}")
+        self._inbox.put_nowait(Unfrozen(await self._unfreezing.unfreeze()))
 
     async def _verify(self, revision: int) -> None:
         """Compare both sides with the target closed, so that the comparison can open it for reading."""
@@ -299,7 +230,7 @@ class Runner:
         async with self._slot.lent():
             try:
                 differences = await self._sides.both.call(lambda: self._compare(revision), long=True)
-                if self._auth is not None:
+                if self.migration.auth.copied:
                     # Users and roles have no revision among the keys: only this read shows whether they changed
                     # during the comparison.
                     await self._answer(ReadAuth())
@@ -308,7 +239,7 @@ class Runner:
         self._inbox.put_nowait(GiveUp(failed) if failed else Verified(await self._revision(), differences))
 
     async def _revision(self) -> int:
-        return await self._sides.source.call(self._reader.revision)
+        return await self._sides.source.call(self._source.revision)
 
     # The change stream.
 
@@ -324,7 +255,7 @@ class Runner:
         """Look at the source's revision, new leases and changed users again and again, and report the progress."""
         reported = listed = looked = self._clock.monotonic()
         while True:
-            seen = await self._sides.source.call(self._reader.look)
+            seen = await self._sides.source.call(self._source.look)
             self.progress.source_at(seen.revision)
             self._inbox.put_nowait(seen)
             now = self._clock.monotonic()
@@ -335,16 +266,16 @@ class Runner:
             if streaming and now - listed >= LEASES_SECONDS:
                 listed = now
                 self._inbox.put_nowait(await self._sides.source.call(self._new_leases, long=True))
-            if streaming and self._auth is not None and now - looked >= AUTH_SECONDS:
+            if streaming and self.migration.auth.copied and now - looked >= AUTH_SECONDS:
                 looked = now
-                if (changed := await self._sides.source.call(self._auth.changed, long=True)) is not None:
-                    self._inbox.put_nowait(AuthRead(changed.records()))
+                if (changed := await self._sides.source.call(self._source.changed_auth, long=True)) is not None:
+                    self._inbox.put_nowait(AuthRead(dict(changed)))
             if self._follower.has_stalled(seen.revision):
                 self._open_stream()
             await asyncio.sleep(POLL_SECONDS)
 
     async def _new_leases(self) -> Event:
-        return await self._reader.leases(frozenset(self.migration.leases.held), final=False)
+        return await self._source.leases(frozenset(self.migration.leases.held), final=False)
 
     def figures(self) -> Figures:
         """Return the current figures."""

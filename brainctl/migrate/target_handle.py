@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from brainctl.errors import Fenced
-from brainctl.migrate.checkpoint import Record
 from brainctl.migrate.machine.events import Apply, DropLeases, GrantLeases, ImportBase, Reset, SetAuth, Write
 from brainctl.migrate.machine.phases import STREAMING
+from brainctl.migrate.machine.record import Record
 from brainctl.stores.store import Checkpoint, ReplicaTarget
 
 OpenTarget = Callable[[], Awaitable[ReplicaTarget]]

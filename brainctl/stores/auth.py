@@ -75,6 +75,18 @@ class Auth(NamedTuple):
         """Return the users and roles that small records describe."""
         return cls(auth_state(records.get), _named(records, USERS), _named(records, ROLES))
 
+    @classmethod
+    def of_database(cls, database: Database) -> "Auth":
+        """Return the users and roles in a database file of etcd.
+
+        Raises:
+            StoreDamaged: A record is another one's.
+            DecodeError: A record is damaged.
+        """
+        users = _matching(dict(database.users()), lambda record: authpb.User.FromString(record).name)
+        roles = _matching(dict(database.roles()), lambda record: authpb.Role.FromString(record).name)
+        return cls(database.auth(), users, roles)
+
 
 def _named(records: dict[bytes, bytes], prefix: bytes) -> dict[str, bytes]:
     return {name[len(prefix) :].decode(): record for name, record in records.items() if name.startswith(prefix)}
@@ -221,15 +233,9 @@ def _look(file: IO[bytes], length: int) -> Auth | None:
     file.flush()
     file.truncate(length)
     try:
-        return _auth_of(Database(mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)))
+        return Auth.of_database(Database(mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)))
     except (StoreDamaged, DecodeError, UnicodeDecodeError):
         return None
-
-
-def _auth_of(database: Database) -> Auth:
-    users = _matching(dict(database.users()), lambda record: authpb.User.FromString(record).name)
-    roles = _matching(dict(database.roles()), lambda record: authpb.Role.FromString(record).name)
-    return Auth(database.auth(), users, roles)
 
 
 def _matching(records: dict[bytes, bytes], name_of: Callable[[bytes], bytes]) -> dict[str, bytes]:

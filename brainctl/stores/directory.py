@@ -28,7 +28,7 @@ async def open_store(url: StoreUrl, opening: Opening) -> Store:
         InvalidInput: There is no store, and it is not to be created.
         BrainctlError: Opening the store failed.
     """
-    directory = url.directory
+    directory = url.path
     if not opening.create:
         store_directory.must_be_store(directory)
     try:
@@ -49,9 +49,9 @@ async def create_store(url: StoreUrl) -> None:
         NotEmpty: There is a store already.
         InvalidInput: The directory holds something else.
     """
-    if (url.directory / manifest.NAME).exists():
-        raise NotEmpty(f"there is a store in {url.directory} already").advised(OTHER_PLACE)
-    Engine.open(url.directory).close()
+    if (url.path / manifest.NAME).exists():
+        raise NotEmpty(f"there is a store in {url.path} already").advised(OTHER_PLACE)
+    Engine.open(url.path).close()
 
 
 async def open_backend(url: StoreUrl, serving: Serving) -> Served:
@@ -62,7 +62,7 @@ async def open_backend(url: StoreUrl, serving: Serving) -> Served:
         Unfinished: It is a copy that a migration has not finished.
         BrainctlError: Opening the store failed.
     """
-    directory = str(url.directory)
+    directory = str(url.path)
     engine = Engine.open(directory)
     try:
         serving.admission.to_serve(engine.record(CHECKPOINT), url.text)
@@ -85,4 +85,4 @@ async def open_target(url: StoreUrl) -> LocalReplica:
     Raises:
         StoreInUse: Another process holds it.
     """
-    return LocalReplica.open(url.directory)
+    return LocalReplica.open(url.path)

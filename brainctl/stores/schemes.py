@@ -16,6 +16,8 @@ class Can(StrEnum):
 
     OPEN = "opened"
     """It is a `Store`: everything that a client can ask for."""
+    SOURCE = "a source"
+    """`migrate --from` copies it, with its revisions."""
     CREATE = "made"
     """`store create` makes an empty one."""
     SERVE = "served"
@@ -40,6 +42,8 @@ class Scheme(NamedTuple):
     can: frozenset[Can]
     spellings: tuple[str, ...] = ()
     """Other schemes that mean it, and are a part of its addresses."""
+    is_path: bool = False
+    """Its URL has the name of a directory or a file of this machine."""
     is_server: bool = False
     """Its URL has the addresses of servers."""
     counts_fast: bool = True
@@ -56,7 +60,7 @@ ETCD = Scheme(
     "a server of the etcd API, also as http:// and https://",
     "etcd://10.0.0.1:2379,10.0.0.2:2379",
     "brainctl.stores.etcd.driver",
-    frozenset({Can.OPEN}),
+    frozenset({Can.OPEN, Can.SOURCE}),
     spellings=("http", "https", "unix", "unixs"),
     is_server=True,
     why_not=MappingProxyType({Can.TARGET: "it would not keep revisions"}),
@@ -67,7 +71,8 @@ FILE = Scheme(
     "a directory of this machine; if a server holds it, the server is called instead",
     "file:///var/lib/brainctl",
     "brainctl.stores.directory",
-    frozenset({Can.OPEN, Can.CREATE, Can.SERVE, Can.TARGET, Can.FILES}),
+    frozenset({Can.OPEN, Can.SOURCE, Can.CREATE, Can.SERVE, Can.TARGET, Can.FILES}),
+    is_path=True,
 )
 TIKV = Scheme(
     "tikv",
@@ -75,11 +80,22 @@ TIKV = Scheme(
     "a store over TiKV, by its placement drivers and a prefix of keys",
     "tikv://pd.example:2379/prod",
     "brainctl.stores.tikv",
-    frozenset({Can.OPEN, Can.CREATE, Can.SERVE, Can.TARGET}),
+    frozenset({Can.OPEN, Can.SOURCE, Can.CREATE, Can.SERVE, Can.TARGET}),
     counts_fast=False,
     measures=False,
 )
-SCHEMES = (ETCD, FILE, TIKV)
+_SAVED = "it is a saved file, of which `brainctl snapshot restore` makes a store"
+SNAPSHOT = Scheme(
+    "snapshot",
+    "snapshot://FILE",
+    "a database file of etcd: a snapshot, or `member/snap/db` of an etcd that is stopped",
+    "snapshot:///backup/snapshot.db",
+    "brainctl.migrate.snapshot_source",
+    frozenset({Can.SOURCE}),
+    is_path=True,
+    why_not=MappingProxyType(dict.fromkeys((Can.OPEN, Can.SERVE), _SAVED)),
+)
+SCHEMES = (ETCD, FILE, TIKV, SNAPSHOT)
 """All schemes, in the order in which texts list them."""
 BY_SPELLING = {name: scheme for scheme in SCHEMES for name in (scheme.name, *scheme.spellings)}
 """The schemes by all their spellings."""

@@ -82,7 +82,7 @@ class Checkpoint(NamedTuple):
     epoch: int
     """A number that each take-over raises; a process with an older epoch may no longer write."""
     state: bytes
-    """The migration's own record (migrate/checkpoint.py), opaque to the store."""
+    """The migration's own record (migrate/machine/record.py), opaque to the store."""
 
 
 class ReplicaTarget(Protocol):

@@ -1,6 +1,6 @@
 """The protection of copies that a migration has not finished: they must not be taken for whole stores.
 
-Of the record of the migration (brainctl/migrate/checkpoint.py) only the needed fields are read here, of any format.
+Of the record of the migration (brainctl/migrate/machine/record.py) only the needed fields are read here, of any format.
 """
 
 import struct

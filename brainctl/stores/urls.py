@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brainctl.errors import BrainctlError, InvalidInput
-from brainctl.stores.schemes import BY_SPELLING, Can, Scheme, forms
+from brainctl.stores.schemes import BY_SPELLING, FILE, Can, Scheme, forms
 
 
 def canonical(url: str) -> str:
-    """Return the URL with its scheme in lower case, and a directory as `file://` and its name, with % as %25.
+    """Return the URL with its scheme in lower case, and a path as `file://` and its name, with % as %25.
 
     A directory may be named as in any URL: file:/DIR, file://localhost/DIR, with percent-encoding. file://DIR with a
     relative DIR is one of the working directory, file://~/DIR one of the user's home.
@@ -19,9 +19,10 @@ def canonical(url: str) -> str:
     """
     scheme, colon, rest = url.strip().partition(":")
     scheme = scheme.lower()
-    if not colon or (scheme != "file" and not rest.startswith("//")):
+    is_path = scheme in BY_SPELLING and BY_SPELLING[scheme].is_path
+    if not colon or (not is_path and not rest.startswith("//")):
         return url
-    if scheme != "file":
+    if not is_path:
         return f"{scheme}:{rest}"
     from urllib.parse import unquote  # noqa: PLC0415 - not for --help
 
@@ -30,18 +31,23 @@ def canonical(url: str) -> str:
         name = name[len("localhost") :]
     if name == "~" or name.startswith("~/"):
         name = os.path.expanduser(name)  # noqa: PTH111 - that of pathlib raises where there is no home
-    return of_directory(name)
+    return of_path(BY_SPELLING[scheme], name)
 
 
 def of_directory(name: str) -> str:
-    """Return the URL of a directory by its name.
+    """Return the URL of a directory by its name; raise InvalidInput when it has a NUL byte."""
+    return of_path(FILE, name)
+
+
+def of_path(scheme: Scheme, name: str) -> str:
+    """Return the URL of a directory or a file by its name.
 
     Raises:
         InvalidInput: The name has a NUL byte.
     """
     if "\0" in name:
         raise InvalidInput(f"{name!r} is no name of a directory: it has a NUL byte")
-    return f"file://{name.replace('%', '%25')}"
+    return f"{scheme.name}://{name.replace('%', '%25')}"
 
 
 class StoreUrl(NamedTuple):
@@ -59,8 +65,8 @@ class StoreUrl(NamedTuple):
         return what in self.scheme.can
 
     @property
-    def directory(self) -> Path:
-        """Return the directory that the URL of a scheme with files names."""
+    def path(self) -> Path:
+        """Return the directory or the file that a URL of paths names."""
         from urllib.parse import unquote  # noqa: PLC0415 - not for --help
 
         return Path(unquote(self.rest))
@@ -106,4 +112,4 @@ def directory_of(url: str) -> Path | None:
     scheme = BY_SPELLING.get(spelled)
     if scheme is None or not separator or not rest or Can.FILES not in scheme.can:
         return None
-    return StoreUrl(url, scheme, spelled, rest).directory
+    return StoreUrl(url, scheme, spelled, rest).path

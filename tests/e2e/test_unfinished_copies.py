@@ -10,8 +10,8 @@ import pytest
 
 from brainctl.errors import ExitCode
 from brainctl.etcdpb import kv_pb2, rpc_pb2
-from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.machine.phases import Phase
+from brainctl.migrate.machine.record import History, Record
 from brainctl.stores.registry import open_replica
 from brainctl.stores.store import Checkpoint
 from brainctl.stores.unfinished import COMMITTED, SYNCED, Standing, changes

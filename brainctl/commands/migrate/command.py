@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from random import SystemRandom
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -14,32 +13,27 @@ from brainctl.cli.session import Session
 from brainctl.cli.settings import read_duration
 from brainctl.cli.store_urls import Pd, TikvPrefix, compacted, must_exist, place
 from brainctl.client.failure import CommandFailed
-from brainctl.clock import ManualClock, SystemClock
 from brainctl.errors import BadArguments, BrainctlError, ExitCode, Unsupported
-from brainctl.migrate.checkpoint import History
+from brainctl.migrate.machine.record import History
+from brainctl.migrate.machine.resume import CutOver
 from brainctl.migrate.machine.state import Goal
-from brainctl.stores.schemes import Can, forms
+from brainctl.migrate.options import MigrateOptions
+from brainctl.stores.schemes import TIKV, Can, forms
+from brainctl.stores.urls import parse as parse_url
 
 if TYPE_CHECKING:
-    from brainctl.commands.migrate.run import Migrator
+    from brainctl.migrate.migrator import Migrator
+    from brainctl.migrate.report import Report
 
 
-class MigrateOptions(NamedTuple):
-    """What to migrate, and how far."""
+class Order(NamedTuple):
+    """What to migrate where, and how."""
 
     source: str
     target: str
     pd: str
     tikv_prefix: str
-    history: History
-    goal: Goal
-    overwrite: bool
-    even_if_served: bool
-    freeze_hook: str
-    unfreeze_hook: str
-    freeze_timeout: float
-    retry_for: float
-    auth: bool
+    options: MigrateOptions
 
 
 def parse(
@@ -48,7 +42,7 @@ def parse(
         typer.Option(
             "--from",
             metavar="STORE",
-            help=f"the store to copy: etcd (that of --endpoints), {forms(Can.OPEN, 'or')}",
+            help=f"the store to copy: etcd (that of --endpoints), {forms(Can.SOURCE, 'or')}",
         ),
     ] = "",
     target: Annotated[
@@ -109,7 +103,7 @@ def parse(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="do not copy users, roles and whether authentication is on")
     ] = False,
-) -> MigrateOptions:
+) -> Order:
     """Copy a store into another one while it is in use, with revisions, versions and leases.
 
     The target remembers how far it is: the same command goes on where the last one ended, however it ended.
@@ -129,11 +123,7 @@ def parse(
         )
     if history not in tuple(History):
         raise BadArguments(f"--history is all or none, not {history!r}")
-    return MigrateOptions(
-        source,
-        target,
-        pd,
-        tikv_prefix,
+    options = MigrateOptions(
         History(history),
         Goal.FOLLOW if follow else Goal.CUTOVER if cutover else Goal.SYNCED,
         overwrite,
@@ -144,13 +134,12 @@ def parse(
         read_duration(retry_for, "--retry-for"),
         not no_auth,
     )
+    return Order(source, target, pd, tikv_prefix, options)
 
 
-async def run(session: Session, order: MigrateOptions) -> None:
+async def run(session: Session, order: Order) -> None:
     """Migrate, and report."""
     from brainctl.commands.migrate.report_view import as_json, as_text
-    from brainctl.commands.migrate.run import Migrator
-    from brainctl.migrate.machine.plan import CutOver
 
     if session.settings.write_out not in ("simple", "json"):
         raise Unsupported("migrate reports in the formats simple and json")
@@ -159,13 +148,11 @@ async def run(session: Session, order: MigrateOptions) -> None:
     if source == target:
         raise BadArguments("--from and --to are the same store")
     must_exist(source)
-    migrator = Migrator(session, order, source, target, SystemClock(), ManualClock(), SystemRandom())
-    signals: list[int] = []
+    goal, signals = order.options.goal, list[int]()
     try:
-        with _stopping(migrator, signals), compacted(lambda: "the source compacts faster than it can be copied"):
-            report = await migrator.run()
+        report, differences = await _migrate(session, source, target, order.options, signals)
     except CutOver as done:
-        if order.goal is not Goal.CUTOVER:
+        if goal is not Goal.CUTOVER:
             raise
         session.warn(str(done))
         return
@@ -175,11 +162,29 @@ async def run(session: Session, order: MigrateOptions) -> None:
         raise
     session.write(as_json(report) if session.settings.write_out == "json" else as_text(report))
     if report.reason:
-        raise CommandFailed(f"the cutover was given up: {report.reason}", migrator.exit_code)
-    if signals and order.goal is not Goal.FOLLOW:
+        code = ExitCode.DIFFERENT if differences else ExitCode.ERROR
+        raise CommandFailed(f"the cutover was given up: {report.reason}", code)
+    if signals and goal is not Goal.FOLLOW:
         raise CommandFailed(
             f"stopped at revision {report.revision}; the same command goes on from there", ExitCode(128 + signals[0])
         )
+
+
+async def _migrate(
+    session: Session, source: str, target: str, options: MigrateOptions, signals: list[int]
+) -> "tuple[Report, int]":
+    """Migrate while its progress is shown, and return the report and the number of differences of the cutover."""
+    from brainctl.commands.migrate.progress_view import display
+    from brainctl.migrate.migrator import Migrator
+
+    if TIKV in (parse_url(source).scheme, parse_url(target).scheme):
+        from brainctl.tikv.panics import divert_panics
+
+        divert_panics()  # before Rich takes standard error
+    with display() as shown:
+        migrator = Migrator(source, target, options, observer=shown, etcd=session.reach(), admission=session.copying)
+        with _stopping(migrator, signals), compacted(lambda: "the source compacts faster than it can be copied"):
+            return await migrator.run(), migrator.differences
 
 
 @contextmanager

@@ -7,9 +7,11 @@ from typing import Protocol, Self
 import orjson
 
 from brainctl.cli.streams import complain
+from brainctl.commands.verify.lines import line
 from brainctl.migrate.machine.phases import Phase
 from brainctl.migrate.progress import Figures
 from brainctl.migrate.retry import Waiting
+from brainctl.verify.difference import Difference
 
 REVISIONS = ("base_revision", "watermark", "source_revision")
 
@@ -32,6 +34,9 @@ class Display(Protocol):
         """See `Observer`."""
 
     def warn(self, text: str) -> None:
+        """See `Observer`."""
+
+    def differs(self, found: Difference) -> None:
         """See `Observer`."""
 
 
@@ -66,6 +71,10 @@ class JsonLines:
     def warn(self, text: str) -> None:
         """Write an object of kind "warning"."""
         self._write({"kind": "warning", "text": text})
+
+    def differs(self, found: Difference) -> None:
+        """Write the line that `verify` prints."""
+        complain(line(found))
 
     def _write(self, line: dict[str, object]) -> None:
         complain(orjson.dumps(line).decode())
@@ -114,6 +123,10 @@ class TerminalLine:
     def warn(self, text: str) -> None:
         """Say it above the line."""
         self._progress.console.print(f"Warning: {text}", markup=False, highlight=False)
+
+    def differs(self, found: Difference) -> None:
+        """Say it above the line."""
+        self._progress.console.print(line(found), markup=False, highlight=False)
 
 
 def _copied(figures: Figures) -> str:

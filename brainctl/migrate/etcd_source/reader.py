@@ -16,7 +16,7 @@ from brainctl.migrate.machine.events import (
     SourceAt,
     SourceCompacted,
 )
-from brainctl.migrate.witness import Position, WentBack
+from brainctl.migrate.machine.witness import Position, WentBack
 from brainctl.stores.leases import lease_ttls
 from brainctl.stores.pages import Pager
 from brainctl.stores.store import Store

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from brainctl.migrate.checkpoint import Span
 from brainctl.migrate.machine.events import PageRead, ReadPage
+from brainctl.migrate.machine.record import Span
 
 READERS = 4
 """How many spans are read at the same time."""

@@ -6,7 +6,7 @@ from an earlier attempt is ignored.
 
 from typing import NamedTuple
 
-from brainctl.migrate.checkpoint import Record
+from brainctl.migrate.machine.record import Record
 
 Lease = tuple[int, int, int]
 """Lease id, granted TTL, remaining TTL; the TTLs are in seconds."""

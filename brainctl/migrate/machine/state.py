@@ -16,8 +16,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from brainctl.errors import COMPACTED, ApiError
-from brainctl.migrate.auth import AuthBook
-from brainctl.migrate.checkpoint import History, Record
+from brainctl.migrate.machine.auth_book import AuthBook
 from brainctl.migrate.machine.base_copy import BaseCopy, spans_of
 from brainctl.migrate.machine.event_buffer import Backlog
 from brainctl.migrate.machine.events import (
@@ -56,7 +55,8 @@ from brainctl.migrate.machine.events import (
 )
 from brainctl.migrate.machine.lease_ledger import LeaseBook
 from brainctl.migrate.machine.phases import CUTTING_OVER, STREAMING, Phase, Trigger, step
-from brainctl.migrate.witness import Position, WentBack, Witness
+from brainctl.migrate.machine.record import History, Record
+from brainctl.migrate.machine.witness import Position, WentBack, Witness
 
 MAX_RESYNCS = 10
 """After this many copies that the source's compaction overtook, the process ends with the compaction's error."""

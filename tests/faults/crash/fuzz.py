@@ -23,7 +23,7 @@ from brainctl.engine.engine import Engine
 from brainctl.engine.offline.check import check
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.migrate.checkpoint import History, Phase, Record, Span
+from brainctl.migrate.machine.record import History, Phase, Record, Span
 from brainctl.wire import bbolt, frames
 from brainctl.wire.headers import literal_block
 from brainctl.wire.http1 import Http1Fault, Http1Reader

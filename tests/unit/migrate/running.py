@@ -6,18 +6,19 @@ from random import Random
 
 from brainctl.clock import SystemClock
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.migrate.checkpoint import History
 from brainctl.migrate.cutover import Freezer
-from brainctl.migrate.etcd_source.reader import SourceReader
-from brainctl.migrate.machine.plan import prepare
+from brainctl.migrate.etcd_source.source import StoreSource
+from brainctl.migrate.machine.record import History
 from brainctl.migrate.machine.state import Goal, Migration
 from brainctl.migrate.progress import Figures
 from brainctl.migrate.retry import Sides, Waiting
 from brainctl.migrate.runner import Runner
+from brainctl.migrate.takeover import prepare
 from brainctl.migrate.target_handle import TargetHandle
 from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.store import Store
+from brainctl.verify.difference import Difference
 from tests.unit.migrate.model import TargetModel
 
 
@@ -28,6 +29,7 @@ class Watched:
         self.figures: list[Figures] = []
         self.waits: list[Waiting] = []
         self.warnings: list[str] = []
+        self.differences: list[Difference] = []
         self._changed = asyncio.Event()
 
     def progress(self, figures: Figures) -> None:
@@ -40,6 +42,9 @@ class Watched:
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
+
+    def differs(self, found: Difference) -> None:
+        self.differences.append(found)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(120):
@@ -57,7 +62,7 @@ async def no_comparison(_revision: int) -> int:
 
 
 async def start(
-    source: Store,
+    store: Store,
     target: TargetModel,
     goal: Goal = Goal.SYNCED,
     *,
@@ -68,11 +73,11 @@ async def start(
 ) -> tuple[Runner, Watched]:
     """What the command does, up to the point where it runs."""
     clock, watched = SystemClock(), Watched()
+    source = StoreSource(store, clock)
     plan = await prepare(source, target, history, Random(), overwrite=overwrite)
     migration = Migration(plan.record, await target.leases(), goal, clean=plan.clean, hook=hooks[0])
-    reader = SourceReader(source, plan.record.cluster)
     sides = Sides.of("source", "target", clock, 30.0, watched.waiting)
-    freezer = Freezer(lambda: sides.source.call(reader.revision), clock, *hooks, 5.0)
+    freezer = Freezer(lambda: sides.source.call(source.revision), clock, *hooks, 5.0)
 
     async def reopen() -> TargetModel:
         return target

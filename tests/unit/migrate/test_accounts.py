@@ -11,13 +11,13 @@ from brainctl.errors import InvalidInput
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate import runner
-from brainctl.migrate.checkpoint import History
 from brainctl.migrate.cutover import Freezer
-from brainctl.migrate.etcd_source.reader import SourceReader
+from brainctl.migrate.etcd_source.source import StoreSource
 from brainctl.migrate.machine.phases import Phase
-from brainctl.migrate.machine.plan import prepare
+from brainctl.migrate.machine.record import History
 from brainctl.migrate.machine.state import Goal, Migration
 from brainctl.migrate.retry import Sides
+from brainctl.migrate.takeover import prepare
 from brainctl.migrate.target_handle import TargetHandle
 from brainctl.mvcc.permission import ROLES, STATE, USERS, AuthState
 from brainctl.stores import auth
@@ -36,19 +36,20 @@ async def add_user(store: EtcdStore, name: str) -> None:
 
 
 async def start(
-    source: EtcdStore, target: TargetModel, goal: Goal = Goal.FOLLOW, compare: runner.Compare = no_comparison
+    store: EtcdStore, target: TargetModel, goal: Goal = Goal.FOLLOW, compare: runner.Compare = no_comparison
 ) -> tuple[runner.Runner, Watched]:
-    clock, watched, accounts = SystemClock(), Watched(), AuthReader(source)
+    clock, watched = SystemClock(), Watched()
+    source = StoreSource(store, clock)
     plan = await prepare(source, target, History.ALL, Random(1), overwrite=False)
     migration = Migration(plan.record, (), goal, clean=plan.clean, auth=await target.auth())
-    freezer = Freezer(SourceReader(source, plan.record.cluster).revision, clock, "", "", 5.0)
+    freezer = Freezer(source.revision, clock, "", "", 5.0)
 
     async def reopen() -> TargetModel:
         return target
 
     slot = TargetHandle(target, reopen, plan.run, plan.epoch)
     sides = Sides.of("source", "target", clock, 30.0, watched.waiting)
-    return runner.Runner(migration, source, slot, freezer, compare, watched, clock, sides, accounts), watched
+    return runner.Runner(migration, source, slot, freezer, compare, watched, clock, sides), watched
 
 
 def test_changes_of_users_are_followed(new_etcd: NewEtcd, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainctl.errors import StoreDamaged
-from brainctl.migrate.checkpoint import History, Record, Span
 from brainctl.migrate.machine.phases import TRANSITIONS, Phase, Trigger, step
-from brainctl.migrate.witness import DIGEST_BYTES, WINDOW
+from brainctl.migrate.machine.record import History, Record, Span
+from brainctl.migrate.machine.witness import DIGEST_BYTES, WINDOW
 
 NUMBERS = st.integers(0, 2**63 - 1)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from brainctl.errors import BrainctlError, Fenced, StoreFailed, UnknownOutcome
-from brainctl.migrate.checkpoint import Record
 from brainctl.migrate.machine.phases import Phase
+from brainctl.migrate.machine.record import Record
 from brainctl.migrate.machine.state import Goal
 from brainctl.stores.store import Checkpoint
 from tests.peers.servers import Etcd

@@ -1,8 +1,8 @@
 """Rates, lag and time left, on a clock that is moved by hand."""
 
 from brainctl.clock import ManualClock
-from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.machine.phases import Phase
+from brainctl.migrate.machine.record import History, Record
 from brainctl.migrate.machine.state import Goal, Migration
 from brainctl.migrate.progress import Progress
 

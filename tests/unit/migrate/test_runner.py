@@ -9,9 +9,9 @@ import pytest
 
 from brainctl.errors import Fenced, InvalidInput, NotEmpty
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.machine.phases import Phase
-from brainctl.migrate.machine.plan import CutOver
+from brainctl.migrate.machine.record import History, Record
+from brainctl.migrate.machine.resume import CutOver
 from brainctl.migrate.machine.state import Goal
 from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.etcd.target import EtcdTarget

@@ -4,9 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from brainctl.migrate.checkpoint import History
 from brainctl.migrate.machine.events import AuthRead
 from brainctl.migrate.machine.phases import Phase
+from brainctl.migrate.machine.record import History
 from brainctl.migrate.machine.state import Goal
 from tests.unit.migrate.world import World
 

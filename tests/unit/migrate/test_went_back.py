@@ -12,11 +12,11 @@ import pytest
 
 from brainctl.errors import ApiError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.migrate.checkpoint import Record
 from brainctl.migrate.machine.phases import Phase
+from brainctl.migrate.machine.record import Record
 from brainctl.migrate.machine.state import Goal
+from brainctl.migrate.machine.witness import WINDOW, WentBack
 from brainctl.migrate.runner import Runner
-from brainctl.migrate.witness import WINDOW, WentBack
 from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.etcd.target import EtcdTarget
 from tests.conftest import NewBrainctl, NewEtcd

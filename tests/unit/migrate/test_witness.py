@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainctl.migrate.machine.events import RevisionRead
-from brainctl.migrate.witness import WINDOW, WINDOW_BYTES, Position, Witness, digest
+from brainctl.migrate.machine.witness import WINDOW, WINDOW_BYTES, Position, Witness, digest
 
 SIZES = st.lists(st.lists(st.sampled_from([1, 1, 1, WINDOW_BYTES // 3, WINDOW_BYTES]), max_size=12), max_size=5)
 

@@ -2,7 +2,6 @@
 
 from brainctl.errors import ApiError
 from brainctl.etcdpb import kv_pb2 as kvpb
-from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.machine.events import (
     Action,
     Apply,
@@ -38,6 +37,7 @@ from brainctl.migrate.machine.events import (
     Written,
 )
 from brainctl.migrate.machine.phases import STREAMING, Phase
+from brainctl.migrate.machine.record import History, Record
 from brainctl.migrate.machine.state import Goal, Migration
 from brainctl.stores.store import Checkpoint
 from tests.unit.migrate.model import SourceModel, TargetModel, now

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from brainctl.errors import Fenced
-from brainctl.migrate.checkpoint import History, Record
 from brainctl.migrate.machine.phases import Phase
+from brainctl.migrate.machine.record import History, Record
 from brainctl.stores import tikv as stores
 from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.store import Checkpoint

@@ -10,12 +10,13 @@ class AuthBook:
         """Create the book with the records that the target holds; None leaves users and roles out of the migration."""
         self.held = dict(held or {})
         """The records that the target holds once all requested writes are durable."""
-        self._copied = held is not None
+        self.copied = held is not None
+        """Whether users and roles are part of the migration."""
         self._wanted: dict[bytes, bytes] | None = None
         """The records of the source when it was last read."""
         self._asked = False
         """Whether a read of the source was requested and is not answered yet."""
-        self._compared = not self._copied
+        self._compared = not self.copied
         """Whether the source was read since `compare`."""
 
     def read(self, records: Mapping[bytes, bytes]) -> None:
@@ -32,7 +33,7 @@ class AuthBook:
 
     def compare(self) -> None:
         """Require that the source is read again before the records count as settled."""
-        self._compared = not self._copied
+        self._compared = not self.copied
 
     def ask(self) -> bool:
         """Return whether the source must be read now; the caller then requests it."""

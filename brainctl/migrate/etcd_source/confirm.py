@@ -6,7 +6,7 @@ from brainctl.errors import COMPACTED, FUTURE_REVISION, ApiError, BrainctlError,
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate.etcd_source.delivery import Shape
 from brainctl.migrate.etcd_source.revision_assembler import Assembler
-from brainctl.migrate.witness import WentBack, Witness, digest
+from brainctl.migrate.machine.witness import WentBack, Witness, digest
 from brainctl.stores.store import Store
 from brainctl.stores.watching import Watching
 

@@ -1,0 +1,82 @@
+"""The checks before anything is written, and the take-over of the target by this process."""
+
+from random import Random
+
+from brainctl.errors import NotEmpty, StoreDamaged, StoreInUse
+from brainctl.migrate.machine.phases import Phase
+from brainctl.migrate.machine.record import History, Record
+from brainctl.migrate.machine.resume import Plan, check_resume
+from brainctl.migrate.source import Source
+from brainctl.stores.store import Checkpoint, ReplicaTarget
+
+
+async def prepare(
+    source: Source,
+    target: ReplicaTarget,
+    history: History,
+    random: Random,
+    *,
+    overwrite: bool,
+    even_if_served: bool = False,
+) -> Plan:
+    """Take the target over for this process, durably.
+
+    Args:
+        source: The source.
+        target: The target.
+        history: The part of the history to copy.
+        random: The source of the random name of this process.
+        overwrite: Remove what the target holds.
+        even_if_served: Take the target from a living server, which then ends.
+
+    Raises:
+        StoreInUse: A living server has the target.
+        NotEmpty: The target holds data that no migration wrote, or was cut over.
+        InvalidInput: The target belongs to a migration from another source or with other options, or the source has
+            gone back.
+    """
+    cluster = await source.cluster()
+    stored = await target.checkpoint()
+    if stored is None or overwrite:
+        record = Record(Phase.NEW, cluster, history, frozen=frozen_by(stored))
+        plan = await _fresh(target, stored, record, random, overwrite=overwrite)
+    else:
+        record = Record.decode(stored.state)
+        check_resume(record, target.revision, cluster, history)
+        plan = Plan(record, _identity(random), stored.epoch + 1, resumed=True, clean=False)
+    await source.begin(record)
+    if not even_if_served and (holder := await target.served_by(or_migrated=overwrite)):
+        raise StoreInUse(f"the target is in use by {holder}: stop that first, or end it by --even-if-served")
+    await target.take_over(Checkpoint(plan.run, plan.epoch, plan.record.encode()))
+    return plan
+
+
+async def _fresh(
+    target: ReplicaTarget, stored: Checkpoint | None, record: Record, random: Random, *, overwrite: bool
+) -> Plan:
+    """Return the plan of a migration that begins.
+
+    Raises:
+        NotEmpty: The target holds data, and `overwrite` is not set.
+    """
+    clean = stored is None and await target.is_empty()
+    if not clean and not overwrite:
+        raise NotEmpty("the target holds data that no migration has written; --overwrite removes it")
+    epoch = stored.epoch + 1 if stored is not None else 1
+    return Plan(record, _identity(random), epoch, resumed=False, clean=clean)
+
+
+def frozen_by(stored: Checkpoint | None) -> str:
+    """Return the freeze hook after which the source may be frozen.
+
+    "" when there is none or the record is unreadable.
+    """
+    try:
+        return Record.decode(stored.state).frozen if stored is not None else ""
+    except StoreDamaged:
+        return ""
+
+
+def _identity(random: Random) -> str:
+    """Return a random name for this process, by which it recognises its own writes."""
+    return f"{random.getrandbits(64):016x}"
