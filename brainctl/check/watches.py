@@ -163,6 +163,7 @@ class Watches:
         self._all: dict[int, Watch] = {}
         self._seen: dict[int, dict[str, Version]] = {}
         """The events above the replay, by revision and key."""
+        self._reached: int | None = None
         self.not_checked = 0
         """Responses that began before the window of the replay."""
 
@@ -175,6 +176,8 @@ class Watches:
         if watch is None:
             raise InvalidHistory(f"there is no watch {line['watch']}, or it has ended")
         found = [*watch.take(line)]
+        if watch.is_whole:
+            self._reached = max(self._reached or 0, watch.at)
         for fields in line.get("events", ()):
             version = _event(fields).version
             self._seen.setdefault(version.mod, {})[version.key] = version
@@ -208,8 +211,11 @@ class Watches:
         return max((watch.waiting[-1].until for watch in self._all.values() if watch.waiting), default=0)
 
     def reached(self) -> int | None:
-        """Return the newest revision that an open watch of the whole prefix has reached; None without such a watch."""
-        return max((watch.at for watch in self._all.values() if watch.is_whole and watch.is_open), default=None)
+        """Return the newest revision that a watch of the whole prefix has reached; None if there never was one.
+
+        Where the last one has ended, another may go on from there.
+        """
+        return self._reached
 
 
 def _end_of(prefix: str) -> str:

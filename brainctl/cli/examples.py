@@ -159,6 +159,9 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "check perf": (Example("brainctl check perf --load s --duration 30s", "measure a server for 30 seconds"),),
     "check history": (
+        Example(
+            "brainctl check history --duration 30s --record new.jsonl", "prove that a server keeps etcd's promises"
+        ),
         Example("brainctl check history run.jsonl", "prove that a recorded history keeps etcd's promises"),
         Example(
             "brainctl check history run.jsonl --junit verdict.xml --counterexample small.jsonl",

@@ -1,4 +1,4 @@
-"""brainctl check history: a recorded history against etcd's promises."""
+"""brainctl check history: a history, recorded now or before, against etcd's promises."""
 
 import gc
 from collections.abc import Iterator
@@ -8,55 +8,96 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from brainctl.cli import interrupt
+from brainctl.cli.options import raw
 from brainctl.cli.progress import progress
 from brainctl.cli.session import Session
+from brainctl.cli.settings import read_duration, read_int
 from brainctl.client.failure import CommandFailed
 from brainctl.clock import SystemClock
-from brainctl.errors import BadArguments, ExitCode, Unsupported
+from brainctl.commands.check.record import Load, record
+from brainctl.errors import BadArguments, BrainctlError, ExitCode, Unsupported
 
 if TYPE_CHECKING:
     from brainctl.check.examine import Finding
+    from brainctl.client.recorder.recording import Recorded
 
 READ_BYTES = 1 << 20
 """How much of a file is read at once, in bytes."""
+NAMES = ("kv", "kubernetes", "lease", "watch", "lock")
+"""The workloads that can be recorded."""
+_DEFAULTS = {"clients": 10, "rate": 200}
+_SECONDS = 60.0
 
 
 class Plan(NamedTuple):
     """What to check, and where to write what was found."""
 
     file: Path
+    record: Load | None
+    """None for a file that is there already."""
     junit: Path | None
     counterexample: Path | None
 
 
 def parse(
     files: Annotated[list[str] | None, typer.Argument(metavar="FILE", help="a recorded history")] = None,
+    record_to: Annotated[
+        str, typer.Option("--record", metavar="FILE", help="record a history of --endpoints first")
+    ] = "",
+    workload: Annotated[
+        str, typer.Option("--workload", metavar="|".join(NAMES), help="what the recorded clients do [kv]")
+    ] = "kv",
+    duration: Annotated[str, typer.Option("--duration", metavar="duration", help="for how long [60s]")] = "",
+    clients: Annotated[str, typer.Option("--clients", metavar="int", help="how many clients work at once [10]")] = "",
+    rate: Annotated[str, typer.Option("--rate", metavar="int", help="operations per second [200]")] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", metavar="string", help="of all keys that are touched [one of its own]")
+    ] = "",
+    compact: Annotated[
+        bool, typer.Option("--compact", help="compact the store now and then: the whole history, that of others too")
+    ] = False,
     junit: Annotated[str, typer.Option("--junit", metavar="FILE", help="write the verdict as JUnit XML too")] = "",
     counterexample: Annotated[
         str, typer.Option("--counterexample", metavar="FILE", help="write the smallest part that shows a violation")
     ] = "",
 ) -> Plan:
-    """Check a recorded history against the promises of etcd.
+    """Check whether a store keeps the promises of etcd, by what its clients were told.
 
-    Linearizability of every operation, reads of the past, watches, leases, locks, and the hashes of members. Exit code
-    0 says that all promises were kept, 7 that one was broken, 15 that too many outcomes are unknown to tell.
+    FILE is a recorded history; with --record, one of the endpoints is recorded first, in a prefix of its own that must
+    be empty and is emptied at the end. Linearizability of every operation, reads of the past, watches, leases, locks,
+    and the hashes of members are checked. Exit code 0 says that all promises were kept, 7 that one was broken, 15 that
+    too many outcomes are unknown to tell, 17 that less was loaded than asked for.
     """
-    if not files or len(files) > 1:
-        raise BadArguments("check history needs one FILE")
-    return Plan(Path(files[0]), Path(junit) if junit else None, Path(counterexample) if counterexample else None)
+    if bool(record_to) == bool(files) or len(files or ()) > 1:
+        raise BadArguments("check history needs one FILE, or --record FILE")
+    load = None
+    if record_to:
+        load = Load(
+            _workload(workload),
+            _positive(clients, "clients"),
+            _positive(rate, "rate"),
+            read_duration(duration, "--duration") if duration else _SECONDS,
+            _prefix(prefix),
+            compact,
+        )
+    file = Path(record_to or (files or [""])[0])
+    return Plan(file, load, Path(junit) if junit else None, Path(counterexample) if counterexample else None)
 
 
 def run(session: Session, plan: Plan) -> None:
-    """Check, and report."""
+    """Record if asked to, check, and report."""
     from brainctl.commands.check import report
 
     if session.settings.write_out not in ("simple", "json"):
         raise Unsupported("check history reports in the formats simple and json")
     clock = SystemClock()
+    recorded = _recorded(session, plan, plan.record) if plan.record is not None else None
     began = clock.monotonic()
     finding = _examined(plan.file)
     seconds = clock.monotonic() - began
-    _save(plan, finding, seconds)
+    shortfall = recorded.shortfall if recorded else ""
+    _save(plan, finding, seconds, shortfall)
     written = report.json if session.settings.write_out == "json" else report.text
     session.write(written(finding, seconds))
     verdict = finding.verdict
@@ -65,6 +106,29 @@ def run(session: Session, plan: Plan) -> None:
         raise CommandFailed(f"{some} in {plan.file}", ExitCode.DIFFERENT)
     if verdict.undecided:
         raise CommandFailed(verdict.undecided, ExitCode.UNKNOWN_OUTCOME)
+    if shortfall:
+        raise CommandFailed(shortfall, ExitCode.TOO_SLOW)
+    if recorded and recorded.stopped:
+        raise typer.Exit(ExitCode.SIGINT)
+
+
+def _recorded(session: Session, plan: Plan, load: Load) -> "Recorded":
+    """Record a history of the endpoints into the file, which must not exist."""
+    done: list[Recorded] = []
+    with plan.file.open("xb") as file:
+
+        async def whole() -> None:
+            done.append(await record(session, load, file.write))
+
+        try:
+            interrupt.run(whole)
+        except BrainctlError:
+            plan.file.unlink()
+            raise
+    (recorded,) = done
+    if recorded.left_behind:
+        session.warn(f"warning: the keys of the recording could not be deleted: {recorded.left_behind}")
+    return recorded
 
 
 def _examined(path: Path) -> "Finding":
@@ -76,13 +140,13 @@ def _examined(path: Path) -> "Finding":
         return examine(header, read_lines(file), lambda done: shown(done, 0))
 
 
-def _save(plan: Plan, finding: "Finding", seconds: float) -> None:
+def _save(plan: Plan, finding: "Finding", seconds: float, shortfall: str) -> None:
     """Write the files that were asked for."""
     from brainctl.check.file import header_bytes, line_bytes
     from brainctl.commands.check import report
 
     if plan.junit is not None:
-        plan.junit.write_bytes(report.junit(finding, str(plan.file), seconds))
+        plan.junit.write_bytes(report.junit(finding, str(plan.file), seconds, shortfall))
     small = finding.counterexample
     if plan.counterexample is not None and small is not None:
         plan.counterexample.write_bytes(header_bytes(small.header) + b"".join(map(line_bytes, small.lines)))
@@ -100,3 +164,23 @@ def _no_garbage() -> Iterator[None]:
 
 def _lines(count: int) -> str:
     return f"{count} lines"
+
+
+def _workload(name: str) -> str:
+    if name not in NAMES:
+        raise Unsupported(f"unknown workload {name}: {', '.join(NAMES)} are known")
+    return name
+
+
+def _positive(text: str, name: str) -> int:
+    value = read_int(text, f"--{name}") if text else _DEFAULTS[name]
+    if value < 1:
+        raise BadArguments(f"--{name} must be 1 at least")
+    return value
+
+
+def _prefix(text: str) -> str:
+    """Return --prefix as a history has it, with a slash at its end; a new name without it."""
+    if not text:
+        return ""
+    return raw(text).decode("latin-1").rstrip("/") + "/"

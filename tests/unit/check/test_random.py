@@ -106,3 +106,14 @@ def test_leases_that_end_are_explained_by_their_time() -> None:
     assert verdict_of([*lines, gone | {"kvs": [], "rev": 4}]).holds
     half: Line = gone | {"kvs": [["b", 3, 3, 1, "", 7]], "rev": 4}
     assert not verdict_of([*lines, half]).holds, "all keys of a lease go in one revision"
+
+
+def test_the_replay_waits_for_a_watch_that_goes_on_after_an_outage() -> None:
+    first: Line = {"op": "watch", "watch": 1, "client": 9, "endpoint": 0, "key": "\0", "end": "\0", "start": 2}
+    lines: list[Line] = [first, {"op": "notify", "watch": 1, "rev": 0, "canceled": True}]
+    lines += [{"op": "put", "client": n, "called": n, "returned": None, "key": f"k{n}", "value": ""} for n in range(20)]
+    lines.append({"op": "range", "client": 0, "called": 90, "returned": 91, "key": "z", "kvs": [], "rev": 11})
+    lines += [{"op": "open", "since": 100}, first | {"watch": 2}]
+    events = [["put", [f"k{n}", 2 + n, 2 + n, 1, "", 0], None] for n in range(10)]
+    assert verdict_of([*lines, {"op": "notify", "watch": 2, "rev": 11, "events": events}]).holds
+    assert verdict_of(lines).undecided, "a control: nothing tells which ten they were"
