@@ -1,3 +1,80 @@
-"""brainctl: a tool suite for the people who run etcd."""
+"""brainctl: a tool suite for the people who run etcd.
+
+The names in `__all__` are the library: stores by URL, migrations and comparisons (docs/library.md). Each is loaded when
+it is first used, so that `import brainctl` takes no time.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from brainctl.errors import BrainctlError as BrainctlError
+    from brainctl.migrate.machine.record import History as History
+    from brainctl.migrate.machine.state import Goal as Goal
+    from brainctl.migrate.migrator import Migrator as Migrator
+    from brainctl.migrate.observer import Observer as Observer
+    from brainctl.migrate.options import MigrateOptions as MigrateOptions
+    from brainctl.migrate.report import MigrationReport as MigrationReport
+    from brainctl.migrate.source import Source as Source
+    from brainctl.stores.etcd.target import EtcdTarget as EtcdTarget
+    from brainctl.stores.etcd.target import Tls as Tls
+    from brainctl.stores.registry import create_store as create_store
+    from brainctl.stores.registry import open_store as open_store
+    from brainctl.stores.store import ReplicaTarget as ReplicaTarget
+    from brainctl.stores.store import Store as Store
+    from brainctl.verify.verifier import Verifier as Verifier
 
 __version__ = "0.1.0"
+__all__ = [
+    "BrainctlError",
+    "EtcdTarget",
+    "Goal",
+    "History",
+    "MigrateOptions",
+    "MigrationReport",
+    "Migrator",
+    "Observer",
+    "ReplicaTarget",
+    "Source",
+    "Store",
+    "Tls",
+    "Verifier",
+    "create_store",
+    "open_store",
+]
+_HOMES = {
+    "BrainctlError": "brainctl.errors",
+    "EtcdTarget": "brainctl.stores.etcd.target",
+    "Goal": "brainctl.migrate.machine.state",
+    "History": "brainctl.migrate.machine.record",
+    "MigrateOptions": "brainctl.migrate.options",
+    "MigrationReport": "brainctl.migrate.report",
+    "Migrator": "brainctl.migrate.migrator",
+    "Observer": "brainctl.migrate.observer",
+    "ReplicaTarget": "brainctl.stores.store",
+    "Source": "brainctl.migrate.source",
+    "Store": "brainctl.stores.store",
+    "Tls": "brainctl.stores.etcd.target",
+    "Verifier": "brainctl.verify.verifier",
+    "create_store": "brainctl.stores.registry",
+    "open_store": "brainctl.stores.registry",
+}
+"""The module of each name of the library."""
+
+
+def __getattr__(name: str) -> object:
+    """Load a name of the library.
+
+    Raises:
+        AttributeError: There is none of that name.
+    """
+    if name not in _HOMES:
+        raise AttributeError(f"module 'brainctl' has no attribute {name!r}")
+    found: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the names of the library, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -11,7 +11,7 @@ from brainctl.migrate.machine.state import Goal, Migration
 from brainctl.migrate.observer import Observer, Unobserved
 from brainctl.migrate.options import MigrateOptions
 from brainctl.migrate.patient import PatientTarget
-from brainctl.migrate.report import Report
+from brainctl.migrate.report import MigrationReport
 from brainctl.migrate.retry import Side, Sides
 from brainctl.migrate.runner import Runner
 from brainctl.migrate.source import Source
@@ -37,7 +37,7 @@ class Migrator:
 
     def __init__(
         self,
-        source: str,
+        source: str | Source,
         target: str,
         options: MigrateOptions = MigrateOptions(),  # noqa: B008 - immutable
         *,
@@ -50,7 +50,7 @@ class Migrator:
         """Create a migration; nothing is opened before `run`.
 
         Args:
-            source: The URL of the source.
+            source: The URL of the source, or a source of another kind, which is closed at the end.
             target: The URL of the target, which is created if there is none.
             options: What to do.
             observer: Receives progress and warnings.
@@ -61,7 +61,9 @@ class Migrator:
         """
         self.differences = 0
         """The number of differences for which the cutover was given up."""
-        self._source = source
+        self._given = source
+        self._source = str(source)
+        """The source in words: its URL."""
         self._target = target
         self._options = options
         self._observer = observer or Unobserved()
@@ -83,8 +85,8 @@ class Migrator:
         elif self._sides is not None:
             self._sides.hurry()
 
-    async def run(self) -> Report:
-        """Migrate until the goal is reached, the cutover is given up (`Report.reason`), or `stop` is called.
+    async def run(self) -> MigrationReport:
+        """Migrate until the goal is reached, the cutover is given up (`MigrationReport.reason`), or `stop` is called.
 
         Raises:
             CutOver: The target was cut over before.
@@ -134,7 +136,9 @@ class Migrator:
             self._observer.warn(left)
 
     async def _open_source(self) -> Source:
-        return await open_source(self._source, self._etcd, self._clock, self._still, self._admission)
+        if not isinstance(self._given, str):
+            return self._given
+        return await open_source(self._given, self._etcd, self._clock, self._still, self._admission)
 
     async def _open_target(self, side: Side, *also: type[BrainctlError]) -> ReplicaTarget:
         """Open the target once it answers; all calls of it wait for it as well."""
@@ -153,7 +157,7 @@ class Migrator:
             even_if_served=options.even_if_served,
         )
 
-    async def _migrate(self, source: Source, target: ReplicaTarget, plan: Plan, sides: Sides) -> Report:
+    async def _migrate(self, source: Source, target: ReplicaTarget, plan: Plan, sides: Sides) -> MigrationReport:
         """Run the state machine, and report."""
         # After a comparison, whoever looks at the directory for a moment is waited for.
         slot = TargetHandle(target, lambda: self._open_target(sides.target, StoreInUse), plan.run, plan.epoch)
@@ -178,7 +182,7 @@ class Migrator:
             reason = await self._runner.run()
             copied = Auth.of(migration.auth.held) if options.auth else None
             figures = self._runner.figures()
-            return Report.of(figures, self._source, self._target, reason, resumed=plan.resumed, auth=copied)
+            return MigrationReport.of(figures, self._source, self._target, reason, resumed=plan.resumed, auth=copied)
         finally:
             await slot.close()
 

@@ -8,7 +8,7 @@ from brainctl.stores.auth import Auth
 
 
 @dataclass(frozen=True)
-class Report:
+class MigrationReport:
     """The outcome of one process. The names are those of the JSON output."""
 
     phase: str

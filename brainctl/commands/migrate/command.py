@@ -23,7 +23,7 @@ from brainctl.stores.urls import parse as parse_url
 
 if TYPE_CHECKING:
     from brainctl.migrate.migrator import Migrator
-    from brainctl.migrate.report import Report
+    from brainctl.migrate.report import MigrationReport
 
 
 class Order(NamedTuple):
@@ -172,7 +172,7 @@ async def run(session: Session, order: Order) -> None:
 
 async def _migrate(
     session: Session, source: str, target: str, options: MigrateOptions, signals: list[int]
-) -> "tuple[Report, int]":
+) -> "tuple[MigrationReport, int]":
     """Migrate while its progress is shown, and return the report and the number of differences of the cutover."""
     from brainctl.commands.migrate.progress_view import display
     from brainctl.migrate.migrator import Migrator

@@ -4,16 +4,16 @@ from dataclasses import asdict
 
 import orjson
 
-from brainctl.migrate.report import Report
+from brainctl.migrate.report import MigrationReport
 
 
-def as_json(report: Report) -> bytes:
+def as_json(report: MigrationReport) -> bytes:
     """Return the report as a JSON object on one line; revisions are strings."""
     wide = {"base_revision": str(report.base_revision), "revision": str(report.revision)}
     return orjson.dumps(asdict(report) | wide) + b"\n"
 
 
-def as_text(report: Report) -> bytes:
+def as_text(report: MigrationReport) -> bytes:
     """Return lines for people. Totals are those of all processes; a resumed one says which part is its own."""
     copied = f" ({report.process_keys} keys by this process)" if report.resumed else ""
     applied = f" ({report.process_events} by this process)" if report.resumed else ""
@@ -33,5 +33,5 @@ def as_text(report: Report) -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
-def _accounts(report: Report) -> str:
+def _accounts(report: MigrationReport) -> str:
     return f" ({report.users} users, {report.roles} roles)"

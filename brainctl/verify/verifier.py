@@ -1,0 +1,71 @@
+"""The comparison of the stores at two URLs, from opening to closing."""
+
+import asyncio
+from collections.abc import Callable
+
+from brainctl.clock import Clock, ManualClock, SystemClock
+from brainctl.stores.etcd.target import EtcdTarget
+from brainctl.stores.registry import open_store
+from brainctl.verify.compare import Comparison, Report
+
+
+class Verifier:
+    """Compares every key, value, revision, version and lease, and the users and roles, of two stores."""
+
+    def __init__(
+        self,
+        expected: str,
+        found: str,
+        *,
+        live: bool = False,
+        leases: bool = True,
+        auth: bool = True,
+        max_lag: int = 0,
+        etcd: EtcdTarget | Callable[[], EtcdTarget] = EtcdTarget(()),  # noqa: B008 - immutable
+        clock: Clock | None = None,
+    ) -> None:
+        """Create a comparison; nothing is opened before `run`.
+
+        Args:
+            expected: The URL of the store as it should be.
+            found: The URL of the store to look at.
+            live: Both may take writes meanwhile: what stays different counts.
+            leases: Compare leases.
+            auth: Compare users and roles.
+            max_lag: How many revisions one side may be behind the other.
+            etcd: How to reach a server: certificates, credentials, limits; or what returns that when it is needed.
+            clock: The clock; the default is that of the system.
+        """
+        self._urls = (expected, found)
+        self._live = live
+        self._leases = leases
+        self._auth = auth
+        self._max_lag = max_lag
+        self._etcd = etcd
+        self._clock = clock or SystemClock()
+
+    async def run(self) -> Report:
+        """Compare, and return what differs (`Report.equal`, `Report.differences`).
+
+        Raises:
+            ApiError: COMPACTED, when no revision can be read on both sides.
+            BrainctlError: A store cannot be opened or read.
+        """
+        still = ManualClock()  # no lease runs out in a store that is only looked at
+        expected = await open_store(self._urls[0], self._etcd, still)
+        try:
+            found = await open_store(self._urls[1], self._etcd, still)
+            try:
+                return await Comparison(
+                    expected,
+                    found,
+                    self._clock,
+                    live=self._live,
+                    leases=self._leases,
+                    auth=self._auth,
+                    max_lag=self._max_lag,
+                ).run()
+            finally:
+                await asyncio.shield(found.close())
+        finally:
+            await asyncio.shield(expected.close())
