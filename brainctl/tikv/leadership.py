@@ -6,13 +6,14 @@ raises the epoch in the head. A commit whose outcome the client does not know is
 carries the number of the last commit. Where a later writer has already taken over, the record of its take-over says
 which commit of the epoch before was the last.
 
-The `tikv-client` package may answer that a transaction was committed of which it sent nothing, while the Placement
-Driver knows a region and not its leader. So no commit counts before it was read back: each ends with the beginning of
-the next transaction, which reads the head (a lane reads its own key), and only what is found there was written.
+The `tikv-client` package may answer that a transaction was committed of which it sent nothing, or only some of the
+requests into which it divides the keys, while the Placement Driver knows a region and not its leader. So no commit
+counts before all of its keys were read back, at the beginning of the next transaction (those of a lane by themselves).
+What was written in part is written again, with the same bytes, before anything else is.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from brainctl.errors import Fenced, StoreInUse, StoreWentBack
@@ -24,6 +25,8 @@ from brainctl.tikv.state_view import StateView
 from brainctl.tikv.value_codec import Head
 
 Result = TypeVar("Result")
+Writes = Mapping[bytes, bytes | None]
+"""Values by key; None removes the key."""
 
 WRITER_LEASE_MS = 5_000
 """For how long after its last renewal a silent writer keeps the lead against those who wait for it, in milliseconds."""
@@ -96,30 +99,31 @@ class Leadership:
                         f"another process writes to {self.place}: stop it, or reach the store through it (--endpoints)"
                     )
                 head = old._replace(epoch=old.epoch + 1, sequence=old.sequence + 1, expires=now + WRITER_LEASE_MS)
-                await transaction.commit(self._take_over(old, head))
+                writes = self._take_over(old, head)
+                await transaction.commit(writes)
             except TikvFailed as error:
                 if error.failure in (Failure.UNAVAILABLE, Failure.TOO_LARGE):
                     raise
                 # Whether or not it happened, a take-over can be repeated: it only has to be the last one.
                 await asyncio.sleep(PAUSE)
             else:
-                if await self._taken(head):
+                if await self._taken(head, writes):
                     self.head = head
                     return True
             finally:
                 await transaction.rollback()
 
-    async def _taken(self, head: Head) -> bool:
+    async def _taken(self, head: Head, writes: Writes) -> bool:
         """Return whether a take-over that was answered as committed happened, even if another one has come after it."""
         try:
-            found = await self._read_head()
+            values = await self._read([*writes])
         except TikvFailed:
             return False
-        return found.epoch > head.epoch or found == head
+        return Head.unpack(values.get(self.layout.head)).epoch > head.epoch or not missing(writes, values)
 
-    async def _read_head(self) -> Head:
+    async def _read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         snapshot = await self.client.snapshot(await self.client.timestamp())
-        return Head.unpack((await snapshot.get([self.layout.head])).get(self.layout.head))
+        return await snapshot.get(keys)
 
     def _take_over(self, old: Head, head: Head) -> dict[bytes, bytes | None]:
         layout = self.layout
@@ -181,7 +185,7 @@ class Leadership:
             raise self._lost(self.head._replace(epoch=epoch), self.head)
         return transaction
 
-    async def commit_lane(self, number: int, transaction: Transaction, writes: Mapping[bytes, bytes | None]) -> None:
+    async def commit_lane(self, number: int, transaction: Transaction, writes: Writes) -> None:
         """Commit a transaction of `check_lane`, and read it back; on return it is durable.
 
         Raises:
@@ -189,9 +193,9 @@ class Leadership:
         """
         self._chunks += 1
         lane, mark = self.layout.lane(number), self.head.epoch.to_bytes(8) + self._chunks.to_bytes(8)
-        await transaction.commit({**writes, lane: mark})
-        snapshot = await self.client.snapshot(await self.client.timestamp())
-        if (await snapshot.get([lane])).get(lane) != mark:
+        writes = {**writes, lane: mark}
+        await transaction.commit(writes)
+        if missing(writes, await self._read([*writes])):
             raise TikvFailed(Failure.UNAVAILABLE, UNSENT, self.client.where)
 
     @property
@@ -214,14 +218,15 @@ class Leadership:
             expires = await self._now() + WRITER_LEASE_MS
         return self.head._replace(sequence=self.head.sequence + 1, expires=expires, **changes)
 
-    async def commit(self, transaction: Transaction, writes: Mapping[bytes, bytes | None], head: Head) -> None:
+    async def commit(self, transaction: Transaction, writes: Writes, head: Head) -> None:
         """Make writes durable together with the new head. While TiKV cannot say whether they are, this waits.
 
         Raises:
             NotWritten: they are not durable and never will be.
             Fenced: another writer took over first.
         """
-        commit = asyncio.ensure_future(transaction.commit({**writes, self.layout.head: head.pack()}))
+        writes = {**writes, self.layout.head: head.pack()}
+        commit = asyncio.ensure_future(transaction.commit(writes))
         done, _ = await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
         if not done:
             commit.add_done_callback(_ignore)
@@ -234,27 +239,45 @@ class Leadership:
                 raise error
             if not await self._happened(head):
                 raise NotWritten.of(error) from error
-        elif not await self._read_back(head):
+        if not await self._read_back(writes, head):
             raise NotWritten(Failure.UNAVAILABLE, UNSENT, self.client.where)
         self.head = head
 
-    async def _read_back(self, head: Head) -> bool:
-        """Return whether a commit that was answered as done is there. The transaction that finds it is kept for the
-        next commit.
+    async def _read_back(self, writes: Writes, head: Head) -> bool:
+        """Return whether a commit that may count as done is there, and write it again where a part of it is not.
+
+        The transaction that finds all of it is kept for the next commit.
 
         Raises:
             Fenced: as in `_happened`.
         """
-        try:
-            view = await self._begin(head)
-        except (Fenced, TikvFailed):
-            return await self._happened(head)
+        while True:
+            try:
+                transaction = await self.client.begin()
+                try:
+                    values = await transaction.get([*writes])
+                    found = Head.unpack(values.get(self.layout.head))
+                    if found not in (head, self.head):
+                        return await self._happened(head)
+                    if not missing(writes, values):
+                        self._keep(StateView(self.layout, transaction, head, self.blocks))
+                        return True
+                    if not any(value is not None and values.get(key) == value for key, value in writes.items()):
+                        return False
+                    await transaction.commit(writes)
+                finally:
+                    if self._begun is None:
+                        await transaction.rollback()
+            except TikvFailed:
+                await asyncio.sleep(PAUSE)
+
+    def _keep(self, view: StateView) -> None:
+        """Keep a transaction that was begun for the next commit, for a while."""
         loop = asyncio.get_running_loop()
         self._begun = loop.time(), view
         if self._stale is not None:
             self._stale.cancel()
         self._stale = loop.call_later(FRESH_SECONDS, self._roll_back)
-        return True
 
     def _roll_back(self) -> None:
         """Roll back a transaction that no commit used: the package complains about one that is never ended."""
@@ -335,7 +358,7 @@ class Leadership:
                         # A number above that of the commit: none was tried with it, and a repeated attempt finds it.
                         sealed = head._replace(sequence=tried.sequence + 1)
                         await transaction.commit({self.layout.head: sealed.pack()})
-                        if await self._read_head() != sealed:
+                        if (await self._read([self.layout.head])).get(self.layout.head) != sealed.pack():
                             continue
                         self.head = sealed
                         return False
@@ -376,6 +399,11 @@ class Leadership:
     async def _now(self) -> int:
         """Return the time of the cluster's clock in milliseconds."""
         return await self.client.timestamp() >> 18
+
+
+def missing(writes: Writes, values: Mapping[bytes, bytes]) -> list[bytes]:
+    """Return the keys of writes that do not have their values among those that were read."""
+    return [key for key, value in writes.items() if values.get(key) != value]
 
 
 def _ignore(commit: "asyncio.Task[None]") -> None:

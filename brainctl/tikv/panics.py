@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 from brainctl.clock import SystemClock
 
-_PANIC = re.compile(rb"thread '.*' panicked at ")
+_PANIC = re.compile(rb"thread '.*' panicked at |^stack backtrace:|^ +[0-9]+: |^ +at |^note: .*RUST_BACKTRACE")
 BURST_SECONDS = 0.5
-"""Seconds within which a line that follows a line of a report is taken for a part of it."""
+"""Seconds within which any line after a line of a report is taken for a part of it: its message may have several."""
 
 
 def divert_panics() -> None:
