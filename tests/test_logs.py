@@ -92,6 +92,29 @@ def test_both_forms_show_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry == {"msg": "it failed", "lease": "000000000000002a", "held-bytes": 7, "error": "no space"}
 
 
+@pytest.mark.usefixtures("root_logger")
+@pytest.mark.parametrize("level", ["warn", "debug"])
+def test_a_flood_of_the_same_words_is_bounded(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    start_log(level, "json")
+
+    def flood(minute: int, words: str, count: int) -> None:
+        for number in range(count):
+            record = logging.LogRecord("x", logging.WARNING, "", 1, Fact(words, number=number), None, None)
+            record.created = 60.0 * minute
+            logging.getLogger().handle(record)
+
+    flood(1, "it failed", 1000)
+    flood(1, "another failed", 3)
+    flood(2, "it failed", 2)
+    entries = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    if level == "debug":
+        assert len(entries) == 1005
+        return
+    assert [entry["msg"] for entry in entries] == ["it failed"] * 10 + ["another failed"] * 3 + ["it failed"] * 2
+    assert [entry.get("more") for entry in entries[8:11]] == [None, "left out for up to a minute", None]
+    assert [entry.get("left-out") for entry in entries[9:]] == [None, None, None, None, 990, None]
+
+
 def test_no_field_hides_a_name_of_every_entry() -> None:
     names = {name for entry in logged() for name in entry.fields}
     assert names.isdisjoint(("level", "ts", "logger", "msg", "stacktrace"))

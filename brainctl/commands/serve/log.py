@@ -18,6 +18,10 @@ LEVELS: Final = {
     "fatal": logging.CRITICAL,
 }
 FORMATS: Final = ("console", "json")
+FEW: Final = 10
+"""Entries with the same words that are written in a window."""
+WINDOW_SECONDS: Final = 60
+"""The length of a window; the first begins with the epoch of Unix."""
 _NAMES: Final = {logging.WARNING: "warn", logging.CRITICAL: "fatal"}
 
 
@@ -30,10 +34,40 @@ def check_log(level: str, form: str) -> None:
 
 
 def start_log(level: str, form: str) -> None:
-    """Write what is logged from now on to standard error, a line for each entry."""
+    """Write what is logged from now on to standard error, a line for each entry.
+
+    Above level debug a client that fails again and again does not fill the disk of the log: of the same words FEW
+    entries are written in a minute.
+    """
     handler = logging.StreamHandler()
+    if level != "debug":
+        handler.addFilter(_Floods())
     handler.setFormatter(_Json() if form == "json" else _Console())
     logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+
+
+class _Floods(logging.Filter):
+    """Passes FEW entries with the same words in each window; the next window begins with the number of the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[str, tuple[int, int]] = {}
+        """By words: the last window in which they were logged, and how often in it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether an entry is written; the last that is, and the first after others were not, say so."""
+        fact = record.msg
+        if not isinstance(fact, Fact):
+            return True
+        window = int(record.created) // WINDOW_SECONDS
+        last, count = self._seen.get(fact.text, (window, 0))
+        if last != window and count > FEW:
+            fact.fields["left-out"] = count - FEW
+        count = count + 1 if last == window else 1
+        self._seen[fact.text] = window, count
+        if count == FEW:
+            fact.fields["more"] = "left out for up to a minute"
+        return count <= FEW
 
 
 def _level(record: logging.LogRecord) -> str:
