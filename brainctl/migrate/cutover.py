@@ -17,6 +17,13 @@ KILL_AFTER = 2.0
 """Seconds between SIGTERM and SIGKILL for a hook that took too long."""
 
 
+_SHELL = "/bin/sh"
+_WATCHED = 'exec 3<&0 </dev/null; { read -r _ <&3 || kill -9 "-$$"; } & exec 3<&-; exec "$0" -c "$1"'
+"""Runs a hook beside a process that reads from its caller: when the caller is gone without a word, killed for example,
+that process kills the group of the hook, which must not freeze anything behind the back of the next migration.
+"""
+
+
 class HookFailed(BrainctlError):
     """A hook command ended with an exit code other than 0, or its time was over."""
 
@@ -24,16 +31,17 @@ class HookFailed(BrainctlError):
 async def run_hook(command: str, seconds: float, **variables: str) -> None:
     """Run a command in a shell, with BRAINCTL_<NAME> set for each variable; its output goes to standard error.
 
-    The command has a process group of its own, which is ended after `seconds`, or when the caller is cancelled.
+    The command has a process group of its own, which is ended after `seconds`, or when the caller is cancelled or dies.
+    What the command leaves in the background when it ends is left alone.
 
     Raises:
         HookFailed: The command ended with another exit code than 0, or took longer than `seconds`.
     """
     environment = os.environ | {f"BRAINCTL_{name.upper()}": value for name, value in variables.items()}
-    process = await asyncio.create_subprocess_shell(
-        command,
+    process = await asyncio.create_subprocess_exec(
+        *(_SHELL, "-c", _WATCHED, _SHELL, command),
         env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=sys.stderr,
         stderr=sys.stderr,
         start_new_session=True,
@@ -48,6 +56,9 @@ async def run_hook(command: str, seconds: float, **variables: str) -> None:
     finally:
         if process.returncode is None:
             await asyncio.shield(_end(process))
+        elif process.stdin is not None:
+            process.stdin.write(b"\n")  # the word that all is well
+            process.stdin.close()
     if code:
         raise HookFailed(f"the hook {command!r} ended with exit code {code}")
 
