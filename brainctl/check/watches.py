@@ -47,7 +47,7 @@ class Watch:
         self._filters = frozenset(line.get("filters", ()))
         end, past = line.get("end", ""), _end_of(prefix)
         reaches = end == "\0" or (past != "\0" and end >= past)
-        self.is_whole = line["key"] <= prefix and reaches and not self._filters
+        self.is_whole = line["key"] <= (prefix or "\0") and reaches and not self._filters
         """Whether it shows every change below the prefix of the history."""
         self._end = -1
         """The newest revision with events in earlier responses."""
