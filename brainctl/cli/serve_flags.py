@@ -75,7 +75,7 @@ FLAGS = (
         "peer URLs in the member list; the server does not listen on them",
         _PEER,
     ),
-    _text("name", "NAME", "name of the server in the member list", "default"),
+    _text("name", "NAME", "name of the server in the member list; over TiKV each has its own (HOST-PORT)", "default"),
     _text("cert-file", "FILE", "certificate chain of the server, a PEM file; turns TLS on"),
     _text("key-file", "FILE", "private key of --cert-file, a PEM file"),
     _text(
@@ -162,6 +162,12 @@ FLAGS = (
         "scrub-interval", "time between two scrubs, which read all data from the medium to find rot (0: never)", "24h"
     ),
     _number("scrub-rate", "BYTES", "limit for the reads of a scrub, in bytes per second (0: no limit)", 16 << 20),
+    _text(
+        "role",
+        "ROLE",
+        "over TiKV: take the lead when it is free (auto), wait for it before serving (leader), or never (follower)",
+        "auto",
+    ),
     _text(
         "tikv-gc",
         "auto|off",

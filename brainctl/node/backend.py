@@ -114,8 +114,11 @@ class Backend(Protocol):
         """Return how many bytes of `size` are not garbage."""
 
     @property
-    def leads(self) -> bool:
-        """Return whether this process is the one that writes; only that one knows when leases expire."""
+    def term(self) -> int:
+        """Return the number of the lead that this process holds; 0 while another process may have taken it.
+
+        Only the process that writes knows when leases expire.
+        """
 
     def record(self, name: bytes) -> bytes | None:
         """Return a small record as it is durable now; None when there is none of that name."""

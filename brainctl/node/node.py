@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from brainctl.clock import Clock
-from brainctl.errors import ApiError, BrainctlError, Code, Status, Unsupported
+from brainctl.errors import NOT_LEADER, ApiError, BrainctlError, Code, Status, Unsupported
 from brainctl.node.access.authorizer import Authorizer
 from brainctl.node.access.passwords import Passwords
 from brainctl.node.access.tokens import SimpleTokens, Tokens
 from brainctl.node.backend import Backend, ReadsPoints, Replies, Reply, TakesRuns
+from brainctl.node.forwarding import KEEP_ALIVE, Cluster, Forwarding, is_for_leader, received
 from brainctl.node.handler import Handler
 from brainctl.node.in_process_client import InProcessClient
 from brainctl.node.jobs.compactor import Compactor
@@ -41,7 +42,7 @@ SNAPSHOT = "/etcdserverpb.Maintenance/Snapshot"
 
 
 class Node:
-    """One member of a one-member cluster. It owns its backend."""
+    """One member of a cluster. It owns its backend."""
 
     def __init__(
         self,
@@ -50,8 +51,21 @@ class Node:
         tokens: Tokens | None = None,
         passwords: Passwords | None = None,
         options: NodeOptions | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
+        """Create a node.
+
+        Args:
+            backend: The data; closed with the node.
+            clock: For leases and progress.
+            tokens: Issues the tokens of users; simple ones by default.
+            passwords: Checks them.
+            options: Settings.
+            cluster: The other instances that serve the same data; None where there are none.
+        """
         options = options or NodeOptions()
+        membership = cluster.membership if cluster is not None else None
+        self._forwarding = Forwarding(cluster) if cluster is not None else None
         self.backend = backend
         self.stages = stages_of(backend, clock)
         self._auth = AuthService(backend, tokens or SimpleTokens(clock), passwords or Passwords())
@@ -59,8 +73,8 @@ class Node:
         self._watch = WatchService(backend, clock, options.progress_seconds)
         if options.watch_bytes is not None:
             self._watch.hub.room.limit = options.watch_bytes
-        self._maintenance = MaintenanceService(backend, clock, options)
-        self.cluster = ClusterService(backend, options.name, peer_urls=options.peer_urls)
+        self._maintenance = MaintenanceService(backend, clock, options, membership)
+        self.cluster = ClusterService(backend, options.name, peer_urls=options.peer_urls, membership=membership)
         """The member list; whoever serves the node enters there the URLs at which clients reach it."""
         alarms = self._maintenance.alarms
         self._alarms = alarms
@@ -110,6 +124,63 @@ class Node:
             token: The sender's token, from the metadata of the call.
             common_name: The common name of the sender's verified client certificate.
         """
+        if self._forwarding is None:
+            self._call_here(method, body, reply, token, common_name)
+            return
+        forwarded = False
+        if token is not None:
+            token, forwarded = received(token)
+            common_name = None if forwarded else common_name
+        if self._forwarding.leads():
+            self._call_here(method, body, reply, token, common_name)
+        elif not is_for_leader(method, body):
+            self._call_here(
+                method, body, self._unless_enabled(method, body, reply, token, common_name), token, common_name
+            )
+        elif forwarded:
+            reply(ApiError(NOT_LEADER))
+        else:
+            here = partial(self._call_here, method, body, token=token, common_name=common_name)
+            self._forward(self._forwarding, method, body, reply, here, token, common_name)
+
+    def _forward(
+        self,
+        forwarding: Forwarding,
+        method: str,
+        body: bytes,
+        reply: Reply,
+        here: Callable[[Reply], None],
+        token: str | None,
+        common_name: str | None,
+    ) -> None:
+        """Have the leader serve a request for its sender; `here` serves it if this node becomes the leader."""
+        try:
+            shown = self._auth.shown_to_peers(token, common_name, forwarding.sign)
+        except ApiError as error:
+            reply(error)
+        else:
+            self.backend.spawn(answering(forwarding.forward(method, body, reply, shown, here), reply))
+
+    def _unless_enabled(
+        self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None
+    ) -> Reply:
+        """Return a reply for a request that a follower has not checked, because authentication was off as it knew.
+
+        If that has changed until the answer is there, the request is served anew, with the check.
+        """
+        if self._auth.enabled:
+            return reply
+
+        def settle(answer: bytes | BrainctlError) -> None:
+            if self._auth.enabled:
+                self._call_here(method, body, reply, token, common_name)
+            else:
+                reply(answer)
+
+        return settle
+
+    def _call_here(self, method: str, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
+        """Serve a unary RPC in this process."""
         handler = self.handlers.get(method)
         if handler is None and method in self._streams:
             self.backend.spawn(answering(_first(self.stream(method, body, token, common_name), reply), reply))
@@ -189,6 +260,22 @@ class Node:
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
         """Serve one exchange of a Lease.LeaseKeepAlive stream: one request, one reply."""
+        forwarding = self._forwarding
+        if forwarding is not None:
+            forwarded = False
+            if token is not None:
+                token, forwarded = received(token)
+                common_name = None if forwarded else common_name
+            if forwarded and not forwarding.leads():
+                reply(ApiError(NOT_LEADER))
+                return
+            if not forwarding.leads():
+                here = partial(self._keep_alive_here, body, token=token, common_name=common_name)
+                self._forward(forwarding, KEEP_ALIVE, body, reply, here, token, common_name)
+                return
+        self._keep_alive_here(body, reply, token, common_name)
+
+    def _keep_alive_here(self, body: bytes, reply: Reply, token: str | None, common_name: str | None) -> None:
         if self._auth.enabled:
             self._guard.keep_alive(body, reply, token, common_name)
         else:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from brainctl.engine.engine import Engine
@@ -76,7 +76,11 @@ async def open_backend(url: StoreUrl, serving: Serving) -> Served:
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         backend.commits.on_failure = action
 
-    return Served(backend, url.text, engine.announce, on_failure)
+    def announce(endpoint: str, client_urls: Sequence[str]) -> None:
+        del client_urls
+        engine.announce(endpoint)
+
+    return Served(backend, url.text, announce, on_failure)
 
 
 async def open_target(url: StoreUrl) -> LocalReplica:

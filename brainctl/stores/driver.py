@@ -3,7 +3,7 @@
 It has those functions for which the scheme says `Can`; `registry.py` calls them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from brainctl.clock import Clock
@@ -14,6 +14,7 @@ from brainctl.stores.urls import StoreUrl
 
 if TYPE_CHECKING:
     from brainctl.node.backend import Backend
+    from brainctl.node.membership import Membership
     from brainctl.stores.unfinished import Admission
 
 
@@ -44,6 +45,24 @@ class Serving(NamedTuple):
     """The most bytes per second that reclaiming space reads and writes in a directory; 0 for no limit."""
     collects: bool = True
     """Move TiKV's garbage collection on."""
+    role: str = "auto"
+    """When a server of a store that several can serve takes the lead: `auto`, `leader` or `follower`."""
+    name: str = "default"
+    """The name of the server among those that serve the store."""
+    peer_urls: tuple[str, ...] = ()
+    """The peer URLs that it shows."""
+
+
+class Shared(NamedTuple):
+    """What a server needs to be one of several that serve one store."""
+
+    membership: "Membership"
+    leads: Callable[[], bool]
+    """Returns whether this server leads, as far as it knows."""
+    secret: bytes
+    """What only the servers of the store know."""
+    now_seconds: Callable[[], float]
+    """Returns the time of a clock that all of them read."""
 
 
 class Served(NamedTuple):
@@ -51,10 +70,12 @@ class Served(NamedTuple):
 
     backend: "Backend"
     url: str
-    announce: Callable[[str], None]
-    """Tells those who find the store in use at which endpoint it is served."""
+    announce: Callable[[str, Sequence[str]], None]
+    """Tells those who find the store in use where it is served: the address, and the URLs for clients."""
     on_failure: Callable[[Callable[[BrainctlError], None]], None]
     """Sets what is called when the store fails."""
+    shared: Shared | None = None
+    """None where no other server can serve the store."""
 
 
 class Driver(Protocol):

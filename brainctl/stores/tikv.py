@@ -6,17 +6,18 @@ from brainctl.clock import Clock, ManualClock, SystemClock
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput, NotEmpty
 from brainctl.mvcc.record_names import CHECKPOINT
 from brainctl.node.node import Node
-from brainctl.stores.driver import OTHER_PLACE, Opening, Served, Serving
+from brainctl.stores.driver import OTHER_PLACE, Opening, Served, Serving, Shared
 from brainctl.stores.etcd.target import split_address
 from brainctl.stores.in_process import NodeStore
 from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.unfinished import COMMITTED, Admission, Standing, refusal
 from brainctl.stores.urls import StoreUrl
-from brainctl.tikv.backend import Role, TikvBackend
+from brainctl.tikv.backend import Registration, TikvBackend
 from brainctl.tikv.backend import open_backend as open_tikv_data
 from brainctl.tikv.client import Client
 from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.replica import ReplicaWriter
+from brainctl.tikv.succession import Role
 
 _SCHEME = "tikv://"
 DEFAULT_PREFIX = "brainctl"
@@ -39,19 +40,27 @@ async def create_store(url: StoreUrl) -> None:
     try:
         if not backend.is_new:
             raise NotEmpty(f"there is a store at {url.text} already").advised(OTHER_PLACE)
-        await backend.writer.acquire(force=False)
+        await backend.writer.acquire()
     finally:
         await backend.close()
 
 
 async def open_backend(url: StoreUrl, serving: Serving) -> Served:
     """Open the store for a server; see `open_tikv_backend`."""
-    backend = await open_tikv_backend(url.text, collects=serving.collects, admission=serving.admission)
+    backend = await open_tikv_backend(
+        url.text,
+        Role[serving.role.upper()],
+        collects=serving.collects,
+        admission=serving.admission,
+        registration=Registration(serving.name, serving.peer_urls),
+    )
+    assert backend.instances is not None
+    shared = Shared(backend.instances, lambda: backend.leads, backend.secret, backend.now_seconds)
 
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         backend.on_failure = action
 
-    return Served(backend, url.text, backend.announce, on_failure)
+    return Served(backend, url.text, backend.announce, on_failure, shared)
 
 
 async def open_target(url: StoreUrl) -> TikvReplica:
@@ -73,25 +82,32 @@ def parse_tikv_url(url: str) -> tuple[list[str], str]:
 
 
 async def open_tikv_backend(
-    url: str, role: Role = Role.LEADER, *, collects: bool = False, admission: Admission | None = None
+    url: str,
+    role: Role,
+    *,
+    collects: bool = False,
+    admission: Admission | None = None,
+    registration: Registration | None = None,
 ) -> TikvBackend:
     """Open the backend, for a server for example.
 
     Args:
         url: The store.
-        role: A leader fences the process that wrote to the store until now.
+        role: When to take the lead.
         collects: Move TiKV's garbage collection on while the store is open.
         admission: With it, a copy that a migration has not finished, or still works on, is refused before anything is
             taken over.
+        registration: For one of the servers of the store.
 
     Raises:
         InvalidInput: The URL has another form.
         TikvFailed: TiKV failed; ConnectionFailed when it cannot be reached.
         StoreDamaged: The store cannot be read.
         Unfinished: `admission` refuses the copy.
+        StoreInUse: Another living server has the name of this one.
     """
     admit = None if admission is None else lambda backend: _admit(backend, url, admission)
-    return await open_tikv_data(*parse_tikv_url(url), role, collects=collects, admit=admit)
+    return await open_tikv_data(*parse_tikv_url(url), role, collects=collects, admit=admit, registration=registration)
 
 
 async def _admit(backend: TikvBackend, url: str, admission: Admission) -> None:

@@ -1,15 +1,17 @@
 """Offer a store on TiKV as a backend of a node.
 
-One process at a time writes: the holder of the lead (`leadership`). Any process reads, at a timestamp of its own, and
-sees what is durable. A process that does not write follows the log of the one that does, so that its watches deliver
-what happens there.
+One process at a time writes: the holder of the lead (`leadership`), as `succession` decides. Any process reads, at a
+timestamp of its own, and sees what is durable. A process that does not write follows the log of the one that does, so
+that its watches deliver what happens there.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from enum import Enum
-from typing import Any
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
@@ -30,43 +32,48 @@ from brainctl.tikv.counts import Counts
 from brainctl.tikv.errors import RequestFailed, TikvFailed
 from brainctl.tikv.group_commit import Reply, Write
 from brainctl.tikv.holder import Holder, living_holder
+from brainctl.tikv.instances import Instances
 from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.latest_view import LiveView
-from brainctl.tikv.leadership import HEARTBEAT_SECONDS, Leadership
+from brainctl.tikv.leadership import Leadership
 from brainctl.tikv.published_state import PublishedState
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.reclaim import reclaim
 from brainctl.tikv.safepoint import SafePoint
 from brainctl.tikv.state_view import StateView
+from brainctl.tikv.succession import Role, Succession
 from brainctl.tikv.traffic import Traffic
 from brainctl.tikv.writer import Writer
 
 _log = logging.getLogger(__name__)
 
-FOLLOW_SECONDS = 0.05
-"""Seconds between two looks of a process that does not write at what another wrote."""
-
-
 CLOSE_SECONDS = 10.0
 """Seconds for which a close waits for writes, beyond the time after which they are answered as unknown."""
 
 
-class Role(Enum):
-    """When a process takes the lead; the values are explanations."""
-
-    LEADER = "takes the lead when it opens the store, and fences whoever had it"
-    ON_DEMAND = "takes the lead with its first write, unless a living process holds it"
-    FOLLOWER = "never writes"
-
-
 Admit = Callable[["TikvBackend"], Awaitable[None]]
-"""Inspects a store that was loaded, and raises unless its lead may be taken."""
+"""Inspects a store that was loaded, and raises InvalidInput unless its lead may be taken."""
+
+
+class Registration(NamedTuple):
+    """What an instance that serves a store tells the others about itself."""
+
+    name: str
+    peer_urls: tuple[str, ...] = ()
 
 
 class TikvBackend:
     """A `Backend` over TiKV; made by `open_backend`."""
 
-    def __init__(self, client: Client, layout: Layout, role: Role, *, collects: bool = False) -> None:
+    def __init__(
+        self,
+        client: Client,
+        layout: Layout,
+        role: Role,
+        *,
+        collects: bool = False,
+        registration: Registration | None = None,
+    ) -> None:
         """Create a backend of the store with this layout, which is not open yet.
 
         Args:
@@ -74,15 +81,26 @@ class TikvBackend:
             layout: the keys of the store.
             role: when to take the lead.
             collects: whether to move TiKV's safe point as well, while this process leads.
+            registration: for an instance that serves the store; None for a process that others need not know.
         """
         self._client = client
         self._layout = layout
-        self._role = role
         blocks = Blocks(layout)
         self._counts = Counts()
         self._reads = Reads(client, layout, blocks, self._counts)
         self._shown = PublishedState()
-        self.writer = Writer(Leadership(client, layout, blocks), self._shown, self._reads)
+        self.writer = Writer(
+            Leadership(client, layout, blocks), self._shown, self._reads, on_demand=role is Role.ON_DEMAND
+        )
+        self.instances = Instances(client, layout, *registration) if registration is not None else None
+        """The instances that serve the store, None in a process that is none of them."""
+        self.secret = b""
+        """What only the instances know, 32 bytes; empty in a process that is none of them."""
+        self._succession = Succession(role, layout, self.writer, self._shown, self._reads, self.instances)
+        self._succession.load = self._load
+        self._succession.on_lead = self._start_reclaim
+        self._succession.fail = self._fail
+        self._on_failure: Callable[[BrainctlError], None] | None = None
         self.view = LiveView(self._shown, self._reads)
         self.safe_point = SafePoint(client) if collects else None
         self._closed = False
@@ -104,13 +122,20 @@ class TikvBackend:
         await self._load()
         self._shown.observers.append(self._counts.take)
         self._shown.on_hole = self._counts.begin
-        if self._role is Role.LEADER:
-            await self._take_lead(admit)
+        if admit is not None:
+            self._succession.admit = partial(admit, self)
+            await admit(self)
+        if self.instances is not None:
+            self.writer.identify(self.instances.mine.id)
+        await self._succession.begin()
+        if self.instances is not None:
+            self.secret = await self._shared_secret()
+            self.spawn(self._succession.beat(self.instances))
         self.writer.identify()
         self._shown.observers.append(self._notice)
         self._deafness = Deafness(asyncio.get_running_loop().time, self.call_later)
         self._writing = asyncio.ensure_future(self.writer.run())
-        self.spawn(self._keep_up())
+        self.spawn(self._succession.run())
         self._start_reclaim()
         if self.safe_point is not None:
             self.spawn(self.safe_point.run())
@@ -121,16 +146,28 @@ class TikvBackend:
         await self._shown.load(await self._reads.state())
         self._counts.begin(self.revision)
 
-    async def _take_lead(self, admit: Admit | None) -> None:
-        """Take the lead of a state that was admitted: what another process made of it meanwhile is looked at too."""
-        self.writer.note(Holder.here("serve"))
-        if admit is None:
-            await self.writer.acquire(force=True)
-            return
-        await admit(self)
-        while not await self.writer.acquire(force=True, admitted=self._shown.head.epoch):
-            await self._load()
-            await admit(self)
+    async def _shared_secret(self) -> bytes:
+        """Return the secret of the instances; the leader makes it when there is none.
+
+        Raises:
+            Fenced: another process has taken the lead meanwhile.
+            TikvFailed: TiKV does not answer.
+        """
+        key = self._layout.secret
+
+        async def make(view: StateView) -> Writes:
+            del view
+            return {key: secrets.token_bytes(32)}
+
+        while True:
+            state = await self._reads.state()
+            found = (await state.reader.get([key])).get(key)
+            if found is not None:
+                return found
+            if self.writer.leads:
+                await self.writer.edit(make, 0)
+            else:
+                await self._succession.follow_at_start()
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -175,18 +212,32 @@ class TikvBackend:
         return self.writer.fenced
 
     @property
-    def on_failure(self) -> Callable[[Fenced], None] | None:
-        """Return what is called once, when another process has taken the lead."""
-        return self.writer.on_fenced
+    def on_failure(self) -> Callable[[BrainctlError], None] | None:
+        """Return what is called when this process must not go on, for example because another one has the lead."""
+        return self._on_failure
 
     @on_failure.setter
-    def on_failure(self, action: Callable[[Fenced], None] | None) -> None:
-        self.writer.on_fenced = action
+    def on_failure(self, action: Callable[[BrainctlError], None] | None) -> None:
+        self._on_failure = self.writer.on_fenced = action
+
+    def _fail(self, error: BrainctlError) -> None:
+        _log.warning(Fact("this server cannot go on", error=error))
+        if self._on_failure is not None:
+            self._on_failure(error)
 
     @property
     def leads(self) -> bool:
         """Return whether this process is the one that writes, as far as it knows."""
         return self.writer.leads
+
+    def now_seconds(self) -> float:
+        """Return the time of the cluster's clock in seconds, which all instances read."""
+        return self._reads.now_seconds()
+
+    @property
+    def term(self) -> int:
+        """Return the number of the lead while nobody else can have taken it, otherwise 0; see `Backend`."""
+        return self.writer.term
 
     def record(self, name: bytes) -> bytes | None:
         """Return a small record by its name, None without one."""
@@ -202,9 +253,20 @@ class TikvBackend:
         """Answer from the state at a timestamp not before this call."""
         self._answer(self._range(request), reply)
 
+    async def _state(self, keys: Iterable[bytes] = ()) -> StateView:
+        """Return the state at a timestamp after this call.
+
+        An instance has then shown all that happened before, so that its small records are those of the state.
+        """
+        state = await self._reads.state(keys)
+        self.writer.check(state.head)
+        if self.instances is not None and not self.writer.leads:
+            await self._succession.follow(state)
+        return state
+
     async def _range(self, request: pb.RangeRequest) -> bytes:
         start, end = bounds(request.key, request.range_end)
-        state = await self._reads.state([start] if end == start + b"\0" else [])
+        state = await self._state([start] if end == start + b"\0" else [])
         return await answer_range(state, request, self.header(state.revision))
 
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
@@ -212,7 +274,7 @@ class TikvBackend:
         self._answer(self._read(request), reply)
 
     async def _read(self, request: pb.TxnRequest) -> bytes:
-        return await answer_reads(await self._reads.state(), request, self.record, self.header)
+        return await answer_reads(await self._state(), request, self.record, self.header)
 
     def _answer(self, work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
         if self._closed:
@@ -225,10 +287,7 @@ class TikvBackend:
 
     def submit(self, evaluate: Callable[[Batch, Any], bytes | Steps[bytes]], request: Message, reply: Reply) -> None:
         """Queue a write for the next group commit."""
-        if self._role is Role.FOLLOWER:
-            reply(Fenced("this process only reads the store on TiKV: send writes to the one that leads"))
-        else:
-            self.writer.submit(Write(evaluate, request, reply))
+        self.writer.submit(Write(evaluate, request, reply))
 
     def deaf_seconds(self) -> float:
         """See `Backend`."""
@@ -241,37 +300,29 @@ class TikvBackend:
         del steps
         self._shown.observers.append(observer)
 
-    def announce(self, endpoint: str) -> None:
-        """Record in the background at which endpoint the store is served from now on."""
-        self.spawn(self._announce(Holder.here("serve", endpoint)))
+    def announce(self, endpoint: str, client_urls: Sequence[str]) -> None:
+        """Record in the background where the store is served from now on.
+
+        Args:
+            endpoint: the address at which this process listens.
+            client_urls: where clients and the other instances are told to find it.
+        """
+        if self.instances is not None:
+            self.instances.announce(client_urls)
+            self._succession.announce()
+        self.spawn(self._announce(self._succession.note(endpoint)))
 
     async def _announce(self, holder: Holder) -> None:
         async def note(view: StateView) -> Writes:
             del view
             return {self._layout.holder: holder.pack()}
 
-        self.writer.note(holder)
         try:
             await self.writer.edit(note, 0)
         except BrainctlError as error:
             _log.warning(Fact("the address of the server cannot be stored", error=error))
 
     # -- background -----------------------------------------------------------------------------------------------
-
-    async def _keep_up(self) -> None:
-        """Renew the lead from time to time as the leader; otherwise follow the process that leads."""
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS if self.writer.leads else FOLLOW_SECONDS)
-            try:
-                if self.writer.leads:
-                    await self.writer.edit(_nothing, 0)
-                else:
-                    async with self.writer.busy:
-                        await self._shown.catch_up(await self._reads.state())
-            except Fenced as error:
-                self.writer.step_down(error)
-            except BrainctlError as error:
-                _log.warning(Fact("following the store is tried again", error=error))
 
     def _notice(self, commit: Commit) -> None:
         if commit.compact:
@@ -341,6 +392,9 @@ class TikvBackend:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.writer.release()
+        if self.instances is not None:
+            with suppress(TikvFailed):
+                await self.instances.leave()
         await self._client.close()
 
     async def _writing_ends(self, writing: "asyncio.Task[None]") -> None:
@@ -349,11 +403,6 @@ class TikvBackend:
         if not done:
             writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
-
-
-async def _nothing(_: StateView) -> Writes:
-    """Return no writes: the commit only renews the lead."""
-    return {}
 
 
 async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
@@ -369,7 +418,13 @@ async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
 
 
 async def open_backend(
-    endpoints: Sequence[str], prefix: str, role: Role, *, collects: bool = False, admit: Admit | None = None
+    endpoints: Sequence[str],
+    prefix: str,
+    role: Role,
+    *,
+    collects: bool = False,
+    admit: Admit | None = None,
+    registration: Registration | None = None,
 ) -> TikvBackend:
     """Open the store under a prefix of a TiKV cluster; raises also what `admit` raises.
 
@@ -378,15 +433,17 @@ async def open_backend(
         prefix: names joined by single slashes.
         role: when to take the lead.
         collects: whether to move TiKV's safe point while the store is open and this process leads.
-        admit: called by a leader before it takes the lead.
+        admit: called before the store is served, and each time before its lead is taken.
+        registration: for an instance that serves the store; its role is not ON_DEMAND.
 
     Raises:
         InvalidInput: the prefix is not one.
         TikvFailed: TiKV does not answer.
         StoreDamaged: a value is not what the format says.
+        StoreInUse: another living instance has the name of this one.
     """
     client = Client(endpoints)
-    backend = TikvBackend(client, Layout(prefix), role, collects=collects)
+    backend = TikvBackend(client, Layout(prefix), role, collects=collects, registration=registration)
     try:
         await backend.open(admit)
     except BaseException:

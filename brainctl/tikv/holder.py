@@ -9,6 +9,7 @@ import orjson
 
 from brainctl.tikv.client import Client
 from brainctl.tikv.key_codec import Layout
+from brainctl.tikv.process_space import is_dead, process_space
 from brainctl.tikv.value_codec import Head
 
 LOOK_SECONDS = 0.2
@@ -25,11 +26,20 @@ class Holder(NamedTuple):
     """Its process id on `host`."""
     endpoint: str = ""
     """The address at which a server is reached; empty until it listens."""
+    member: int = 0
+    """The member id of a server."""
+    space: str = ""
+    """Where `pid` means something (`process_space`)."""
 
     @classmethod
-    def here(cls, role: str, endpoint: str = "") -> Self:
+    def here(cls, role: str, endpoint: str = "", member: int = 0) -> Self:
         """Return this process as the holder."""
-        return cls(role, socket.gethostname(), os.getpid(), endpoint)
+        return cls(role, socket.gethostname(), os.getpid(), endpoint, member, process_space())
+
+    @property
+    def is_dead(self) -> bool:
+        """Return whether the process is dead for certain."""
+        return is_dead(self.space, self.pid)
 
     def pack(self) -> bytes:
         """Return the JSON form."""

@@ -54,6 +54,8 @@ class Layout:
         self.lanes = root + b"h/lane/"
         self.resetting = root + b"h/reset"
         self.holder = root + b"h/holder"
+        self.instances = root + b"h/instance/"
+        self.secret = root + b"h/secret"
         self.lives = root + b"k/"
         self.deads = root + b"d/"
         self.bases = root + b"b/"
@@ -85,6 +87,10 @@ class Layout:
     def epoch(self, number: int) -> bytes:
         """Return the TiKV key in which the take-over that began an epoch leaves the last sequence number before it."""
         return self.epochs + number.to_bytes(8)
+
+    def instance(self, member: int) -> bytes:
+        """Return the TiKV key under which the instance with a member id registers."""
+        return self.instances + member.to_bytes(8)
 
     def lane(self, number: int) -> bytes:
         """Return the key that each bulk transaction of one lane rewrites.

@@ -30,7 +30,7 @@ Writes = Mapping[bytes, bytes | None]
 
 WRITER_LEASE_MS = 5_000
 """For how long after its last renewal a silent writer keeps the lead against those who wait for it, in milliseconds."""
-HEARTBEAT_SECONDS = 2.0
+HEARTBEAT_SECONDS = 1.0
 """Seconds without writes after which a writer commits nothing but a new `expires`, as a sign of life."""
 RENEW_SECONDS = 1.0
 """Seconds after which a commit of the writer renews its lead."""
@@ -66,6 +66,8 @@ class Leadership:
         self.note: bytes | None = None
         """What a take-over writes about this process, packed (`holder`); None for nothing."""
         self._renewed = float("-inf")
+        self._kept_until = float("-inf")
+        """The time of the event loop until which nobody else can have taken the lead: its lease runs out later."""
         self._begun: tuple[float, StateView] | None = None
         """When a transaction was begun to read a commit back, and its state: the next commit uses it."""
         self._stale: asyncio.TimerHandle | None = None
@@ -93,6 +95,7 @@ class Leadership:
                 old = Head.unpack(await transaction.get_locked(self.layout.head))
                 if admitted is not None and old.epoch != admitted:
                     return False
+                asked = asyncio.get_running_loop().time()
                 now = await self._now()
                 if old.expires > now and not force:
                     raise StoreInUse(
@@ -109,6 +112,7 @@ class Leadership:
             else:
                 if await self._taken(head, writes):
                     self.head = head
+                    self._renewed, self._kept_until = asked, asked + WRITER_LEASE_MS / 1000
                     return True
             finally:
                 await transaction.rollback()
@@ -199,6 +203,14 @@ class Leadership:
             raise TikvFailed(Failure.UNAVAILABLE, UNSENT, self.client.where)
 
     @property
+    def is_kept(self) -> bool:
+        """Return whether no other process can have taken the lead yet without force.
+
+        The lease in the store ends later than this, since its time was asked for after that of the event loop.
+        """
+        return asyncio.get_running_loop().time() < self._kept_until
+
+    @property
     def renewal_is_due(self) -> bool:
         """Return whether the lead has to be renewed by a commit."""
         return asyncio.get_running_loop().time() > self._renewed + RENEW_SECONDS
@@ -241,6 +253,8 @@ class Leadership:
                 raise NotWritten.of(error) from error
         if not await self._read_back(writes, head):
             raise NotWritten(Failure.UNAVAILABLE, UNSENT, self.client.where)
+        if head.expires > self.head.expires:
+            self._kept_until = self._renewed + WRITER_LEASE_MS / 1000
         self.head = head
 
     async def _read_back(self, writes: Writes, head: Head) -> bool:
@@ -303,6 +317,7 @@ class Leadership:
         view = await self.begin()
         try:
             head = self.head._replace(sequence=self.head.sequence + 1, expires=0)
+            self._kept_until = float("-inf")
             await self.commit(transaction_of(view), {}, head)
         finally:
             await transaction_of(view).rollback()
@@ -377,13 +392,14 @@ class Leadership:
         """Return where the store is, for messages."""
         return f"the store {self.layout.prefix!r} on TiKV at {self.client.where}"
 
+    def lost_to(self, found: Head) -> Fenced:
+        """Return why this writer must stop, after it has read the head of another one."""
+        return self._lost(found, self.head)
+
     def _lost(self, found: Head, expected: Head) -> Fenced:
         """Return why this writer must stop when the head in TiKV is not the `expected` one that it wrote."""
         if found.epoch > expected.epoch:
-            return Fenced(
-                f"another process has taken over {self.place}, so this one writes no more: run one server or one "
-                "migration of a store at a time"
-            )
+            return Fenced(f"another process has taken over {self.place}, so this one does not write")
         if found.epoch == expected.epoch and found.sequence > expected.sequence:
             return Fenced(
                 f"a write that TiKV had reported as failed has happened after all: {self.place} is at commit "

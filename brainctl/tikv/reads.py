@@ -23,6 +23,13 @@ class Reads:
         self._next: asyncio.Task[StateView] | None = None
         self._wanted: set[bytes] = set()
         self._epoch = 0
+        self._clock = (0, 0.0)
+        """Milliseconds of the cluster's clock at a time of the event loop in seconds."""
+
+    def now_seconds(self) -> float:
+        """Return the time of the cluster's clock, as it goes on since a state was read last."""
+        milliseconds, asked = self._clock
+        return milliseconds / 1000 + asyncio.get_running_loop().time() - asked
 
     async def state(self, keys: Iterable[bytes] = ()) -> StateView:
         """Return the state at a timestamp taken after this call, with the live versions of `keys` loaded.
@@ -40,7 +47,9 @@ class Reads:
         # Requests that arrive from here on need a later timestamp.
         self._next = None
         wanted, self._wanted = [self._layout.head, *self._wanted], set()
-        snapshot = await self._client.snapshot(await self._client.timestamp())
+        timestamp = await self._client.timestamp()
+        self._clock = timestamp >> 18, asyncio.get_running_loop().time()
+        snapshot = await self._client.snapshot(timestamp)
         values = await snapshot.get(wanted)
         head = Head.unpack(values.get(self._layout.head))
         if head.epoch != self._epoch:
@@ -48,4 +57,6 @@ class Reads:
             self._blocks.clear()
             self._epoch = head.epoch
         loaded = {key: values.get(key) for key in wanted}
-        return StateView(self._layout, snapshot, head, self._blocks, loaded, self._counts)
+        state = StateView(self._layout, snapshot, head, self._blocks, loaded, self._counts)
+        state.time_ms = timestamp >> 18
+        return state

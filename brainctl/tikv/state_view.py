@@ -54,6 +54,8 @@ class StateView:
         self.layout = layout
         self.reader = reader
         self.head = head
+        self.time_ms = 0
+        """The time of the state on the cluster's clock in milliseconds; 0 where nobody asked for it."""
         self._blocks = blocks
         self._loaded = loaded or {}
         self._counts = None if head.ahead else counts

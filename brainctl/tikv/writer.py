@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 
 from brainctl.errors import (
+    LEADER_CHANGED,
+    NOT_LEADER,
     REQUEST_TOO_LARGE,
     STOPPED,
     TIMEOUT,
@@ -14,6 +16,7 @@ from brainctl.errors import (
     BrainctlError,
     Fenced,
     StoreFailed,
+    StoreWentBack,
     UnknownOutcome,
 )
 from brainctl.log import Fact
@@ -29,6 +32,7 @@ from brainctl.tikv.published_state import PublishedState
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.reclaim import Edit
 from brainctl.tikv.state_view import StateView
+from brainctl.tikv.value_codec import Head
 
 _log = logging.getLogger(__name__)
 
@@ -43,27 +47,34 @@ SETTLE_SECONDS = 15.0
 class Writer:
     """A queue of writes, which are committed while this process holds the lead."""
 
-    def __init__(self, lead: Leadership, shown: PublishedState, reads: Reads) -> None:
+    def __init__(self, lead: Leadership, shown: PublishedState, reads: Reads, *, on_demand: bool = False) -> None:
         """Create a writer.
 
         Args:
             lead: the right to write, which is not taken yet.
             shown: the state that this process has shown, which every commit is added to.
             reads: the newest state in TiKV.
+            on_demand: whether the first write takes the lead; without it writes are refused while it is not held.
         """
         self.leads = False
         """Whether this process holds the lead, as far as it knows."""
+        self.lost = asyncio.Event()
+        """Set while it does not."""
         self.fenced: Fenced | None = None
         """Why this process will never write again; None while it may."""
+        self.returns = False
+        """Whether losing the lead to another process is no reason to stop: this one may get it back later."""
         self.on_fenced: Callable[[Fenced], None] | None = None
-        """Called once, when another process has taken the lead."""
+        """Called once, when this process must never write again."""
         self.header = Header(0, 0, RAFT_TERM)
+        self._member = 0
         self.settle_seconds = SETTLE_SECONDS
         self.busy = asyncio.Lock()
         """Held while a commit is under way."""
         self._lead = lead
         self._shown = shown
         self._reads = reads
+        self._on_demand = on_demand
         self._queue: list[Write] = []
         self._arrived = asyncio.Event()
         self._unsettled = False
@@ -76,6 +87,8 @@ class Writer:
             write.answer(ApiError(STOPPED))
         elif self.fenced is not None:
             write.answer(self.fenced)
+        elif not (self.leads or self._on_demand):
+            write.answer(ApiError(NOT_LEADER))
         elif self._unsettled:
             write.answer(ApiError(TIMEOUT))
         elif write.too_large:
@@ -104,11 +117,21 @@ class Writer:
 
     # -- the lead -------------------------------------------------------------------------------------------------
 
-    async def acquire(self, *, force: bool, admitted: int | None = None) -> bool:
+    @property
+    def term(self) -> int:
+        """Return the number of the lead while nobody else can have taken it; otherwise 0."""
+        return self._lead.head.epoch if self.leads and self._lead.is_kept else 0
+
+    @property
+    def epoch(self) -> int:
+        """Return the epoch of the lead that this process took last, 0 when it never did."""
+        return self._lead.head.epoch
+
+    async def acquire(self, *, force: bool = False, admitted: int | None = None) -> bool:
         """Take the lead, and give the store its ids if it is new.
 
         Args:
-            force: take the lead also while a living process holds it.
+            force: take the lead also while its holder has it: that one is known to be dead.
             admitted: the epoch of the state that was looked at before; None takes the lead of whatever is there.
 
         Returns:
@@ -122,6 +145,7 @@ class Writer:
             return False
         await self._shown.catch_up(await self._reads.state())
         self.leads = True
+        self.lost.clear()
         if IDENTITY not in self._shown.records:
             ids = b"".join((secrets.randbits(63) | 1).to_bytes(8) for _ in range(2))
             await self._commit_records({IDENTITY: ids})
@@ -132,10 +156,11 @@ class Writer:
         """Set what the next take-over writes about this process."""
         self._lead.note = holder.pack()
 
-    def identify(self) -> None:
-        """Take the ids of the cluster and of this member from the store."""
+    def identify(self, member: int = 0) -> None:
+        """Take the ids of the cluster and, unless `member` is one, of this member from the store."""
         ids = self._shown.records.get(IDENTITY, bytes(16))
-        self.header = Header(int.from_bytes(ids[:8]), int.from_bytes(ids[8:]), RAFT_TERM)
+        self._member = member or self._member
+        self.header = Header(int.from_bytes(ids[:8]), self._member or int.from_bytes(ids[8:]), RAFT_TERM)
 
     async def release(self) -> None:
         """Release the lead, so that others can take it at once. Where that fails, it expires by itself."""
@@ -143,7 +168,7 @@ class Writer:
             if not self.leads:
                 await self._lead.close()
                 return
-            self.leads = False
+            self._lose()
             try:
                 await self._lead.release()
             except BrainctlError as error:
@@ -151,12 +176,24 @@ class Writer:
                     Fact("the lead is not released, and expires", seconds=WRITER_LEASE_MS // 1000, error=error)
                 )
 
+    def _lose(self) -> None:
+        self.leads = False
+        self.lost.set()
+
+    def check(self, head: Head) -> None:
+        """Look at a head that was read, and step down if it is of another leader."""
+        if self.leads and head.epoch > self.epoch:
+            self.step_down(self._lead.lost_to(head))
+
     def step_down(self, error: Fenced) -> None:
-        """Stop writing for good, because another process does, and refuse what is queued."""
+        """Stop writing, because another process does, and refuse what is queued; for good unless this one `returns`."""
         if self.fenced is not None:
             return
         _log.warning(Fact("another process has taken the lead", error=error))
-        self.leads = False
+        self._lose()
+        if self.returns and not isinstance(error, StoreWentBack):
+            self._refuse_queue(ApiError(LEADER_CHANGED))
+            return
         self.fenced = error
         self._refuse_queue(error)
         if self.on_fenced is not None:
@@ -197,7 +234,9 @@ class Writer:
 
     async def _write(self, group: list[Write]) -> None:
         if not self.leads:
-            await self.acquire(force=False)
+            if not self._on_demand:
+                raise ApiError(LEADER_CHANGED)
+            await self.acquire()
         evaluated = await until_written(partial(self._try_write, group))
         self._queue[:0] = group[len(evaluated.writes) :]
         for write, answer in zip(evaluated.writes, evaluated.answers, strict=True):
@@ -280,7 +319,7 @@ class Writer:
         answer: BrainctlError
         if isinstance(error, Fenced):
             self.step_down(error)
-            answer = error
+            answer = self.fenced or ApiError(LEADER_CHANGED)
         elif isinstance(error, TikvFailed):
             _log.warning(Fact("a group of writes failed in TiKV", error=error))
             answer = ApiError(REQUEST_TOO_LARGE) if error.failure is Failure.TOO_LARGE else RequestFailed(error)

@@ -76,7 +76,7 @@ class MemoryBackend:
         self.view = MemoryView()
         self.header = Header(1, 2, 3)
         self.size = self.size_in_use = 0
-        self.leads = True
+        self.term = 1
         self.observers: list[Callable[[Commit], None]] = []
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.work: list[Coroutine[Any, Any, None]] = []

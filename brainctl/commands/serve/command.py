@@ -14,6 +14,7 @@ from brainctl.cli.serve_flags import parameters
 from brainctl.cli.session import Session
 from brainctl.cli.settings import Given
 from brainctl.commands.serve import places
+from brainctl.commands.serve.cluster import joined, name_of, peer_calls, role_of
 from brainctl.commands.serve.log import check_log, start_log
 from brainctl.commands.serve.settings import ServeSettings
 from brainctl.errors import BadArguments, BrainctlError
@@ -21,11 +22,11 @@ from brainctl.stores.schemes import Can
 from brainctl.stores.urls import having, of_directory
 
 if TYPE_CHECKING:
-    from brainctl.node.backend import Backend
     from brainctl.node.node import Node
     from brainctl.node.options import NodeOptions
     from brainctl.server.tls.context import TlsOptions
     from brainctl.stores.driver import Served
+    from brainctl.stores.etcd.peers import PeerCalls
     from brainctl.wire.limits import Limits
 
 REQUEST_OVERHEAD_BYTES = 512 << 10
@@ -169,7 +170,7 @@ async def _serve(session: Session, plan: ServeOptions) -> None:
     from brainctl.server.tls.context import ServerTls
 
     tls = ServerTls(plan.tls) if plan.tls else None
-    served, node = await _open(session, plan)
+    served, node, peers = await _open(session, plan)
     failures: list[BrainctlError] = []
     stop = asyncio.Event()
 
@@ -178,10 +179,9 @@ async def _serve(session: Session, plan: ServeOptions) -> None:
         stop.set()
 
     def ready(address: str) -> None:
-        first = address.partition(",")[0]
-        served.announce(first)
-        urls = places.urls_of(plan.listen, address, has_tls=tls is not None)
-        node.cluster.client_urls = plan.advertise or urls
+        urls = plan.advertise or places.urls_of(plan.listen, address, has_tls=tls is not None)
+        served.announce(address.partition(",")[0], urls)
+        node.cluster.client_urls = urls
         ready_file = plan.settings.text("ready-file")
         if ready_file:
             _write_whole(Path(ready_file), f"{address}\n")
@@ -208,6 +208,8 @@ async def _serve(session: Session, plan: ServeOptions) -> None:
         )
     finally:
         await node.close()
+        if peers is not None:
+            await peers.close()
     if failures:
         raise failures[0]
 
@@ -217,7 +219,7 @@ def _store(session: Session, plan: ServeOptions) -> str:
     return session.settings.store if session.settings.store_given or not plan.settings.has_place else ""
 
 
-async def _open(session: Session, plan: ServeOptions) -> "tuple[Served, Node]":
+async def _open(session: Session, plan: ServeOptions) -> "tuple[Served, Node, PeerCalls | None]":
     """Open what keeps the data, and create the node over it."""
     from brainctl.stores.driver import Serving
     from brainctl.stores.registry import open_backend
@@ -231,13 +233,22 @@ async def _open(session: Session, plan: ServeOptions) -> "tuple[Served, Node]":
     if collection not in ("auto", "off"):
         raise BadArguments(f"--tikv-gc: auto or off, not {collection!r}")
     rate = plan.settings.number("reclaim-rate", 0)
-    serving = Serving(session.admission, session.warn, rate, collects=collection == "auto")
+    serving = Serving(
+        session.admission,
+        session.warn,
+        rate,
+        collection == "auto",
+        role_of(plan.settings.text("role")),
+        name_of(plan.settings.text("name"), plan.listen),
+        tuple(plan.options.peer_urls),
+    )
     served = await open_backend(url, serving)
     options = plan.options if measures else replace(plan.options, quota_bytes=None)
-    return served, _node(served.backend, plan._replace(options=options))
+    peers = peer_calls(plan.tls, plan.limits.page_bytes) if served.shared is not None else None
+    return served, _node(served, plan._replace(options=options), peers), peers
 
 
-def _node(backend: "Backend", plan: ServeOptions) -> "Node":
+def _node(served: "Served", plan: ServeOptions, peers: "PeerCalls | None") -> "Node":
     from brainctl.clock import SystemClock
     from brainctl.node.access.passwords import Passwords
     from brainctl.node.access.token_option import tokens_of
@@ -245,7 +256,10 @@ def _node(backend: "Backend", plan: ServeOptions) -> "Node":
 
     clock = SystemClock()
     tokens = tokens_of(plan.auth.token, clock, plan.auth.token_ttl)
-    return Node(backend, clock, tokens, Passwords(plan.auth.bcrypt_cost), plan.options)
+    cluster = None
+    if served.shared is not None and peers is not None:
+        cluster, tokens = joined(served.shared, served.backend, peers, tokens, plan.auth.token_ttl)
+    return Node(served.backend, clock, tokens, Passwords(plan.auth.bcrypt_cost), plan.options, cluster)
 
 
 def _write_whole(path: Path, text: str) -> None:

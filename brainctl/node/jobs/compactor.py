@@ -28,7 +28,7 @@ class Compactor:
     def _step(self) -> None:
         """Compact if the retention wants it and this process writes; look again after the interval."""
         backend, retention = self._backend, self._retention
-        if backend.leads:
+        if backend.term:
             revision = retention.due(self._clock.monotonic(), backend.revision)
             if revision:
                 request = pb.CompactionRequest(revision=revision)

@@ -76,9 +76,9 @@ class LocalBackend:
         return self.engine.size_in_use
 
     @property
-    def leads(self) -> bool:
-        """Return True: this process holds the lock of the directory, so no other writes."""
-        return True
+    def term(self) -> int:
+        """Return 1: this process holds the lock of the directory, so no other writes."""
+        return 1
 
     def record(self, name: bytes) -> bytes | None:
         """See `Backend.record`."""

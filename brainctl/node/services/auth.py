@@ -111,6 +111,22 @@ class AuthService:
             return found
         return Identity(common_name, revision) if common_name else None
 
+    def shown_to_peers(self, token: str | None, common_name: str | None, sign: Callable[[str, int], str]) -> str:
+        """Return the token with which another instance knows the sender of a request; empty without a sender.
+
+        Args:
+            token: The sender's.
+            common_name: That of the sender's verified certificate, which counts without a token.
+            sign: Issues a token that all instances accept.
+
+        Raises:
+            ApiError: The sender cannot be told on.
+        """
+        revision = self._authority.state(self._backend.record).revision
+        if token is not None and compare_digest(token.encode(), self.process_token.encode()):
+            return sign(ROOT, revision)
+        return token or (sign(common_name, revision) if common_name else "")
+
     def check(self, who: Identity | None) -> Check:
         """Return the checks of a request against the durable users and roles."""
         return self._authority.check(self._backend.record, who)

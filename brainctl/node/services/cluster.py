@@ -1,8 +1,8 @@
-"""The Cluster service of a cluster that has one member, and can have no other.
+"""The Cluster service: of one member, or of the instances that serve a store together.
 
-It answers as an etcd of one member does, with two differences, since nothing could ever run as a second member here:
-a learner is refused as by an etcd that accepts none (--max-learners 0), and a voting member, which would cost a real
-etcd its quorum at once, is refused as by an etcd that has lost its quorum.
+Members come and go with the processes, not by requests. So it answers as an etcd of one member does, with two
+differences: a learner is refused as by an etcd that accepts none (--max-learners 0), and a voting member, which would
+cost a real etcd its quorum at once, is refused as by an etcd that has lost its quorum.
 """
 
 import re
@@ -24,9 +24,12 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.node.backend import Backend, Reply
 from brainctl.node.handler import Handler, refusal
+from brainctl.node.membership import Membership
 
 MEMBER = b"member"
-"""The name of the small record with the changed fields of the member: a marshalled Member with its peer URLs."""
+"""The name of the small record with the changed fields of the only member: a marshalled Member with its peer URLs. For
+one of several instances a slash and its id, 16 hex digits, follow.
+"""
 _CLUSTER = "/etcdserverpb.Cluster/"
 _URL = re.compile(r"(?i:https?)://(?:[^/?#@\s]*@)?(?:[^:/?#\[\]\s]*|\[[^\]\s]*\]):[0-9]*(?:[?#].*)?|unixs?:.*")
 """The URLs that etcd accepts for peers: http or https with host and port, without a path, or a Unix socket."""
@@ -36,7 +39,12 @@ class ClusterService:
     """Cluster.MemberList, MemberAdd, MemberRemove, MemberUpdate and MemberPromote."""
 
     def __init__(
-        self, backend: Backend, name: str = "default", client_urls: Sequence[str] = (), peer_urls: Sequence[str] = ()
+        self,
+        backend: Backend,
+        name: str = "default",
+        client_urls: Sequence[str] = (),
+        peer_urls: Sequence[str] = (),
+        membership: Membership | None = None,
     ) -> None:
         """Create the service.
 
@@ -45,8 +53,10 @@ class ClusterService:
             name: The name of the member.
             client_urls: The URLs at which clients reach the member.
             peer_urls: The peer URLs of the member until a request changes them.
+            membership: The instances that serve the store; None where this is the only one.
         """
         self._backend = backend
+        self._membership = membership
         self._peer_urls = peer_urls
         self.name = name
         self.client_urls = client_urls
@@ -65,7 +75,7 @@ class ClusterService:
     def member_list(self, body: bytes, reply: Reply) -> None:
         """Serve Cluster.MemberList: as in etcd, the header has no revision."""
         del body
-        reply(pb.MemberListResponse(header=self._header(), members=[self._member()]).SerializeToString())
+        reply(pb.MemberListResponse(header=self._header(), members=self._members()).SerializeToString())
 
     def member_add(self, body: bytes, reply: Reply) -> None:
         """Serve Cluster.MemberAdd: it is refused, with the reason that fits best."""
@@ -77,17 +87,17 @@ class ClusterService:
         urls = [url.strip() for url in request.peerURLs]
         if not urls or not all(map(_URL.fullmatch, urls)):
             reply(ApiError(MEMBER_URLS_INVALID))
-        elif set(urls) & set(self._member().peerURLs):
+        elif set(urls) & {url for member in self._members() for url in member.peerURLs}:
             reply(ApiError(MEMBER_URLS_TAKEN))
         else:
             reply(ApiError(TOO_MANY_LEARNERS if request.isLearner else UNHEALTHY))
 
     def member_remove(self, body: bytes, reply: Reply) -> None:
-        """Serve Cluster.MemberRemove: the only member cannot be removed."""
+        """Serve Cluster.MemberRemove: a member cannot be removed, it ends with its process."""
         self._refuse(body, pb.MemberRemoveRequest, ApiError(TOO_FEW_STARTED), reply)
 
     def member_promote(self, body: bytes, reply: Reply) -> None:
-        """Serve Cluster.MemberPromote: the only member votes already, so it is no learner."""
+        """Serve Cluster.MemberPromote: every member votes already, so it is no learner."""
         self._refuse(body, pb.MemberPromoteRequest, ApiError(MEMBER_NOT_LEARNER), reply)
 
     def _refuse(
@@ -97,9 +107,9 @@ class ClusterService:
         error: ApiError,
         reply: Reply,
     ) -> None:
-        """Refuse a request about a member: with `error` if it is the only member, otherwise with MEMBER_NOT_FOUND."""
+        """Refuse a request about a member: with `error` if there is such a member, otherwise with MEMBER_NOT_FOUND."""
         try:
-            known = self._backend.header.member_id == kind.FromString(body).ID
+            known = self._find(kind.FromString(body).ID) is not None
         except DecodeError as fault:
             reply(refusal(fault))
             return
@@ -119,20 +129,33 @@ class ClusterService:
 
     def _update(self, batch: Batch, request: pb.MemberUpdateRequest) -> bytes:
         """Stage the new peer URLs, and return the marshalled MemberUpdateResponse."""
-        if self._backend.header.member_id != request.ID:
+        member = self._find(request.ID)
+        if member is None:
             raise ApiError(MEMBER_NOT_FOUND)
-        batch.set_record(MEMBER, pb.Member(peerURLs=request.peerURLs).SerializeToString())
-        member = self._member(request.peerURLs)
+        changed = pb.Member(peerURLs=request.peerURLs)
+        batch.set_record(self._record_name(request.ID), changed.SerializeToString())
+        del member.peerURLs[:]
+        member.MergeFrom(changed)
         return pb.MemberUpdateResponse(header=self._header(), members=[member]).SerializeToString()
 
-    def _member(self, peer_urls: Sequence[str] | None = None) -> pb.Member:
-        """Return the only member, with its stored peer URLs unless others are given."""
-        if peer_urls is None:
-            record = self._backend.record(MEMBER)
-            peer_urls = self._peer_urls if record is None else pb.Member.FromString(record).peerURLs
-        return pb.Member(
-            ID=self._backend.header.member_id, name=self.name, peerURLs=peer_urls, clientURLs=self.client_urls
-        )
+    def _find(self, member: int) -> pb.Member | None:
+        """Return the member with an id, None when there is none."""
+        return next((known for known in self._members() if member == known.ID), None)
+
+    def _record_name(self, member: int) -> bytes:
+        return MEMBER if self._membership is None else b"%b/%016x" % (MEMBER, member)
+
+    def _members(self) -> list[pb.Member]:
+        """Return the members, with the peer URLs that were stored for them."""
+        if self._membership is None:
+            mine = self._backend.header.member_id
+            return [self._shown(mine, self.name, self._peer_urls, self.client_urls)]
+        return [self._shown(one.id, one.name, one.peer_urls, one.client_urls) for one in self._membership.members]
+
+    def _shown(self, member: int, name: str, peer_urls: Sequence[str], client_urls: Sequence[str]) -> pb.Member:
+        record = self._backend.record(self._record_name(member))
+        peers = peer_urls if record is None else pb.Member.FromString(record).peerURLs
+        return pb.Member(ID=member, name=name, peerURLs=peers, clientURLs=client_urls)
 
     def _header(self) -> pb.ResponseHeader:
         header = self._backend.header

@@ -54,7 +54,7 @@ class LeaseService:
         self._backend = backend
         self._rng = rng or random.SystemRandom()
         self._ticking = False
-        self._leads = backend.leads
+        self._term = backend.term
         self._when_recovered: list[Callable[[], None]] = []
         self.lessor = Lessor(clock)
         self.lessor.load(backend.records(LEASES))
@@ -143,8 +143,7 @@ class LeaseService:
 
     def _as_leader(self, act: Callable[[], None], reply: Reply) -> None:
         """Do what only the process that writes can do; a process that cannot become it answers with the error."""
-        self._follow_lead()
-        if self._leads:
+        if self._follow_lead():
             act()
             return
 
@@ -157,12 +156,15 @@ class LeaseService:
 
         self._backend.submit(_nothing, pb.LeaseKeepAliveRequest(), settle)
 
-    def _follow_lead(self) -> None:
-        """Note whether this process writes; one that has just become the writer gives all leases their whole TTL."""
-        leads = self._backend.leads
-        if leads and not self._leads:
+    def _follow_lead(self) -> bool:
+        """Return whether this process writes, for certain; one that has taken the lead since gives all leases their
+        whole TTL.
+        """
+        term = self._backend.term
+        if term and term != self._term:
             self.lessor.keep_all_alive()
-        self._leads = leads
+            self._term = term
+        return term != 0
 
     def _time_to_live(self, request: pb.LeaseTimeToLiveRequest, reply: Reply) -> None:
         """Reply with the remaining and the granted TTL, and the attached keys if requested."""
@@ -222,8 +224,7 @@ class LeaseService:
     def _tick(self) -> None:
         """Revoke expired leases, if this process writes and the attached keys are known."""
         self._ticking = False
-        self._follow_lead()
-        if self._leads and not self.lessor.recovering:
+        if self._follow_lead() and not self.lessor.recovering:
             self._count_time()
             self._revoke_some(self.lessor.expired(REVOKES_PER_TICK))
         else:

@@ -107,9 +107,9 @@ def test_nothing_new_is_not_compacted_again(retention: Retention) -> None:
 
 def test_a_process_that_does_not_lead_leaves_it_to_the_one_that_does() -> None:
     world = World(KeepPeriod(10 * MINUTE))
-    world.backend.leads = False
+    world.backend.term = 0
     assert world.minutes(60)[-1] == 0
-    world.backend.leads = True
+    world.backend.term = 1
     # What was noted meanwhile counts.
     assert world.minutes(1)[-1] == 51
 

@@ -198,11 +198,11 @@ def test_attachments_are_found_again_after_a_restart(world: World, monkeypatch: 
 
 def test_a_process_that_does_not_write_expires_nothing(world: World) -> None:
     world.grant(7)
-    world.backend.leads = False
+    world.backend.term = 0
     world.pass_time(0.5)
     world.pass_time(100)
     assert world.service.lessor.get(7) is not None
-    world.backend.leads = True
+    world.backend.term = 2
     world.pass_time(0.5)
     assert world.time_to_live(7).TTL == 10, "whoever takes over starts anew"
     world.pass_time(10)
@@ -215,7 +215,7 @@ def test_a_process_that_cannot_write_does_not_speak_of_time(world: World, monkey
         reply(Fenced("another process writes"))
 
     world.grant(7)
-    world.backend.leads = False
+    world.backend.term = 0
     assert world.keep_alive(7) == 10, "it could take the lead"
     monkeypatch.setattr(world.backend, "submit", refuse)
     with pytest.raises(Fenced):

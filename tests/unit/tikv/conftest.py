@@ -7,7 +7,12 @@ from itertools import count
 
 import pytest
 
-from brainctl.tikv.backend import Role, TikvBackend, open_backend
+from brainctl.tikv.backend import TikvBackend, open_backend
+from brainctl.tikv.blocks import Blocks
+from brainctl.tikv.client import Client
+from brainctl.tikv.key_codec import Layout
+from brainctl.tikv.leadership import Leadership
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 
 _numbers = count()
@@ -24,12 +29,23 @@ def prefix() -> str:
     return f"store-{next(_numbers)}"
 
 
+async def usurp(tikv: Playground, prefix: str) -> None:
+    """Take the lead from whoever has it, as a migration does that is told to, and give it back."""
+    client, layout = Client([tikv.endpoint]), Layout(prefix)
+    lead = Leadership(client, layout, Blocks(layout))
+    await lead.acquire(force=True)
+    await lead.release()
+    await client.close()
+
+
 @pytest.fixture
 def backend_of(tikv: Playground, prefix: str) -> OpenBackend:
     """Open the test's store, as often as wanted: async with backend_of(role)."""
 
     @asynccontextmanager
-    async def opened(role: Role = Role.LEADER) -> AsyncIterator[TikvBackend]:
+    async def opened(role: Role = Role.LEADER, *, usurping: bool = False) -> AsyncIterator[TikvBackend]:
+        if usurping:
+            await usurp(tikv, prefix)
         backend = await open_backend([tikv.endpoint], prefix, role)
         try:
             yield backend

@@ -10,8 +10,9 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.tikv import open_tikv_replica
 from brainctl.tikv import client, counts
 from brainctl.tikv import state_view as view
-from brainctl.tikv.backend import Role, TikvBackend
+from brainctl.tikv.backend import TikvBackend
 from brainctl.tikv.errors import Failure
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.unit.tikv.calls import compact, put, read, send, state_of
 from tests.unit.tikv.conftest import OpenBackend
@@ -157,7 +158,7 @@ def test_changes_that_a_compaction_removed_before_they_were_seen(
     backend_of: OpenBackend, monkeypatch: pytest.MonkeyPatch, counted: bool
 ) -> None:
     """A process that follows misses them in the log, so what it has counted before is worth nothing."""
-    monkeypatch.setattr("brainctl.tikv.backend.FOLLOW_SECONDS", 3600.0)
+    monkeypatch.setattr("brainctl.tikv.succession.FOLLOW_SECONDS", 3600.0)
 
     async def run() -> None:
         async with backend_of() as backend, backend_of(Role.FOLLOWER) as follower:

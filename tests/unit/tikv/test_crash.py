@@ -9,7 +9,7 @@ import pytest
 
 from brainctl.etcdpb import kv_pb2
 from brainctl.stores.tikv import open_tikv_replica
-from brainctl.tikv.backend import Role
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.unit.tikv.calls import history, listed, put, state_of
 from tests.unit.tikv.conftest import OpenBackend
@@ -20,7 +20,7 @@ import asyncio, sys
 from brainctl.errors import ApiError, UnknownOutcome
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.tikv import open_tikv
-from brainctl.tikv.backend import Role
+from brainctl.tikv.succession import Role
 
 async def main(url, name):
     store = await open_tikv(url, Role.LEADER)
@@ -100,7 +100,7 @@ import asyncio, sys
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.tikv import open_tikv
 from brainctl.tikv import ahead, bulk_writer
-from brainctl.tikv.backend import Role
+from brainctl.tikv.succession import Role
 
 ahead.LARGE_CHANGES, bulk_writer.CHUNK_KEYS = 10, 4
 

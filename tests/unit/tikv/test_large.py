@@ -15,9 +15,9 @@ from brainctl.tikv import ahead
 from brainctl.tikv import bulk_writer as lanes
 from brainctl.tikv import commit_codec as encode
 from brainctl.tikv import leadership as lead
-from brainctl.tikv.backend import Role
 from brainctl.tikv.client import Transaction
 from brainctl.tikv.errors import Failure, TikvFailed
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.support.memory import MemoryBackend
 from tests.unit.tikv.calls import EVALUATE, put, read, send, state_of

@@ -10,10 +10,11 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.commit import Commit
 from brainctl.node.services.watch import WatchService
 from brainctl.tikv import published_state
-from brainctl.tikv.backend import Role, TikvBackend
+from brainctl.tikv.backend import TikvBackend
 from brainctl.tikv.errors import Failure, TikvFailed
 from brainctl.tikv.log_follower import commits_since
 from brainctl.tikv.state_view import StateView
+from brainctl.tikv.succession import Role
 from brainctl.tikv.value_codec import Head
 from tests.unit.tikv.calls import compact, put, state_of
 from tests.unit.tikv.conftest import OpenBackend
@@ -22,7 +23,7 @@ from tests.unit.tikv.conftest import OpenBackend
 @pytest.fixture(autouse=True)
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have nobody follow unless the test says so."""
-    monkeypatch.setattr("brainctl.tikv.backend.FOLLOW_SECONDS", 3600.0)
+    monkeypatch.setattr("brainctl.tikv.succession.FOLLOW_SECONDS", 3600.0)
 
 
 class Watching:

@@ -9,7 +9,8 @@ from brainctl.clock import SystemClock
 from brainctl.node.node import Node
 from brainctl.server import pages
 from brainctl.server.http_request import HttpRequest, Page
-from brainctl.tikv.backend import Role, open_backend
+from brainctl.tikv.backend import open_backend
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.unit.tikv.calls import put, read
 from tests.unit.tikv.proxy import proxied

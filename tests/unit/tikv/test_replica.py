@@ -16,7 +16,7 @@ from brainctl.mvcc.lessor import LEASES
 from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.store import Checkpoint
 from brainctl.stores.tikv import open_tikv_replica
-from brainctl.tikv.backend import Role
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.support.memory import MemoryBackend
 from tests.unit.tikv.calls import EVALUATE, history, listed, put, send, state_of

@@ -5,8 +5,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from brainctl.mvcc.commit import Commit
-from brainctl.tikv.backend import Role, open_backend
+from brainctl.tikv.backend import open_backend
 from brainctl.tikv.client import Client
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.unit.tikv.calls import put, value
 

@@ -9,10 +9,11 @@ import pytest
 
 from brainctl.errors import ExitCode
 from brainctl.tikv import safepoint
-from brainctl.tikv.backend import Role, TikvBackend, open_backend
+from brainctl.tikv.backend import TikvBackend, open_backend
 from brainctl.tikv.client import Client
 from brainctl.tikv.errors import TikvFailed
 from brainctl.tikv.safepoint import register
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground, clean_environment
 from tests.unit.tikv.calls import compact, put, read
 

@@ -8,8 +8,9 @@ import pytest
 
 from brainctl.errors import TIMEOUT, ApiError, UnknownOutcome
 from brainctl.mvcc.commit import Commit
-from brainctl.tikv.backend import Role, TikvBackend, open_backend
+from brainctl.tikv.backend import TikvBackend, open_backend
 from brainctl.tikv.errors import NOT_WRITTEN, TikvFailed
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.unit.tikv.calls import put, read, value
 from tests.unit.tikv.conftest import OpenBackend

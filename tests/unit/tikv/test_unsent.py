@@ -11,7 +11,7 @@ from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.tikv import open_tikv, open_tikv_replica
 from brainctl.tikv import ahead, client
 from brainctl.tikv import leadership as lead
-from brainctl.tikv.backend import Role
+from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.unit.tikv.calls import put, read, state_of
 from tests.unit.tikv.conftest import OpenBackend

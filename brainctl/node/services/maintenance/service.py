@@ -8,7 +8,7 @@ from crc32c import crc32c
 from google.protobuf.message import DecodeError
 
 from brainctl.clock import Clock
-from brainctl.errors import BAD_TRANSFEREE, ApiError, BrainctlError
+from brainctl.errors import BAD_TRANSFEREE, NO_LEADER, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.hashkv import Hasher, KvHash, hash_steps, hashed_revision
 from brainctl.mvcc.lessor import LEASES
@@ -16,6 +16,7 @@ from brainctl.mvcc.steps import finish
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.backend import Backend, Reply
 from brainctl.node.handler import Handler, refusal
+from brainctl.node.membership import Membership
 from brainctl.node.options import NodeOptions
 from brainctl.node.quota import Quota
 from brainctl.node.services.maintenance.alarms import AlarmService
@@ -31,7 +32,14 @@ ETCD_VERSION = "3.7.3"
 class MaintenanceService:
     """The Maintenance service over a backend."""
 
-    def __init__(self, backend: Backend, clock: Clock, options: NodeOptions | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Clock,
+        options: NodeOptions | None = None,
+        membership: Membership | None = None,
+    ) -> None:
+        self._membership = membership
         options = options or NodeOptions()
         self.snapshots = SnapshotRoom(clock.monotonic)
         self._backend = backend
@@ -55,29 +63,31 @@ class MaintenanceService:
         """Serve Maintenance.Status: there is no raft log, so its indexes are the revision."""
         del body
         backend = self._backend
+        leader = self._membership.leader if self._membership is not None else backend.header.member_id
         response = pb.StatusResponse(
             version=ETCD_VERSION,
             storageVersion=STORAGE_VERSION,
             dbSize=max(backend.size, 1),  # etcdctl divides by it
             dbSizeInUse=backend.size_in_use,
-            leader=backend.header.member_id,
+            leader=leader,
             raftTerm=backend.header.raft_term,
             raftIndex=backend.revision,
             raftAppliedIndex=backend.revision,
-            errors=[_alarm_text(alarm) for alarm in self.alarms.alarms()],
+            errors=[*map(_alarm_text, self.alarms.alarms()), *([] if leader else [NO_LEADER.message])],
             dbSizeQuota=self._quota.bytes,
             downgradeInfo=self._downgrade.info(),
         )
         reply(backend.header(backend.revision) + response.SerializeToString())
 
     def move_leader(self, body: bytes, reply: Reply) -> None:
-        """Serve Maintenance.MoveLeader: to the only member, which leads already; the response is empty, as in etcd."""
+        """Serve Maintenance.MoveLeader: to the member that leads already; the response is empty, as in etcd."""
         try:
             target = pb.MoveLeaderRequest.FromString(body).targetID
         except DecodeError as error:
             reply(refusal(error))
             return
-        reply(b"" if target == self._backend.header.member_id else ApiError(BAD_TRANSFEREE))
+        leader = self._membership.leader if self._membership is not None else self._backend.header.member_id
+        reply(b"" if target == leader else ApiError(BAD_TRANSFEREE))
 
     # -- hashes -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,171 @@
+"""Several instances over one store on TiKV are one etcd: whichever is asked, and whichever is lost."""
+
+import json
+import signal
+
+import pytest
+
+from brainctl.etcdpb import rpc_pb2 as pb
+from tests.conftest import NewBrainctl
+from tests.e2e.instances import History, Put, Service, check, until
+from tests.peers.servers import Playground, brainctl, etcdctl
+from tests.support.rpc import Remote
+
+NAMES = ("a", "b", "c")
+
+
+def test_three_instances_are_one_cluster(new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str) -> None:
+    del tikv
+    service = Service(new_brainctl, tikv_url, NAMES)
+    leader = service.leader()
+    known = service.members(leader)
+    assert len({member.ID for member in known.values()}) == len(NAMES)
+    for name, server in service.servers.items():
+        assert list(known[name].clientURLs) == [f"http://{server.endpoint}"]
+        shown = brainctl("endpoint", "status", "--cluster", "-w", "json", "--endpoints", server.endpoint)
+        statuses = [entry["Status"] for entry in json.loads(shown.stdout)]
+        assert {int(status["header"]["member_id"]) for status in statuses} == {m.ID for m in known.values()}
+        assert {int(status["leader"]) for status in statuses} == {known[leader].ID}
+
+    follower = service.others(leader)[0]
+    for name in NAMES:
+        revision = service.put(name, b"k", name.encode())
+        for reader in NAMES:
+            assert service.get(reader, b"k") == name.encode()
+        watched = service.apis[follower].stream(
+            "/etcdserverpb.Watch/Watch",
+            [pb.WatchRequest(create_request=pb.WatchCreateRequest(key=b"k", start_revision=revision, prev_kv=True))],
+            2,
+        )
+        assert [event.kv.mod_revision for response in watched for event in response.events] == [revision]
+
+    api = service.apis[follower]
+    api.call("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantRequest(ID=7, TTL=600))
+    api.call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"leased", lease=7))
+    (alive,) = api.stream("/etcdserverpb.Lease/LeaseKeepAlive", [pb.LeaseKeepAliveRequest(ID=7)], 1)
+    assert alive.TTL == 600
+    lived = api.call("/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveRequest(ID=7, keys=True))
+    assert (lived.grantedTTL, list(lived.keys)) == (600, [b"leased"])
+    api.call("/etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeRequest(ID=7))
+    assert service.get(follower, b"leased") is None
+    changed = pb.TxnRequest(success=[pb.RequestOp(request_put=pb.PutRequest(key=b"t", value=b"v"))])
+    assert api.call("/etcdserverpb.KV/Txn", changed).succeeded
+    api.call("/etcdserverpb.KV/Compact", pb.CompactionRequest(revision=service.put(follower, b"k")))
+    refused = etcdctl(service.servers[leader].endpoint, "get", "k", "--rev", "2")
+    assert "required revision has been compacted" in refused.stderr
+
+
+def test_users_are_the_same_on_every_instance(new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str) -> None:
+    """A token of one instance is good on the others, and the leader checks who sent what was forwarded."""
+    del tikv
+    service = Service(new_brainctl, tikv_url, NAMES[:2])
+    leader = service.leader()
+    (follower,) = service.others(leader)
+    at = service.servers[follower].endpoint
+    for command in (
+        ("user", "add", "root:pw"),
+        ("user", "grant-role", "root", "root"),
+        ("user", "add", "u:pw"),
+        ("role", "add", "r"),
+        ("role", "grant-permission", "r", "readwrite", "mine"),
+        ("user", "grant-role", "u", "r"),
+        ("auth", "enable"),
+    ):
+        done = etcdctl(at, *command)
+        assert done.returncode == 0, done.stderr
+    assert etcdctl(at, "--user", "u:pw", "put", "mine", "v").returncode == 0
+    denied = etcdctl(at, "--user", "u:pw", "put", "other", "v")
+    assert "permission denied" in denied.stderr
+    for name in NAMES[:2]:
+        assert "user name is empty" in etcdctl(service.servers[name].endpoint, "put", "mine", "v").stderr
+        assert "user name is empty" in etcdctl(service.servers[name].endpoint, "get", "mine").stderr
+    token = service.apis[follower].call(
+        "/etcdserverpb.Auth/Authenticate", pb.AuthenticateRequest(name="u", password="pw")
+    )
+    for api in service.apis.values():
+        api.call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"mine", value=b"w"), token.token)
+        (kv,) = api.call("/etcdserverpb.KV/Range", pb.RangeRequest(key=b"mine"), token.token).kvs
+        assert kv.value == b"w"
+
+
+def test_an_instance_with_the_name_of_a_living_one_is_refused(
+    new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str
+) -> None:
+    del tikv
+    first = new_brainctl("--name", "a", store=tikv_url)
+    second = brainctl("serve", "--store", tikv_url, "--listen", "127.0.0.1:0", "--name", "a")
+    assert second.returncode == 11, second.stderr
+    assert f"a at http://{first.endpoint} (process {first.pid} on " in second.stderr
+    assert "--name" in second.stderr
+
+
+def test_a_follower_never_leads(new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str) -> None:
+    """Without anybody else who may lead, its reads go on, and its writes time out as etcd's do."""
+    del tikv
+    leader = new_brainctl("--name", "a", "--role", "leader", store=tikv_url)
+    follower = new_brainctl("--name", "b", "--role", "follower", store=tikv_url)
+    assert etcdctl(follower.endpoint, "put", "k", "v").returncode == 0
+    assert leader.stop() == 0
+    late = etcdctl(follower.endpoint, "--command-timeout", "60s", "put", "k", "w")
+    assert "etcdserver: request timed out" in late.stderr
+    assert etcdctl(follower.endpoint, "get", "k", "--print-value-only").stdout == "v\n"
+    status = Remote(follower.endpoint).call("/etcdserverpb.Maintenance/Status", pb.StatusRequest())
+    assert (status.leader, list(status.errors)) == (0, ["etcdserver: no leader"])
+
+
+def test_no_write_and_no_event_is_lost_when_leaders_are_killed_paused_and_stopped(
+    new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str
+) -> None:
+    del tikv
+    service = Service(new_brainctl, tikv_url, NAMES)
+    history = History(service)
+    history.start()
+    history.progress(20)
+
+    killed = service.leader()
+    service.servers[killed].kill()
+    until("another one leads", lambda: service.leader(*service.others(killed)) != killed)
+    history.progress(20)
+    service.servers[killed].start()
+
+    paused = service.leader(*service.others(killed))
+    process = service.servers[paused].child
+    assert process is not None
+    process.process.send_signal(signal.SIGSTOP)
+    try:
+        others = service.others(paused)
+        until("another one leads", lambda: service.leader(*others) != paused)
+        meanwhile = history.put(others[0], b"while-paused")
+    finally:
+        process.process.send_signal(signal.SIGCONT)
+    assert service.created(paused, meanwhile.key) == meanwhile.revision, "who wakes up serves no stale read"
+    history.progress(20)
+
+    stopped = service.leader()
+    assert service.servers[stopped].stop() == 0
+    history.progress(20)
+    through = service.others(stopped)[0]
+    history.finish(through)
+    history.check()
+
+
+PUTS = [Put(b"k%d" % n, n) for n in range(2, 6)]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        PUTS[:2] + PUTS[3:],
+        PUTS[:-1],
+        [*PUTS, PUTS[-1]],
+        [PUTS[1], PUTS[0], *PUTS[2:]],
+        [*PUTS, Put(b"k2", 6)],
+        [*PUTS, Put(b"alien", 6)],
+    ],
+    ids=["lost", "last-lost", "doubled", "reordered", "applied-twice", "of-nobody"],
+)
+def test_the_check_of_a_history_finds(events: list[Put]) -> None:
+    check(PUTS, 2, PUTS, set())
+    check([*PUTS, Put(b"maybe", 6)], 2, PUTS, {b"maybe", b"never"})
+    with pytest.raises(AssertionError):
+        check(events, 2, PUTS, set())
