@@ -25,6 +25,7 @@ from brainctl.stores.store import ReplicaTarget, Store
 from brainctl.stores.unfinished import Admission
 from brainctl.verify.compare import Comparison
 from brainctl.verify.difference import ExtraLease, MissingRevisions
+from brainctl.verify.reading import StoreReader
 
 LONGEST_HOOK = 1000
 """Characters of the freeze hook that the target's record keeps."""
@@ -194,7 +195,8 @@ class Migrator:
         """
         target = await open_store(self._target, self._etcd, self._still)  # it is not finished while it is compared
         try:
-            report = await Comparison(source, target, self._clock, auth=self._options.auth).run()
+            sides = StoreReader(source), StoreReader(target)
+            report = await Comparison(*sides, self._clock, auth=self._options.auth).run()
         finally:
             await target.close()
         counted = [entry for entry in report.differences if not isinstance(entry, ExtraLease | MissingRevisions)]

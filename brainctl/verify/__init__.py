@@ -3,6 +3,8 @@
 * `compare.py`: the comparison, its report and its rechecks. `lag.py`: how far one side is behind the other.
 * `keys.py`: the keys. `range_hashes.py`: hashes of ranges; `narrow.py`: the search by these for what differs.
 * `diff.py`: two ordered streams of keys merged, pure. `difference.py`: the kinds of differences.
+* `side.py`: what a side is; `files.py`: files as sides, `exported.py`: lists of keys as sides.
+* `scope.py`: which keys are compared, `seen.py`: two sides as the scope shows them.
 * `reading.py`: the reads from one store. `accounts.py`: users and roles.
 
 Example: the first store is at revision 100, the second at 98, both take writes, and lag is allowed. Keys are read on

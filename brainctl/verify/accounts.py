@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.stores.auth import Auth, AuthReader
-from brainctl.stores.store import Store
 from brainctl.verify.difference import Account, AccountDifference, AuthSwitch, Problem
 
 RECHECKS = 5
@@ -18,9 +17,9 @@ Fields = Mapping[str, object]
 class Accounts:
     """Reads both sides, and reads them again only after they have changed."""
 
-    def __init__(self, expected: Store, found: Store) -> None:
-        self._expected = AuthReader(expected)
-        self._found = AuthReader(found)
+    def __init__(self, expected: AuthReader, found: AuthReader) -> None:
+        self._expected = expected
+        self._found = found
 
     async def differences(self, first_pause: float, *, live: bool) -> tuple[list[AccountDifference], int]:
         """Return the differences, and how many were gone after a recheck.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from brainctl.clock import Clock
-from brainctl.stores.store import Store
 from brainctl.verify.accounts import Accounts
 from brainctl.verify.difference import (
     Difference,
@@ -21,8 +20,10 @@ from brainctl.verify.difference import (
     MissingLease,
 )
 from brainctl.verify.keys import FIRST_PAUSE, RECHECKS, Counts, KeyComparison
-from brainctl.verify.lag import Newest, standing
-from brainctl.verify.reading import StoreReader
+from brainctl.verify.lag import Newest, Standing, standing
+from brainctl.verify.scope import Scope
+from brainctl.verify.seen import seen
+from brainctl.verify.side import Side
 
 LISTED = 1_000
 """The most differences that a report lists; further ones are only counted."""
@@ -63,32 +64,34 @@ class Comparison:
 
     def __init__(
         self,
-        expected: Store,
-        found: Store,
+        expected: Side,
+        found: Side,
         clock: Clock,
         *,
+        scope: Scope = Scope(),  # noqa: B008 - immutable
         live: bool = False,
         leases: bool = True,
         auth: bool = True,
         max_lag: int = 0,
     ) -> None:
-        """Create the comparison of two open stores.
+        """Create the comparison of two sides.
 
         Args:
-            expected: The first store.
-            found: The second store.
+            expected: The first side.
+            found: The second side.
             clock: The clock.
+            scope: What is compared. What does not belong to a key is left out unless it is everything.
             live: Both may take writes meanwhile.
             leases: Compare leases.
             auth: Compare users and roles.
             max_lag: How many revisions one may be behind the other.
         """
-        self._expected = StoreReader(expected)
-        self._found = StoreReader(found)
+        self._expected, self._found = seen(expected, found, scope)
+        self._scope = scope
         self._clock = clock
         self._live = live
-        self._with_leases = leases
-        self._accounts = Accounts(expected, found) if auth else None
+        self._with_leases = leases and scope.whole
+        self._accounts = _accounts(expected, found) if auth and scope.whole else None
         self._max_lag = max_lag
         self.newest = Newest(0, 0)
         """The newest revision of each store, as last read."""
@@ -110,7 +113,7 @@ class Comparison:
     async def _run(self) -> Report:
         """Compare revisions, then users and roles, keys, and leases."""
         began = self._clock.monotonic()
-        stand = await standing(self._newest, self._max_lag, FIRST_PAUSE, live=self._live)
+        stand = await self._standing()
         report = Report(min(stand.newest), stand.newest)
         _count(report, [stand.difference] if stand.difference else [])
         if self._accounts is not None:
@@ -118,7 +121,7 @@ class Comparison:
             report.rechecked += gone
             _count(report, accounts)
         counts = Counts(report.revision)
-        keys = KeyComparison(self._expected, self._found, self._common_revision, counts, live=self._live)
+        keys = KeyComparison(self._expected, self._found, self._common_revision, counts, self._scope, live=self._live)
         keys.on_progress = self.on_progress
         async for found in keys.differences():
             _count(report, found)
@@ -133,6 +136,14 @@ class Comparison:
             await self._leases(report)
         report.seconds = round(self._clock.monotonic() - began, 3)
         return report
+
+    async def _standing(self) -> Standing:
+        """Return the revisions of both sides, and whether one lacks some that it should have."""
+        newest = await self._newest()
+        behind = self._expected if newest.expected < newest.found else self._found
+        if self._scope.values_only or behind.kind.stands:
+            return Standing(newest, None)
+        return await standing(self._newest, self._max_lag, FIRST_PAUSE, live=self._live)
 
     async def _newest(self) -> Newest:
         """Read the newest revision of each side."""
@@ -170,6 +181,12 @@ class Comparison:
             elif expected[lease] != found[lease]:
                 differences.append(LeaseMismatch(lease, expected[lease], found[lease]))
         return differences
+
+
+def _accounts(expected: Side, found: Side) -> Accounts | None:
+    """Return the comparison of users and roles; None when a side has none to show."""
+    first, second = expected.accounts(), found.accounts()
+    return None if first is None or second is None else Accounts(first, second)
 
 
 def _count(report: Report, found: Iterable[Difference]) -> None:

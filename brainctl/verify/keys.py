@@ -15,8 +15,9 @@ from brainctl.stores.bounded_gather import gather
 from brainctl.verify.diff import Merge
 from brainctl.verify.difference import KeyDifference, difference
 from brainctl.verify.narrow import joined, narrow
-from brainctl.verify.range_hashes import Hashed, RangeHashes
-from brainctl.verify.reading import StoreReader
+from brainctl.verify.range_hashes import Hashed, PageHashes, RangeHashes
+from brainctl.verify.scope import Scope
+from brainctl.verify.side import Side
 
 RECHECKS = 5
 """How often differences are looked at again in a live comparison."""
@@ -56,10 +57,11 @@ class KeyComparison:
 
     def __init__(
         self,
-        expected: StoreReader,
-        found: StoreReader,
+        expected: Side,
+        found: Side,
         common_revision: Callable[[], Awaitable[int]],
         counts: Counts,
+        scope: Scope,
         *,
         live: bool,
     ) -> None:
@@ -70,12 +72,14 @@ class KeyComparison:
             found: The second store.
             common_revision: Reads the newest revision that both have.
             counts: Is kept up to date.
+            scope: The keys that are compared.
             live: Recheck differences, and move on when a revision is compacted.
         """
         self._expected = expected
         self._found = found
         self._common_revision = common_revision
         self._counts = counts
+        self._scope = scope
         self._live = live
         self.on_progress: Callable[[int], None] = lambda _keys: None
         """Called now and then with the number of keys compared so far."""
@@ -83,12 +87,15 @@ class KeyComparison:
     async def differences(self) -> AsyncIterator[list[KeyDifference]]:
         """Yield the differences, a list at a time, in key order."""
         hashes = await self._hashes()
-        if hashes is None:
-            async for found in self._merged(b"", b""):
+        for start, end in self._scope.ranges():
+            ways = self._merged(start, end) if hashes is None else self._narrowed(hashes, start, end)
+            async for found in ways:
                 yield found
-            return
+
+    async def _narrowed(self, hashes: _Hashes, start: bytes, end: bytes) -> AsyncIterator[list[KeyDifference]]:
+        """Compare a range by hashes, read where these differ, and yield the differences."""
         counts = self._counts
-        async for span in joined(narrow(partial(self._both, hashes), b"", b"")):
+        async for span in joined(narrow(partial(self._both, hashes), start, end)):
             if span.equal:
                 counts.keys += span.keys
                 counts.hashed += span.keys
@@ -108,8 +115,8 @@ class KeyComparison:
             return None
         if found is None:
             assert expected is not None
-            return _Hashes(self._found.read_hashes, expected)
-        return _Hashes(expected or self._expected.read_hashes, found)
+            return _Hashes(PageHashes(self._found.leaves), expected)
+        return _Hashes(expected or PageHashes(self._expected.leaves), found)
 
     async def _both(self, hashes: _Hashes, start: bytes, end: bytes, keys: int) -> tuple[Hashed, list[Part]]:
         """Return the next parts of a range on both sides, at one revision."""
@@ -123,7 +130,7 @@ class KeyComparison:
     async def _merged(self, start: bytes, end: bytes) -> AsyncIterator[list[KeyDifference]]:
         """Read the keys of a range on both sides, page by page, and yield the differences."""
         merge, counts = Merge(start, end), self._counts
-        before = counts.keys, counts.bytes - self._expected.bytes
+        before = counts.keys, counts.bytes - self._expected.read_bytes
         while not merge.complete:
             await self._read(merge)
             found = list(merge.differences())
@@ -132,7 +139,7 @@ class KeyComparison:
                 found = await self._surviving(found)
                 counts.gone += seen - len(found)
             counts.keys = before[0] + merge.compared
-            counts.bytes = before[1] + self._expected.bytes
+            counts.bytes = before[1] + self._expected.read_bytes
             self.on_progress(counts.keys)
             yield found
 

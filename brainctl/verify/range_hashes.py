@@ -15,8 +15,26 @@ from brainctl.verify.diff import Page
 HASH_RANGE = "/brainctlpb.Verification/HashRange"
 CALL_KEYS = 32_768
 """About how many keys a call of `cut` hashes from pages, at most."""
-ReadPage = Callable[[bytes, bytes, int], Awaitable[Page]]
-"""Reads the first keys from a start to an end (empty: all that follow), at a revision."""
+
+
+class Leaves(NamedTuple):
+    """The leaves of the next keys of one side."""
+
+    keys: list[bytes]
+    leaves: list[bytes]
+    sizes: list[int]
+    """The bytes of each marshalled KeyValue."""
+    next: bytes
+    """See `Page.next`."""
+
+
+ReadLeaves = Callable[[bytes, bytes, int], Awaitable[Leaves]]
+"""Returns the leaves of the first keys from a start to an end (empty: all that follow), at a revision."""
+
+
+def leaves_in(page: Page) -> Leaves:
+    """Return the leaves of a page."""
+    return Leaves(page.keys, leaves_of(page.kvs), list(map(len, page.kvs)), page.next)
 
 
 class Hashed(NamedTuple):
@@ -65,17 +83,17 @@ class StoreHashes:
 
 
 class PageHashes:
-    """Hashes of the keys that are read from a store, which may be any."""
+    """Hashes of the keys that are read, page by page, from any side."""
 
-    def __init__(self, page: ReadPage) -> None:
-        self._page = page
+    def __init__(self, read: ReadLeaves) -> None:
+        self._read = read
 
     async def cut(self, start: bytes, end: bytes, revision: int, keys: int) -> Hashed:
         """See `RangeHashes.cut`."""
         cutter = Cutter(end, keys)
         hashed = 0
         async for page in self._pages(start, end, revision):
-            cutter.add(page.keys, leaves_of(page.kvs), list(map(len, page.kvs)))
+            cutter.add(page.keys, page.leaves, page.sizes)
             hashed += len(page.keys)
             if hashed >= CALL_KEYS and cutter.parts:
                 return Hashed(cutter.parts, more=True)
@@ -88,7 +106,7 @@ class PageHashes:
         place = start
         while not follower.complete:
             async for page in self._pages(place, cuts[-1].end, revision):
-                follower.add(page.keys, leaves_of(page.kvs), list(map(len, page.kvs)))
+                follower.add(page.keys, page.leaves, page.sizes)
                 if follower.overrun:
                     place = follower.skip()
                     break
@@ -96,10 +114,10 @@ class PageHashes:
                 follower.finish()
         return follower.parts
 
-    async def _pages(self, start: bytes, end: bytes, revision: int) -> AsyncIterator[Page]:
+    async def _pages(self, start: bytes, end: bytes, revision: int) -> AsyncIterator[Leaves]:
         place = start
         while True:
-            page = await self._page(place, end, revision)
+            page = await self._read(place, end, revision)
             yield page
             if page.next == end:
                 return

@@ -1,19 +1,24 @@
 """The reads of a comparison from one store."""
 
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.auth import AuthReader
 from brainctl.stores.leases import lease_ttls
 from brainctl.stores.pages import Pager
 from brainctl.stores.store import Store
 from brainctl.verify.diff import Page
-from brainctl.verify.range_hashes import PageHashes, StoreHashes, hashes_of
+from brainctl.verify.range_hashes import Leaves, StoreHashes, hashes_of, leaves_in
+from brainctl.verify.side import SideKind
 
 
 class StoreReader:
     """Reads one side, in pages of bounded size."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, stands: bool = False, counts_fast: bool = True) -> None:
         self.store = store
-        self.bytes = 0
+        self.counts_fast = counts_fast
+        """Whether the store counts its keys without reading them."""
+        self.kind = SideKind(stands=stands)
+        self.read_bytes = 0
         """The bytes of the marshalled KeyValues read so far."""
         self._pager = Pager(store)
 
@@ -29,17 +34,20 @@ class StoreReader:
         response = await self._pager.page(start, end, revision, whole=bool(end))
         keys = [kv.key for kv in response.kvs]
         kvs = [kv.SerializeToString() for kv in response.kvs]
-        self.bytes += sum(map(len, kvs))
+        self.read_bytes += sum(map(len, kvs))
         return Page(keys, kvs, keys[-1] + b"\0" if response.more else end)
 
     async def hashes(self) -> StoreHashes | None:
         """Return the state hashes that the store computes; None when it computes none."""
         return await hashes_of(self.store)
 
-    @property
-    def read_hashes(self) -> PageHashes:
-        """Return the state hashes of what is read."""
-        return PageHashes(self.page)
+    async def leaves(self, start: bytes, end: bytes, revision: int) -> Leaves:
+        """Return the leaves of the keys from `start` to `end`, or of the first of them."""
+        return leaves_in(await self.page(start, end, revision))
+
+    def accounts(self) -> AuthReader:
+        """Return what reads the users and roles."""
+        return AuthReader(self.store)
 
     async def close(self) -> None:
         """Close what was opened for pages; the store stays open."""

@@ -1,12 +1,13 @@
 """The comparison of the stores at two URLs, from opening to closing."""
 
-import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
-from brainctl.clock import Clock, ManualClock, SystemClock
+from brainctl.clock import Clock, SystemClock
 from brainctl.stores.etcd.target import EtcdTarget
-from brainctl.stores.registry import open_store
 from brainctl.verify.compare import Comparison, Report
+from brainctl.verify.opening import open_side
+from brainctl.verify.scope import Scope
 
 
 class Verifier:
@@ -51,21 +52,14 @@ class Verifier:
             ApiError: COMPACTED, when no revision can be read on both sides.
             BrainctlError: A store cannot be opened or read.
         """
-        still = ManualClock()  # no lease runs out in a store that is only looked at
-        expected = await open_store(self._urls[0], self._etcd, still)
-        try:
-            found = await open_store(self._urls[1], self._etcd, still)
-            try:
-                return await Comparison(
-                    expected,
-                    found,
-                    self._clock,
-                    live=self._live,
-                    leases=self._leases,
-                    auth=self._auth,
-                    max_lag=self._max_lag,
-                ).run()
-            finally:
-                await asyncio.shield(found.close())
-        finally:
-            await asyncio.shield(expected.close())
+        async with AsyncExitStack() as stack:
+            expected, found = [await open_side(url, self._etcd, Scope(), stack) for url in self._urls]
+            return await Comparison(
+                expected,
+                found,
+                self._clock,
+                live=self._live,
+                leases=self._leases,
+                auth=self._auth,
+                max_lag=self._max_lag,
+            ).run()

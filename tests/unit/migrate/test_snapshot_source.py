@@ -19,6 +19,7 @@ from brainctl.stores.registry import open_store
 from brainctl.stores.store import Store
 from brainctl.stores.watching import Watching
 from brainctl.verify.compare import Comparison
+from brainctl.verify.reading import StoreReader
 from tests.peers.servers import Etcd, brainctl, etcdctl
 
 COMPACTED, LEASE_TTL = 40, 5_000
@@ -84,7 +85,7 @@ def test_a_snapshot_becomes_the_store_that_it_is_of(saved: Saved, tmp_path: Path
         live = await open_store(f"etcd://{saved.server.endpoint}")
         copy = await open_store(target, clock=ManualClock())
         try:
-            found = await Comparison(live, copy, SystemClock()).run()
+            found = await Comparison(StoreReader(live), StoreReader(copy), SystemClock()).run()
             assert (found.differences, found.revision) == ([], report.revision)
             everything = pb.RangeRequest(key=b"\0", range_end=b"\0")
             for revision in range(COMPACTED, report.revision + 1):
@@ -117,10 +118,10 @@ def test_a_command_takes_the_name_of_the_file(saved: Saved, tmp_path: Path) -> N
     for flags in (("--follow",), ("--cutover", "--writers-are-stopped")):
         refused = brainctl("migrate", "--from", str(saved.file), "--to", target, *flags)
         assert (refused.returncode, "is a file, which takes no writes" in refused.stderr) == (3, True)
-    for argv in (("verify", "--from", live, "--to", str(saved.file)), ("get", "k", "--store", saved.url)):
-        refused = brainctl(*argv)
-        assert refused.returncode == 3
-        assert "cannot be opened" in refused.stderr
+    assert brainctl("verify", "--from", live, "--to", str(saved.file)).returncode == 0
+    refused = brainctl("get", "k", "--store", saved.url)
+    assert refused.returncode == 3
+    assert "cannot be opened" in refused.stderr
 
 
 def test_a_copy_goes_on_from_the_same_file_only(saved: Saved, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from brainctl.verify.difference import (
     MissingKey,
     MissingLease,
 )
+from brainctl.verify.reading import StoreReader
 from tests.conftest import NewEtcd
 from tests.peers.servers import Etcd
 
@@ -71,7 +72,7 @@ async def two_copies(tmp_path: Path) -> AsyncIterator[tuple[NodeStore, NodeStore
 
 
 async def compare(expected: Store, found: Store, *, live: bool = False) -> Report:
-    return await Comparison(expected, found, SystemClock(), live=live).run()
+    return await Comparison(StoreReader(expected), StoreReader(found), SystemClock(), live=live).run()
 
 
 def test_copies_are_equal(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.verify.compare import Comparison, Report
 from brainctl.verify.difference import Difference, ExtraKey, Mismatch, MissingKey
 from brainctl.verify.range_hashes import HASH_RANGE, hashes_of
+from brainctl.verify.reading import StoreReader
 from tests.conftest import NewBrainctl, NewEtcd
 from tests.peers.servers import Server
 
@@ -52,7 +53,7 @@ def received(store: EtcdStore) -> int:
 
 
 async def compare(expected: EtcdStore, found: EtcdStore) -> Report:
-    return await Comparison(expected, found, SystemClock(), leases=False, auth=False).run()
+    return await Comparison(StoreReader(expected), StoreReader(found), SystemClock(), leases=False, auth=False).run()
 
 
 async def change(store: EtcdStore) -> Difference:

@@ -16,6 +16,7 @@ from brainctl.stores.store import Store
 from brainctl.verify.compare import Comparison, Report
 from brainctl.verify.difference import ExtraRevisions, MissingRevisions
 from brainctl.verify.lag import LOOKS, Newest, Standing, standing
+from brainctl.verify.reading import StoreReader
 from tests.peers.servers import Brainctl, Etcd, Playground, brainctl
 
 KINDS = ("etcd", "serve", "file", "tikv")
@@ -73,7 +74,9 @@ def test_a_store_that_stands_behind_is_different(
     monkeypatch.setattr("brainctl.verify.keys.FIRST_PAUSE", 0.001)
 
     async def compare(expected: Store, found: Store, max_lag: int = 0) -> Report:
-        return await Comparison(expected, found, SystemClock(), live=live, leases=False, max_lag=max_lag).run()
+        return await Comparison(
+            StoreReader(expected), StoreReader(found), SystemClock(), live=live, leases=False, max_lag=max_lag
+        ).run()
 
     async def story() -> None:
         async with opened(urls[one, AHEAD], urls[other, BEHIND]) as (ahead, behind):

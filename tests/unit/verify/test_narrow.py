@@ -12,7 +12,7 @@ from brainctl.mvcc.state_hash import Part
 from brainctl.verify import narrow as module
 from brainctl.verify.diff import Page
 from brainctl.verify.narrow import Span, joined, narrow
-from brainctl.verify.range_hashes import Hashed, PageHashes
+from brainctl.verify.range_hashes import Hashed, Leaves, PageHashes, leaves_in
 
 Contents = dict[bytes, bytes]
 
@@ -22,12 +22,13 @@ def contents_of(keys: list[bytes]) -> Contents:
 
 
 def hashes(contents: Contents, page_keys: int) -> PageHashes:
-    async def page(start: bytes, end: bytes, _revision: int) -> Page:
+    async def read(start: bytes, end: bytes, _revision: int) -> Leaves:
         rest = sorted(key for key in contents if key >= start and (not end or key < end))
         some = rest[:page_keys]
-        return Page(some, [contents[key] for key in some], some[-1] + b"\0" if len(rest) > page_keys else end)
+        upto = some[-1] + b"\0" if len(rest) > page_keys else end
+        return leaves_in(Page(some, [contents[key] for key in some], upto))
 
-    return PageHashes(page)
+    return PageHashes(read)
 
 
 async def spans(left: Contents, right: Contents, keys: int, page_keys: int = 40) -> list[Span]:

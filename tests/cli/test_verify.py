@@ -1,0 +1,200 @@
+"""brainctl verify on parts of stores, on copies that were moved, on files, and against lists of keys."""
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from brainctl.cli.main import run
+from brainctl.clock import ManualClock
+from brainctl.errors import ExitCode
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.etcd.target import EtcdTarget
+from brainctl.stores.registry import open_store
+from tests.conftest import NewEtcd
+from tests.peers.servers import etcdctl
+
+KEYS = 30
+
+
+class Done(NamedTuple):
+    """What a command has left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Shell:
+    """Runs commands in this process: starting one takes longer than they do."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture = capture
+
+    def __call__(self, *argv: str) -> Done:
+        self._capture.readouterr()
+        code = run(["verify", *argv])
+        return Done(code, *self._capture.readouterr())
+
+    def report(self, *argv: str) -> dict[str, Any]:
+        done = self(*argv, "-w", "json")
+        report: dict[str, Any] = json.loads(done.stdout)
+        assert done.returncode == (0 if report["equal"] else ExitCode.DIFFERENT), done.stderr
+        return report
+
+    def kinds(self, *argv: str) -> list[str]:
+        return [entry["kind"] for entry in self.report(*argv)["differences"]]
+
+
+@pytest.fixture
+def shell(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith(("BRAINCTL_", "ETCD"))]:
+        monkeypatch.delenv(name)
+    return Shell(capfd)
+
+
+def put(url: str, *pairs: tuple[str, str]) -> None:
+    """Write keys in one revision; the store is created if there is none."""
+
+    async def write() -> None:
+        store = await open_store(url, EtcdTarget(()), ManualClock(), create=True)
+        puts = [pb.PutRequest(key=key.encode(), value=value.encode()) for key, value in pairs]
+        await store.txn(pb.TxnRequest(success=[pb.RequestOp(request_put=one) for one in puts]))
+        await store.close()
+
+    asyncio.run(write())
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> tuple[str, str]:
+    """Two equal directories."""
+    left, right = f"file://{tmp_path}/left", f"file://{tmp_path}/right"
+    put(left, *((f"/a/{n:02}", f"v{n}") for n in range(KEYS)), ("/b/1", "one"))
+    shutil.copytree(tmp_path / "left", tmp_path / "right")
+    return left, right
+
+
+def test_a_part_of_the_stores(shell: Shell, stores: tuple[str, str]) -> None:
+    left, right = stores
+    put(left, ("/a/07", "here"), ("/b/1", "two"))
+    put(right, ("/a/07", "there"), ("/b/1", "two"))
+    sides = ("--from", left, "--to", right)
+    assert shell.kinds(*sides) == ["different-key"]
+    assert shell.kinds(*sides, "--prefix", "/b/") == []
+    assert shell.kinds(*sides, "--exclude", "/a/0") == []
+    assert shell.kinds(*sides, "--exclude", "/b", "--exclude", "/c") == ["different-key"]
+    assert shell.kinds(*sides, "--prefix", "/a/", "--exclude", "/a/07") == []
+
+
+def test_a_copy_that_was_moved(shell: Shell, stores: tuple[str, str], tmp_path: Path) -> None:
+    left, _ = stores
+    moved = f"file://{tmp_path}/moved"
+    put(moved, ("/else", "1"))
+    put(moved, *((f"/new/a/{n:02}", f"v{n}") for n in range(KEYS)))
+    sides = ("--from", left, "--to", moved, "--map-prefix", "/a/=/new/a/")
+    assert shell.kinds(*sides, "--values-only") == []
+    assert shell.kinds(*sides)[:2] == ["extra-revisions", "missing-key"], "at a revision that it had before them"
+    put(moved, ("/new/a/03", "w"), ("/new/a/extra", "w"))
+    shown = shell.report(*sides, "--values-only")["differences"]
+    assert [(entry["kind"], entry["key"]) for entry in shown] == [
+        ("different-key", "L2EvMDM="),
+        ("extra-key", "L2EvZXh0cmE="),
+    ]
+    done = shell(*sides, "--values-only", "--prefix", "/a/1")
+    assert (done.returncode, done.stdout.split(":")[1].split(",")[0]) == (0, " 10 keys"), done.stdout
+
+
+def test_a_list_of_keys_stands_for_the_store(shell: Shell, stores: tuple[str, str], tmp_path: Path) -> None:
+    left, right = stores
+    file = str(tmp_path / "keys.jsonl")
+    done = shell("--from", left, "--export", file)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{KEYS + 1} keys and 0 leases at revision 2 listed in {file}, state hash ")
+    assert len(Path(file).read_text().splitlines()) == KEYS + 3
+    assert shell.kinds("--from", file, "--to", right) == []
+    put(right, ("/a/07", "other"))
+    assert shell.kinds("--from", file, "--to", right) == [], "at the revision of the list"
+    again = shell("--from", left, "--export", file)
+    assert again.returncode == ExitCode.NOT_EMPTY
+    assert "there is a file" in again.stderr
+    put(left, ("/a/07", "here"))
+    later = str(tmp_path / "later")
+    assert shell("--from", left, "--export", later).returncode == 0
+    assert shell.kinds("--from", later, "--to", right) == ["different-key"]
+    assert shell.kinds("--from", right, "--to", later) == ["different-key"]
+
+
+def test_a_list_of_a_part_is_compared_with_that_part(shell: Shell, stores: tuple[str, str], tmp_path: Path) -> None:
+    left, right = stores
+    file = str(tmp_path / "part")
+    assert shell("--from", left, "--export", file, "--prefix", "/b/").returncode == 0
+    refused = shell("--from", file, "--to", right)
+    assert refused.returncode == ExitCode.INVALID_INPUT
+    assert "lists the keys of --prefix /b/: compare the same keys" in refused.stderr
+    assert shell.kinds("--from", file, "--to", right, "--prefix", "/b/") == []
+
+
+def test_control_a_damaged_list_is_noticed(shell: Shell, stores: tuple[str, str], tmp_path: Path) -> None:
+    left, right = stores
+    file = tmp_path / "keys"
+    assert shell("--from", left, "--export", str(file)).returncode == 0
+    lines = file.read_text().splitlines(keepends=True)
+    flipped = lines[5].replace(json.loads(lines[5])["leaf"][:8], "00000000")
+    damages = {
+        "cut": lines[:-1],
+        "a line less": lines[:5] + lines[6:],
+        "turned": [*lines[:5], lines[6], lines[5], *lines[7:]],
+        "changed": [*lines[:5], flipped, *lines[6:]],
+    }
+    for what, damaged in damages.items():
+        file.write_text("".join(damaged))
+        done = shell("--from", str(file), "--to", right)
+        assert done.returncode == ExitCode.DAMAGED, what
+        assert f"{file} is no whole list of keys" in done.stderr, what
+
+
+def test_snapshots_and_data_directories(shell: Shell, new_etcd: NewEtcd, tmp_path: Path) -> None:
+    etcd = new_etcd()
+    for number in range(5):
+        etcdctl(etcd.endpoint, "put", f"/k/{number}", "v")
+    snapshot = str(tmp_path / "snapshot.db")
+    assert etcdctl(etcd.endpoint, "snapshot", "save", snapshot).returncode == 0
+    url = f"etcd://{etcd.endpoint}"
+    assert shell.kinds("--from", url, "--to", snapshot) == []
+    etcdctl(etcd.endpoint, "put", "/k/3", "changed")
+    assert shell.kinds("--from", snapshot, "--to", url) == []
+    busy = shell("--from", str(etcd.data_dir), "--to", snapshot)
+    assert busy.returncode == ExitCode.IN_USE
+    assert "is in use by another process" in busy.stderr
+    etcd.stop()
+    before = {path: path.read_bytes() for path in etcd.data_dir.rglob("*") if path.is_file()}
+    assert shell.kinds("--from", str(etcd.data_dir), "--to", snapshot) == []
+    assert shell.kinds("--from", snapshot, "--to", f"file://{etcd.data_dir}") == []
+    assert {path: path.read_bytes() for path in etcd.data_dir.rglob("*") if path.is_file()} == before
+    empty = tmp_path / "empty"
+    empty.touch()
+    refused = shell("--from", str(empty), "--to", snapshot)
+    assert (refused.returncode, refused.stderr) == (ExitCode.INVALID_INPUT, f"Error: {empty} is empty\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ((), "needs --from STORE, and --to STORE or --export FILE"),
+        (("--from", "a"), "needs --from STORE, and --to STORE or --export FILE"),
+        (("--from", "a", "--to", "b", "--export", "c"), "needs --from STORE, and --to STORE or --export FILE"),
+        (("--from", "a", "--to", "b", "--map-prefix", "c"), "--map-prefix needs OLD=NEW"),
+        (("--from", "a", "--to", "b", "--map-prefix", "c=d", "--prefix", "e"), "no key starts both with"),
+        (("--from", "a", "--export", "b", "--values-only"), "are for a comparison, not for --export"),
+        (("--from", "nothing", "--to", "b"), "'nothing' is no store"),
+    ],
+)
+def test_a_command_line_that_says_not_what_to_compare(shell: Shell, flags: tuple[str, ...], text: str) -> None:
+    done = shell(*flags)
+    assert done.returncode == ExitCode.BAD_ARGS
+    assert text in done.stderr
