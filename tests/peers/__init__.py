@@ -19,6 +19,7 @@ MARKERS = {
     "go-client": "go",
     "etcd-suite": "go",
     "etcd-load": "go",
+    "porcupine-check": "go",
     "node": "node",
     "node-client": "node",
     "java": "java",
