@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Self
 
 
 class ExitCode(IntEnum):
-    """How a brainctl process ends."""
+    """Exit codes of a brainctl process."""
 
     OK = 0
     ERROR = 1
@@ -198,7 +198,7 @@ class DialTimedOut(ConnectionFailed):
 
 
 class InvalidInput(BrainctlError):
-    """What the user gave cannot be read."""
+    """The input cannot be read: an argument, a file or standard input."""
 
     exit_code = ExitCode.INVALID_INPUT
 

@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[^\s\"'=]+")
 
 
 class Fact:
-    """What `logging` takes in place of a text: `_log.warning(Fact("a snapshot is refused", sent_bytes=5))`."""
+    """An entry of the log, in place of a text: `_log.warning(Fact("a snapshot is refused", sent_bytes=5))`."""
 
     __slots__ = ("fields", "text")
 
@@ -27,7 +27,7 @@ class Fact:
             for name, value in fields.items()
             if value not in (None, "")
         }
-        """By the names that are shown, with hyphens as in etcd's log; a field without a value is left out."""
+        """Fields by the names that are shown, with hyphens as in etcd's log; one without a value is left out."""
 
     def __str__(self) -> str:
         shown = (f" {name}={_shown(value)}" for name, value in self.fields.items())

@@ -1,8 +1,9 @@
-"""The words of the product: docstrings of functions begin with a verb, and say nothing in riddles."""
+"""The words of the product: docstrings of functions begin with a verb, those of values and classes with a noun."""
 
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ RIDDLES = re.compile(
     r"|for the sake of|has become of)\b"
 )
 
+NO_NOUN = re.compile(r"(What|How|Who|Where|Which|That|It|Its|And|The same|Of|By|They|Their|As)\b")
+
 
 def functions() -> Iterator[tuple[str, str, str]]:
     """Yield file, name and docstring of each function of the product that has one."""
@@ -61,6 +64,32 @@ def test_docstrings_of_functions_begin_with_a_verb() -> None:
 
 def test_docstrings_speak_plainly() -> None:
     assert [f"{file}: {name}" for file, name, text in functions() if RIDDLES.search(text)] == []
+
+
+def values() -> Iterator[tuple[str, str, str]]:
+    """Yield file, name and description of each class, constant and attribute of the product that has one."""
+    for path in sorted((ROOT / "brainctl").rglob("*.py")):
+        if path.match("*_pb2.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and (text := ast.get_docstring(node)):
+                yield str(path.relative_to(ROOT)), node.name, text
+            body = getattr(node, "body", None)
+            for value, after in pairwise(body if isinstance(body, list) else ()):
+                match value, after:
+                    case ast.Assign(targets=[name]) | ast.AnnAssign(target=name), ast.Expr(ast.Constant(str(text))):
+                        yield str(path.relative_to(ROOT)), ast.unparse(name), text
+
+
+def test_values_and_classes_are_described_by_nouns() -> None:
+    assert [f"{file}: {name}: {text}" for file, name, text in values() if NO_NOUN.match(text)] == []
+    assert [f"{file}: {name}: {text}" for file, name, text in values() if RIDDLES.search(text)] == []
+    assert len(list(values())) > 1000
+
+
+@pytest.mark.parametrize("text", ["How many there are.", "What to do.", "By path.", "It is durable.", "The same."])
+def test_control_a_description_that_is_no_noun_is_noticed(text: str) -> None:
+    assert NO_NOUN.match(text)
 
 
 @pytest.mark.parametrize(

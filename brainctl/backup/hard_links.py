@@ -31,7 +31,7 @@ NAME = place.BACKUP
 FORMAT = 1
 """The format of the description; another one is refused."""
 _ATTEMPTS = 100
-"""How often a backup begins anew after reclaim has removed a file that was about to be linked."""
+"""Number of times that a backup begins anew after reclaim has removed a file that was about to be linked."""
 
 
 class Backup(NamedTuple):
@@ -61,7 +61,7 @@ class Saved(NamedTuple):
 
     backup: Backup
     linked: int
-    """How many files were linked, without a copy."""
+    """Number of files that were linked, not copied."""
     copied_bytes: int
 
 

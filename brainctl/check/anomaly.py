@@ -5,7 +5,7 @@ from typing import NamedTuple
 from brainctl.check.line import Line, Version
 
 SHOWN_BYTES = 40
-"""How much of a value is shown, in bytes."""
+"""Bytes of a value that are shown."""
 
 KINDS = {
     "stale-read": "a read is older than what was known before it was called",

@@ -20,16 +20,16 @@ from brainctl.check.others import Hashes, Holders
 from brainctl.check.watches import Watches
 
 FOUND_MAX = 100
-"""After how many anomalies the rest is only counted."""
+"""Number of anomalies that are kept; the rest is only counted."""
 
 
 class Verdict(NamedTuple):
-    """What was found."""
+    """Findings of a check: anomalies, and counts."""
 
     anomalies: Sequence[Anomaly]
     """The first of them, in the order in which they were noticed."""
     found: int
-    """How many there are."""
+    """Number of all anomalies, kept or not."""
     operations: int
     unknown: int
     """Writes of unknown outcome."""

@@ -10,11 +10,11 @@ from brainctl.check.shrink import Counterexample, shrink
 from brainctl.errors import InvalidInput
 
 AROUND = 4096
-"""How many lines before an anomaly are searched for a small counterexample."""
+"""Number of lines before an anomaly that are searched for a small counterexample."""
 
 
 class Finding(NamedTuple):
-    """What is reported of a history."""
+    """Report about a history."""
 
     verdict: Verdict
     counterexample: Counterexample | None

@@ -13,9 +13,9 @@ from brainctl.check.watches import Watches
 from brainctl.check.worlds import Candidate, World, candidates, fits
 
 WORLDS_MAX = 512
-"""How many ways are followed in which operations of unknown outcome can have happened."""
+"""Number of ways that are followed in which operations of unknown outcome can have happened."""
 REFUSED_MAX = 10_000
-"""How many refused writes are remembered, to name one whose value is read all the same."""
+"""Number of refused writes that are remembered, to name one whose value is read all the same."""
 
 
 class Judge:

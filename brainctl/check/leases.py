@@ -11,18 +11,18 @@ from brainctl.check.order import NEVER, NOT_YET
 
 SECOND = 1_000_000_000
 EARLY = 0.01
-"""By what share of a TTL a lease may seem to end too early: two clocks do not run alike."""
+"""Share of a TTL by which a lease may seem to end too early: two clocks do not run alike."""
 GRACE_SECONDS = 10
-"""How long after its TTL, twice, a lease may still have its keys."""
+"""Seconds after its TTL, twice, for which a lease may still have its keys."""
 
 
 class Lease(NamedTuple):
-    """What is known of a lease: nanoseconds, and the line that says so."""
+    """Knowledge about a lease: times in nanoseconds, and the line that each is from."""
 
     until: int = NOT_YET
-    """It lives at least until then."""
+    """Earliest end of the lease."""
     latest: int = NEVER
-    """It should be gone then."""
+    """Latest end of the lease."""
     renewed_by: Line | None = None
     revoked_by: Line | None = None
     """A revoke that was called, acknowledged or not."""

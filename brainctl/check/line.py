@@ -44,7 +44,7 @@ class Answer(TypedDict, total=False):
 
 
 class Request(TypedDict, total=False):
-    """What put, range, delete and txn ask for; the other operations have a few of these fields."""
+    """Arguments of put, range, delete and txn; the other operations have a few of these fields."""
 
     op: str
     key: str

@@ -28,7 +28,7 @@ class Expected(NamedTuple):
     kvs: Sequence[Version] = ()
     """The keys found, or those that were there before."""
     number: int = 0
-    """How many keys there are, or were deleted."""
+    """Number of keys that there are, or that were deleted."""
     more: bool = False
 
 

@@ -30,7 +30,7 @@ class Hashes:
 
 
 class Holders:
-    """Who held each lock or led each election, from which revision until which."""
+    """Holders of each lock and leaders of each election, with their first and last revisions."""
 
     def __init__(self) -> None:
         self._held: dict[str, list[Line]] = {}
@@ -64,4 +64,4 @@ def _words(line: Line) -> str:
 
 
 _REMEMBERED = 256
-"""How many tenures of a name are kept: more than can be open at once."""
+"""Number of tenures of a name that are kept: more than can be open at once."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from brainctl.check.line import Line, Version
 
 WINDOW = 16_384
-"""How many changed revisions back a read or a watch is checked; older ones are counted as not checked."""
+"""Number of changed revisions back to which reads and watches are checked; older ones are counted as not checked."""
 
 
 class Change(NamedTuple):
@@ -27,7 +27,7 @@ class Replay:
         """The oldest revision that can be read."""
         self.state: dict[str, Version] = {}
         self.causes: list[Line | None] = []
-        """By the index of the log, the operation that made it; None for a lease that ran out."""
+        """Operation behind each entry of the log, by its index; None for a lease that ran out."""
         self._window = window
         self._keys: list[str] = []
         self._versions: dict[str, list[Version]] = {}

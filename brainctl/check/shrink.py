@@ -14,7 +14,7 @@ from brainctl.check.line import Header, InvalidHistory, Line, Version
 from brainctl.check.replay import Replay
 
 TRIED_MAX = 400
-"""How many parts of a history are tried."""
+"""Number of parts of a history that are tried."""
 
 
 class Counterexample(NamedTuple):

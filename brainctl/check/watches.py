@@ -15,7 +15,7 @@ from brainctl.check.model import covers
 from brainctl.check.replay import Change, Replay
 
 REMEMBERED = 128
-"""How many events of a watch are remembered, to tell an event that comes twice from one that comes too late."""
+"""Number of events of a watch that are remembered, to tell an event that comes twice from one that comes too late."""
 
 
 class Event(NamedTuple):
@@ -26,7 +26,7 @@ class Event(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What a watch has delivered, waiting for the replay: all events up to a revision."""
+    """Events of a watch up to a revision, waiting for the replay."""
 
     until: int
     events: Sequence[Event]

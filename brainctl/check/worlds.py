@@ -16,7 +16,7 @@ from brainctl.check.replay import Replay
 
 
 class Candidate(NamedTuple):
-    """What may have made a revision."""
+    """Possible origin of a revision."""
 
     changes: Sequence[Version]
     cause: Line | None

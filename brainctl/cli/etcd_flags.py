@@ -14,7 +14,7 @@ from brainctl.errors import BadArguments, BrainctlError
 OPTION: Final = "etcd-setting"
 """The hidden option that carries what the command line has of these flags, as NAME=VALUE."""
 OLD_PREFIX: Final = "experimental-"
-"""What names of etcd 3.5 and 3.6 begin with that later lost it."""
+"""Prefix that names of etcd 3.5 and 3.6 have and later ones lost."""
 _WORD: Final = re.compile(r"--?([a-z][a-z0-9-]+)(?:=(.*))?", re.DOTALL)
 
 _TEXTS: Final = """
@@ -74,7 +74,7 @@ REFUSED: Final = {
     ),
 }
 IGNORED: Final = dict.fromkeys(_TEXTS.split(), Kind.TEXT) | dict.fromkeys(_TRUTHS.split(), Kind.BOOL)
-"""By name, how their values are read."""
+"""Kind of the value of each flag, by name."""
 KINDS: Final = IGNORED | {name: refused.kind for name, refused in REFUSED.items()}
 _OWN: Final = {name for flag in FLAGS for name in (flag.name, flag.alias) if name}
 

@@ -177,7 +177,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "man install": (Example("brainctl man install", "install the manual pages for this user"),),
     "version": (Example("brainctl version", "print the version"),),
 }
-"""By the words of the command; in an order in which they can be run one after the other."""
+"""Examples by the words of the command, in an order in which they can be run one after the other."""
 
 
 def examples_of(words: str) -> tuple[Example, ...]:

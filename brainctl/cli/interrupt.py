@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from brainctl.errors import ExitCode
 
 CLOSING_SECONDS = 2.0
-"""How long a command that was interrupted may take to close its store."""
+"""Seconds that an interrupted command may take to close its store."""
 _asking = 0
 
 

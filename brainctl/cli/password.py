@@ -21,7 +21,7 @@ Interactive = Annotated[
 
 
 class PasswordSource(NamedTuple):
-    """Where a new password comes from."""
+    """Source of a new password."""
 
     file: str
     interactive: bool

@@ -141,7 +141,7 @@ class Settings:
     named_endpoints: tuple[str, ...]
     named_store: str
     store_given: bool
-    """On the command line or by a variable, as opposed to by a context."""
+    """Whether the store is from the command line or a variable, not from a context."""
     problem: str
     """The error for a context that is needed and cannot be read, since it may name the store; "" when there is none."""
     warning: str
@@ -156,7 +156,7 @@ class Settings:
     dial_timeout: float
     command_timeout: float
     command_timeout_given: bool
-    """On the command line, as opposed to by default: some commands have no limit otherwise."""
+    """Whether the limit is from the command line: without it some commands have none."""
     keepalive_time: float
     keepalive_timeout: float
     max_request_bytes: int

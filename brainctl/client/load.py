@@ -18,7 +18,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter()
-        """How often each error occurred, by its text."""
+        """Number of times that each error occurred, by its text."""
         self.writes = 0
         self.slowest = 0.0
         """The longest time of a write."""

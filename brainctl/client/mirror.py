@@ -21,7 +21,7 @@ _PAUSE = 0.5
 
 
 class Renaming(NamedTuple):
-    """Which keys are copied, and their names in the copy."""
+    """Selection of the keys to copy, and their names in the copy."""
 
     prefix: bytes
     instead: bytes

@@ -13,11 +13,11 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.gotext import quote
 
 GRACE_SECONDS = 2
-"""How long a range that was perhaps not meant can still be saved."""
+"""Seconds in which a range that was perhaps not meant can still be saved."""
 
 
 class Deletion(NamedTuple):
-    """What to delete, and the warning that comes first."""
+    """Options of `brainctl del`: the keys to delete, and the warning that comes first."""
 
     request: pb.DeleteRangeRequest
     warning: str

@@ -26,11 +26,11 @@ from brainctl.stores.store import Store
 
 SEED = 1
 LIVE_SECONDS = 2.0
-"""How long the writer works alone before and after the migration."""
+"""Seconds for which the writer works alone before and after the migration."""
 
 
 class DemoOptions(NamedTuple):
-    """What to show."""
+    """Options of `brainctl demo`."""
 
     keys: int
     rate: int

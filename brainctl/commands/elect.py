@@ -25,7 +25,7 @@ TTL = 60
 
 
 class ElectOptions(NamedTuple):
-    """Which election, and what is said there; None listens."""
+    """Options of `brainctl elect`: the election, and the proposal; without one it listens."""
 
     name: bytes
     proposal: bytes | None

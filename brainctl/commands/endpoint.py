@@ -33,7 +33,7 @@ def parse_health(args: Passed = None, cluster: Cluster = False) -> bool:
 
 
 class HashPlan(NamedTuple):
-    """What to hash."""
+    """Options of `brainctl endpoint hashkv`."""
 
     cluster: bool
     revision: int

@@ -25,7 +25,7 @@ TARGETS = {
 
 
 class Query(NamedTuple):
-    """What to read and how to show it."""
+    """Options of `brainctl get`: the range to read, and the form to show."""
 
     request: pb.RangeRequest
     value_only: bool

@@ -14,7 +14,7 @@ from brainctl.output.answers import FileHash
 
 
 class HashOptions(NamedTuple):
-    """What to hash."""
+    """Options of `brainctl hashkv`."""
 
     file: Path
     revision: int

@@ -81,7 +81,7 @@ async def list_leases(session: Session, plan: None) -> None:
 
 
 class KeepAlive(NamedTuple):
-    """Which lease to renew, and whether just once."""
+    """Options of `brainctl lease keep-alive`: the lease, and whether to renew it just once."""
 
     lease: int
     once: bool

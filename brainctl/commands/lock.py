@@ -29,11 +29,11 @@ DEFAULT_TTL = 10
 SESSION_TTL = 60
 """The lease for a --ttl that is none."""
 STOP_SECONDS = 5.0
-"""How long a command has to end by itself after its lock was lost."""
+"""Seconds that a command has to end by itself after its lock was lost."""
 
 
 class LockOptions(NamedTuple):
-    """Which lock, for which command."""
+    """Options of `brainctl lock`: the name, and the command to run."""
 
     name: bytes
     command: tuple[str, ...]

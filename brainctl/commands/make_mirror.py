@@ -24,7 +24,7 @@ _GONE = "the history that the mirror needs is gone: start it again, or use `brai
 
 
 class Destination(NamedTuple):
-    """Where the copy goes, and how to reach it."""
+    """Destination of the copy, with its credentials."""
 
     store: str
     tls: Tls
@@ -33,7 +33,7 @@ class Destination(NamedTuple):
 
 
 class MirrorOptions(NamedTuple):
-    """What is copied, and to where."""
+    """Options of `brainctl make-mirror`: the keys to copy, and the destination."""
 
     destination: Destination
     renaming: Renaming

@@ -33,11 +33,11 @@ async def list_members(session: Session, request: pb.MemberListRequest) -> None:
 
 
 class NewMember(NamedTuple):
-    """Which member is added; its name is for the configuration that is printed."""
+    """Options of `brainctl member add`: the member; its name is for the configuration that is printed."""
 
     name: str
     peer_urls: str
-    """As they were typed."""
+    """URLs as they were typed."""
     learner: bool
 
 

@@ -15,7 +15,7 @@ WRONG = "put command needs 1 argument and input from stdin or 2 arguments"
 
 
 class Put(NamedTuple):
-    """What to put."""
+    """Options of `brainctl put`."""
 
     request: pb.PutRequest
     from_stdin: bool

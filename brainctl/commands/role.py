@@ -97,7 +97,7 @@ async def grant(session: Session, request: pb.AuthRoleGrantPermissionRequest) ->
 
 
 class Revocation(NamedTuple):
-    """What is taken away, and the key as it was typed."""
+    """Options of `brainctl role revoke-permission`: the permission, and the key as it was typed."""
 
     request: pb.AuthRoleRevokePermissionRequest
     typed: bytes

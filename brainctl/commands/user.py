@@ -19,7 +19,7 @@ UserRole = Annotated[list[str] | None, typer.Argument(metavar="USER ROLE", show_
 
 
 class NewUser(NamedTuple):
-    """Who is added, and how the password is learned; none is asked for when `known` is given."""
+    """Options of `brainctl user add`: the user, and the source of the password; `known` is one that is given."""
 
     name: str
     known: str | None
@@ -83,7 +83,7 @@ async def delete(session: Session, name: str) -> None:
 
 
 class UserQuestion(NamedTuple):
-    """Who is asked about, and whether the roles are shown as well."""
+    """Options of `brainctl user get`: the user, and whether the roles are shown as well."""
 
     name: str
     detail: bool

@@ -59,7 +59,7 @@ class Engine:
         self.log_syncs = self._writer.log_syncs
         """The durations of syncs of the log."""
         self.view = ReadView(state.index, state.segments, end.revision, end.compacted, options.cache_bytes)
-        """What can be read: the durable state."""
+        """View of the durable state, for reads."""
         self.background = BackgroundWork(options, opened, self._writer, self.view, self._meta, self._write_empty)
         """Reclaim, the index on the disk, scrubs."""
         self._confirmed = 0

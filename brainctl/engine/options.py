@@ -11,7 +11,7 @@ class EngineOptions:
     """Options of the engine; sizes are in bytes."""
 
     segment_size: int = 64 << 20
-    """Of a log segment; one that must hold a larger batch is larger."""
+    """Bytes of a log segment; one that must hold a larger batch is larger."""
     alignment: int = SECTOR
     """Batches begin at multiples of this, a power of two from 512 to 4096.
 
@@ -37,7 +37,7 @@ class EngineOptions:
     run_bytes: int = 32 << 20
     """The memtable is due to be written as a run after this many bytes of log, too."""
     quiet_records: int = 4_000
-    """As `run_records`, once the store has nothing else to do."""
+    """Records that are written as a run (see `run_records`) once the store has nothing else to do."""
     cache_bytes: int = 32 << 20
     """Memory for KeyValues that were recently written or read, and as much again for those recently listed."""
     clock: Clock = field(default_factory=SystemClock)

@@ -36,9 +36,9 @@ class WriteHistory:
     """The counts of one store."""
 
     since: float
-    """When counting began, in seconds since the epoch."""
+    """Time when counting began, in seconds since the epoch."""
     until: float
-    """When it was last added to, in seconds since the epoch."""
+    """Time of the last addition, in seconds since the epoch."""
     total: Stats = field(default_factory=Stats)
     hours: list[Period] = field(default_factory=list)
     """The last week; hours in which nothing was written are left out."""

@@ -17,7 +17,7 @@ _WEEK = 7
 
 
 class Rate(NamedTuple):
-    """How much is written in a day."""
+    """Bytes that are written in a day."""
 
     bytes_per_day: float
     days: float
@@ -25,7 +25,7 @@ class Rate(NamedTuple):
 
 
 class Endurance(NamedTuple):
-    """What a rating means for a rate."""
+    """Life of a medium of that rating at that rate."""
 
     rated_bytes: int
     """The total of bytes that the medium is rated to take from the host."""

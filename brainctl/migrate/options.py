@@ -8,7 +8,7 @@ from brainctl.migrate.machine.state import Goal
 
 @dataclass(frozen=True, slots=True)
 class MigrateOptions:
-    """What to copy, how far to go, and how long to wait. Times are in seconds."""
+    """Options of a migration: what to copy, how far to go, and how long to wait. Times are in seconds."""
 
     history: History = History.ALL
     goal: Goal = Goal.SYNCED
@@ -24,6 +24,6 @@ class MigrateOptions:
     freeze_timeout: float = 30.0
     """The time for a hook, and for the writers to stop."""
     retry_for: float = 300.0
-    """How long the source and the target may be away."""
+    """Seconds for which a source or target is retried that cannot be reached."""
     auth: bool = True
     """Copy users, roles and the switch of authentication."""

@@ -34,7 +34,7 @@ class Figures(NamedTuple):
     events_per_second: float
     lag_revisions: int
     lag_seconds: float
-    """How long ago the source was where the target is now; 0 when the target has everything that was seen."""
+    """Seconds since the source was where the target is now; 0 when the target has everything that was seen."""
     eta_seconds: float | None
     """Seconds until the copy is complete, or the lag is gone; None when it cannot be estimated."""
     leases: int

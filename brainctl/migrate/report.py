@@ -23,7 +23,7 @@ class MigrationReport:
     bytes: int
     events: int
     process_keys: int
-    """Those of the keys and events that this process wrote; earlier ones wrote the rest."""
+    """Number of keys and events that this process wrote; earlier ones wrote the rest."""
     process_events: int
     leases: int
     authentication: str

@@ -21,7 +21,7 @@ SAY_SECONDS = 1.0
 SILENT_SECONDS = 3.0
 """A request without an answer is reported after this number of seconds, and then again each time it passes."""
 HURRIED_SECONDS = 10.0
-"""How many seconds a request may still go without an answer when the process is about to end."""
+"""Seconds for which a request may still go without an answer when the process is about to end."""
 
 
 class Waiting(NamedTuple):
@@ -32,9 +32,9 @@ class Waiting(NamedTuple):
     store: str
     """The URL of the store."""
     away_seconds: float
-    """For how many seconds it has not answered."""
+    """Seconds for which the store has not answered."""
     left_seconds: float
-    """For how many seconds the migration will still wait."""
+    """Seconds for which the migration will still wait."""
     error: str
 
     def __str__(self) -> str:

@@ -23,7 +23,7 @@ from brainctl.stores.store import Store
 
 
 class Source(Protocol):
-    """What is migrated from.
+    """A store that is migrated from.
 
     Every read raises BrainctlError when it fails; one with `passing` is repeated for as long as --retry-for allows.
     """

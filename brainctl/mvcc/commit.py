@@ -18,7 +18,7 @@ class Commit:
     changes: list[KeyVersion] = field(default_factory=list)
     """In revision and sub-revision order; all changes with the same mod_revision are one revision."""
     before: list[KeyVersion | None] = field(default_factory=list)
-    """For each change the live version that it replaced (None: none), for prev_kv and for counting garbage."""
+    """Live version that each change replaced (None: none), for prev_kv and for counting garbage."""
     meta: dict[bytes, bytes | None] = field(default_factory=dict)
     compact: int = 0
     """When not 0: revisions up to this one are compacted from this commit on."""

@@ -48,7 +48,7 @@ class Lease:
 
     id: int
     ttl: int
-    """As granted, in seconds."""
+    """Granted time to live, in seconds."""
     expiry: float
     """On the monotonic clock, less the seconds of `Lessor.leave_out`."""
 

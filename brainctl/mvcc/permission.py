@@ -35,7 +35,7 @@ ROOT = "root"
 
 
 class Identity(NamedTuple):
-    """Who sends a request, and the auth revision at which that was established."""
+    """Sender of a request, and the auth revision at which that was established."""
 
     user: str
     revision: int
@@ -95,7 +95,7 @@ class Intervals:
 
 
 class Rights:
-    """What one user may do, from all roles of the user."""
+    """Permissions of one user, from all roles of the user."""
 
     def __init__(self, user: authpb.User, roles: Iterable[authpb.Role]) -> None:
         self.root = ROOT in user.roles

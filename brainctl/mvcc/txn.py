@@ -12,7 +12,7 @@ Stretches = Callable[[bytes, bytes | None], Iterable[list[KeyVersion]]]
 """Yields the live versions of a range, as they were before the transaction, in lists (see `Ranges.stretches`)."""
 
 _NO_VERSION = KeyVersion(b"", 0, 0, 0, 0, b"")
-"""What a key that does not exist is compared as."""
+"""Version that a key is compared as which does not exist."""
 _VERSION, _CREATE, _MOD, _VALUE, _LEASE = range(5)
 _EQUAL, _GREATER, _LESS, _NOT_EQUAL = range(4)
 

@@ -13,7 +13,7 @@ _Item = TypeVar("_Item")
 
 
 class Subscription(NamedTuple):
-    """What a watcher wants to see: a range of keys, and options."""
+    """Interest of a watcher: a range of keys, and options."""
 
     start: bytes
     end: bytes | None

@@ -9,7 +9,7 @@ from brainctl.mvcc.watch_index import Subscription
 
 
 class State(Enum):
-    """How a watcher receives its events. SYNCED and BEHIND are etcd's synced and unsynced."""
+    """Way in which a watcher receives its events. SYNCED and BEHIND are etcd's synced and unsynced."""
 
     SYNCED = "gets each commit as it is published"
     BEHIND = "reads the history until it has caught up"

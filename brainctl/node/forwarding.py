@@ -76,7 +76,7 @@ class Peers(Protocol):
 
 
 class Cluster(NamedTuple):
-    """What a node needs to be one of several."""
+    """Requirements of a node that is one of several."""
 
     membership: Membership
     leads: Callable[[], bool]

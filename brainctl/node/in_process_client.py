@@ -17,7 +17,7 @@ from brainctl.node.backend import Reply
 from brainctl.node.handler import MALFORMED
 
 HELD_RESPONSES = 16
-"""How many responses may wait for the reader of a watch before the watch is paused."""
+"""Number of responses that may wait for the reader of a watch before the watch is paused."""
 _Request = TypeVar("_Request", bound=Message)
 _Response = TypeVar("_Response", bound=Message)
 

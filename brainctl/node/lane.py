@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 AT_A_TIME: Final = 16
-"""How many of the waiting writes are evaluated in one turn of the event loop."""
+"""Number of waiting writes that are evaluated in one turn of the event loop."""
 
 Action = Callable[[], None]
 

@@ -25,7 +25,7 @@ class Member(Protocol):
 
 
 class Membership(Protocol):
-    """Who serves the store, as this instance knows it."""
+    """Members that serve the store, as this instance knows them."""
 
     @property
     def members(self) -> Sequence[Member]:

@@ -25,9 +25,9 @@ class EngineFigures:
 
     stats: Stats
     log_syncs: Durations
-    """How long syncs of the log took, in seconds."""
+    """Durations of the syncs of the log, in seconds."""
     log_writes: Durations
-    """How large writes to the log were, in bytes."""
+    """Sizes of the writes to the log, in bytes."""
     alignment: int
     """Each write to the log begins at a multiple of this number of bytes."""
     tally: Tally
@@ -45,7 +45,7 @@ class NodeMetrics:
     watchers_refused: int = 0
     """Watchers for which there was no memory."""
     snapshots_refused: int = 0
-    """How many snapshots were refused or given up because there were too many or the disk was full."""
+    """Number of snapshots that were refused or given up because there were too many or the disk was full."""
     watch_streams: int = 0
     watchers: int = 0
     slow_watchers: int = 0
@@ -54,7 +54,7 @@ class NodeMetrics:
     """Events that were sent to watchers, since the start."""
     leases: int = 0
     expired_leases: int = 0
-    """How many leases were revoked because their time was over, since the start."""
+    """Number of leases that were revoked because their time was over, since the start."""
     auth_revision: int = 0
     engine: EngineFigures | None = None
     """None when the data is not in the local engine."""

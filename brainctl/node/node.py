@@ -36,9 +36,9 @@ from brainctl.node.services.verification import VerificationService
 from brainctl.node.services.watch import WatchService, WatchSession
 
 RANGE_STREAM = "/etcdserverpb.KV/RangeStream"
-"""Its path: it answers with a stream and checks permissions for each chunk."""
+"""Path of the call, which answers with a stream and checks permissions for each chunk."""
 SNAPSHOT = "/etcdserverpb.Maintenance/Snapshot"
-"""Its path: it answers with a stream, and is only for root."""
+"""Path of the call, which answers with a stream, and is only for root."""
 
 
 class Node:

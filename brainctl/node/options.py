@@ -39,8 +39,8 @@ class NodeOptions:
     events.
     """
     watch_bytes: int | None = None
-    """What watchers may take of the memory, in bytes; None for no limit."""
+    """Limit for the memory of watchers, in bytes; None for no limit."""
     scrub: ScrubOptions = field(default_factory=ScrubOptions)
-    """When to read and check what is on the medium, and how fast."""
+    """Options for scrubbing the medium."""
     retention: Retention | None = None
     """The history to keep; None keeps all of it until a client compacts."""

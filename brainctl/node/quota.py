@@ -112,4 +112,4 @@ COSTS: dict[str, Callable[[bytes], int]] = {
     "/etcdserverpb.KV/Txn": _txn_cost,
     "/etcdserverpb.Lease/LeaseGrant": _grant_cost,
 }
-"""What a marshalled request is charged in bytes, by path; 0 when it takes no room."""
+"""Bytes that a marshalled request is charged, by path; 0 when it takes no room."""

@@ -30,7 +30,7 @@ T = TypeVar("T")
 SLICE_KEYS: Final = 1024
 """The most that one turn of the event loop spends on long work, in keys: about two milliseconds."""
 AT_A_TIME: Final = 16
-"""How many pieces of work take turns."""
+"""Number of pieces of work that take turns."""
 
 _log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ class Done(NamedTuple):
     """The answer to a request whose plain text names what was requested, which the response does not."""
 
     text: bytes
-    """What -w simple shows, each line with its newline."""
+    """Text for -w simple, each line with its newline."""
     response: Message
 
 

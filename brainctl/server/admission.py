@@ -20,7 +20,7 @@ KEPT_DESCRIPTORS: Final = 64
 """Descriptors that connections do not take: the store opens new files as it grows, and files for a while as it works.
 """
 SPARE_DESCRIPTORS: Final = 16
-"""How many of these are held open, so that the store gets them even when all others are taken."""
+"""Number of descriptors that are held open, so that the store gets them even when all others are taken."""
 LEAST: Final = 16
 """The number of connections that is allowed whatever the limits are."""
 CONNECTION_BYTES: Final = 64 << 10

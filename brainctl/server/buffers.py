@@ -17,7 +17,7 @@ SMALL_BYTES: Final = 64 << 10
 """Bytes below which a connection reports nothing: admission counts as much for each open connection."""
 LEAST_BYTES: Final = 64 << 20
 WATCH_SHARE: Final = 4
-"""Of what clients may have the server hold, a part of this size is for watchers, besides the rest."""
+"""Divisor of the memory of clients; the quotient is for watchers, besides the rest."""
 _KEPT: Final = 0.75
 """The share of the limit that may stay held after connections were cut off, so that this is not done for each read."""
 

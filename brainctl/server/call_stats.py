@@ -53,16 +53,16 @@ class Calls:
     def __init__(self, clients_bytes: int = 0) -> None:
         """Count from 0; `clients_bytes` is what the connections may hold together, 0 for half of the memory."""
         self.methods = {path: Method(path, kind) for path, kind in _KINDS.items()}
-        """By path."""
+        """Entries by path."""
         self._unknown = Method("/unknown/unknown", "unary")
         self.room = Room()
-        """For their connections."""
+        """Room for connections."""
         self.buffers = Buffers(clients_bytes)
-        """And for what these hold."""
+        """Memory that connections hold."""
         self.in_flight = InFlight(self.buffers.limit)
-        """Of their requests."""
+        """Requests in flight."""
         self.large_answers = LargeAnswers(self.buffers.limit)
-        """Of the JSON gateway."""
+        """Large answers of the JSON gateway."""
         self.healthy = 0
         """Answers of /health that said so, since the start."""
         self.unhealthy = 0

@@ -9,11 +9,11 @@ import gc
 from typing import Final
 
 YOUNG: Final = 2_000
-"""How many objects are made before the youngest generation is collected."""
+"""Number of objects that are made before the youngest generation is collected."""
 MIDDLE: Final = 5
-"""How many collections of the youngest generation there are before one of the middle generation."""
+"""Number of collections of the youngest generation before one of the middle generation."""
 OLD: Final = 5_000
-"""How many collections of the middle generation there are before one of the oldest: tens of millions of objects."""
+"""Number of collections of the middle generation before one of the oldest: tens of millions of objects."""
 
 
 def calm_collector() -> None:

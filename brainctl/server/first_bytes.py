@@ -27,7 +27,7 @@ _FIRST_BYTES_SECONDS: Final = 20
 
 
 class Served(NamedTuple):
-    """What a listener serves to its connections."""
+    """Services of a listener for its connections."""
 
     node: Node
     pages: Pages

@@ -16,7 +16,7 @@ class Page(NamedTuple):
 
 
 BROKEN: Final = Page(500, "text/plain; charset=utf-8", b"internal error; the server's log has more\n")
-"""What is answered when answering failed."""
+"""Answer when answering failed."""
 
 
 class HttpRequest(NamedTuple):
@@ -29,9 +29,9 @@ class HttpRequest(NamedTuple):
     """Header fields by their name in lower case; "host" is that of the request also in HTTP/2."""
     body: bytes
     secure: bool
-    """It came over TLS."""
+    """Whether the request came over TLS."""
     local: bool = False
-    """It came from this machine, over loopback."""
+    """Whether the request came from this machine, over loopback."""
 
 
 def is_local(peername: object) -> bool:

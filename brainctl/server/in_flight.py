@@ -10,11 +10,11 @@ from brainctl.log import Fact
 _log = logging.getLogger(__name__)
 
 MOST_BYTES: Final = 64 << 20
-"""As much as a disk writes in a second or less: more in flight makes nothing faster."""
+"""Bytes that a disk writes in a second or less: more in flight makes nothing faster."""
 SMALL_BYTES: Final = 64 << 10
 """Runs of requests up to this are let in ahead of larger ones, up to twice the limit."""
 _SHARE: Final = 4
-"""Of what clients may have the server hold, the part that may be in flight."""
+"""Divisor of the memory of clients; the quotient may be in flight."""
 
 
 class InFlight:

@@ -26,7 +26,7 @@ class Listener:
     def __init__(self, server: asyncio.Server, address: str, path: Path | None = None) -> None:
         self._server = server
         self.address = address
-        """As clients name it: HOST:PORT, or the URL of a Unix socket."""
+        """Address as clients name it: HOST:PORT, or the URL of a Unix socket."""
         self._path = path
 
     def close(self) -> None:

@@ -27,13 +27,13 @@ _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _DEBUG: Final = "/debug/"
 SCRUB: Final = f"{_DEBUG}scrub"
-"""How the scrubbing of the store stands; POST begins a pass."""
+"""Page about the scrubbing of the store; POST begins a pass."""
 _MONITORING: Final = {"/metrics", "/health", "/livez", "/readyz"}
 _STATUS: Final = "/etcdserverpb.Maintenance/Status"
 _ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
 _RANGE: Final = "/etcdserverpb.KV/Range"
 ANSWER_SECONDS = 3.0
-"""How long a page waits for the store: probes of Kubernetes give up after a second, or as long as they are set to."""
+"""Seconds for which a page waits for the store: probes of Kubernetes give up after one second by default."""
 
 
 Query = dict[str, list[str]]
@@ -49,7 +49,7 @@ class Pages:
         limits = limits or Limits()
         self._node = node
         self.calls = Calls(limits.clients_bytes)
-        """Of all connections."""
+        """Calls of all connections."""
         self._has_gateway = access is None or access.enabled
         self._gateway = Gateway(node, self.calls, access, limits.message_bytes)
         self._measured = Metrics(node, self.calls)

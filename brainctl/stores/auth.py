@@ -35,7 +35,7 @@ from brainctl.wire.bbolt_sieve import Sieve
 FIRST_LOOK = 1 << 20
 """The bytes of a snapshot after which the users are looked for; again whenever the bytes have doubled."""
 ATTEMPTS = 5
-"""How often a snapshot is read when the member is behind the others."""
+"""Number of times that a snapshot is read when the member is behind the others."""
 BEHIND_PAUSE = 0.2
 """Seconds between two such attempts."""
 _HASHES = (b"$2a$", b"$2b$", b"$2y$")

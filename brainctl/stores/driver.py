@@ -23,7 +23,7 @@ OTHER_PLACE = "use it as it is, or choose another place"
 
 
 class Opening(NamedTuple):
-    """How to open a store. A kind of store reads what is meant for it, and nothing else."""
+    """Options for opening a store. A kind of store reads what is meant for it, and nothing else."""
 
     target: Callable[[], EtcdTarget]
     """Returns how to reach a server. Only a store that calls one asks, so no other is asked for a password."""
@@ -32,11 +32,11 @@ class Opening(NamedTuple):
     create: bool = False
     """Create the store if there is none. Otherwise a mistyped name is noticed by reads and writes alike."""
     admission: "Admission | None" = None
-    """With it, a copy that a migration has not finished is only read."""
+    """Admission, with which a copy that a migration has not finished is only read."""
 
 
 class Serving(NamedTuple):
-    """How to open a store for a server."""
+    """Options for opening a store for a server."""
 
     admission: "Admission"
     warn: Callable[[str], None]
@@ -54,19 +54,19 @@ class Serving(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """What a server needs to be one of several that serve one store."""
+    """Requirements of a server that is one of several which serve one store."""
 
     membership: "Membership"
     leads: Callable[[], bool]
     """Returns whether this server leads, as far as it knows."""
     secret: bytes
-    """What only the servers of the store know."""
+    """Secret that only the servers of the store know."""
     now_seconds: Callable[[], float]
     """Returns the time of a clock that all of them read."""
 
 
 class Served(NamedTuple):
-    """What keeps the data of a server."""
+    """Backend of a server, with the directory or cluster that it is in."""
 
     backend: "Backend"
     url: str

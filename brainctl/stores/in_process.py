@@ -20,7 +20,7 @@ from brainctl.stores.unfinished import Admission, Standing, changes, refusal
 from brainctl.stores.urls import of_directory
 
 HELD_RESPONSES = 16
-"""How many responses may wait for the reader of a watch before its stream is paused."""
+"""Number of responses that may wait for the reader of a watch before its stream is paused."""
 
 
 def open_node(directory: Path, clock: Clock | None = None) -> Node:

@@ -11,7 +11,7 @@ from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 LOOKUPS = 32
-"""How many leases are looked up at the same time."""
+"""Number of leases that are looked up at the same time."""
 
 
 class LeaseTtl(NamedTuple):

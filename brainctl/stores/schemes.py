@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 
 class Can(StrEnum):
-    """What a store of a scheme can do; the values complete "it cannot be ..."."""
+    """Ability of the stores of a scheme; the values complete "it cannot be ..."."""
 
     OPEN = "opened"
-    """It is a `Store`: everything that a client can ask for."""
+    """A `Store`: everything that a client can ask for."""
     SOURCE = "a source"
     """`migrate --from` copies it, with its revisions."""
     CREATE = "made"
@@ -25,7 +25,7 @@ class Can(StrEnum):
     TARGET = "a target"
     """`migrate --to` writes into it, with the revisions of the source."""
     FILES = "read as files"
-    """It is a directory of this machine, which is read and repaired while nobody has it open."""
+    """A directory of this machine, which is read and repaired while nobody has it open."""
 
 
 class Scheme(NamedTuple):
@@ -35,7 +35,7 @@ class Scheme(NamedTuple):
     form: str
     """The form of its URLs, for help and errors."""
     about: str
-    """What it is, for help."""
+    """Description for help."""
     example: str
     driver: str
     """The module of functions that open it; loaded when it is first used."""
@@ -43,13 +43,13 @@ class Scheme(NamedTuple):
     spellings: tuple[str, ...] = ()
     """Other schemes that mean it, and are a part of its addresses."""
     is_path: bool = False
-    """Its URL has the name of a directory or a file of this machine."""
+    """Whether the URL has the name of a directory or a file of this machine."""
     is_server: bool = False
-    """Its URL has the addresses of servers."""
+    """Whether the URL has the addresses of servers."""
     counts_fast: bool = True
     """The number of its keys is known without reading them."""
     measures: bool = True
-    """It tells the bytes that it takes up, so that they can be limited."""
+    """Whether a store tells the bytes that it takes up, so that they can be limited."""
     why_not: Mapping[Can, str] = MappingProxyType({})
     """Why it cannot do something that one might expect of it."""
 

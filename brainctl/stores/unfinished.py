@@ -39,7 +39,7 @@ class Unfinished(InvalidInput):
 
 
 class Standing(NamedTuple):
-    """How far the migration into a store is, by its record."""
+    """Progress of the migration into a store, by its record."""
 
     phase: str
     cluster: int
@@ -93,7 +93,7 @@ class Standing(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """What to do with an unfinished copy."""
+    """Treatment of an unfinished copy."""
 
     allowed: bool
     """`--even-unfinished`: it is served and written like any other store."""

@@ -58,7 +58,7 @@ class StoreUrl(NamedTuple):
     spelled: str
     """The scheme as it is written: one of the spellings of `scheme`."""
     rest: str
-    """What follows the "://"."""
+    """Part behind the "://"."""
 
     def can(self, what: Can) -> bool:
         """Return whether a store of this scheme can do something."""

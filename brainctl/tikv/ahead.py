@@ -34,7 +34,7 @@ PORTION = 20_000
 
 
 class Prepared(NamedTuple):
-    """What is left to do for a commit: one transaction, which moves the head."""
+    """Rest of a commit: one transaction, which moves the head."""
 
     view: StateView
     """The state that the transaction is based on; for a large commit, not the one that the commit was evaluated on."""

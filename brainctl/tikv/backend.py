@@ -56,7 +56,7 @@ Admit = Callable[["TikvBackend"], Awaitable[None]]
 
 
 class Registration(NamedTuple):
-    """What an instance that serves a store tells the others about itself."""
+    """Entry of an instance about itself, for the others that serve the store."""
 
     name: str
     peer_urls: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class TikvBackend:
         self.instances = Instances(client, layout, *registration) if registration is not None else None
         """The instances that serve the store, None in a process that is none of them."""
         self.secret = b""
-        """What only the instances know, 32 bytes; empty in a process that is none of them."""
+        """Secret that only the instances know, 32 bytes; empty in a process that is none of them."""
         self._succession = Succession(role, layout, self.writer, self._shown, self._reads, self.instances)
         self._succession.load = self._load
         self._succession.on_lead = self._start_reclaim

@@ -18,12 +18,12 @@ Writes = dict[bytes, bytes | None]
 
 
 class Encoded(NamedTuple):
-    """What a commit writes, except the head."""
+    """Writes of a commit, except the head."""
 
     blocks: dict[bytes, bytes]
     """The blocks of the log, by position."""
     keys: dict[bytes, Writes]
-    """By changed user key the writes that belong together: sections k and d, and the version kept in section b."""
+    """Writes that belong together by changed user key: sections k and d, and the version kept in section b."""
     records: Writes
     """The small records."""
 

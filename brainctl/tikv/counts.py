@@ -54,13 +54,13 @@ class Block:
 
 
 class Known(NamedTuple):
-    """What is known of a range at one revision."""
+    """Count of a range at one revision, as far as it is known."""
 
     total: int
     """Live keys of the parts that are known, at the revision `at`."""
     at: int
     held: list[Span]
-    """Those parts whose count is of the revision `at`; the others were counted at the revision asked for."""
+    """Parts whose count is of the revision `at`; the others were counted at the revision asked for."""
     gaps: list[Span]
     """The parts that have to be read."""
 

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Failure(Enum):
-    """What a failed call of the package means for the transaction; the value is the advice to an operator."""
+    """Meaning of a failed call of the package for the transaction; the value is the advice to an operator."""
 
     CONFLICT = "try again"
     """Another transaction wrote one of the keys first; nothing was written."""
@@ -72,7 +72,7 @@ _CAUSES = (
     Cause("transport error", Failure.UNAVAILABLE, _NO_SERVER),
     Cause("error trying to connect", Failure.UNAVAILABLE, _NO_SERVER),
 )
-"""What the package's texts mean. The order counts: the first entry that occurs in a text decides."""
+"""Causes by the package's texts. The order counts: the first entry that occurs in a text decides."""
 
 NOT_WRITTEN = frozenset({Failure.CONFLICT, Failure.EXISTS, Failure.LOCKED, Failure.TOO_LARGE})
 """Failures after which it is certain that a commit wrote nothing; only then may it be rolled back. (To roll back a
@@ -137,7 +137,7 @@ _EXITS = {Failure.UNAVAILABLE: ExitCode.CONNECTION, Failure.DISK_FULL: ExitCode.
 
 
 class ClusterDamaged(StoreDamaged):
-    """What is kept in TiKV is not what was written."""
+    """Damage: TiKV returns something else than what was written."""
 
     advice = "restore a backup of TiKV, or `brainctl migrate` a backup of the store into another prefix"
 

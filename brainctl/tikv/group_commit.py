@@ -60,7 +60,7 @@ class Write:
 
 
 class Evaluated(NamedTuple):
-    """What a group is to make durable, and the answer to each of its writes."""
+    """Changes that a group is to make durable, and the answer to each of its writes."""
 
     writes: list[Write]
     answers: list[Answer]

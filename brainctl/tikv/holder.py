@@ -23,13 +23,13 @@ class Holder(NamedTuple):
     """The command that it runs: `serve` or `migrate`."""
     host: str
     pid: int
-    """Its process id on `host`."""
+    """Process id on `host`."""
     endpoint: str = ""
     """The address at which a server is reached; empty until it listens."""
     member: int = 0
     """The member id of a server."""
     space: str = ""
-    """Where `pid` means something (`process_space`)."""
+    """Namespace in which `pid` means something (`process_space`)."""
 
     @classmethod
     def here(cls, role: str, endpoint: str = "", member: int = 0) -> Self:

@@ -50,7 +50,7 @@ class Instance(NamedTuple):
     host: str
     pid: int
     space: str
-    """Where `pid` means something (`process_space`)."""
+    """Namespace in which `pid` means something (`process_space`)."""
     beat: int
     """When the record was written, in milliseconds of the cluster's clock."""
 
@@ -98,7 +98,7 @@ class Instances:
         self.members: tuple[Instance, ...] = (self.mine,)
         """Those that have registered and live, or did until lately, in the order of their ids."""
         self.holder: Holder | None = None
-        """Who took the lead last, if it left its name."""
+        """Process that took the lead last, if it left its name."""
         self.epoch = 0
         """The epoch of the lead that `holder` took."""
         self._led_until = float("-inf")

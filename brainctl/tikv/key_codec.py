@@ -9,7 +9,7 @@ from brainctl.errors import InvalidInput
 SECTIONS = "bdhklmr"
 """The section letters; none of them can be a part of a prefix, so that no store lies inside another."""
 LANES = 8
-"""How many bulk transactions can be in flight at a time (see `Layout.lane`)."""
+"""Number of bulk transactions that can be in flight at a time (see `Layout.lane`)."""
 MAX_KEY = 7000
 """Bytes of the longest user key. TiKV takes keys of up to 8 KiB, counted with prefix, section, and nine bytes stored
 for each eight.

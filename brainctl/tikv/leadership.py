@@ -29,7 +29,7 @@ Writes = Mapping[bytes, bytes | None]
 """Values by key; None removes the key."""
 
 WRITER_LEASE_MS = 5_000
-"""For how long after its last renewal a silent writer keeps the lead against those who wait for it, in milliseconds."""
+"""Milliseconds after its last renewal for which a silent writer keeps the lead against those who wait for it."""
 HEARTBEAT_SECONDS = 1.0
 """Seconds without writes after which a writer commits nothing but a new `expires`, as a sign of life."""
 RENEW_SECONDS = 1.0
@@ -64,12 +64,12 @@ class Leadership:
         self.blocks = blocks
         self.head = Head()
         self.note: bytes | None = None
-        """What a take-over writes about this process, packed (`holder`); None for nothing."""
+        """Entry about this process that a take-over writes, packed (`holder`); None for none."""
         self._renewed = float("-inf")
         self._kept_until = float("-inf")
         """The time of the event loop until which nobody else can have taken the lead: its lease runs out later."""
         self._begun: tuple[float, StateView] | None = None
-        """When a transaction was begun to read a commit back, and its state: the next commit uses it."""
+        """Transaction that was begun to read a commit back, with its time and state: the next commit uses it."""
         self._stale: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._chunks = 0

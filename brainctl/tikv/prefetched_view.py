@@ -27,7 +27,7 @@ class PrefetchedView(Whole):
         self.newest: dict[bytes, Stored] = {}
         """The newest stored version, live or a tombstone, of each loaded key that has one."""
         self.missing: set[Wanted] = set()
-        """What the evaluation has read that was not loaded."""
+        """Keys that the evaluation has read and that were not loaded."""
         self._keys: list[bytes] = []
         self._single: set[bytes] = set()
         self._ranges: set[Range] = set()

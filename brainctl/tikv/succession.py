@@ -34,7 +34,7 @@ BEATS_PER_CLEANING = 30
 
 
 class Role(Enum):
-    """When a process takes the lead; the values are explanations."""
+    """Role of a process: when it takes the lead; the values are explanations."""
 
     AUTO = "takes the lead whenever it is free, and follows while another process has it"
     LEADER = "waits for the lead when it opens the store, and writes no more once it has lost it"
@@ -43,7 +43,7 @@ class Role(Enum):
 
 
 class Succession:
-    """What one process does about the lead."""
+    """Part of one process in the succession of leaders."""
 
     def __init__(
         self,

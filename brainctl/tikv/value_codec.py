@@ -26,9 +26,9 @@ class Stored(NamedTuple):
 
     live: bool
     mod: int
-    """Its mod_revision."""
+    """Mod revision of the version."""
     sub: int
-    """Its sub-revision: its place among the changes of that revision."""
+    """Sub-revision: the place among the changes of that revision."""
     block: bytes
     """Position of the block of the log that holds it."""
     before: int
@@ -119,8 +119,8 @@ class Head(NamedTuple):
     sequence: int = 0
     """The number of commits in all epochs; with the epoch it identifies a commit."""
     expires: int = 0
-    """Until when the writer keeps the lead without a new commit, in milliseconds of TiKV's timestamp oracle; 0 when it
-    has released the lead.
+    """Time until which the writer keeps the lead without a commit, in milliseconds of TiKV's timestamps; 0 when
+    it has released the lead.
     """
     records: int = 0
     """The sequence number of the last commit that changed a small record."""

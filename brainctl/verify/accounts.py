@@ -8,7 +8,7 @@ from brainctl.stores.auth import Auth, AuthReader
 from brainctl.verify.difference import Account, AccountDifference, AuthSwitch, Problem
 
 RECHECKS = 5
-"""How often differences are looked at again in a live comparison."""
+"""Number of times that differences are looked at again in a live comparison."""
 
 Fields = Mapping[str, object]
 """The compared fields of a user or a role, by the name under which a difference is shown."""

@@ -64,7 +64,7 @@ class LeaseMismatch(NamedTuple):
 
 
 class Problem(StrEnum):
-    """What is wrong with a user or a role of the second store."""
+    """Difference of a user or a role of the second store."""
 
     MISSING = "missing"
     EXTRA = "extra"

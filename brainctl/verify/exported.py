@@ -28,12 +28,12 @@ VERSION = 1
 MARK = b'{"format":"brainctl keys"'
 """The first bytes of a list."""
 _EVERY = 256
-"""Of this number of keys one is kept in memory with its place in the file."""
+"""Number of keys of which one is kept in memory with its place in the file."""
 _PAGE_KEYS = 1024
 
 
 class Written(NamedTuple):
-    """What a list holds."""
+    """Content of a list."""
 
     revision: int
     keys: int

@@ -22,7 +22,7 @@ from brainctl.verify.scope import Scope
 from brainctl.verify.side import Side
 
 _DATABASES = ("member/snap/db", "snap/db", "db")
-"""Where the database is in a data directory of etcd, and in its directories."""
+"""Paths of the database in a data directory of etcd, and in its directories."""
 
 
 def is_copy(path: Path) -> bool:

@@ -20,18 +20,18 @@ from brainctl.verify.scope import Scope
 from brainctl.verify.side import Side
 
 RECHECKS = 5
-"""How often differences are looked at again in a live comparison."""
+"""Number of times that differences are looked at again in a live comparison."""
 FIRST_PAUSE = 0.2
 """Seconds before the first recheck; each further pause is twice as long."""
 RECHECKED_AT_A_TIME = 16
-"""How many keys are read again at the same time."""
+"""Number of keys that are read again at the same time."""
 
 T = TypeVar("T")
 
 
 @dataclass
 class Counts:
-    """What was compared so far."""
+    """Counts of what was compared so far."""
 
     revision: int
     """The revision at which keys are read; a live comparison moves it on."""
@@ -40,7 +40,7 @@ class Counts:
     bytes: int = 0
     """The bytes of the marshalled KeyValues of these keys."""
     hashed: int = 0
-    """How many of these keys were compared by hashes."""
+    """Number of these keys that were compared by hashes."""
     gone: int = 0
     """Differences that were gone in a recheck."""
 

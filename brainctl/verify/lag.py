@@ -7,7 +7,7 @@ from typing import NamedTuple
 from brainctl.verify.difference import ExtraRevisions, LagDifference, MissingRevisions
 
 LOOKS = 5
-"""How often the revisions are read again while a side is behind."""
+"""Number of times that the revisions are read again while a side is behind."""
 
 
 class Newest(NamedTuple):

@@ -13,7 +13,7 @@ from brainctl.verify.range_hashes import Hashed
 PART_KEYS: Final = 16_384
 """The keys of the first, largest parts."""
 FANOUT: Final = 32
-"""How many smaller parts are made of one that differs."""
+"""Number of smaller parts that are made of one that differs."""
 READ_KEYS: Final = 16
 """A part with no more keys than this is read."""
 

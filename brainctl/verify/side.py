@@ -8,12 +8,12 @@ from brainctl.verify.range_hashes import Leaves, RangeHashes
 
 
 class SideKind(NamedTuple):
-    """What a side is able to do."""
+    """Abilities of a side."""
 
     stands: bool = False
-    """It is a copy of one moment: it does not have to follow the other side."""
+    """Whether the side is a copy of one moment, which does not have to follow the other side."""
     digested: bool = False
-    """It has the hashes of values instead of the values."""
+    """Whether the side has the hashes of values instead of the values."""
 
 
 class Side(Protocol):

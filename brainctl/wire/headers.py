@@ -42,7 +42,7 @@ class HeaderDecoder(Generic[Meaning]):
         self._table_bytes = 0
         self._table_limit = TABLE_BYTES
         self.memo: dict[bytes, Meaning] = {}
-        """What `interpret` has made of blocks that left the table unchanged, by their bytes: a hit saves decoding."""
+        """Results of `interpret` for blocks that left the table unchanged, by their bytes: a hit saves decoding."""
 
     def decode(self, block: bytes) -> Meaning:
         """Return what `interpret` makes of the next block.

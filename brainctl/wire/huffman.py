@@ -12,7 +12,7 @@ from hpack.huffman_table import HUFFMAN_COMPLETE, HUFFMAN_EMIT_SYMBOL, HUFFMAN_F
 _COMPLETE: Final = 1 << 8
 """A flag beside the state in the low byte: the text may end in it."""
 _steps: Final[dict[int, tuple[int, bytes]]] = {}
-"""By state << 8 | byte the next state with its flag, and the bytes that the step emits."""
+"""Next state with its flag, and the bytes that the step emits, by state << 8 | byte."""
 
 
 def decode_huffman(text: bytes) -> bytes:

@@ -20,7 +20,7 @@ _NEVER: Final = -(1 << 60)
 
 
 class Silence(Enum):
-    """What to do about the silence of a client."""
+    """Reaction to the silence of a client."""
 
     NOTHING = 0
     ASK = 1

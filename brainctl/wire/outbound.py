@@ -41,7 +41,7 @@ class Outbound:
         self._stream_window = frames.WINDOW
         self._frame_bytes = frames.FRAME_BYTES
         self._spoken = 0
-        """How often body bytes were sent, apart from unary answers that were sent at once."""
+        """Number of times that body bytes were sent, apart from unary answers that were sent at once."""
 
     # -- for the owner ------------------------------------------------------------------------------------------------
 

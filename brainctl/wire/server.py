@@ -64,7 +64,7 @@ class ServerConnection(RequestBodies):
         self._decoder = HeaderDecoder(HeadReader(streaming, self.limits.header_list_bytes))
         self._preface = frames.PREFACE
         self._usual = _call_of(0)
-        """How the last HEADERS frame is read, together with a DATA frame behind it."""
+        """Reader of the last HEADERS frame, together with a DATA frame behind it."""
         self._skipped: list[range] = []
         """Stream numbers that the client skipped, and must not use any more."""
         self._draining = False

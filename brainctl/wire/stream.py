@@ -7,7 +7,7 @@ from brainctl.wire.head import Head
 
 
 class Stream:
-    """What a connection knows of a stream; only the connection changes it."""
+    """State of a stream; only its connection changes it."""
 
     __slots__ = (
         "body",
@@ -34,7 +34,7 @@ class Stream:
         self.messages: list[bytes] = []
         """Messages of a unary call that is not complete."""
         self.head_bytes = 0
-        """What the header list counts among the bytes of requests that are not complete; 0 when it is small."""
+        """Bytes of the header list that count among those of requests that are not complete; 0 when it is small."""
         self.body = bytearray()
         """The body so far of a request that is not gRPC."""
         self.received = 0

@@ -12,7 +12,7 @@ from brainctl.errors import NO_SPACE, ApiError, BrainctlError, ConnectionFailed,
 from brainctl.stores.store import Store
 
 RETRY_SECONDS = 0.1
-"""How long a client waits after it could not reach its endpoint."""
+"""Seconds that a client waits after it could not reach its endpoint."""
 LEASED = frozenset(("grant", "keepalive", "revoke", "compact"))
 
 
@@ -21,7 +21,7 @@ class Over(Exception):
 
 
 class Shared:
-    """What all clients of a recording know together."""
+    """State that all clients of a recording share."""
 
     def __init__(self, tape: Tape, prefix: str, random: Random, allowed: Callable[[], float | None]) -> None:
         self.tape = tape

@@ -18,17 +18,17 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.store import Store
 
 COMPACTIONS = 8
-"""How often a recording that compacts does so."""
+"""Number of compactions in a recording that compacts."""
 CATCH_UP_SECONDS = 10.0
-"""How long watches may take at the end to deliver what they have not delivered yet."""
+"""Seconds that watches may take at the end to deliver what they have not delivered yet."""
 ENOUGH = 0.9
 """The share of the operations asked for that must be done."""
 WATCH_SHARE = 4
-"""With the workload watch: so many watches of a random part for each client."""
+"""Number of watches of a random part for each client, with the workload watch."""
 
 
 class Wanted(NamedTuple):
-    """What is to be recorded."""
+    """Options of a recording."""
 
     prefix: str
     """Nothing outside it is read, written or watched; it ends with a slash."""
@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What was done."""
+    """Result of a recording."""
 
     answered: int
     wanted: float

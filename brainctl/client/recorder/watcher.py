@@ -14,13 +14,13 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.store import Store
 
 PROGRESS_SECONDS = 0.3
-"""How often a watch asks how far it is."""
+"""Seconds between two requests for progress of a watch."""
 SHORT_SECONDS = (0.5, 3.0)
-"""How long a watch of a random range lives."""
+"""Seconds for which a watch of a random range lives."""
 RETRY_SECONDS = 0.2
 BACK_REVISIONS = 100
 FORWARD_REVISIONS = 5
-"""How far behind and in front of the newest known revision a watch begins."""
+"""Revisions behind and in front of the newest known one at which a watch begins."""
 _FILTERS = {"noput": pb.WatchCreateRequest.NOPUT, "nodelete": pb.WatchCreateRequest.NODELETE}
 
 

@@ -7,10 +7,10 @@ from brainctl.check.line import Line, Request
 from brainctl.client.recorder.client import Client
 
 KEYS = 10
-"""How many keys the clients share: few, so that they meet."""
+"""Number of keys that the clients share: few, so that they meet."""
 LISTED = 20
 PAST_REVISIONS = 100
-"""How far back a read of the past looks."""
+"""Revisions that a read of the past looks back."""
 LEASE_SECONDS = (1, 3)
 """The shortest and the longest TTL that is asked for."""
 LOCK_SECONDS = 10
@@ -123,7 +123,7 @@ WORKLOADS: dict[str, Callable[[Client], Awaitable[None]]] = {
     "watch": kv,
     "lock": lock,
 }
-"""By name; with `watch`, most clients watch."""
+"""Workloads by name; with `watch`, most clients watch."""
 
 
 def _whole(client: Client) -> Line:

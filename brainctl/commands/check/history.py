@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from brainctl.client.recorder.recording import Recorded
 
 READ_BYTES = 1 << 20
-"""How much of a file is read at once, in bytes."""
+"""Bytes of a file that are read at once."""
 NAMES = ("kv", "kubernetes", "lease", "watch", "lock")
 """The workloads that can be recorded."""
 _DEFAULTS = {"clients": 10, "rate": 200}
@@ -31,7 +31,7 @@ _SECONDS = 60.0
 
 
 class Plan(NamedTuple):
-    """What to check, and where to write what was found."""
+    """Options of `brainctl check history`: the file to check, and where to write the findings."""
 
     file: Path
     record: Load | None

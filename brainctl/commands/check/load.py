@@ -46,14 +46,14 @@ AutoDefrag = Annotated[bool, typer.Option("--auto-defrag", help="defragment all 
 
 
 class After(NamedTuple):
-    """What is done when all is written and deleted again."""
+    """Options for the end of a test, once its keys are deleted again."""
 
     compact: bool
     defrag: bool
 
 
 class Perf(NamedTuple):
-    """How much is written."""
+    """Load of `check perf`: clients, rate and time."""
 
     prefix: bytes
     clients: int
@@ -142,7 +142,7 @@ def verdict(figures: Figures, wanted: int) -> tuple[list[str], bool]:
 
 
 class Datascale(NamedTuple):
-    """How much is written."""
+    """Load of `check datascale`: keys and clients."""
 
     prefix: bytes
     clients: int

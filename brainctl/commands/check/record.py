@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Load(NamedTuple):
-    """What is to be recorded."""
+    """Options of a recording."""
 
     workload: str
     clients: int

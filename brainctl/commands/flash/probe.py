@@ -23,7 +23,7 @@ PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 
 class Probe(NamedTuple):
-    """What to measure, and how thoroughly."""
+    """Options of `brainctl flash probe`: the directory to measure, and the limits."""
 
     directory: Path
     seconds: float

@@ -23,15 +23,15 @@ PAGE_SECONDS = 120.0
 
 
 class Rating(NamedTuple):
-    """What the medium is rated to take."""
+    """Rating of the medium."""
 
     bytes: int
-    """In all; 0 when it is not known."""
+    """Bytes that the medium is rated to take in its life; 0 when that is not known."""
     warranty_years: float
 
 
 class Report(NamedTuple):
-    """Of which store, and what to make of it."""
+    """Options of `brainctl flash report`: the store, the rating, and the plot."""
 
     url: str
     rating: Rating
@@ -39,7 +39,7 @@ class Report(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What is known of a store."""
+    """Figures of a store."""
 
     directory: Path
     wear: "WriteHistory | None"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Order(NamedTuple):
-    """What to migrate where, and how."""
+    """Options of `brainctl migrate`: the stores, and how far to go."""
 
     source: str
     target: str

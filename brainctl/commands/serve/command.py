@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from brainctl.wire.limits import Limits
 
 REQUEST_OVERHEAD_BYTES = 512 << 10
-"""What a message may have around the largest write, as in etcd."""
+"""Bytes that a message may have around the largest write, as in etcd."""
 REQUEST_BYTES_LIMIT = 64 << 20
 PROGRESS_LEAST_SECONDS = 0.1
 """etcd's least interval of progress notifications."""
 SWITCH_SECONDS = 0.0005
-"""How long background work may keep the interpreter once the event loop wants it: a put asks for it several times."""
+"""Seconds for which background work may keep the interpreter once the event loop wants it: a put asks several times."""
 _CLIENT_CERTIFICATES = ("trusted-ca-file", "client-crl-file", "allowed-cn", "client-cert-allowed-hostname")
 
 
 class Auth(NamedTuple):
-    """How users prove who they are, once authentication is turned on."""
+    """Options for tokens and passwords, once authentication is turned on."""
 
     token: str
     token_ttl: int
@@ -48,12 +48,12 @@ class Auth(NamedTuple):
 
 
 class ServeOptions(NamedTuple):
-    """What to serve, and where."""
+    """Options of `brainctl serve`: the store, and the addresses."""
 
     settings: ServeSettings
     listen: str
     metrics: str
-    """Where to serve metrics and health alone."""
+    """Addresses that serve metrics and health alone."""
     advertise: tuple[str, ...]
     tls: "TlsOptions | None"
     auth: Auth

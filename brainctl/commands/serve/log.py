@@ -52,7 +52,7 @@ class _Floods(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._seen: dict[str, tuple[int, int]] = {}
-        """By words: the last window in which they were logged, and how often in it."""
+        """Last window in which words were logged, and how often in it, by the words."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether an entry is written; the last that is, and the first after others were not, say so."""

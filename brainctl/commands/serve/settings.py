@@ -25,7 +25,7 @@ class Value(NamedTuple):
     text: str
     origin: str
     is_given: bool = False
-    """On the command line or in the environment."""
+    """Whether the value is from the command line or the environment."""
 
 
 class ServeSettings:
@@ -54,7 +54,7 @@ class ServeSettings:
                 value = Value(content[flag.name], f"--{flag.name} in {path.text}")
             self._values[flag.name] = value or Value(flag.default, f"--{flag.name}")
         self.remarks = _remarks(etcd, environ, content, path.text if path is not None else "")
-        """What the operator should know about settings that are ignored, a line each."""
+        """Remarks about settings that are ignored, a line each."""
 
     @property
     def has_place(self) -> bool:

@@ -160,7 +160,7 @@ def status(session: Session, path: Path) -> None:
 
 
 class Restoration(NamedTuple):
-    """What is restored, and to where."""
+    """Options of `brainctl snapshot restore`: the snapshot, and the new store."""
 
     file: Path
     directory: Path

@@ -96,7 +96,7 @@ def _written(url: str) -> dict[str, str]:
 
 
 class Compact(NamedTuple):
-    """Which store, and up to where."""
+    """Options of `brainctl store compact`: the store, and the revision."""
 
     url: str
     revision: int

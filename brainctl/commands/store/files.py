@@ -65,7 +65,7 @@ def check(session: Session, directory: Path) -> None:
 
 
 class Dump(NamedTuple):
-    """What to print."""
+    """Options of `brainctl store dump`."""
 
     directory: Path
     file: str
@@ -141,7 +141,7 @@ def _json_line(entry: "Entry") -> bytes:
 
 
 class Repair(NamedTuple):
-    """What to save, and to where."""
+    """Options of `brainctl store repair`: the store, and the new one."""
 
     directory: Path
     into: Path

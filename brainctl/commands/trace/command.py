@@ -24,13 +24,13 @@ OUTSIDE = "outside"
 
 
 class Traced(NamedTuple):
-    """What was found of one write."""
+    """Trace of one write."""
 
     revision: int
     round_trip: float
     """Microseconds, as the client saw it."""
     writes: int
-    """Of the group commit that carried it."""
+    """Number of writes in its group commit."""
     stages: Mapping[str, float]
     """Microseconds; empty when the server does not tell."""
 

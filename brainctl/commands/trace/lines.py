@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 WIDTH = 40
-"""Of the longest bar, in characters."""
+"""Length of the longest bar, in characters."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class VerifyOptions(NamedTuple):
-    """What to compare."""
+    """Options of `brainctl verify`: the stores, and how strictly to compare."""
 
     source: str
     target: str

@@ -16,7 +16,7 @@ from brainctl.verify.side import Side
 
 
 class Opening(NamedTuple):
-    """How sides are opened; `stack` closes them."""
+    """Options for opening sides; `stack` closes them."""
 
     session: Session
     pd: str

@@ -25,7 +25,7 @@ _BLOCK = 65536
 
 
 class WatchOptions(NamedTuple):
-    """What the command line says."""
+    """Options of `brainctl watch`."""
 
     args: list[str]
     flags: Flags

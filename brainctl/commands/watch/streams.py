@@ -27,7 +27,7 @@ _BROADCAST = -1
 class _Watch:
     wanted: Wanted
     next_revision: int
-    """Where it goes on after a lost connection; 0 before the server has said where it stands."""
+    """Revision at which the watch goes on after a lost connection; 0 before the server has named its revision."""
 
     def request(self) -> pb.WatchRequest:
         create = pb.WatchCreateRequest()

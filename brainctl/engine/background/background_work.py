@@ -52,13 +52,13 @@ class BackgroundWork:
         settled, retire = self._settled_now, writer.space.retire
         self._reclaim = Reclaimer(directory, fs, names, Stats(), garbage, settled, segments, view.maps, fail, retire)
         self.new_records = state.read
-        """What is not in runs yet, as the number of records that take as long to read; the engine adds to it."""
+        """Log that is not in runs yet, as the number of records that take as long to read; the engine adds to it."""
         self.new_bytes = 0
         """Bytes of log that are not in runs yet; the engine adds to it."""
         self._reclaiming: Iterator[Work] | None = None
-        """What `reclaim_step` has begun."""
+        """Rewrite that `reclaim_step` has begun."""
         self._index_writing: Iterator[Work] | None = None
-        """What `index_step` has begun."""
+        """Flush or merge that `index_step` has begun."""
 
     def close(self) -> None:
         """End all work, and wait for the piece that is running."""

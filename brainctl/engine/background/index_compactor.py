@@ -63,7 +63,7 @@ class IndexCompactor:
         self._durable = 0 if covered is None else covered.segment
         """The number of the segment in which the place lies up to which runs cover the log."""
         self._covered: LogCoverage | None = None
-        """What the frozen memtable covers the log up to."""
+        """Position of the log up to which the frozen memtable covers it."""
         self._superseded = Superseded()
         self._turn = Lock()
         self._closed = Event()

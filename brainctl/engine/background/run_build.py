@@ -21,7 +21,7 @@ _SYNC_BYTES = 256 << 10
 
 
 class RunInput(NamedTuple):
-    """What a run is to hold."""
+    """Input of a run to be written."""
 
     keys: int
     """The number of keys, at most."""

@@ -23,7 +23,7 @@ _PIECE = 256 << 10
 _KEYS = 4096
 """Keys of a run that are checked in one piece of work."""
 _ATTEMPTS = 8
-"""How often a segment is read again because it was replaced meanwhile."""
+"""Number of times that a segment is read again because it was replaced meanwhile."""
 
 
 class Scrub:
@@ -100,7 +100,7 @@ class _Reading:
         self.path = path
         self.file: File | None = None
         self.error = ""
-        """What is wrong with the file; empty when nothing is."""
+        """Problem with the file; empty when there is none."""
         self.gone = False
         """Whether the file is missing, which is then the error."""
         self.finished = False

@@ -55,12 +55,12 @@ class SegmentRewrite:
         self.old = old
         self.drop = drop
         self.new: Segment | None = None
-        """What replaces the old segment, once the job is done; None when nothing does."""
+        """Segment that replaces the old one, once the job is done; None when nothing does."""
         self.finished = False
         self.error: OSError | StoreDamaged | None = None
         """Why the job ended before its time; None when it did not."""
         self.stats = Stats()
-        """What the job has done; its own, since it may run on any thread."""
+        """Statistics of the job; its own, since it may run on any thread."""
         self._directory = directory
         self._fs = fs
         self._manifest = manifest

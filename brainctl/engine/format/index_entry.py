@@ -15,7 +15,7 @@ DELETED = 1
 LEASED = 2
 _GAIN = 2
 ONE = 1 << _GAIN
-"""What a gain of 1 adds to an entry."""
+"""Number that a gain of 1 adds to an entry."""
 NONE = 1 << _GAIN
 """The bits of a gain of 0: it is stored plus 1, so that it is never negative."""
 GAIN_MASK = 3 << _GAIN

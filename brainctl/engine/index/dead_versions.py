@@ -31,12 +31,12 @@ class DeadVersions:
         self._unread = list(runs)
         self._noted = Superseded()
         self._sizes = array("I")
-        """For each noted version the result of `size_of`; 0 when its length is not known."""
+        """Result of `size_of` for each noted version; 0 when its length is not known."""
         self._grave_sizes = array("I")
         self._dead = self._buried = 0
-        """How many of the noted versions, and of the tombstones, were handed to their segments; both from the front."""
+        """Number of the noted versions, and of the tombstones, that segments have; both from the front."""
         self._dead_kept = self._buried_kept = 0
-        """How many of the noted versions, and of the tombstones, are in runs; both from the front."""
+        """Number of the noted versions, and of the tombstones, that are in runs; both from the front."""
         self._takes = 0
 
     def supersede(self, revision: int, address: int, size: int = 0) -> None:
@@ -181,14 +181,14 @@ class DeadBatch:
         self.dead = dead
         self.graves = graves
         self.takes = takes
-        """How often a batch had been taken when this one was collected."""
+        """Number of batches that had been taken when this one was collected."""
         self._segments = {
             number: segments[number]
             for number in {address >> OFFSET_BITS for address in (*dead.addresses, *graves.addresses)}
             if number in segments
         }
         self.found_dead: list[DeadRecord] = []
-        """Those whose records still exist, once `measure` has run."""
+        """Versions whose records still exist, once `measure` has run."""
         self.found_graves: list[DeadRecord] = []
 
     def __len__(self) -> int:

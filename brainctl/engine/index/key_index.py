@@ -43,7 +43,7 @@ class KeyIndex:
         """Whether there is anything below the memtable."""
         self._filtered: tuple[Run, ...] = ()
         self._filters: list[tuple[bytes, bytes, array[int], int, Callable[[bytes], int | None]]] = []
-        """For each run in `_filtered`: first and last key, the words of the filter, their number, and `Run.find`.
+        """First and last key of each run in `_filtered`, the words of the filter, their number, and `Run.find`.
 
         Most keys are new to most runs, so a lookup compares and asks the filter before it reads a leaf.
         """

@@ -29,7 +29,7 @@ class EncodedBatch:
     payload_bytes: int
     """Bytes of the KeyValues as they were handed in."""
     joined: list[bytes] = field(default_factory=list)
-    """Of a large batch, the records once more, joined to a few pieces, which are quickly joined. Else empty."""
+    """Records of a large batch once more, in a few pieces that are quickly joined. Else empty."""
 
 
 @dataclass(slots=True)

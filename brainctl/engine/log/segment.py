@@ -155,7 +155,7 @@ class RecordSpan(NamedTuple):
     crc: int
     """CRC-32C of them all, seeded."""
     first: int
-    """Of a batch: the store's revision before it, plus 1."""
+    """Revision of the store before the batch, plus 1."""
 
 
 class Segment:

@@ -52,7 +52,7 @@ class SegmentAllocator:
         self._kept: set[str] = set()
         """Paths of files of dead segments."""
         self._spares: deque[str] = deque()
-        """Those of them that no reader has mapped any more."""
+        """Spare segments that no reader has mapped any more."""
         self._mean = 0.0
         """Bytes of a group, as a moving average."""
         self.made = Stats()

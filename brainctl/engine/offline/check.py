@@ -22,18 +22,18 @@ from brainctl.etcdpb import kv_pb2
 
 
 class Report(NamedTuple):
-    """What a check has found."""
+    """Result of a check."""
 
     findings: list[str]
     """A sentence for each thing that is wrong, with its file and offset. Empty: the store is intact."""
     records: int
     """The number of records that were read and found intact."""
     info: StoreInfo | None
-    """What the store holds; None when it is too damaged to be opened."""
+    """Figures of the store; None when it is too damaged to be opened."""
 
 
 class _Facts(NamedTuple):
-    """What later records must agree with."""
+    """State that later records must agree with."""
 
     mod: int
     create: int

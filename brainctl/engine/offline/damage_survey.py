@@ -59,7 +59,7 @@ class Found(NamedTuple):
 
     part: SegmentFile
     offset: int
-    """Its offset in the file."""
+    """Offset in the file, in bytes."""
     address: int
     """Segment and offset of its first writing."""
     data: bytes
@@ -93,7 +93,7 @@ class Survey:
     meta_stale: bool = False
     """Whether newer small records may have been lost."""
     damaged: dict[int, set[int]] = field(default_factory=dict)
-    """By number of a segment in which something was lost: the addresses of its intact records."""
+    """Addresses of the intact records of each segment in which something was lost, by its number."""
     imported: int = 0
     """The newest revision of imported versions, which a migration copied."""
     runs: list[Run] = field(default_factory=list)

@@ -32,12 +32,12 @@ class SegmentFile(NamedTuple):
 
 
 class StoreInventory(NamedTuple):
-    """What is left of a store."""
+    """Files of a store, as far as they can be read."""
 
     store: int
-    """Its identity, 64 bits."""
+    """Identity of the store, 64 bits."""
     listing: Listing | None
-    """What the manifest names; None when it cannot be read."""
+    """Files that the manifest names; None when it cannot be read."""
     parts: list[SegmentFile]
     """The segments that are there and belong to the store, oldest first."""
     findings: list[str]

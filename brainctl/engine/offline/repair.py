@@ -55,7 +55,7 @@ class Repaired(NamedTuple):
     versions: list[LostVersion]
     """The versions that are known to be lost."""
     findings: list[str]
-    """What was wrong beside these."""
+    """Findings beside these."""
 
     @property
     def complete(self) -> bool:

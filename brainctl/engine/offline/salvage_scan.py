@@ -41,7 +41,7 @@ class Record(NamedTuple):
     """An intact record."""
 
     offset: int
-    """Its offset in the file."""
+    """Offset in the file, in bytes."""
     address: int
     """The offset at which it was first written."""
     data: bytes

@@ -56,7 +56,7 @@ class ReadView:
         self.pages = RangeCache(cache_bytes, self._read_range)
         """Ranges that were listed; the engine changes them with each change of a key."""
         self.undo = UndoLog(revision)
-        """What the last changes replaced; the engine adds to it."""
+        """Versions that the last changes replaced; the engine adds to it."""
         self.maps: dict[int, mmap] = {s.number: s.mapped for s in segments.values() if s.extents is None}
         """Segments in which addresses are offsets: their records are found without asking the segment."""
         # Plain attributes, which only the engine sets: as properties they would cost each point read two calls.

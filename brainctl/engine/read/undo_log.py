@@ -28,7 +28,7 @@ class UndoLog:
         self._revisions = array("q")
         self._keys: list[bytes] = []
         self._ended = array("q")
-        """For each change the address of the live version that it replaced: 0 for none, negative when the key was
+        """Address of the live version that each change replaced: 0 for none, negative when the key was
         deleted.
 
         The sign is what counting needs: a 0 is a key that is new since, a negative address one that is gone.

@@ -18,7 +18,7 @@ class Recovered:
     entries: dict[bytes, int] = field(default_factory=dict)
     """The entries of the memtable by key, while segments are read."""
     read: int = 0
-    """How many versions have been read, each batch counting as `log_replay.BATCH_RECORDS` more."""
+    """Number of versions that have been read, each batch counting as `log_replay.BATCH_RECORDS` more."""
     covered: LogCoverage | None = None
     """The place in the log up to which runs cover it; None when there are none."""
     index: KeyIndex = field(default_factory=KeyIndex)
@@ -26,4 +26,4 @@ class Recovered:
     garbage: DeadVersions = field(default_factory=DeadVersions)
     """Versions that are superseded, and die when a compaction passes them."""
     end: LogEnd = field(default_factory=LogEnd)
-    """Where the log ends, with the revision and the small records there."""
+    """End of the log, with the revision and the small records there."""

@@ -22,7 +22,7 @@ class Spare:
         self.wanted = 0
         """The number of descriptors to keep in reserve."""
         self.used = 0
-        """How often one of them had to be given up."""
+        """Number of times that one of them had to be given up."""
         self._held: list[int] = []
         self._lock = Lock()
 

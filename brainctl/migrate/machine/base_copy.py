@@ -8,7 +8,7 @@ from brainctl.migrate.machine.events import PageRead, ReadPage
 from brainctl.migrate.machine.record import Span
 
 READERS = 4
-"""How many spans are read at the same time."""
+"""Number of spans that are read at the same time."""
 READY_BYTES = 16 << 20
 """When pages of this many bytes are read and not yet written, no further page is requested."""
 WRITE_BYTES = 4 << 20
@@ -28,7 +28,7 @@ class Pages(NamedTuple):
     size: int
     leases: frozenset[int]
     spans: tuple[Span, ...]
-    """What is left to copy once this is written."""
+    """Spans that are left to copy once this is written."""
 
 
 class BaseCopy:
@@ -38,9 +38,9 @@ class BaseCopy:
         self._revision = revision
         self._attempt = attempt
         self._unwritten = dict(enumerate(spans))
-        """By number: what is left of each span to be written."""
+        """Rest of each span that is to be written, by number."""
         self._unread = dict(self._unwritten)
-        """By number: what is left of each span to be read."""
+        """Rest of each span that is to be read, by number."""
         self._reading: set[int] = set()
         """The spans of which a page is requested."""
         self._ready: deque[PageRead] = deque()

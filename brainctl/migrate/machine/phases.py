@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """What a migration is doing. The values are part of the checkpoint and of the output."""
+    """Phase of a migration. The values are part of the checkpoint and of the output."""
 
     NEW = "new"
     """Nothing of the source is in the target yet, or what is there is about to be removed."""
@@ -75,7 +75,7 @@ TRANSITIONS: dict[Phase, dict[Trigger, Phase]] = {
     },
     Phase.COMMITTED: {},
 }
-"""By phase: the triggers that end it, and the phase that follows."""
+"""Triggers that end each phase, and the phase that follows."""
 
 STREAMING = frozenset({Phase.CATCHING_UP, Phase.SYNCED, Phase.FREEZING, Phase.DRAINING, Phase.VERIFYING})
 """The phases in which the change stream is applied."""

@@ -61,7 +61,7 @@ class Record(NamedTuple):
     events: int = 0
     """The number of events of the change stream applied so far."""
     resyncs: int = 0
-    """How often the copy had to start over because the source compacted too early."""
+    """Number of times that the copy had to start over because the source compacted too early."""
     spans: tuple[Span, ...] = ()
     """The spans of the base that are not copied yet, in key order; empty from CATCHING_UP on."""
     frozen: str = ""

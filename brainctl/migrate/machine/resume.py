@@ -8,7 +8,7 @@ from brainctl.migrate.machine.record import History, Record
 
 
 class Plan(NamedTuple):
-    """How this process begins."""
+    """Beginning of this process."""
 
     record: Record
     run: str

@@ -63,11 +63,11 @@ MAX_RESYNCS = 10
 BEHIND_LOOKS = 8
 """A synced target must have what the source had this many looks ago (two seconds); otherwise it falls behind."""
 MAX_FREEZES = 5
-"""How often a cutover compares both sides before it is given up, when the source has changed each time."""
+"""Number of times that a cutover compares both sides before it is given up, when the source has changed each time."""
 
 
 class Goal(StrEnum):
-    """When the process ends by itself."""
+    """End of the process by itself."""
 
     SYNCED = "until-synced"
     FOLLOW = "follow"
@@ -92,7 +92,7 @@ class Migration:
         Args:
             record: The record of the target.
             held: The ids of the leases that the target holds.
-            goal: When the process ends by itself.
+            goal: End of the process by itself.
             clean: Nothing must be removed from the target first.
             hook: The freeze hook of a cutover, or "".
             auth: The target's records of users and roles; None leaves these out of the migration.

@@ -56,7 +56,7 @@ _KNOWS_LEASES = frozenset(
 )
 """Methods whose checks need to know which keys are attached to leases."""
 _REMEMBERED = 1024
-"""How many senders' handlers are kept; they are only a cache."""
+"""Number of senders' handlers that are kept; they are only a cache."""
 
 Policy = Callable[[str, bytes, Reply, Identity | None], None]
 """Serves a method, by its path, for a user; raises ApiError, before anything has happened, when it is not permitted."""

@@ -26,9 +26,9 @@ TOO_SHORT = Status(
 TOO_LONG = Status(Code.UNKNOWN, "bcrypt: password length exceeds 72 bytes")
 """The status for a password above MAX_BYTES, with the text of Go's bcrypt."""
 MAX_WAITING = 256
-"""How many passwords may wait for their turn, about ten seconds of work; later ones get TOO_MANY_REQUESTS."""
+"""Number of passwords that may wait for their turn, about ten seconds of work; later ones get TOO_MANY_REQUESTS."""
 AT_ONCE = 2
-"""How many passwords are hashed or compared at the same time."""
+"""Number of passwords that are hashed or compared at the same time."""
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")
 

@@ -15,7 +15,7 @@ HOUR = 3600.0
 REVISION_INTERVAL_SECONDS = 300.0
 """Seconds between two looks of `KeepRevisions`, as in etcd."""
 _STEPS = 10
-"""How many revisions are noted per hour, or per period when that is shorter."""
+"""Number of revisions that are noted per hour, or per period when that is shorter."""
 _ROUNDING = 1e-9
 """Added before a quotient of floats is cut to an integer: 0.3 / 0.1 is 2.9999999999999996."""
 

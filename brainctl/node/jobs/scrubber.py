@@ -20,7 +20,7 @@ PIECE_BYTES = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class ScrubOptions:
-    """When to scrub, and how fast."""
+    """Options for scrubbing: the interval, and the rate."""
 
     interval: float = 0.0
     """Seconds from the beginning of one pass to that of the next; 0 scrubs only on request."""
@@ -34,7 +34,7 @@ class ScrubState:
 
     running: bool = False
     passes: int = 0
-    """How many passes were finished since the store was opened."""
+    """Number of passes that were finished since the store was opened."""
     bytes: int = 0
     """The bytes that all passes have read."""
     finished_at: float = 0.0

@@ -14,7 +14,7 @@ from brainctl.node.backend import Backend
 SAVE_SECONDS = 3600.0
 """Seconds between two saves; a killed process loses the counts of up to so long a time."""
 STEP_KEYS = 512
-"""How many keys are read between two turns of the event loop."""
+"""Number of keys that are read between two turns of the event loop."""
 
 
 class Space(NamedTuple):

@@ -69,7 +69,7 @@ class GroupCommit:
         self._loop = loop
         self._observers: list[Observer] = []
         self._in_steps: dict[Observer, ObserverSteps] = {}
-        """By observer: its variant in steps, for large commits."""
+        """Variant in steps of each observer, for large commits."""
         self.tally = Tally()
         """Counts the operations since the store was opened."""
         self._staged = PendingWrites(engine.view, self.tally)

@@ -23,13 +23,13 @@ STAGES: Final = {
     "apply": "showing the changes to readers and watchers",
     "reply": "making the answers of the group",
 }
-"""What the time was spent on, by name of the stage, in the order of the way."""
+"""Work of each stage, by its name, in the order in which a write passes them."""
 BUCKETS: Final = 24
 """Buckets of a histogram of stages: powers of two of a microsecond, up to about eight seconds."""
 SLOW_SECONDS: Final = 0.1
 """Writes slower than this are counted as slow, in seconds: etcd's default of --warning-apply-duration."""
 KEPT: Final = 256
-"""How many of the last groups are kept, to be looked up one by one."""
+"""Number of the last groups that are kept, to be looked up one by one."""
 
 
 class GroupTimeline:
@@ -67,7 +67,7 @@ class GroupTimeline:
     taken: float
     """The writer thread took it."""
     written: float
-    """It is durable."""
+    """Time when the group was durable."""
     syncing: float
     """Seconds between `taken` and `written` that were spent in fdatasync."""
     woken: float
@@ -77,7 +77,7 @@ class GroupTimeline:
     replied: float
     """All its writes are answered."""
     writes: int
-    """How many writes joined the group."""
+    """Number of writes that joined the group."""
     revisions: range
     """The revisions that the group made; none when it only changed leases, users and the like."""
 

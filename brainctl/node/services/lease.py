@@ -59,7 +59,7 @@ class LeaseService:
         self.lessor = Lessor(clock)
         self.lessor.load(backend.records(LEASES))
         self.expired = 0
-        """How many leases were revoked because their time was over."""
+        """Number of leases that were revoked because their time was over."""
         backend.subscribe(self._publish, self._publish_steps)
         if self.lessor.recovering:
             self._recover()

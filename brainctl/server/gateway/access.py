@@ -25,7 +25,7 @@ MISDIRECTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class GatewayAccess:
-    """What is allowed besides programs, and pages of this server that were fetched by address or as localhost."""
+    """Origins and hosts that are allowed, besides programs and pages of this server by address or as localhost."""
 
     host_whitelist: Collection[str] = ()
     """Host names by which the server may be called without TLS, "*" for any; over TLS the certificate proves it.

@@ -136,7 +136,7 @@ class _Answering:
         self._cors = cors
         self._ended = False
         self._task: asyncio.Task[None] | None = None
-        """What makes a large answer."""
+        """Task that makes a large answer."""
 
     def page(self, body: bytes) -> Page:
         """Return a page that is, or begins, the answer."""

@@ -15,7 +15,7 @@ from brainctl.server.status import status_of
 
 _Request = TypeVar("_Request", bound=Message)
 _DEPTH: Final = 64
-"""How deep objects may be nested; transactions in transactions are what is deep."""
+"""Maximum depth of nested objects; only transactions in transactions come near it."""
 _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}")
 
 

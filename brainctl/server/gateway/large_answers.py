@@ -14,11 +14,11 @@ _ADVICE = "ask for less at a time, or use gRPC"
 
 _AT_ONCE: Final = 2
 _SHARE: Final = 8
-"""Of what clients may have the server hold, the part that may wait to become JSON."""
+"""Divisor of the memory of clients; the quotient may wait to become JSON."""
 
 
 class LargeAnswers:
-    """What makes large answers of the gateway."""
+    """Admission of large answers of the gateway."""
 
     def __init__(self, clients_bytes: int) -> None:
         """Take a share of `clients_bytes`, which is what clients may have the server hold."""

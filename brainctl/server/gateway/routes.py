@@ -16,7 +16,7 @@ class Route(NamedTuple):
     """One RPC."""
 
     method: str
-    """Its path in gRPC."""
+    """Path of the method in gRPC."""
     request: type[Message]
     response: type[Message]
     many_requests: bool = False
@@ -155,4 +155,4 @@ ROUTES: Final[dict[str, Route]] = {
     **_ELECTION,
     **_STREAMS,
 }
-"""By path."""
+"""Entries by path."""

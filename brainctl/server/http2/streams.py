@@ -138,4 +138,4 @@ STREAMS: Final[dict[str, Callable[[Node, StreamWriter, str | None, str | None], 
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Reflection,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Reflection,
 }
-"""By path the RPCs that are more than one message each way, or may take any length of time."""
+"""RPCs by path that have more than one message each way, or may take any length of time."""

@@ -61,7 +61,7 @@ class ServerTls:
         self._newest = _context(options, protocols)
         self._revoked = revoked_serials(options.crl_file)
         self.context = self._newest
-        """For listening; each handshake takes up what is in the files by then."""
+        """Context for listening; each handshake uses what is in the files by then."""
         self.context.sni_callback = self._begin_handshake
 
     def refresh(self) -> None:

@@ -15,7 +15,7 @@ from brainctl.node.handler import MALFORMED, Handler, KvBackend, refusal
 from brainctl.node.options import NodeOptions
 
 PUT = "/etcdserverpb.KV/Put"
-"""Its path; `Node.puts` serves several of these together."""
+"""Path of the call; `Node.puts` serves several of these together."""
 
 
 class KvService:

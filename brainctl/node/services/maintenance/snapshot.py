@@ -51,7 +51,7 @@ CHUNK = 32 << 10
 _DIGEST_BYTES = 1 << 20
 """Bytes that are hashed at a time."""
 ATTEMPTS = 3
-"""How often a snapshot is begun before it fails, when a compaction overtakes it each time."""
+"""Number of times that a snapshot is begun before it fails, when a compaction overtakes it each time."""
 _OVERTAKEN = Status(Code.UNAVAILABLE, "brainctl: compactions overtook the snapshot; try again")
 
 
