@@ -7,7 +7,7 @@ compacted nor in the future.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol
 
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.steps import Steps
@@ -48,6 +48,9 @@ class Ranges(Protocol):
 class View(Ranges, Protocol):
     """The durable state of a store, read without waiting."""
 
+    remote: Literal[False]
+    """Distinguishes it from an `AsyncView`: nothing is awaited."""
+
     @property
     def revision(self) -> int:
         """Return the newest durable revision; 1 in a store that was never written."""
@@ -74,9 +77,17 @@ class View(Ranges, Protocol):
     def history_pieces(self, first: int, last: int) -> Iterator[list[KeyVersion]]:
         """Yield the changes of `history`, in order, in lists that each cost about one step to read."""
 
+    def leased(self) -> Iterator[KeyVersion] | None:
+        """Return the live versions that name a lease, at the newest revision, in key order.
+
+        None when they cannot be found without reading the others.
+        """
+
 
 class Whole:
     """Mixin for a View that has everything in memory: each read in steps is a single step."""
+
+    remote: Literal[False] = False
 
     def stretches(self: View, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
         """See `Ranges.stretches`."""
@@ -97,9 +108,14 @@ class Whole:
         for revision in self.history(first, last):
             yield revision.changes
 
+    def leased(self) -> None:
+        """See `View.leased`: it is not known which keys have leases."""
+
 
 class Pinned:
     """A View fixed at the revision that the wrapped one had when this was created, whatever is written later."""
+
+    remote: Literal[False] = False
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -135,17 +151,15 @@ class Pinned:
         """See `Ranges.count_steps`."""
         return self._view.count_steps(start, end, revision or self.revision)
 
-
-@runtime_checkable
-class KnowsLeased(Protocol):
-    """A View that finds the keys with leases without reading the others."""
-
-    def leased(self) -> Iterator[KeyVersion]:
-        """Yield the live versions that name a lease, at the newest revision, in key order."""
+    def leased(self) -> None:
+        """See `View.leased`: it would be those of a later revision."""
 
 
 class AsyncView(Protocol):
     """The durable state of a store, read over a network."""
+
+    remote: Literal[True]
+    """Distinguishes it from a `View`: its reads are awaited."""
 
     @property
     def revision(self) -> int:

@@ -1,21 +1,25 @@
 """The interface between the RPCs of a node and what keeps its data (the local engine, or TiKV).
 
-`Backend` is what both have. The protocols `TakesRuns`, `TakesSteps` and `ReadsPoints` are optional: a node looks with
-`isinstance` which of these faster ways its backend offers.
+`Backend` is what both have. Its properties `points`, `runs`, `steps`, `local` and `traffic` are what one of them has
+beyond that: faster ways, and what belongs to a directory or to TiKV. A node looks there for what it can use.
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from brainctl.engine.engine import Engine
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.steps import Steps
+from brainctl.mvcc.tally import Tally
 from brainctl.mvcc.view import AsyncView, View
+from brainctl.node.local.write_stages import Stages
+from brainctl.tikv.traffic import Traffic
 
 T = TypeVar("T")
 Reply = Callable[[bytes | BrainctlError], None]
@@ -53,7 +57,6 @@ ObserverSteps = Callable[[Commit], Steps[None]]
 """Does the work of an `Observer` in steps, for a commit with very many changes (more than LARGE_CHANGES)."""
 
 
-@runtime_checkable
 class TakesRuns(Protocol):
     """A backend that evaluates several requests with one call, which costs less per request."""
 
@@ -61,7 +64,6 @@ class TakesRuns(Protocol):
         """Queue writes in their order, as `Backend.submit` does for one write."""
 
 
-@runtime_checkable
 class TakesSteps(Protocol):
     """A backend that cuts long reads into slices, between which the event loop serves other requests."""
 
@@ -75,7 +77,6 @@ class TakesSteps(Protocol):
         """
 
 
-@runtime_checkable
 class ReadsPoints(Protocol):
     """A backend that has a shorter way to the newest version of one key."""
 
@@ -83,11 +84,43 @@ class ReadsPoints(Protocol):
         """Answer as `Backend.range` answers a request that consists of the key only."""
 
 
+class LocalEngine(NamedTuple):
+    """The engine of a backend over a directory, with the timing of its writes and its figures."""
+
+    engine: Engine
+    stages: Stages
+    """The timing of its writes."""
+    tally: Tally
+    """The counts of its operations."""
+    on_closing: Callable[[Callable[[], None]], None]
+    """Sets what is called after the last write, while the lock of the directory is still held."""
+
+
 class Backend(Protocol):
     """Durable revisions and small records, written by one writer in group commits.
 
     All methods are called on the event loop. Replies are called on it too, some of them before the method returns.
     """
+
+    @property
+    def points(self) -> ReadsPoints | None:
+        """Return the shorter way to one key; None when there is none."""
+
+    @property
+    def runs(self) -> TakesRuns | None:
+        """Return what evaluates several writes at once; None when there is none."""
+
+    @property
+    def steps(self) -> TakesSteps | None:
+        """Return what cuts long reads into slices; None when the reads do not occupy the event loop."""
+
+    @property
+    def local(self) -> LocalEngine | None:
+        """Return the local engine and what belongs to it; None when the data is elsewhere."""
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """Return the counts of the requests to TiKV; None when the data is elsewhere."""
 
     @property
     def header(self) -> Header:

@@ -1,22 +1,12 @@
 """The figures of a node, for the page of metrics and whoever else shows them."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from brainctl.clock import Durations
 from brainctl.engine.stats import Stats
 from brainctl.mvcc.tally import Tally
 from brainctl.node.jobs.scrubber import ScrubState
 from brainctl.tikv.traffic import Traffic
-
-
-@runtime_checkable
-class OverTikv(Protocol):
-    """A backend that counts its requests to TiKV."""
-
-    @property
-    def traffic(self) -> Traffic:
-        """Return what was requested of TiKV so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,15 @@ from brainctl.errors import NOT_LEADER, ApiError, BrainctlError, Code, Status, U
 from brainctl.node.access.authorizer import Authorizer
 from brainctl.node.access.passwords import Passwords
 from brainctl.node.access.tokens import SimpleTokens, Tokens
-from brainctl.node.backend import Backend, ReadsPoints, Replies, Reply, TakesRuns
+from brainctl.node.backend import Backend, Replies, Reply
 from brainctl.node.forwarding import KEEP_ALIVE, Cluster, Forwarding, is_for_leader, received
 from brainctl.node.handler import Handler
 from brainctl.node.in_process_client import InProcessClient
 from brainctl.node.jobs.compactor import Compactor
 from brainctl.node.jobs.scrubber import Scrubber
 from brainctl.node.jobs.write_history import WearLog, space
-from brainctl.node.local.write_stages import TimedBackend, stages_of
-from brainctl.node.metrics import EngineFigures, NodeMetrics, OverTikv
+from brainctl.node.local.write_stages import Stages
+from brainctl.node.metrics import EngineFigures, NodeMetrics
 from brainctl.node.options import NodeOptions
 from brainctl.node.reply_guard import answering
 from brainctl.node.services.auth import AuthService
@@ -67,7 +67,9 @@ class Node:
         membership = cluster.membership if cluster is not None else None
         self._forwarding = Forwarding(cluster) if cluster is not None else None
         self.backend = backend
-        self.stages = stages_of(backend, clock)
+        self._local = local = backend.local
+        self.stages = local.stages if local is not None else Stages(clock)
+        """The timing of writes; it stays empty where the data is not in the local engine."""
         self._auth = AuthService(backend, tokens or SimpleTokens(clock), passwords or Passwords())
         self._lease = LeaseService(backend, clock)
         self._watch = WatchService(backend, clock, options.progress_seconds)
@@ -78,9 +80,8 @@ class Node:
         """The member list; whoever serves the node enters there the URLs at which clients reach it."""
         alarms = self._maintenance.alarms
         self._alarms = alarms
-        points = backend if isinstance(backend, ReadsPoints) else None
-        self._kv = KvService(AlarmedBackend(backend, alarms), options, points)
-        self._runs = backend if isinstance(backend, TakesRuns) else None
+        self._kv = KvService(AlarmedBackend(backend, alarms), options, backend.points)
+        self._runs = backend.runs
         handlers: dict[str, Handler] = {
             **self._auth.handlers(),
             **self._kv.handlers(),
@@ -98,10 +99,10 @@ class Node:
         """None when the data is not in the local engine."""
         self.wear: WearLog | None = None
         """None when the data is not in the local engine."""
-        if isinstance(backend, TimedBackend):
-            self.scrubber = Scrubber(backend, backend.engine, clock, options.scrub, alarms.corrupt)
-            self.wear = WearLog(backend, backend.engine, clock)
-            backend.on_closing = self.wear.close
+        if local is not None:
+            self.scrubber = Scrubber(backend, local.engine, clock, options.scrub, alarms.corrupt)
+            self.wear = WearLog(backend, local.engine, clock)
+            local.on_closing(self.wear.close)
         self._streams = {**LockService().streams(), **ElectionService().streams()}
 
     @property
@@ -231,14 +232,14 @@ class Node:
         """Return the current figures of the node for the page of metrics."""
         backend = self.backend
         counted = None
-        if isinstance(backend, TimedBackend) and self.scrubber is not None:
-            engine = backend.engine
+        if self._local is not None and self.scrubber is not None:
+            engine = self._local.engine
             counted = EngineFigures(
                 engine.stats,
                 engine.log_syncs,
                 engine.log_writes,
                 engine.options.alignment,
-                backend.tally,
+                self._local.tally,
                 engine.keys,
                 self.scrubber.state,
             )
@@ -255,7 +256,7 @@ class Node:
             expired_leases=self._lease.expired,
             auth_revision=self._auth.revision,
             engine=counted,
-            tikv=backend.traffic if isinstance(backend, OverTikv) else None,
+            tikv=backend.traffic,
         )
 
     def keep_alive(self, body: bytes, reply: Reply, token: str | None = None, common_name: str | None = None) -> None:
@@ -307,11 +308,11 @@ class Node:
             reply: Receives the directory, the space and the wear. It receives Unsupported when the data is not in the
                 local engine, or the error of reading the history.
         """
-        backend, log = self.backend, self.wear
-        if log is None or not isinstance(backend, TimedBackend):
+        log, local = self.wear, self._local
+        if log is None or local is None:
             reply(Unsupported("there is no medium here to tell of"))
             return
-        engine = backend.engine
+        engine = local.engine
 
         async def tell() -> None:
             try:
@@ -325,7 +326,7 @@ class Node:
             else:
                 reply(told)
 
-        backend.spawn(tell())
+        self.backend.spawn(tell())
 
 
 def _unknown(method: str) -> ApiError:

@@ -23,7 +23,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from brainctl.errors import STOPPED, ApiError, BrainctlError
 from brainctl.log import Fact
 from brainctl.mvcc.steps import Steps
-from brainctl.node.backend import TakesSteps
+from brainctl.node.backend import Backend
 from brainctl.node.reply_guard import INTERNAL
 
 T = TypeVar("T")
@@ -54,14 +54,15 @@ def one_slice(steps: Steps[Any]) -> Slice:
     return Slice(spent, False)
 
 
-async def in_slices(backend: object, steps: Steps[T]) -> T:
+async def in_slices(backend: Backend, steps: Steps[T]) -> T:
     """Do work on a backend in slices, wherever its data is, and return the result.
 
     Raises:
         BrainctlError: The work raised it, or the backend was closed meanwhile.
     """
-    if isinstance(backend, TakesSteps):
-        return await backend.in_slices(steps)
+    sliced = backend.steps
+    if sliced is not None:
+        return await sliced.in_slices(steps)
     while True:
         one = one_slice(steps)
         if one.done:

@@ -1,6 +1,7 @@
 """Read the newest state of a store anew with each call."""
 
 from collections.abc import AsyncIterator
+from typing import Literal
 
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.view import Revision, Selection
@@ -10,6 +11,8 @@ from brainctl.tikv.reads import Reads
 
 class LiveView:
     """An `AsyncView` whose every call reads at a timestamp of its own; raises TikvFailed when TiKV does not answer."""
+
+    remote: Literal[True] = True
 
     def __init__(self, shown: PublishedState, reads: Reads) -> None:
         self._shown = shown

@@ -9,6 +9,7 @@ state is then read as an older one is.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Literal
 
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.range_response_kvs import framed
@@ -31,6 +32,8 @@ class StateView:
 
     Reads raise TikvFailed when TiKV does not answer, and StoreDamaged when a value is not what the format says.
     """
+
+    remote: Literal[True] = True
 
     def __init__(
         self,

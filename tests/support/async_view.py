@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Literal
 
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.view import Revision, Selection
@@ -10,6 +11,8 @@ from tests.support.memory import MemoryView
 
 class SlowView:
     """An AsyncView over a memory view; `between` runs whenever it waits."""
+
+    remote: Literal[True] = True
 
     def __init__(self, view: MemoryView) -> None:
         self.inner = view

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from mmap import mmap
 from struct import Struct
+from typing import Literal
 
 from crc32c import crc32c
 
@@ -36,6 +37,8 @@ class ReadView:
     Iterators read at the revision that was current when they were asked for, and stay valid until a compaction passes
     it.
     """
+
+    remote: Literal[False] = False
 
     def __init__(
         self, index: KeyIndex, segments: dict[int, Segment], revision: int, compacted: int, cache_bytes: int
@@ -299,7 +302,7 @@ class ReadView:
             yield stretch
 
     def leased(self) -> Iterator[KeyVersion]:
-        """See `KnowsLeased.leased`; keys that never had a lease are not read."""
+        """See `View.leased`; keys that never had a lease are not read."""
         for key in self._index.leased():
             found = self.get(key)
             if found is not None:

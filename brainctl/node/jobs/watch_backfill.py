@@ -1,9 +1,8 @@
 """Reading of history for unsynced watchers, a bounded piece at a time. The package docstring has an example."""
 
 import logging
-from inspect import iscoroutinefunction
 from itertools import chain
-from typing import Protocol, cast
+from typing import Protocol
 
 from brainctl.errors import BrainctlError
 from brainctl.log import Fact
@@ -214,6 +213,5 @@ class RemoteCatchUp:
 
 def catch_up(hub: WatchHub, backend: Backend) -> CatchUp:
     """Return the kind of catching up that fits the view of a backend: local or over a network."""
-    if iscoroutinefunction(backend.view.get):
-        return RemoteCatchUp(hub, cast("AsyncView", backend.view), backend)
-    return LocalCatchUp(hub, cast("View", backend.view), backend)
+    view = backend.view
+    return RemoteCatchUp(hub, view, backend) if view.remote else LocalCatchUp(hub, view, backend)

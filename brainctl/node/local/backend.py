@@ -16,7 +16,7 @@ from brainctl.mvcc.point_get import point_response
 from brainctl.mvcc.ranges import range_steps
 from brainctl.mvcc.steps import Steps
 from brainctl.mvcc.view import Pinned
-from brainctl.node.backend import Reply
+from brainctl.node.backend import LocalEngine, Reply
 from brainctl.node.background_tasks import BackgroundTasks
 from brainctl.node.local.engine_work import RECLAIM_RATE, EngineWork
 from brainctl.node.local.group_commit import IDENTITY, GroupCommit
@@ -40,8 +40,11 @@ class LocalBackend:
         self.slices = commits.slices
         self.stages = commits.stages
         self.tally = commits.tally
-        self.on_closing: Callable[[], None] | None = None
+        self._on_closing: Callable[[], None] | None = None
         """Called by `close` after the last write, while the lock of the directory is still held."""
+        self.points = self.runs = self.steps = self
+        self.traffic = None
+        self.local = LocalEngine(engine, commits.stages, commits.tally, self._call_on_closing)
         self._tasks = BackgroundTasks(loop)
         self._work = EngineWork(engine, loop, commits, self._tasks, reclaim_rate)
         commits.on_published = self._work.published
@@ -131,14 +134,18 @@ class LocalBackend:
         """
         await self._work.defragment()
 
+    def _call_on_closing(self, action: Callable[[], None]) -> None:
+        """See `LocalEngine.on_closing`."""
+        self._on_closing = action
+
     async def close(self) -> None:
         """See `Backend.close`. Afterwards another process can open the directory."""
         self._tasks.end_timers()
         await self.commits.finish()
         await self._tasks.cancel()
         await self.commits.join()
-        if self.on_closing is not None:
-            self.on_closing()
+        if self._on_closing is not None:
+            self._on_closing()
         self.engine.close()
 
 

@@ -5,13 +5,10 @@ group are counted as having waited as long. So the histograms count every write,
 """
 
 from collections import deque
-from collections.abc import Callable
 from itertools import islice
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from brainctl.clock import Clock, Durations
-from brainctl.engine.engine import Engine
-from brainctl.mvcc.tally import Tally
 
 STAGES: Final = {
     "receive": "the read of the connection, and the requests before it in that read",
@@ -98,21 +95,6 @@ class GroupTimeline:
             self.applied - self.woken,
             self.replied - self.applied,
         )
-
-
-@runtime_checkable
-class TimedBackend(Protocol):
-    """A backend over the local engine, which times the stages of its writes."""
-
-    stages: "Stages"
-    engine: Engine
-    tally: Tally
-    on_closing: Callable[[], None] | None
-
-
-def stages_of(backend: object, clock: Clock) -> "Stages":
-    """Return the stages of a backend; for a backend that times none, stages that stay empty."""
-    return backend.stages if isinstance(backend, TimedBackend) else Stages(clock)
 
 
 class Stages:

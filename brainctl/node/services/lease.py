@@ -12,9 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from inspect import iscoroutinefunction
 from itertools import islice
-from typing import cast
 
 from google.protobuf.message import DecodeError
 
@@ -27,7 +25,7 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.lessor import LEASES, Lessor, grant, revoke
 from brainctl.mvcc.steps import Steps, finish
-from brainctl.mvcc.view import AsyncView, KnowsLeased, View
+from brainctl.mvcc.view import AsyncView, View
 from brainctl.mvcc.weight import LONG_KEYS
 from brainctl.node.backend import Backend, Reply
 from brainctl.node.handler import Handler, refusal
@@ -256,12 +254,12 @@ class LeaseService:
     def _recover(self) -> None:
         """Collect the keys attached to leases, beside the requests."""
         view = self._backend.view
-        if iscoroutinefunction(view.get):
-            self._backend.spawn(self._recover_remote(cast("AsyncView", view)))
-        elif isinstance(view, KnowsLeased):
-            self._recover_leased(view.leased())
+        if view.remote:
+            self._backend.spawn(self._recover_remote(view))
+        elif (leased := view.leased()) is not None:
+            self._recover_leased(leased)
         else:
-            self._recover_step(cast("View", view), b"")
+            self._recover_step(view, b"")
 
     def _recover_leased(self, versions: Iterator[KeyVersion]) -> None:
         """Take the next RECOVER_KEYS versions with leases of a view that lists these; go on in the next turn."""

@@ -4,9 +4,7 @@ A call does a bounded amount of work: it returns the parts that it has hashed, a
 """
 
 from collections.abc import AsyncIterator
-from inspect import iscoroutinefunction
 from itertools import pairwise
-from typing import cast
 
 from google.protobuf.message import DecodeError
 
@@ -69,10 +67,11 @@ class VerificationService:
         now = await fresh_revision(backend, request.key, request.revision)
         revision = request.revision if request.revision > 0 else now
         work = _Work(request)
-        if iscoroutinefunction(backend.view.get):
-            await _hash_remote(work, cast("AsyncView", backend.view), revision)
+        view = backend.view
+        if view.remote:
+            await _hash_remote(work, view, revision)
         else:
-            await in_slices(backend, _hash_steps(work, cast("View", backend.view), revision))
+            await in_slices(backend, _hash_steps(work, view, revision))
         if revision < backend.compacted:
             raise ApiError(COMPACTED)
         return backend.header(now) + work.response().SerializeToString()

@@ -10,8 +10,6 @@ the next has 10 as well (`fitted`). With values of 1 KB the number would double 
 """
 
 from collections.abc import AsyncIterator, Callable
-from inspect import iscoroutinefunction
-from typing import cast
 
 from google.protobuf.message import DecodeError
 
@@ -150,18 +148,16 @@ class _Taken:
 
 async def _take(view: View | AsyncView, start: bytes, end: bytes | None, revision: int, taken: _Taken) -> None:
     """Take the versions of a range until one does not fit."""
-    if not iscoroutinefunction(view.get):
-        for version in cast("View", view).versions(start, end, revision):
+    if view.remote:
+        async for version in view.versions(start, end, revision):
             if not taken.add(version):
                 return
         return
-    async for version in cast("AsyncView", view).versions(start, end, revision):
+    for version in view.versions(start, end, revision):
         if not taken.add(version):
             return
 
 
 async def _count(view: View | AsyncView, start: bytes, end: bytes | None, revision: int) -> int:
     """Return the number of keys of a range at a revision."""
-    if iscoroutinefunction(view.get):
-        return await cast("AsyncView", view).count(start, end, revision)
-    return cast("View", view).count(start, end, revision)
+    return await view.count(start, end, revision) if view.remote else view.count(start, end, revision)

@@ -1,8 +1,7 @@
 """The Maintenance service: status, hashes, defragmentation; the rest of it has modules of its own."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from inspect import iscoroutinefunction
-from typing import Any, cast
+from typing import Any
 
 from crc32c import crc32c
 from google.protobuf.message import DecodeError
@@ -13,7 +12,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.hashkv import Hasher, KvHash, hash_steps, hashed_revision
 from brainctl.mvcc.lessor import LEASES
 from brainctl.mvcc.steps import finish
-from brainctl.mvcc.view import AsyncView, View
+from brainctl.mvcc.view import AsyncView
 from brainctl.node.backend import Backend, Reply
 from brainctl.node.handler import Handler, refusal
 from brainctl.node.membership import Membership
@@ -124,9 +123,9 @@ class MaintenanceService:
     async def _hash(self, requested: int) -> KvHash:
         """Return the hash of the history at a revision, 0 for the newest; in slices over the local engine."""
         view = self._backend.view
-        if iscoroutinefunction(view.get):
-            return await _hash_remote(cast("AsyncView", view), requested)
-        return await in_slices(self._backend, hash_steps(cast("View", view), requested))
+        if view.remote:
+            return await _hash_remote(view, requested)
+        return await in_slices(self._backend, hash_steps(view, requested))
 
     # -- space --------------------------------------------------------------------------------------------------
 

@@ -20,10 +20,9 @@ import hashlib
 import logging
 from array import array
 from collections.abc import AsyncIterator, Iterator
-from inspect import iscoroutinefunction
 from itertools import chain
 from tempfile import TemporaryFile, gettempdir
-from typing import IO, Final, cast
+from typing import IO, Final
 
 from brainctl.errors import ApiError, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
@@ -107,13 +106,13 @@ async def _build(backend: Backend, file: IO[bytes], room: SnapshotRoom) -> bytes
     for _ in range(ATTEMPTS):
         compacted, revision = backend.compacted, backend.revision
         with TemporaryFile() as spool:
-            rows = _Rows(spool)
-            if iscoroutinefunction(backend.view.get):
-                await _gather_remote(rows, cast("AsyncView", backend.view), compacted, revision)
+            rows, view = _Rows(spool), backend.view
+            if view.remote:
+                await _gather_remote(rows, view, compacted, revision)
                 if backend.compacted != compacted:
                     continue
             else:
-                await in_slices(backend, _gather(rows, cast("View", backend.view), compacted, revision))
+                await in_slices(backend, _gather(rows, view, compacted, revision))
             buckets = _buckets(backend, rows, compacted, revision)
             return await asyncio.get_running_loop().run_in_executor(room.threads, _write, file, buckets)
     raise ApiError(_OVERTAKEN)
