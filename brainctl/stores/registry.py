@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from brainctl.clock import Clock
 from brainctl.errors import Unsupported
+from brainctl.stores import descriptors
 from brainctl.stores.driver import Driver, Opening, Served, Serving
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.schemes import Can, Scheme
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def driver_of(scheme: Scheme) -> Driver:
-    """Load the functions of a kind of store."""
+    """Load the functions of a kind of store.
+
+    Raises:
+        OSError: There are too few file descriptors for a client of it.
+    """
+    if not scheme.is_path:
+        descriptors.require()
     driver: Driver = import_module(scheme.driver)
     return driver
 

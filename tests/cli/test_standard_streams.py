@@ -54,6 +54,9 @@ def test_a_put_that_happened_is_never_reported_as_refused(
         ('"$@" <&-', ["txn"], (ExitCode.INVALID_INPUT, "", "Error: EOF\n")),
         ('"$@" <&- >&-', ["put", "k"], (ExitCode.BAD_ARGS, "", "Error: put command needs 1 argument and input from")),
         ('ulimit -n 5; "$@"', ["put", "k", "v"], (ExitCode.IO, "", "Error: too many open files")),
+        ('ulimit -n 8; "$@"', ["put", "k", "v"], (ExitCode.IO, "", "Error: too many open files: 8 are allowed")),
+        ('ulimit -n 10; "$@"', ["put", "k", "v"], (ExitCode.IO, "", "Error: too many open files: 10 are allowed")),
+        ('ulimit -n 12; "$@"', ["put", "k", "v"], (ExitCode.IO, "", "Error: too many open files: 12 are allowed")),
     ],
 )
 def test_other_commands_end_as_they_would(line: str, argv: list[str], expected: tuple[int, str, str]) -> None:

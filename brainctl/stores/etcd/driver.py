@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from brainctl.errors import ConnectionFailed
+from brainctl.stores import descriptors
 from brainctl.stores.driver import Opening
 from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.etcd.target import EtcdTarget
@@ -19,7 +20,9 @@ def client(target: EtcdTarget) -> EtcdStore:
 
     Raises:
         ConnectionFailed: The target has no endpoint.
+        OSError: There are too few file descriptors.
     """
     if not target.endpoints:
         raise ConnectionFailed("etcdclient: no available endpoints")
+    descriptors.require()
     return EtcdStore(target)
