@@ -34,6 +34,11 @@ class PatientTarget:
         """See `ReplicaTarget.revision`."""
         return self._target.revision
 
+    @property
+    def longest_key(self) -> int | None:
+        """See `ReplicaTarget.longest_key`."""
+        return self._target.longest_key
+
     async def is_empty(self) -> bool:
         """See `ReplicaTarget.is_empty`."""
         return await self._call(self._target.is_empty)

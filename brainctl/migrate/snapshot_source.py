@@ -99,6 +99,10 @@ class SnapshotSource:
         """See `Source.look`."""
         return SourceAt(self._newest)
 
+    async def longer_key(self, size: int) -> bytes | None:
+        """See `Source.longer_key`; those of the history count as well."""
+        return next((row.kv.key for row in self._rows if len(row.kv.key) > size), None)
+
     async def choose_base(self, attempt: int, *, oldest: bool) -> BaseChosen | SourceCompacted:
         """See `Source.choose_base`; the key space is not cut."""
         base = self._compacted if oldest else self._newest

@@ -52,6 +52,9 @@ class Source(Protocol):
             WentBack: The source has gone back.
         """
 
+    async def longer_key(self, size: int) -> bytes | None:
+        """Return a key of more than `size` bytes; None when there is none now. It reads all keys, without values."""
+
     async def choose_base(self, attempt: int, *, oldest: bool) -> BaseChosen | SourceCompacted:
         """Return the revision to copy: the oldest that can be read, or the newest; and where to cut the key space."""
 

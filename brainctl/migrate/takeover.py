@@ -2,7 +2,7 @@
 
 from random import Random
 
-from brainctl.errors import NotEmpty, StoreDamaged, StoreInUse
+from brainctl.errors import NotEmpty, StoreDamaged, StoreInUse, Unsupported
 from brainctl.migrate.machine.phases import Phase
 from brainctl.migrate.machine.record import History, Record
 from brainctl.migrate.machine.resume import Plan, check_resume
@@ -34,6 +34,7 @@ async def prepare(
         NotEmpty: The target holds data that no migration wrote, or was cut over.
         InvalidInput: The target belongs to a migration from another source or with other options, or the source has
             gone back.
+        Unsupported: The source has a key that the target does not take.
     """
     cluster = await source.cluster()
     stored = await target.checkpoint()
@@ -45,10 +46,27 @@ async def prepare(
         check_resume(record, target.revision, cluster, history)
         plan = Plan(record, _identity(random), stored.epoch + 1, resumed=True, clean=False)
     await source.begin(record)
+    if record.phase is Phase.NEW and target.longest_key is not None:
+        await _check_keys(source, target.longest_key)
     if not even_if_served and (holder := await target.served_by(or_migrated=overwrite)):
         raise StoreInUse(f"the target is in use by {holder}: stop that first, or end it by --even-if-served")
     await target.take_over(Checkpoint(plan.run, plan.epoch, plan.record.encode()))
     return plan
+
+
+async def _check_keys(source: Source, longest: int) -> None:
+    """Check, before anything is copied, that the target takes all keys that the source has now.
+
+    Raises:
+        Unsupported: One is longer than `longest` bytes.
+    """
+    key = await source.longer_key(longest)
+    if key is not None:
+        raise Unsupported(
+            f"the target takes keys of up to {longest} bytes, and the key of the source that begins with "
+            f"{key[:64].decode(errors='backslashreplace')} has {len(key)}: a directory (file://) takes it, or delete "
+            "it at the source and copy with --history none"
+        )
 
 
 async def _fresh(

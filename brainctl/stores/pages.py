@@ -48,8 +48,10 @@ class PageSize:
 class Pager:
     """Reads the pages of one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, keys_only: bool = False) -> None:
+        """Create the pager of a store; `keys_only` leaves the values out, where a server is asked."""
         self._store = store
+        self._keys_only = keys_only
         self._bounded: EtcdStore | None = None
         """A connection that refuses answers above LARGEST_BYTES; None before it is needed."""
         self._size = PageSize()
@@ -70,6 +72,7 @@ class Pager:
         if isinstance(self._store, NodeStore):
             request.limit = MOST_KEYS * (1 + whole)
             return await self._store.page(request, PAGE_BYTES * (1 + whole))
+        request.keys_only = self._keys_only
         while True:
             request.limit = self._size.keys * (1 + whole)
             try:

@@ -45,6 +45,11 @@ class LocalReplica:
         """See `ReplicaTarget.revision`."""
         return self._engine.view.revision
 
+    @property
+    def longest_key(self) -> int | None:
+        """See `ReplicaTarget.longest_key`."""
+        return None
+
     async def is_empty(self) -> bool:
         """See `ReplicaTarget.is_empty`."""
         return self._engine.view.revision <= 1 and not self._engine.meta(b"")

@@ -46,6 +46,11 @@ class TikvReplica:
         """See `ReplicaTarget.revision`."""
         return self._writer.head.revision
 
+    @property
+    def longest_key(self) -> int | None:
+        """See `ReplicaTarget.longest_key`."""
+        return MAX_KEY
+
     async def is_empty(self) -> bool:
         """See `ReplicaTarget.is_empty`. A store that was served and never written is empty."""
         state = await self._writer.state()

@@ -97,6 +97,10 @@ class ReplicaTarget(Protocol):
     def revision(self) -> int:
         """Return the newest revision that the target holds: the watermark of the change stream."""
 
+    @property
+    def longest_key(self) -> int | None:
+        """Return the bytes of the longest key that the store takes; None without a limit."""
+
     async def is_empty(self) -> bool:
         """Return whether the store was never written."""
 

@@ -1,6 +1,9 @@
 """The commands migrate and verify as a user runs them: reports, exit codes, sentences."""
 
+import contextlib
 import json
+import os
+import pty
 import signal
 import subprocess
 from base64 import b64encode
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from brainctl.tikv.key_codec import MAX_KEY
 from tests.conftest import NewBrainctl, NewEtcd
 from tests.peers.servers import Etcd, Server, brainctl, brainctl_argv, clean_environment, etcdctl
 
@@ -87,7 +91,7 @@ def test_differences_are_listed(source: Etcd, tmp_path: Path) -> None:
     resumed = brainctl("migrate", *arguments)
     assert resumed.returncode == 3
     assert "something else wrote to it" in resumed.stderr
-    assert brainctl("migrate", *arguments, "--overwrite").returncode == 0
+    assert brainctl("migrate", *arguments, "--overwrite", "--yes").returncode == 0
     assert brainctl("verify", *arguments).returncode == 0
 
 
@@ -157,9 +161,53 @@ def test_a_target_with_data_is_refused(source: Etcd, tmp_path: Path) -> None:
     refused = brainctl("migrate", *arguments)
     assert refused.returncode == 14
     assert refused.stderr == "Error: the target holds data that no migration has written; --overwrite removes it\n"
+    asked = brainctl("migrate", *arguments, "--overwrite")
+    assert asked.returncode == 14
+    assert asked.stderr == f"Error: {target} holds data (revision 2), which --overwrite removes: add --yes\n"
+    code, said = at_a_terminal("n\n", "migrate", *arguments, "--overwrite")
+    assert (code, "which --overwrite removes. Go on? [y/N]" in said, "nothing was changed" in said) == (14, True, True)
     assert brainctl("get", "--store", target, "mine").stdout == "mine\nv\n"
-    assert brainctl("migrate", *arguments, "--overwrite").returncode == 0
+    assert at_a_terminal("y\n", "migrate", *arguments, "--overwrite")[0] == 0
     assert brainctl("get", "--store", target, "mine").stdout == ""
+
+
+def at_a_terminal(answer: str, *argv: str) -> tuple[int, str]:
+    """Run a command line at a terminal of its own, where a person answers; its exit code, and all that is shown."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*brainctl_argv(), *argv], stdin=theirs, stdout=theirs, stderr=theirs, env=clean_environment()
+    ) as process:
+        os.close(theirs)
+        os.write(ours, answer.encode())
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO once the other side is closed
+            while data := os.read(ours, 1 << 16):
+                shown += data
+    os.close(ours)
+    return process.returncode, shown.decode()
+
+
+def test_a_key_that_the_target_does_not_take_is_named_before_the_copy(
+    source: Etcd, tikv_url: str, tmp_path: Path
+) -> None:
+    long = "/long/" + "k" * MAX_KEY
+    etcdctl(source.endpoint, "put", long, "v")
+    url, file = f"etcd://{source.endpoint}", tmp_path / "snapshot"
+    assert etcdctl(source.endpoint, "snapshot", "save", str(file)).returncode == 0
+    for origin in (url, f"snapshot://{file}"):
+        refused = brainctl("migrate", "--from", origin, "--to", tikv_url)
+        assert refused.returncode == 4, refused.stderr
+        assert "takes keys of up to 7000 bytes, and the key of the source that begins with /long/kkk" in refused.stderr
+        assert "has 7006: a directory (file://) takes it, or delete it at the source" in refused.stderr
+        assert "nothing was ever written there" in brainctl("store", "info", tikv_url).stderr
+    assert brainctl("migrate", "--from", url, "--to", f"file://{tmp_path / 'target'}").returncode == 0
+    etcdctl(source.endpoint, "del", long)
+    streamed = brainctl("migrate", "--from", url, "--to", tikv_url)
+    assert streamed.returncode == 4, "it is in the history"
+    assert "the key that begins with /long/kkk" in streamed.stderr
+    assert "copy with --history none --overwrite" in streamed.stderr
+    done = brainctl("migrate", "--from", url, "--to", tikv_url, "--history", "none", "--overwrite", "--yes")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

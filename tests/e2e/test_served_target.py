@@ -18,11 +18,13 @@ def test_a_served_store_is_taken_only_by_force(new_etcd: NewEtcd, new_brainctl: 
         assert named in refused.stderr
     assert etcdctl(server.endpoint, "get", "mine", "--print-value-only").stdout == "v\n"
     server.kill()
-    waited = brainctl(*flags, "--overwrite")
+    asked = brainctl(*flags, "--overwrite")
+    assert (asked.returncode, "--overwrite removes: add --yes" in asked.stderr) == (14, True), asked.stderr
+    waited = brainctl(*flags, "--overwrite", "--yes")
     assert waited.returncode == 0, waited.stderr
     assert brainctl("get", "--store", tikv_url, "mine").stdout == ""
     server.start()
-    forced = brainctl(*flags, "--overwrite", "--even-if-served")
+    forced = brainctl(*flags, "--overwrite", "--even-if-served", "--yes")
     assert forced.returncode == 0, forced.stderr
     etcdctl(server.endpoint, "put", "mine", "v")
     assert server.child is not None
@@ -39,4 +41,4 @@ def test_a_running_migration_is_overwritten_only_by_force(new_etcd: NewEtcd, tik
     assert f"`brainctl migrate` (process {running.process.pid} on " in refused.stderr
     running.until_synced_at(put(source.endpoint, "w"))
     assert running.end()[0] == 0
-    assert brainctl("migrate", *flags, "--overwrite").returncode == 0
+    assert brainctl("migrate", *flags, "--overwrite", "--yes").returncode == 0

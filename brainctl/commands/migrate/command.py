@@ -13,6 +13,7 @@ from brainctl.cli.session import Session
 from brainctl.cli.settings import read_duration
 from brainctl.cli.store_urls import Pd, TikvPrefix, compacted, must_exist, place
 from brainctl.client.failure import CommandFailed
+from brainctl.commands.migrate.overwriting import confirm
 from brainctl.errors import BadArguments, BrainctlError, ExitCode, Unsupported
 from brainctl.migrate.machine.record import History
 from brainctl.migrate.machine.resume import CutOver
@@ -33,6 +34,8 @@ class Order(NamedTuple):
     target: str
     pd: str
     tikv_prefix: str
+    yes: bool
+    """Empty a target without a question."""
     options: MigrateOptions
 
 
@@ -63,7 +66,10 @@ def parse(
     cutover: Annotated[
         bool, typer.Option("--cutover", help="sync, freeze the source, compare both sides, and commit the target")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="empty the target and start over")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="empty the target and start over; asks first if it holds data")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask before --overwrite empties the target")] = False,
     even_if_served: Annotated[
         bool,
         typer.Option(
@@ -134,7 +140,7 @@ def parse(
         read_duration(retry_for, "--retry-for"),
         not no_auth,
     )
-    return Order(source, target, pd, tikv_prefix, options)
+    return Order(source, target, pd, tikv_prefix, yes, options)
 
 
 async def run(session: Session, order: Order) -> None:
@@ -148,6 +154,8 @@ async def run(session: Session, order: Order) -> None:
     if source == target:
         raise BadArguments("--from and --to are the same store")
     must_exist(source)
+    if order.options.overwrite and not order.yes:
+        await confirm(target, even_if_served=order.options.even_if_served)
     goal, signals = order.options.goal, list[int]()
     try:
         report, differences = await _migrate(session, source, target, order.options, signals)

@@ -93,6 +93,22 @@ class SourceReader:
             return SourceCompacted(attempt)
         return BaseChosen(attempt, base, splits, total)
 
+    async def longer_key(self, size: int) -> bytes | None:
+        """Return a key of more than `size` bytes; None when there is none now."""
+        pager = Pager(self._store, keys_only=True)
+        start = b"\0"
+        try:
+            while True:
+                response = await self._checked(pager.page(start, b"", 0), 0)
+                for kv in response.kvs:
+                    if len(kv.key) > size:
+                        return kv.key
+                if not response.more:
+                    return None
+                start = response.kvs[-1].key + b"\0"
+        finally:
+            await pager.close()
+
     async def page(self, action: ReadPage) -> PageRead | SourceCompacted:
         """Read the next keys of a span."""
         try:

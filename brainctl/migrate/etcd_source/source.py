@@ -59,6 +59,10 @@ class StoreSource:
         self._stream.source = max(self._stream.source, seen.revision)
         return seen
 
+    async def longer_key(self, size: int) -> bytes | None:
+        """See `Source.longer_key`."""
+        return await self._reader.longer_key(size)
+
     async def choose_base(self, attempt: int, *, oldest: bool) -> BaseChosen | SourceCompacted:
         """See `Source.choose_base`."""
         return await self._reader.choose_base(attempt, oldest=oldest)

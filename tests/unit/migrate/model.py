@@ -85,6 +85,7 @@ class TargetModel:
         self.history: list[bytes] = []
         self.granted: dict[int, tuple[int, int]] = {}
         self.accounts: dict[bytes, bytes] = {}
+        self.longest_key: int | None = None
 
     async def is_empty(self) -> bool:
         return self.revision == 1 and not self.keys and not self.granted
