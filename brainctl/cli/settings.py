@@ -121,17 +121,24 @@ TARGET = frozenset(
 )
 """The flags that say which store is connected to, and with which credentials."""
 _PLACES = ("endpoints", "store", "discovery-srv")
-_BEATEN = {"store": ("endpoints", "discovery-srv")}
-"""Flags whose value is ignored where a stronger source sets one of those behind them."""
-_BEATEN_IN_CONTEXTS = {
-    "discovery-srv": ("endpoints", "store"),
-    "password": ("user",),
-    "auth-jwt-token": ("user", "password"),
-    "key": ("cert",),
-}
-"""Settings of a context that are ignored where a stronger source sets one of those behind them: a password belongs to
-its user, a key to its certificate.
-"""
+
+
+class _Override(NamedTuple):
+    """A flag whose value is ignored where a stronger source sets one of `by`."""
+
+    name: str
+    by: tuple[str, ...]
+    only_of_contexts: bool = True
+    """Whether that holds for the value of a context alone, not for a weaker variable."""
+
+
+_OVERRIDES = (
+    _Override("store", ("endpoints", "discovery-srv"), only_of_contexts=False),
+    _Override("discovery-srv", ("endpoints", "store")),
+    _Override("password", ("user",)),  # a password belongs to its user, a key to its certificate
+    _Override("auth-jwt-token", ("user", "password")),
+    _Override("key", ("cert",)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,12 +415,14 @@ def _merged(sources: Sequence[_Source]) -> dict[str, str]:
     """Return the texts of the flags by name: that of the strongest source which has one and may be asked."""
     found: dict[str, str] = {}
     for source in sources:
-        beaten = {name for name, by in _BEATEN.items() if not found.keys().isdisjoint(by)}
-        if source.is_context:
-            beaten |= {name for name, by in _BEATEN_IN_CONTEXTS.items() if not found.keys().isdisjoint(by)}
+        ignored = {
+            override.name
+            for override in _OVERRIDES
+            if (source.is_context or not override.only_of_contexts) and not found.keys().isdisjoint(override.by)
+        }
         if source.is_hidden:
-            beaten |= TARGET
-        found |= {name: text for name, text in source.texts.items() if name not in found and name not in beaten}
+            ignored |= TARGET
+        found |= {name: text for name, text in source.texts.items() if name not in found and name not in ignored}
     return found
 
 
