@@ -68,7 +68,7 @@ class WatchHub:
         self._queue: dict[Watcher, None] = {}
         self._future: dict[Watcher, None] = {}
         self._soonest = 0
-        self._asking: dict[WatchSink, None] = {}
+        self._awaiting_progress: dict[WatchSink, None] = {}
         self._sending = False
 
     # -- watchers come and go -----------------------------------------------------------------------------------
@@ -109,17 +109,17 @@ class WatchHub:
         for watcher in missed:
             self._fall_behind(watcher)
 
-    def reached(self, watcher: Watcher) -> bool:
+    def is_synced(self, watcher: Watcher) -> bool:
         """Return whether a watcher was sent everything up to the hub's revision, and has begun by then."""
         return not self._sending and watcher.state is State.SYNCED and watcher.start <= self.revision
 
-    def ask(self, stream: WatchSink) -> None:
-        """Call a stream's `settle` each time that a watcher has made progress, until `satisfied`."""
-        self._asking[stream] = None
+    def await_progress(self, stream: WatchSink) -> None:
+        """Call a stream's `answer_progress` each time that a watcher has made progress, until `cancel_progress`."""
+        self._awaiting_progress[stream] = None
 
-    def satisfied(self, stream: WatchSink) -> None:
-        """Stop the calls that `ask` began."""
-        self._asking.pop(stream, None)
+    def cancel_progress(self, stream: WatchSink) -> None:
+        """Stop the calls that `await_progress` began."""
+        self._awaiting_progress.pop(stream, None)
 
     def _sync(self, watcher: Watcher) -> None:
         watcher.state = State.SYNCED
@@ -148,7 +148,7 @@ class WatchHub:
                 self._outrun(commit.changes[0].mod_revision)
             else:
                 # Sending may resume another stream, whose watchers have not been sent this commit yet: while the flag
-                # is set none of them counts as `reached`.
+                # is set none of them counts as synced.
                 self._sending = True
                 try:
                     self._send_commit(commit)
@@ -156,8 +156,8 @@ class WatchHub:
                     self._sending = False
         if self._future and self._soonest <= self.revision:
             self._arrive()
-        if self._asking:
-            self._settle()
+        if self._awaiting_progress:
+            self._answer_progress()
 
     def compacted(self, revision: int) -> None:
         """Note that the history up to `revision` is gone; watchers that still need it are cancelled when they read."""
@@ -191,9 +191,9 @@ class WatchHub:
             self._fall_behind(watcher)
         self._soonest = min((watcher.start for watcher in self._future), default=0)
 
-    def _settle(self) -> None:
-        for stream in list(self._asking):
-            stream.settle()
+    def _answer_progress(self) -> None:
+        for stream in list(self._awaiting_progress):
+            stream.answer_progress()
 
     # -- the past -----------------------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class WatchHub:
                 self._park(watcher)
             else:
                 return Read(watcher.next, self.revision)
-        self._settle()
+        self._answer_progress()
         return None
 
     def previous_wanted(self, revisions: Iterable[Revision]) -> Steps[list[KeyVersion]]:
@@ -271,7 +271,7 @@ class WatchHub:
                 if watcher.state is State.BEHIND and first <= watcher.next <= last:
                     self._feed_one(watcher, header, events, shared, last)
                     yield cost
-        self._settle()
+        self._answer_progress()
 
     def _feed_one(self, watcher: Watcher, header: bytes, events: list[Event], shared: list[Page], last: int) -> None:
         """Send the events of a piece to one watcher, and let it catch up, wait for the next piece, or park."""
@@ -326,7 +326,7 @@ class WatchHub:
             if watcher.stream.paused:
                 watcher.next = page.first
                 return False
-            watcher.quiet = False
+            watcher.idle_since_tick = False
             if watcher.fragment and len(head) + len(page.body) >= self._fragment_size:
                 for part in fragments(head, page, self._fragment_size):
                     watcher.stream.send(part)

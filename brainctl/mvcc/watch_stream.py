@@ -39,7 +39,7 @@ class WatchStream:
         self._next_id = 0
         self._held = 0
         """Bytes that the watchers take."""
-        self._asked = False
+        self._progress_requested = False
 
     def receive(self, request: pb.WatchRequest) -> None:
         """Do what a WatchRequest asks for; one that names nothing known is ignored, as etcd does."""
@@ -49,9 +49,9 @@ class WatchStream:
             case "cancel_request":
                 self._cancel(request.cancel_request.watch_id)
             case "progress_request":
-                self._asked = True
-                self._hub.ask(self)
-                self.settle()
+                self._progress_requested = True
+                self._hub.await_progress(self)
+                self.answer_progress()
             case _:
                 pass
 
@@ -64,12 +64,12 @@ class WatchStream:
         if self.paused:
             self.paused = False
             self._hub.resume(self)
-            self.settle()
+            self.answer_progress()
 
     def close(self) -> None:
         """End all watchers without a response."""
-        self._asked = False
-        self._hub.satisfied(self)
+        self._progress_requested = False
+        self._hub.cancel_progress(self)
         for watcher in self.watchers.values():
             self._hub.detach(watcher)
         self.watchers.clear()
@@ -81,19 +81,19 @@ class WatchStream:
         for watcher in list(self.watchers.values()):
             if not watcher.progress_notify or self.paused:
                 continue
-            if watcher.quiet and self._hub.reached(watcher):
+            if watcher.idle_since_tick and self._hub.is_synced(watcher):
                 self.send(progress(self._hub.header(self._hub.revision), watcher.watch_id))
-            watcher.quiet = True
+            watcher.idle_since_tick = True
 
-    def settle(self) -> None:
+    def answer_progress(self) -> None:
         """Answer a progress request once every watcher was sent everything up to the hub's revision; else do nothing.
 
         Requests that have to wait share one answer; without watchers there is none, as in etcd.
         """
-        if not self._asked or self.paused or not all(map(self._hub.reached, self.watchers.values())):
+        if not self._progress_requested or self.paused or not all(map(self._hub.is_synced, self.watchers.values())):
             return
-        self._asked = False
-        self._hub.satisfied(self)
+        self._progress_requested = False
+        self._hub.cancel_progress(self)
         if self.watchers:
             self.send(progress(self._hub.header(self._hub.revision), ALL_WATCHERS))
 
@@ -155,7 +155,7 @@ class WatchStream:
             self._free(watcher)
             self._hub.detach(watcher)
             self.send(canceled(self._hub.header(self._hub.revision), watch_id))
-            self.settle()
+            self.answer_progress()
 
 
 def _interest(request: pb.WatchCreateRequest) -> Subscription:

@@ -32,7 +32,7 @@ class WatchSink(Protocol):
     def ended(self, watcher: "Watcher") -> None:
         """Forget a watcher: the hub has sent its last response."""
 
-    def settle(self) -> None:
+    def answer_progress(self) -> None:
         """Answer a progress request that had to wait, if it can be answered now."""
 
 
@@ -49,8 +49,8 @@ class Watcher:
     state: State = State.ENDED
     next: int = 0
     """While BEHIND or PARKED: the first revision that was not sent."""
-    quiet: bool = True
-    """No event was sent since the last tick of the progress timer."""
+    idle_since_tick: bool = True
+    """Whether no event was sent since the last tick of the progress timer."""
     id_field: bytes = field(init=False)
 
     def __post_init__(self) -> None:
