@@ -20,7 +20,7 @@ from typing import Any
 from bench.document import number, write_tables
 from bench.measure import measure
 from bench.workloads import Workload
-from brainctl.tikv.client import Client
+from brainctl.tikv.client import open_client
 from tests.peers.servers import Brainctl, Playground
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +39,7 @@ def _one_by_one(endpoint: str, prefix: str, clients: int, seconds: float) -> flo
 
 
 async def _run(endpoint: str, prefix: bytes, clients: int, seconds: float) -> float:
-    client, numbers, value = Client([endpoint]), count(), bytes(SIZE)
+    client, numbers, value = open_client([endpoint]), count(), bytes(SIZE)
     await client.timestamp()
     done, begun = 0, perf_counter()
 

@@ -44,7 +44,8 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     runtime = [*project["project"]["dependencies"], *BUILD]
     groups = project["dependency-groups"]
-    develop = [*runtime, *project["project"]["optional-dependencies"]["plot"], *groups["test"], *groups["dev"]]
+    extras = [each for extra in project["project"]["optional-dependencies"].values() for each in extra]
+    develop = [*runtime, *extras, *groups["test"], *groups["dev"]]
     for name, requirements in {"runtime": runtime, "develop": develop}.items():
         (ROOT / "requirements" / f"{name}.txt").write_text(for_all_abis(pinned(requirements)))
 

@@ -174,6 +174,7 @@ FLAGS = (
         "over TiKV: advance the safe point of garbage collection unless TiDB does (auto), or never (off)",
         "auto",
     ),
+    _text("tikv-client", "own|package", "over TiKV: brainctl's own client, or that of the tikv-client package"),
     _text("log-level", "LEVEL", "lowest level to log: debug, info, warn, error, panic or fatal", "warn"),
     _text("log-format", "FORMAT", "format of the log: console or json", "console"),
     _text("ready-file", "FILE", "file to write the address to once connections are accepted"),

@@ -19,7 +19,7 @@ from brainctl.mvcc.steps import Steps
 from brainctl.mvcc.tally import Tally
 from brainctl.mvcc.view import AsyncView, View
 from brainctl.node.local.write_stages import Stages
-from brainctl.tikv.traffic import Traffic
+from brainctl.tikv.client.traffic import Traffic
 
 T = TypeVar("T")
 Reply = Callable[[bytes | BrainctlError], None]

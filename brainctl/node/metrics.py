@@ -6,7 +6,7 @@ from brainctl.clock import Durations
 from brainctl.engine.stats import Stats
 from brainctl.mvcc.tally import Tally
 from brainctl.node.jobs.scrubber import ScrubState
-from brainctl.tikv.traffic import Traffic
+from brainctl.tikv.client.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)

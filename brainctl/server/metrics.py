@@ -20,8 +20,8 @@ from brainctl.node.local.write_stages import Stages
 from brainctl.node.metrics import EngineFigures, NodeMetrics
 from brainctl.server.call_stats import Calls
 from brainctl.server.node_protocol import Node
+from brainctl.tikv.client.traffic import Traffic
 from brainctl.tikv.errors import Failure
-from brainctl.tikv.traffic import Traffic
 
 _GRPC_NAMES: Final = {code: "".join(part.title() for part in code.name.split("_")) for code in Code} | {
     Code.OK: "OK",

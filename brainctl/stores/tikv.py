@@ -3,25 +3,20 @@
 from collections.abc import Callable
 
 from brainctl.clock import Clock, ManualClock, SystemClock
-from brainctl.errors import BadArguments, BrainctlError, InvalidInput, NotEmpty
+from brainctl.errors import BrainctlError, InvalidInput, NotEmpty
 from brainctl.mvcc.record_names import CHECKPOINT
 from brainctl.node.node import Node
 from brainctl.stores.driver import OTHER_PLACE, Opening, Served, Serving, Shared
-from brainctl.stores.etcd.target import split_address
 from brainctl.stores.in_process import NodeStore
 from brainctl.stores.replica_tikv import TikvReplica
+from brainctl.stores.tikv_url import parse_tikv_url
 from brainctl.stores.unfinished import COMMITTED, Admission, Standing, refusal
 from brainctl.stores.urls import StoreUrl
 from brainctl.tikv.backend import Registration, TikvBackend
 from brainctl.tikv.backend import open_backend as open_tikv_data
-from brainctl.tikv.client import Client
 from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.replica import ReplicaWriter
 from brainctl.tikv.succession import Role
-
-_SCHEME = "tikv://"
-DEFAULT_PREFIX = "brainctl"
-"""The key prefix of a URL that names none."""
 
 
 async def open_store(url: StoreUrl, opening: Opening) -> NodeStore:
@@ -68,19 +63,6 @@ async def open_target(url: StoreUrl) -> TikvReplica:
     return await open_tikv_replica(url.text)
 
 
-def parse_tikv_url(url: str) -> tuple[list[str], str]:
-    """Return the addresses of the Placement Driver and the key prefix of a URL.
-
-    Raises:
-        InvalidInput: It has another form.
-    """
-    authority, _, prefix = url.removeprefix(_SCHEME).partition("/")
-    endpoints = [_with_port(endpoint) for endpoint in authority.split(",") if endpoint]
-    if not url.startswith(_SCHEME) or not endpoints:
-        raise InvalidInput(f"not a TiKV store: {url!r}: tikv://HOST:PORT[,HOST:PORT...]/PREFIX is")
-    return endpoints, prefix.strip("/") or DEFAULT_PREFIX
-
-
 async def open_tikv_backend(
     url: str,
     role: Role,
@@ -107,7 +89,10 @@ async def open_tikv_backend(
         StoreInUse: Another living server has the name of this one.
     """
     admit = None if admission is None else lambda backend: _admit(backend, url, admission)
-    return await open_tikv_data(*parse_tikv_url(url), role, collects=collects, admit=admit, registration=registration)
+    place = parse_tikv_url(url)
+    return await open_tikv_data(
+        place.client(), place.prefix, role, collects=collects, admit=admit, registration=registration
+    )
 
 
 async def _admit(backend: TikvBackend, url: str, admission: Admission) -> None:
@@ -161,9 +146,9 @@ async def open_tikv_replica(url: str) -> TikvReplica:
     Raises:
         BrainctlError: As `open_tikv_backend`.
     """
-    endpoints, prefix = parse_tikv_url(url)
-    layout = Layout(prefix)
-    client = Client(endpoints)
+    place = parse_tikv_url(url)
+    layout = Layout(place.prefix)
+    client = place.client()
     replica = TikvReplica(ReplicaWriter(client, layout))
     try:
         await replica.checkpoint()
@@ -171,16 +156,3 @@ async def open_tikv_replica(url: str) -> TikvReplica:
         await client.close()
         raise
     return replica
-
-
-def _with_port(endpoint: str) -> str:
-    """Return an address with its port, an IPv6 address in brackets.
-
-    Raises:
-        InvalidInput: It is no address.
-    """
-    try:
-        host, port = split_address(endpoint.strip(), endpoint)
-    except BadArguments as error:
-        raise InvalidInput(str(error)) from None
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

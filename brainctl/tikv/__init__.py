@@ -5,8 +5,7 @@ reading order:
 
 * Formats, without I/O: `key_codec` (which TiKV keys there are), `value_codec` (a version, a block of the log, the
   head), `commit_codec` (one commit as the keys that it writes).
-* The client: `errors` and `panics` (what the `tikv-client` package raises and prints), `traffic` (counts of requests,
-  page sizes), `client` (the package behind types).
+* The client: `errors` (what can go wrong), `client` (the seam, our own client and the `tikv-client` package behind it).
 * Reading: `blocks` (a cache of the log), `counts` (live keys by ranges), `state_view` (one snapshot), `reads` (requests
   that share a timestamp), `latest_view`, `answers` (responses to Range and to transactions that only read).
 * Following another process: `published_state`, `log_follower`.

@@ -26,7 +26,8 @@ from brainctl.mvcc.ranges import bounds
 from brainctl.mvcc.steps import Steps
 from brainctl.tikv.answers import answer_range, answer_reads
 from brainctl.tikv.blocks import Blocks
-from brainctl.tikv.client import Client
+from brainctl.tikv.client import Client, open_client
+from brainctl.tikv.client.traffic import Traffic
 from brainctl.tikv.commit_codec import Writes
 from brainctl.tikv.counts import Counts
 from brainctl.tikv.errors import RequestFailed, TikvFailed
@@ -42,7 +43,6 @@ from brainctl.tikv.reclaim import reclaim
 from brainctl.tikv.safepoint import SafePoint
 from brainctl.tikv.state_view import StateView
 from brainctl.tikv.succession import Role, Succession
-from brainctl.tikv.traffic import Traffic
 from brainctl.tikv.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -420,7 +420,7 @@ async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
 
 
 async def open_backend(
-    endpoints: Sequence[str],
+    cluster: Client | Sequence[str],
     prefix: str,
     role: Role,
     *,
@@ -431,7 +431,7 @@ async def open_backend(
     """Open the store under a prefix of a TiKV cluster; raises also what `admit` raises.
 
     Args:
-        endpoints: the addresses of the Placement Driver, each "host:port".
+        cluster: its client, which is closed with the backend, or the addresses of its Placement Driver.
         prefix: names joined by single slashes.
         role: when to take the lead.
         collects: whether to move TiKV's safe point while the store is open and this process leads.
@@ -444,7 +444,7 @@ async def open_backend(
         StoreDamaged: a value is not what the format says.
         StoreInUse: another living instance has the name of this one.
     """
-    client = Client(endpoints)
+    client = open_client(cluster) if isinstance(cluster, Sequence) else cluster
     backend = TikvBackend(client, Layout(prefix), role, collects=collects, registration=registration)
     try:
         await backend.open(admit)

@@ -6,10 +6,10 @@ raises the epoch in the head. A commit whose outcome the client does not know is
 carries the number of the last commit. Where a later writer has already taken over, the record of its take-over says
 which commit of the epoch before was the last.
 
-The `tikv-client` package may answer that a transaction was committed of which it sent nothing, or only some of the
-requests into which it divides the keys, while the Placement Driver knows a region and not its leader. So no commit
-counts before all of its keys were read back, at the beginning of the next transaction (those of a lane by themselves).
-What was written in part is written again, with the same bytes, before anything else is.
+The `tikv-client` package, one of the two clients, may answer that a transaction was committed of which it sent nothing,
+or only some of the requests into which it divides the keys, while the Placement Driver knows a region and not its
+leader. So no commit counts before all of its keys were read back, at the beginning of the next transaction (those of a
+lane by themselves). What was written in part is written again, with the same bytes, before anything else is.
 """
 
 import asyncio
@@ -422,7 +422,7 @@ def missing(writes: Writes, values: Mapping[bytes, bytes]) -> list[bytes]:
     return [key for key, value in writes.items() if values.get(key) != value]
 
 
-def _ignore(commit: "asyncio.Task[None]") -> None:
+def _ignore(commit: "asyncio.Task[int]") -> None:
     """Collect the error of a commit that nobody waits for, so that asyncio does not report it as never retrieved."""
     if not commit.cancelled():
         commit.exception()

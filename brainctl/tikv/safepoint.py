@@ -8,12 +8,10 @@ feeds) holds it back.
 
 import asyncio
 import logging
-from collections.abc import Iterator
 
 from brainctl.errors import BrainctlError
 from brainctl.log import Fact
 from brainctl.tikv.client import LONGEST_READ_SECONDS, Client
-from brainctl.wire.varint import varint
 
 _log = logging.getLogger(__name__)
 
@@ -70,62 +68,9 @@ class SafePoint:
             self._garbage = 0
             return 0
         wanted = timestamp - (int(LIFE_SECONDS * 1000) << _LOGICAL_BITS)
-        allowed = min(wanted, await register(self._client, SERVICE, wanted, FOR_EVER))
+        allowed = min(wanted, await self._client.hold_safe_point(SERVICE, wanted, FOR_EVER))
         if allowed > 0:
             await self._client.collect(allowed)
         if allowed >= self._garbage:
             self._garbage = 0
         return allowed
-
-
-async def register(client: Client, service: bytes, timestamp: int, seconds: int) -> int:
-    """Register the oldest timestamp that a service needs with the Placement Driver, and return the oldest one of any
-    service.
-
-    Args:
-        client: of the cluster.
-        service: the name of the service.
-        timestamp: what is not older than this is kept for it.
-        seconds: how long the registration holds.
-
-    Raises:
-        TikvUnavailable: the Placement Driver does not answer.
-    """
-    members = dict(_fields(await client.ask_driver("GetMembers", b"\x0a\x00")))
-    cluster, leader = (dict(_fields(_bytes(members.get(number)))) for number in (1, 3))
-    header = b"\x08" + varint(int(cluster.get(1, 0)))
-    address = _bytes(leader.get(4)).decode().partition("://")[2]
-    request = b"\x0a%b%b\x12%b%b\x18%b\x20%b" % (
-        *(varint(len(header)), header),
-        *(varint(len(service)), service),
-        *(varint(seconds), varint(timestamp)),
-    )
-    answer = dict(_fields(await client.ask_driver("UpdateServiceGCSafePoint", request, address)))
-    return int(answer.get(4, 0))
-
-
-def _bytes(field: int | bytes | None) -> bytes:
-    return field if isinstance(field, bytes) else b""
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field of a protobuf message that has only numbers, strings and messages."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        value, at = _varint(message, at)
-        if tag & 7 == 2:
-            yield tag >> 3, message[at : at + value]
-            at += value
-        else:
-            yield tag >> 3, value
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at

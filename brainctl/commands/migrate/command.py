@@ -186,7 +186,7 @@ async def _migrate(
     from brainctl.migrate.migrator import Migrator
 
     if TIKV in (parse_url(source).scheme, parse_url(target).scheme):
-        from brainctl.tikv.panics import divert_panics
+        from brainctl.tikv.client.panics import divert_panics
 
         divert_panics()  # before Rich takes standard error
     with display() as shown:

@@ -223,12 +223,15 @@ async def _open(session: Session, plan: ServeOptions) -> "tuple[Served, Node, Pe
     """Open what keeps the data, and create the node over it."""
     from brainctl.stores.driver import Serving
     from brainctl.stores.registry import open_backend
+    from brainctl.stores.tikv_url import with_client
 
     directory, url = plan.settings.place(_store(session, plan))
     url = url or of_directory(f"./{directory}" if directory.startswith("~") else directory)  # a name, not a home
     measures = having(Can.SERVE, url).scheme.measures
     if not measures and plan.settings.number("quota-backend-bytes") > 0:
         raise BadArguments(f"--quota-backend-bytes: {url} does not tell what it takes up, so it cannot be limited")
+    if (client := plan.settings.text("tikv-client")) and url.startswith("tikv://"):
+        url = with_client(url, client)
     collection = plan.settings.text("tikv-gc")
     if collection not in ("auto", "off"):
         raise BadArguments(f"--tikv-gc: auto or off, not {collection!r}")

@@ -9,7 +9,7 @@ import pytest
 
 from brainctl.tikv.backend import TikvBackend, open_backend
 from brainctl.tikv.blocks import Blocks
-from brainctl.tikv.client import Client
+from brainctl.tikv.client import open_client
 from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.leadership import Leadership
 from brainctl.tikv.succession import Role
@@ -31,7 +31,7 @@ def prefix() -> str:
 
 async def usurp(tikv: Playground, prefix: str) -> None:
     """Take the lead from whoever has it, as a migration does that is told to, and give it back."""
-    client, layout = Client([tikv.endpoint]), Layout(prefix)
+    client, layout = open_client([tikv.endpoint]), Layout(prefix)
     lead = Leadership(client, layout, Blocks(layout))
     await lead.acquire(force=True)
     await lead.release()

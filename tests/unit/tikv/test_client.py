@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from brainctl.tikv.client import Client
-from brainctl.tikv.errors import Failure, TikvFailed, translate
+from brainctl.tikv.client import open_client
+from brainctl.tikv.client.package_texts import fitting, translate
+from brainctl.tikv.errors import Failure, TikvFailed
 from tests.peers.servers import Playground
 
 
@@ -23,7 +24,7 @@ def test_whatever_the_sizes_everything_is_read(tikv: Playground, prefix: str) ->
     async def run() -> None:
         root = prefix.encode() + b"/"
         wanted = {root + key: value for key, value in values(1).items()}
-        client = Client([tikv.endpoint])
+        client = open_client([tikv.endpoint])
         keys = list(wanted)
         for at in range(0, len(keys), 7):
             await (await client.begin()).commit({key: wanted[key] for key in keys[at : at + 7]})
@@ -46,13 +47,13 @@ def test_a_page_that_was_too_large_is_made_to_fit() -> None:
     text = "Error, message length too large: found 8388608 bytes, the limit is: 4194304 bytes"
     error = translate(Exception(text))
     assert error.failure is Failure.REPLY_TOO_LARGE
-    assert error.fitting(400) == 25
-    assert [TikvFailed(Failure.REPLY_TOO_LARGE, "").fitting(asked) for asked in (400, 3, 2)] == [50, 1, 1]
+    assert fitting(error, 400) == 25
+    assert [fitting(TikvFailed(Failure.REPLY_TOO_LARGE, ""), asked) for asked in (400, 3, 2)] == [50, 1, 1]
 
 
 def test_a_commit_outlives_the_cancellation_of_its_caller(tikv: Playground, prefix: str) -> None:
     async def run() -> None:
-        client = Client([tikv.endpoint])
+        client = open_client([tikv.endpoint])
         keys = [b"%b/%03d" % (prefix.encode(), number) for number in range(300)]
         for cancel_after in range(6):
             transaction = await client.begin()
@@ -79,7 +80,7 @@ def test_the_connection_to_the_driver_is_made_anew(tmp_path: Path, prefix: str) 
     """The package's stream of timestamps ends for good with the connection."""
 
     async def run(cluster: Playground) -> None:
-        client = Client([cluster.endpoint])
+        client = open_client([cluster.endpoint])
         key = prefix.encode() + b"/k"
         await (await client.begin()).commit({key: b"v"})
         assert cluster.stop() == 0

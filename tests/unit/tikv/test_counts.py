@@ -8,9 +8,10 @@ import pytest
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.tikv import open_tikv_replica
-from brainctl.tikv import client, counts
+from brainctl.tikv import counts
 from brainctl.tikv import state_view as view
 from brainctl.tikv.backend import TikvBackend
+from brainctl.tikv.client import limits
 from brainctl.tikv.errors import Failure
 from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
@@ -51,8 +52,8 @@ def test_counts_are_right_under_writes_at_every_revision(
     monkeypatch.setattr(view, "BLOCK_KEYS", 4)
     for module in (view, counts):
         monkeypatch.setattr(module, "LARGEST_BLOCK", 16)
-    monkeypatch.setattr(client, "FIRST_KEY_PAGE", 4)
-    monkeypatch.setattr(client, "LARGEST_KEY_PAGE", 8)
+    monkeypatch.setattr(limits, "FIRST_KEY_PAGE", 4)
+    monkeypatch.setattr(limits, "LARGEST_KEY_PAGE", 8)
 
     async def run() -> None:
         rng = random.Random(3)

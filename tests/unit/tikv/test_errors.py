@@ -7,8 +7,9 @@ import pytest
 from tikv_client.asynchronous import Transaction, TransactionClient
 
 from brainctl.errors import ConnectionFailed
-from brainctl.tikv.client import Client
-from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, classify
+from brainctl.tikv.client import open_client
+from brainctl.tikv.client.package_texts import classify
+from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed
 from tests.peers.process import free_port
 from tests.peers.servers import Playground
 
@@ -126,8 +127,8 @@ def test_real_errors(tikv: Playground, prefix: str, provoke: Provoke, failure: F
 
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brainctl.tikv.client.PATIENCE", 0.1)
+    monkeypatch.setattr("brainctl.tikv.client.limits.PATIENCE", 0.1)
     with pytest.raises(ConnectionFailed) as refused:
-        asyncio.run(Client([f"127.0.0.1:{free_port()}"]).timestamp())
+        asyncio.run(open_client([f"127.0.0.1:{free_port()}"]).timestamp())
     assert isinstance(refused.value, TikvFailed)
     assert refused.value.failure is Failure.UNAVAILABLE

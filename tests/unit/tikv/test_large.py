@@ -15,7 +15,7 @@ from brainctl.tikv import ahead
 from brainctl.tikv import bulk_writer as lanes
 from brainctl.tikv import commit_codec as encode
 from brainctl.tikv import leadership as lead
-from brainctl.tikv.client import Transaction
+from brainctl.tikv.client.transactions import OwnTransaction
 from brainctl.tikv.errors import Failure, TikvFailed
 from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
@@ -43,19 +43,20 @@ class Mortal:
         self.left = -1
         self.made_at_last = False
         self._patch = monkeypatch
-        commit = Transaction.commit
+        commit = OwnTransaction.commit
 
-        async def mortal(transaction: Transaction, writes: Mapping[bytes, bytes | None]) -> None:
+        async def mortal(transaction: OwnTransaction, writes: Mapping[bytes, bytes | None]) -> int:
             if self.left == 0:
                 raise Died
             self.left -= 1
             if self.left == 0 and not self.made_at_last:
                 raise Died
-            await commit(transaction, writes)
+            committed = await commit(transaction, writes)
             if self.left == 0:
                 raise Died
+            return committed
 
-        monkeypatch.setattr(Transaction, "commit", mortal)
+        monkeypatch.setattr(OwnTransaction, "commit", mortal)
 
     def after(self, commits: int) -> None:
         """Let it die with this commit from now on, which is then not tried again."""

@@ -17,12 +17,14 @@ from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.tikv import open_tikv, open_tikv_replica
 from brainctl.tikv import leadership
 from brainctl.tikv.backend import Role
+from brainctl.tikv.client import ClientKind
 from tests.peers.servers import Playground
 from tests.unit.tikv.driver import Driven, driven
 from tests.unit.tikv.test_replica import checkpoint
 
 VALUE = b"the value by which the transaction is recognised"
 LAST = b"the last key of all"
+CLIENTS = [kind.value for kind in ClientKind]
 
 
 async def interrupted(behind: Driven, work: Awaitable[object], mark: bytes = VALUE) -> object:
@@ -62,9 +64,9 @@ def test_the_control_the_package_acknowledges_what_it_did_not_send(tikv: Playgro
     asyncio.run(run())
 
 
-async def acknowledged_put(behind: Driven, prefix: str) -> object:
+async def acknowledged_put(behind: Driven, prefix: str, client: str) -> object:
     """A put of a server, one at a time as in a group; returns what it was answered."""
-    store = await open_tikv(f"tikv://{behind.endpoint}/{prefix}", Role.LEADER)
+    store = await open_tikv(f"tikv://{behind.endpoint}/{prefix}?client={client}", Role.LEADER)
     try:
         await store.put(pb.PutRequest(key=b"before"))
         return await interrupted(behind, store.put(pb.PutRequest(key=b"k", value=VALUE)))
@@ -81,18 +83,22 @@ async def values(tikv: Playground, prefix: str) -> dict[bytes, bytes]:
         await store.close()
 
 
-def test_a_put_of_a_server(tikv: Playground, prefix: str) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_put_of_a_server(tikv: Playground, prefix: str, client: str) -> None:
     async def run() -> None:
         async with driven(tikv) as behind:
-            answer = await acknowledged_put(behind, prefix)
+            answer = await acknowledged_put(behind, prefix, client)
         assert (await values(tikv, prefix)).get(b"k") == VALUE or isinstance(answer, Exception)
 
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 def test_the_control_a_put_that_is_not_read_back_is_lost(
-    tikv: Playground, prefix: str, monkeypatch: pytest.MonkeyPatch
+    tikv: Playground, prefix: str, monkeypatch: pytest.MonkeyPatch, client: str
 ) -> None:
+    """By the package; our own client asks the peers of the region, and says the truth without it."""
+
     async def believe(*_: object) -> bool:
         return True
 
@@ -100,9 +106,9 @@ def test_the_control_a_put_that_is_not_read_back_is_lost(
 
     async def run() -> None:
         async with driven(tikv) as behind:
-            answer = await acknowledged_put(behind, prefix)
+            answer = await acknowledged_put(behind, prefix, client)
         assert isinstance(answer, pb.PutResponse)
-        assert b"k" not in await values(tikv, prefix)
+        assert (b"k" in await values(tikv, prefix)) == (client == "own")
 
     asyncio.run(run())
 
@@ -123,9 +129,10 @@ def changed(replica: TikvReplica, kvs: list[bytes]) -> Awaitable[None]:
     return replica.apply([event.SerializeToString() for event in events], 7, checkpoint(1, b"changed"))
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("work", [marked, copied, changed])
 def test_what_a_migration_writes(
-    tikv: Playground, prefix: str, work: Callable[[TikvReplica, list[bytes]], Awaitable[None]]
+    tikv: Playground, prefix: str, work: Callable[[TikvReplica, list[bytes]], Awaitable[None]], client: str
 ) -> None:
     """The package divides these transactions: some of their requests arrive before the interruption, some are lost."""
     expected = {b"k%03d" % number: VALUE * 20 for number in range(899)} | {LAST: VALUE}
@@ -134,7 +141,7 @@ def test_what_a_migration_writes(
 
     async def run() -> None:
         async with driven(tikv) as behind:
-            replica = await open_tikv_replica(f"tikv://{behind.endpoint}/{prefix}")
+            replica = await open_tikv_replica(f"tikv://{behind.endpoint}/{prefix}?client={client}")
             await replica.take_over(checkpoint(1, b"begun"))
             mark = LAST if work is marked else b"/k/" + LAST
             result = await interrupted(behind, work(replica, kvs), mark)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from brainctl.mvcc.commit import Commit
 from brainctl.tikv.backend import open_backend
-from brainctl.tikv.client import Client
+from brainctl.tikv.client import open_client
 from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.unit.tikv.calls import put, value
@@ -16,7 +16,7 @@ async def let_commits_end(cluster: Playground) -> None:
     """TiKV keeps the locks of a commit over a restart, and with them what was committed; this cluster forgets them.
     Whoever reads a locked key ends the commit that locked it, so read them all.
     """
-    client = Client([cluster.endpoint])
+    client = open_client([cluster.endpoint])
     snapshot = await client.snapshot(await client.timestamp())
     assert [page async for page in snapshot.scan(b"\0", b"\xf0")]
     await client.close()

@@ -10,9 +10,8 @@ import pytest
 from brainctl.errors import ExitCode
 from brainctl.tikv import safepoint
 from brainctl.tikv.backend import TikvBackend, open_backend
-from brainctl.tikv.client import Client
+from brainctl.tikv.client import open_client
 from brainctl.tikv.errors import TikvFailed
-from brainctl.tikv.safepoint import register
 from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground, clean_environment
 from tests.unit.tikv.calls import compact, put, read
@@ -31,16 +30,6 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safepoint, "PAUSE_SECONDS", 0.02)
 
 
-async def safe_point(backend: TikvBackend) -> int:
-    """Where the Placement Driver says that it is."""
-    client = backend._client
-    members = dict(safepoint._fields(await client.ask_driver("GetMembers", b"\x0a\x00")))
-    header = members[1]
-    request = b"\x0a" + bytes((len(header),)) + header
-    answer = dict(safepoint._fields(await client.ask_driver("GetGCSafePoint", request)))
-    return int(answer.get(2, 0))
-
-
 async def compacted(backend: TikvBackend) -> int:
     """Make garbage, and compact it; a timestamp after that."""
     for _ in range(3):
@@ -53,12 +42,12 @@ async def compacted(backend: TikvBackend) -> int:
 def test_it_passes_what_was_compacted(cluster: Playground) -> None:
     async def run() -> None:
         backend = await open_backend([cluster.endpoint], "one", Role.LEADER, collects=True)
-        before = await safe_point(backend)
+        before = await backend._client.safe_point()
         garbage = await backend._client.timestamp()
         await compacted(backend)
-        while await safe_point(backend) <= garbage:  # noqa: ASYNC110 - the Placement Driver tells nobody
+        while await backend._client.safe_point() <= garbage:  # noqa: ASYNC110 - the Placement Driver tells nobody
             await asyncio.sleep(0.02)
-        assert await safe_point(backend) > before
+        assert await backend._client.safe_point() > before
         assert (await read(backend, b"k")).kvs
         await backend.close()
 
@@ -69,12 +58,12 @@ def test_what_another_service_needs_is_kept(cluster: Playground) -> None:
     async def run() -> None:
         backend = await open_backend([cluster.endpoint], "two", Role.LEADER)
         held = await backend._client.timestamp()
-        await register(backend._client, b"backup", held, 3600)
+        await backend._client.hold_safe_point(b"backup", held, 3600)
         backend.safe_point = safepoint.SafePoint(backend._client)
         await compacted(backend)
-        assert await backend.safe_point.step() == held == await safe_point(backend)
+        assert await backend.safe_point.step() == held == await backend._client.safe_point()
         assert backend.safe_point._garbage
-        await register(backend._client, b"backup", held, -1)
+        await backend._client.hold_safe_point(b"backup", held, -1)
         assert await backend.safe_point.step() > held
         assert not backend.safe_point._garbage
         await backend.close()
@@ -85,15 +74,15 @@ def test_what_another_service_needs_is_kept(cluster: Playground) -> None:
 @pytest.mark.parametrize("reason", ["off", "tidb"])
 def test_others_are_left_to_do_it(cluster: Playground, reason: str) -> None:
     async def run() -> None:
-        other = Client([cluster.endpoint])
+        other = open_client([cluster.endpoint])
         if reason == "tidb":
             await (await other.begin()).commit({safepoint._TIDB + b"s": b"1"})
         backend = await open_backend([cluster.endpoint], reason, Role.LEADER, collects=reason == "tidb")
-        before = await safe_point(backend)
+        before = await backend._client.safe_point()
         await compacted(backend)
         if backend.safe_point is not None:
             assert await backend.safe_point.step() == 0
-        assert await safe_point(backend) == before
+        assert await backend._client.safe_point() == before
         await backend.close()
         await (await other.begin()).commit({safepoint._TIDB + b"s": None})
         await other.close()
@@ -105,8 +94,8 @@ def test_a_read_never_goes_on_beyond_what_is_kept(cluster: Playground, monkeypat
     """TiKV answers it all the same, without what it has dropped."""
 
     async def run() -> None:
-        client = Client([cluster.endpoint])
-        monkeypatch.setattr("brainctl.tikv.client.LONGEST_READ_SECONDS", -1.0)
+        client = open_client([cluster.endpoint])
+        monkeypatch.setattr("brainctl.tikv.client.limits.LONGEST_READ_SECONDS", -1.0)
         old = await client.snapshot(await client.timestamp())
         with pytest.raises(TikvFailed, match="a read took longer than"):
             await old.get([b"k"])

@@ -14,8 +14,9 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.server.status import status_of
 from brainctl.stores.tikv import open_tikv
 from brainctl.tikv.backend import TikvBackend
-from brainctl.tikv.client import Client
-from brainctl.tikv.errors import NOT_WRITTEN, Failure, RequestFailed, TikvFailed, cause, translate
+from brainctl.tikv.client import open_client
+from brainctl.tikv.client.package_texts import cause, translate
+from brainctl.tikv.errors import NOT_WRITTEN, Failure, RequestFailed, TikvFailed
 from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.leadership import NotWritten
 from brainctl.tikv.replica import ReplicaWriter
@@ -56,7 +57,7 @@ def test_causes_have_texts_of_their_own() -> None:
 
 async def set_head(tikv: Playground, prefix: str, **changes: int) -> None:
     """Make the store stand at another head, as a restored backup or another process would."""
-    client, layout = Client([tikv.endpoint]), Layout(prefix)
+    client, layout = open_client([tikv.endpoint]), Layout(prefix)
     transaction = await client.begin()
     head = Head.unpack((await transaction.get([layout.head]))[layout.head])
     moved = {name: getattr(head, name) + by for name, by in changes.items()}
@@ -105,7 +106,7 @@ def test_why_a_migration_must_stop(  # bulk writes look at the epoch alone
 ) -> None:
     async def run() -> None:
         layout = Layout(prefix)
-        writer = ReplicaWriter(Client([tikv.endpoint]), layout)
+        writer = ReplicaWriter(open_client([tikv.endpoint]), layout)
         await writer.take_over()
         await writer.write({b"r": b"1"})
         await set_head(tikv, prefix, **changes)
@@ -176,7 +177,7 @@ def test_a_request_to_an_open_store_tells_the_cause(
 
 DIVERTED = """
 import logging, os, sys, threading
-from brainctl.tikv.panics import divert_panics
+from brainctl.tikv.client.panics import divert_panics
 logging.basicConfig(format="%(message)s")
 divert_panics()
 divert_panics()

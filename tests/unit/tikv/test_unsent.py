@@ -1,7 +1,7 @@
-"""The package answers that a transaction was committed and sent nothing: what is acknowledged is there all the same."""
+"""A client answers that a transaction was committed and sent nothing: what is acknowledged is there all the same."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
@@ -9,8 +9,9 @@ from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.tikv import open_tikv, open_tikv_replica
-from brainctl.tikv import ahead, client
+from brainctl.tikv import ahead
 from brainctl.tikv import leadership as lead
+from brainctl.tikv.client.transactions import OwnTransaction
 from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.unit.tikv.calls import put, read, state_of
@@ -23,16 +24,16 @@ class Swallower:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left = -1
-        commit = client._commit
+        commit = OwnTransaction.commit
 
-        async def swallow(inner: object, *args: object) -> None:
+        async def swallow(transaction: OwnTransaction, writes: Mapping[bytes, bytes | None]) -> int:
             self.left -= 1
             if self.left == 0:
-                await client._rollback(inner)
-            else:
-                await commit(inner, *args)
+                await transaction.rollback()
+                return 1
+            return await commit(transaction, writes)
 
-        monkeypatch.setattr(client, "_commit", swallow)
+        monkeypatch.setattr(OwnTransaction, "commit", swallow)
 
 
 async def each(swallower: Swallower, operation: Callable[[int], Awaitable[None]]) -> int:

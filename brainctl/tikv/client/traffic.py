@@ -47,7 +47,8 @@ class Weight:
 class Traffic:
     """The requests of one client since its start."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int = PAGE_BYTES) -> None:
+        """Create the counts of a client; values of a range are expected to have `expected` bytes before any is read."""
         self.requests: dict[str, Durations] = {}
         """Durations of requests, also failed ones, by kind: get, scan, scan_keys, lock, commit, timestamp, begin."""
         self.failures: Counter[Failure] = Counter()
@@ -56,9 +57,9 @@ class Traffic:
         """The number of keys that TiKV sent, by kind of request."""
         self.got = Weight(4096, 0.9)
         """The size of values that are asked for by their keys."""
-        self.scanned = Weight(PAGE_BYTES, 0.97)
-        """The size of values in ranges. The first page of a client is a single pair, and large values are remembered
-        for long, since a page that is too large costs seconds, and one that is too small a millisecond.
+        self.scanned = Weight(expected, 0.97)
+        """The size of values in ranges. Large ones are remembered for long, since a page that is too large costs the
+        package seconds, and one that is too small a millisecond.
         """
 
     def took(self, kind: str, seconds: float) -> None:

@@ -1,54 +1,36 @@
 """Wrap the `tikv-client` package in typed classes that avoid its traps. No other module imports the package.
 
-* Its exceptions are translated (`errors`). Locks that a dead writer left are waited for until they expire.
+* Its exceptions are translated (`package_texts`). Locks that a dead writer left are waited for until they expire.
 * Its stream of timestamps does not survive a lost connection to the Placement Driver: the client connects anew.
 * Replies above 4 MiB fail, after seconds. So the first page of a client is a single pair, and pages grow by the bytes
   that recent values have had; a page that is still too large is read again in smaller ones.
 * A transaction keeps its writes here until it commits: each call into the package costs about 50 us when it is awaited
   by itself, so they are handed over together.
 * A commit is never cancelled, and never rolled back while its outcome is unknown.
+* It may say OK to a commit of which it sent nothing, while the Placement Driver knows a region and not its leader.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from tikv_client.asynchronous import TransactionClient
 
-from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, TikvUnavailable, not_connected, translate
-from brainctl.tikv.panics import divert_panics
-from brainctl.tikv.traffic import FIRST_PAGE, LARGEST_GET, PAGE_BYTES, Traffic
+from brainctl.errors import InvalidInput
+from brainctl.tikv.client import limits
+from brainctl.tikv.client.own import OwnClient
+from brainctl.tikv.client.package_texts import fitting, not_connected, translate
+from brainctl.tikv.client.panics import divert_panics
+from brainctl.tikv.client.seam import Client, Pair, Reader, Security, Transaction
+from brainctl.tikv.client.traffic import FIRST_PAGE, LARGEST_GET, PAGE_BYTES, Traffic
+from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, TikvUnavailable
 
 Result = TypeVar("Result")
-Pair = tuple[bytes, bytes]
 
-PATIENCE = 8.0
-"""Seconds for which a read waits for locks and for TiKV to come back; a dead writer's locks last about three."""
-ANSWER_SECONDS = 6.0
-"""Seconds to wait for the package to answer one request; on a connection that has gone silent it would wait for ever.
-"""
-LOCK_SECONDS = 30.0
-"""Seconds to wait for a lock, which may only come when that of a dead process has expired."""
-LONGEST_READ_SECONDS = 1500.0
-"""Seconds after its timestamp for which a snapshot is read. Later TiKV may have dropped what it needs (`safepoint`)."""
-PAUSE = 0.05
-"""Seconds between two attempts."""
 SETTLE_DOWN = 0.2
 """Seconds that the package's background tasks get before the interpreter may end."""
-LARGEST_PAGE = 512
-"""Pairs in the largest page. Pages grow as the page before was light; this bounds what a stretch of larger values
-costs.
-"""
-FIRST_KEY_PAGE = 128
-"""Keys in the first page of a scan without values."""
-LARGEST_KEY_PAGE = 1024
-"""Keys in the largest page without values. It is below what is likely to be refused where a server sends the values all
-the same: the package retries such a request for seconds.
-"""
-GROWTH = 8
-"""The factor by which a page is larger than the one before it, at most."""
 HANDED_OVER = 256
 """Writes given to the package at a time."""
 
@@ -56,28 +38,7 @@ _commits: set["asyncio.Task[None]"] = set()
 """Commits under way. The event loop has only weak references to tasks, and this set keeps them until they end."""
 
 
-class Reader(Protocol):
-    """Reads of one consistent state: a snapshot, or a transaction. Each raises TikvFailed."""
-
-    async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the values of those keys that exist."""
-
-    def scan(self, start: bytes, end: bytes, limit: int = 0, largest: int = LARGEST_PAGE) -> AsyncIterator[list[Pair]]:
-        """Yield the pairs of a range in key order, in pages of up to `largest`; up to `limit` in all when that is not
-        0.
-        """
-
-    async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
-        """Return the keys of a range in order, up to `limit` when that is not 0."""
-
-    def key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
-        """Yield the keys of a range in order, in pages of varying size."""
-
-    async def count(self, start: bytes, end: bytes) -> int:
-        """Return the number of keys in a range."""
-
-
-class _Reads:
+class _Reads(Reader):
     """`Reader` over a snapshot or transaction of the package, which have the same methods."""
 
     def __init__(self, inner: Any, traffic: Traffic, where: str) -> None:  # noqa: ANN401 - the package has no types
@@ -106,7 +67,7 @@ class _Reads:
         except TikvFailed as error:
             if error.failure is not Failure.REPLY_TOO_LARGE or len(keys) == 1:
                 raise
-            return await self._get(keys, error.fitting(len(keys)))
+            return await self._get(keys, fitting(error, len(keys)))
         self._traffic.got.learn(found.values())
         self._traffic.keys["get"] += len(found)
         return found
@@ -119,11 +80,11 @@ class _Reads:
             TikvFailed: repeating would not help, or PATIENCE has run out.
         """
         time = asyncio.get_running_loop().time
-        deadline = time() + PATIENCE
+        deadline = time() + limits.PATIENCE
         while True:
             begun = time()
             try:
-                async with asyncio.timeout(LOCK_SECONDS if kind == "lock" else ANSWER_SECONDS):
+                async with asyncio.timeout(limits.LOCK_SECONDS if kind == "lock" else limits.ANSWER_SECONDS):
                     return await getattr(self._inner, method)(*args)
             except Exception as error:
                 failed = translate(error, self._where)
@@ -133,14 +94,14 @@ class _Reads:
                     raise failed from error
             finally:
                 self._traffic.took(kind, time() - begun)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(limits.PAUSE)
             await self._recover(failed)
 
     async def _recover(self, failed: TikvFailed) -> None:
         """Prepare to repeat a read that failed; subclasses reconnect here."""
 
     async def scan(
-        self, start: bytes, end: bytes, limit: int = 0, largest: int = LARGEST_PAGE
+        self, start: bytes, end: bytes, limit: int = 0, largest: int = limits.LARGEST_PAGE
     ) -> AsyncIterator[list[Pair]]:
         """See `Reader`."""
         traffic = self._traffic
@@ -152,7 +113,7 @@ class _Reads:
             except TikvFailed as error:
                 if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
                     raise
-                page = error.fitting(size)
+                page = fitting(error, size)
                 continue
             traffic.keys["scan"] += len(pairs)
             traffic.scanned.learn([value for _, value in pairs])
@@ -163,7 +124,7 @@ class _Reads:
                 return
             start = pairs[-1][0] + b"\0"
             weight = sum(len(key) + len(value) for key, value in pairs) // len(pairs)
-            page = min(largest, page * GROWTH, max(1, PAGE_BYTES // weight))
+            page = min(largest, page * limits.GROWTH, max(1, PAGE_BYTES // weight))
 
     async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
         """See `Reader`."""
@@ -181,37 +142,37 @@ class _Reads:
     async def key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
         """See `Reader`."""
         # Some servers send the values all the same, so a page of keys can be too large.
-        size, growth = FIRST_KEY_PAGE, 4
+        size, growth = limits.FIRST_KEY_PAGE, 4
         while start < end:
             try:
                 page: list[bytes] = await self._read("scan_keys", "scan_keys", start, end, size)
             except TikvFailed as error:
                 if error.failure is not Failure.REPLY_TOO_LARGE or size == 1:
                     raise
-                size, growth = error.fitting(size), 2
+                size, growth = fitting(error, size), 2
                 continue
             self._traffic.keys["scan_keys"] += len(page)
             yield page
             if len(page) < size:
                 return
             start = page[-1] + b"\0"
-            size = min(LARGEST_KEY_PAGE, size * growth, PAGE_BYTES // (sum(map(len, page)) // len(page)))
+            size = min(limits.LARGEST_KEY_PAGE, size * growth, PAGE_BYTES // (sum(map(len, page)) // len(page)))
 
 
-class Snapshot(_Reads):
+class PackageSnapshot(_Reads):
     """Reads at one timestamp, over one connection and, when that is lost, over the next."""
 
-    def __init__(self, client: "Client", connection: Any, timestamp: int, traffic: Traffic) -> None:  # noqa: ANN401
+    def __init__(self, client: "PackageClient", connection: Any, timestamp: int, traffic: Traffic) -> None:  # noqa: ANN401
         super().__init__(connection.snapshot(timestamp, False), traffic, client.where)
         self._client = client
         self._connection = connection
         self._timestamp = timestamp
-        self._until = asyncio.get_running_loop().time() + LONGEST_READ_SECONDS
+        self._until = asyncio.get_running_loop().time() + limits.LONGEST_READ_SECONDS
 
     async def _read(self, kind: str, method: str, *args: object) -> Any:  # noqa: ANN401 - as the package
         found = await super()._read(kind, method, *args)
         if asyncio.get_running_loop().time() > self._until:
-            long = f"a read took longer than {LONGEST_READ_SECONDS:g} s, and what it needs may be gone"
+            long = f"a read took longer than {limits.LONGEST_READ_SECONDS:g} s, and what it needs may be gone"
             raise TikvFailed(Failure.UNDETERMINED, long, self._where)
         return found
 
@@ -223,13 +184,10 @@ class Snapshot(_Reads):
                 self._inner = self._connection.snapshot(self._timestamp, False)
 
 
-class Transaction(_Reads):
-    """Reads at the timestamp of its beginning, and writes that happen together or not at all.
+class PackageTransaction(_Reads, Transaction):
+    """A transaction of the package. It belongs to one connection, and fails with it."""
 
-    It belongs to one connection, and fails with it.
-    """
-
-    def __init__(self, client: "Client", connection: object, begun: Any, traffic: Traffic) -> None:  # noqa: ANN401
+    def __init__(self, client: "PackageClient", connection: object, begun: Any, traffic: Traffic) -> None:  # noqa: ANN401
         super().__init__(begun, traffic, client.where)
         self._client = client
         self._connection = connection
@@ -240,25 +198,12 @@ class Transaction(_Reads):
             raise failed
 
     async def get_locked(self, key: bytes) -> bytes | None:
-        """Return the newest value of a key, and lock it: no other transaction writes it until this one ends.
-
-        Only a transaction that was begun with `locking` can do so.
-
-        Raises:
-            TikvFailed: TiKV does not answer, or the lock is not free in time.
-        """
+        """See `Transaction`."""
         value: bytes | None = await self._read("lock", "get_for_update", key)
         return value
 
-    async def commit(self, writes: Mapping[bytes, bytes | None]) -> None:
-        """Write values, and delete the keys whose value is None; on return TiKV says that they are durable.
-
-        Once begun it runs to its end, also when the caller is cancelled.
-
-        Raises:
-            TikvFailed: when its failure is one of NOT_WRITTEN nothing was written; otherwise the writes may have
-                happened or, for as long as the locks last, may still happen.
-        """
+    async def commit(self, writes: Mapping[bytes, bytes | None]) -> int:
+        """See `Transaction`; the package does not tell the timestamp of a commit."""
         inner, self._inner = self._inner, None
         task = asyncio.ensure_future(_commit(inner, list(writes.items()), self._where))
         task.add_done_callback(partial(self._committed, asyncio.get_running_loop().time()))
@@ -270,6 +215,7 @@ class Transaction(_Reads):
             if error.failure not in NOT_WRITTEN:
                 self._client.drop(self._connection)
             raise
+        return 0
 
     def _committed(self, begun: float, task: "asyncio.Task[None]") -> None:
         self._traffic.took("commit", asyncio.get_running_loop().time() - begun)
@@ -277,13 +223,11 @@ class Transaction(_Reads):
             self._traffic.failures[error.failure] += 1
 
     def abandon(self) -> None:
-        """Drop the connection, which does not answer, so that other calls make a new one. A commit under way stays
-        under way.
-        """
+        """See `Transaction`."""
         self._client.drop(self._connection)
 
     async def rollback(self) -> None:
-        """Roll back a transaction that is not to be committed; does nothing after `commit`."""
+        """See `Transaction`."""
         inner, self._inner = self._inner, None
         if inner is not None:
             await _rollback(inner)
@@ -327,87 +271,51 @@ async def _rollback(inner: Any) -> None:  # noqa: ANN401 - as the package
         return
 
 
-class Client:
-    """A connection to a TiKV cluster, made with the first use and again after it is lost."""
+class PackageClient(Client):
+    """See `Client`."""
 
     def __init__(self, endpoints: Sequence[str]) -> None:
-        """Create a client with the addresses of the Placement Driver, each "host:port". Connects with the first use."""
+        """Create a client with the addresses of the Placement Driver, each "host:port"."""
         self._endpoints = list(endpoints)
         self.where = ",".join(endpoints)
         self._inner: Any = None
         self._connecting = asyncio.Lock()
+        self._other = OwnClient(endpoints, Security())
+        """For what the package does not offer."""
         self.traffic = Traffic()
 
     async def timestamp(self) -> int:
-        """Return a timestamp of the cluster's oracle: reads at it see every commit that was answered before this call.
-
-        Its upper bits are milliseconds, the lowest 18 bits a counter.
-
-        Raises:
-            TikvFailed: the Placement Driver does not answer.
-        """
+        """See `Client`."""
         return int(await self._connected("timestamp", lambda inner: inner.current_timestamp()))
 
-    async def snapshot(self, timestamp: int) -> Snapshot:
-        """Return a reader of the state at a timestamp that the oracle gave.
+    async def snapshot(self, timestamp: int) -> PackageSnapshot:
+        """See `Client`."""
+        return PackageSnapshot(self, await self.connection(), timestamp, self.traffic)
 
-        Raises:
-            TikvUnavailable: no connection can be made.
-        """
-        return Snapshot(self, await self.connection(), timestamp, self.traffic)
+    async def begin(self, *, locking: bool = False) -> PackageTransaction:
+        """See `Client`."""
 
-    async def begin(self, *, locking: bool = False) -> Transaction:
-        """Begin a transaction that fails when another one has written since a key that it writes.
-
-        Args:
-            locking: begin a pessimistic transaction, for `Transaction.get_locked`.
-
-        Raises:
-            TikvFailed: TiKV does not answer.
-        """
-
-        async def begin(connection: Any) -> Transaction:  # noqa: ANN401 - the package has no types
+        async def begin(connection: Any) -> PackageTransaction:  # noqa: ANN401 - the package has no types
             begun = await connection.begin(pessimistic=locking)
-            return Transaction(self, connection, begun, self.traffic)
+            return PackageTransaction(self, connection, begun, self.traffic)
 
         return await self._connected("begin", begin)
 
     async def collect(self, timestamp: int) -> None:
-        """Run TiKV's garbage collection up to a timestamp.
-
-        Locks older than the timestamp are ended, and it becomes the safe point: values that were replaced or removed
-        before it may be dropped.
-
-        Raises:
-            TikvFailed: TiKV does not answer.
-        """
+        """See `Client`."""
         await self._connected("collect", lambda connection: connection.inner.gc(timestamp))
 
-    async def ask_driver(self, method: str, request: bytes, address: str = "") -> bytes:
-        """Call a method of the Placement Driver that the package does not offer, and return the marshalled answer.
+    async def hold_safe_point(self, service: bytes, timestamp: int, seconds: int) -> int:
+        """See `Client`. The package does not offer it."""
+        return await self._other.hold_safe_point(service, timestamp, seconds)
 
-        Args:
-            method: the name of a method of the service pdpb.PD.
-            request: the marshalled request.
-            address: the driver to ask; any that answers when it is empty.
-
-        Raises:
-            TikvUnavailable: no driver answers.
-        """
-        import grpc.aio  # noqa: PLC0415 - takes a tenth of a second, and is seldom asked for
-
-        failed: Exception | None = None
-        for endpoint in [address] if address else self._endpoints:
-            try:
-                async with grpc.aio.insecure_channel(endpoint) as channel:
-                    call = channel.unary_unary(f"/pdpb.PD/{method}", None, None)
-                    return bytes(await call(request, timeout=ANSWER_SECONDS))
-            except grpc.RpcError as error:
-                failed = error
-        raise TikvUnavailable(Failure.UNAVAILABLE, "its Placement Driver does not answer", self.where) from failed
+    async def safe_point(self) -> int:
+        """See `Client`. The package does not offer it."""
+        return await self._other.safe_point()
 
     async def close(self) -> None:
-        """Drop the connection, and give the package's tasks SETTLE_DOWN seconds to end."""
+        """See `Client`; gives the package's tasks SETTLE_DOWN seconds to end."""
+        await self._other.close()
         if self._inner is not None:
             self._inner = None
             await asyncio.sleep(SETTLE_DOWN)
@@ -427,7 +335,7 @@ class Client:
             if self._inner is None:
                 try:
                     divert_panics()
-                    async with asyncio.timeout(ANSWER_SECONDS):
+                    async with asyncio.timeout(limits.ANSWER_SECONDS):
                         self._inner = await TransactionClient.connect(self._endpoints)
                 except Exception as error:
                     raise not_connected(error, self.where) from error
@@ -440,13 +348,13 @@ class Client:
             TikvFailed: it still fails when PATIENCE has run out.
         """
         time = asyncio.get_running_loop().time
-        deadline = time() + PATIENCE
+        deadline = time() + limits.PATIENCE
         while True:
             begun = time()
             inner: Any = None
             try:
                 inner = await self.connection()
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(limits.ANSWER_SECONDS):
                     return await call(inner)
             except TikvFailed as error:
                 failed = error
@@ -458,4 +366,15 @@ class Client:
             self.traffic.failures[failed.failure] += 1
             if time() > deadline:
                 raise failed
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(limits.PAUSE)
+
+
+def package_client(endpoints: Sequence[str], security: Security) -> PackageClient:
+    """Return a client of the package.
+
+    Raises:
+        InvalidInput: it cannot do what `security` asks for.
+    """
+    if any(security):
+        raise InvalidInput("the tikv-client package has no settings for TLS: use brainctl's own client (client=own)")
+    return PackageClient(endpoints)
