@@ -241,10 +241,19 @@ class StoreDamaged(BrainctlError):
     advice = f"`brainctl store check DIR` shows all that is damaged, {RESTORE}"
 
 
+class IndexDamaged(StoreDamaged):
+    """A file of the index cannot be used; the log has all that it held, so that the index can be made anew."""
+
+
 class SnapshotDamaged(StoreDamaged):
     """Bytes of a file with a snapshot, or of a backup, are not what was written; the text names the file."""
 
     advice = "save it again, or use another one"
+
+    def __init__(self, text: str, path: str = "") -> None:
+        super().__init__(text)
+        self.path = path
+        """The file that the text names; empty while it names none."""
 
 
 class StoreTooNew(BrainctlError):

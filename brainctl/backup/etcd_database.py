@@ -212,9 +212,9 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except SnapshotDamaged as error:
-        if str(error).startswith(str(path)):
+        if error.path:
             raise
-        raise SnapshotDamaged(f"{path}: {error}") from error
+        raise SnapshotDamaged(f"{path}: {error}", str(path)) from error
 
 
 def open_database(path: Path) -> Database:
@@ -234,5 +234,5 @@ def open_database(path: Path) -> Database:
         except BlockingIOError:
             raise StoreInUse(f"{path} is in use by another process: save a snapshot, and read that") from None
         if not file.seek(0, 2):
-            raise SnapshotDamaged(f"{path} is empty")
+            raise SnapshotDamaged(f"{path} is empty", str(path))
         return Database(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -17,10 +17,11 @@ from crc32c import crc32c
 
 from brainctl.engine.format import batch
 from brainctl.engine.format.batch import BatchHeader
-from brainctl.engine.index.run_reader import run_name
+from brainctl.engine.format.batch_reader import batches
+from brainctl.engine.format.file_names import run_name, segment_name
+from brainctl.engine.format.segment_header import DATA, is_recycled
 from brainctl.engine.log import manifest, torn_write
-from brainctl.engine.log.manifest import Listing, segment_name
-from brainctl.engine.log.segment import DATA, is_recycled
+from brainctl.engine.log.manifest import Listing
 from brainctl.engine.offline import rebuild
 from brainctl.engine.recovery import store_directory as place
 from brainctl.engine.vfs.filesystem import OsFileSystem
@@ -211,15 +212,12 @@ def _last_batch(data: bytes, seed: int, durable: int | None) -> tuple[BatchHeade
 
     The batch is None when there is none.
     """
-    at, last = DATA, None
-    while (header := batch.unpack(data[at : at + batch.HEADER_SIZE], seed)) is not None:
-        place = at + batch.HEADER_SIZE
-        if crc32c(data[place : place + header.length], seed) != header.crc:
-            break
+    last, end = None, DATA
+    for offset, header in batches(data, seed, DATA, len(data), records=True):
         if durable is not None and header.revision > durable:
             break
-        last, at = header, at + header.span
-    return last, at
+        last, end = header, offset + header.span
+    return last, end
 
 
 def _check_rest(rest: _Rest, last: BatchHeader, durable: int | None) -> None:
@@ -296,7 +294,7 @@ def load(directory: Path) -> Backup:
     except (FileNotFoundError, NotADirectoryError):
         raise InvalidInput(f"there is no backup in {directory}: `brainctl snapshot save --link` makes one") from None
     if check != b"%08x\n" % crc32c(line + newline):
-        raise SnapshotDamaged(f"{path}: its check value does not match; the file is damaged at offset 0")
+        raise SnapshotDamaged(f"{path}: its check value does not match; the file is damaged at offset 0", str(path))
     fields = json.loads(line)
     if fields["format"] != FORMAT:
         raise StoreTooNew(f"{path}: format {fields['format']} is of a later build; this one reads format {FORMAT}")
@@ -323,7 +321,7 @@ def chain(directory: Path) -> list[tuple[Path, Backup]]:
     while base := found[-1][1].base:
         path = Path(os.path.normpath(found[-1][0] / base))
         if any(path == known for known, _ in found):
-            raise SnapshotDamaged(f"{directory}/{NAME}: it is based on itself (offset 0)")
+            raise SnapshotDamaged(f"{directory}/{NAME}: it is based on itself (offset 0)", f"{directory}/{NAME}")
         found.append((path, load(path)))
     return found
 
@@ -341,7 +339,9 @@ def assemble(directory: Path, target: Path) -> Backup:
     for name in newest.files:
         source = next((path / name for path, backup in links if name in backup.own), None)
         if source is None or not source.exists():
-            raise SnapshotDamaged(f"{directory}: {name} is in none of the backups that it is based on (offset 0)")
+            raise SnapshotDamaged(
+                f"{directory}: {name} is in none of the backups that it is based on (offset 0)", str(directory)
+            )
         shutil.copyfile(source, target / name)
         (target / name).chmod(0o600)
         _sync(target / name)

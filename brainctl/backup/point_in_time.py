@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from brainctl.engine.engine import Engine
 from brainctl.engine.format import batch
-from brainctl.engine.format.record import HEADER, HEADER_SIZE, KIND, META_SET, key_of
+from brainctl.engine.format.record import KIND, META_SET, key_of, small_value
 from brainctl.engine.offline import rebuild
 from brainctl.engine.offline.inventory import remains
 from brainctl.engine.offline.salvage_scan import Batch, Record, read_file, scan
@@ -123,7 +123,7 @@ def _take(records: dict[bytes, bytes], data: bytes) -> None:
         return
     name = key_of(data)
     if kind == META_SET:
-        records[name] = data[HEADER_SIZE + HEADER.unpack_from(data)[8] : -4]
+        records[name] = small_value(data)
     else:
         records.pop(name, None)
 

@@ -301,9 +301,9 @@ class Engine:
         view = self.view
         if view.pages:
             for change in changes:
-                view.pages.change(change[0], change[5] if change[3] else None)
-        keys = [change[0] for change in changes]
-        revisions = [change[2] for change in changes]
+                view.pages.change(change.key, change.kv if change.version else None)
+        keys = [change.key for change in changes]
+        revisions = [change.mod_revision for change in changes]
         if prepared.fresh:
             self._index.add_all(keys, addresses)
             view.recent.add_all(addresses, parts[: len(addresses)])
@@ -312,22 +312,26 @@ class Engine:
         put, delete, remember = self._index.put, self._index.delete, view.recent.add
         garbage = self._garbage
         imported = commit.revision if commit.imported else 0
+        # `before` is a list beside `changes`, so that a put makes no pair of the two; without it sizes are looked up
+        # later. The changes of a migration replace what no revision of the history has, and give none.
         known = befores if len(befores) == len(changes) and not imported else repeat(None)
         ended: list[int] = []
+        # Not strict: `known` may go on for ever, and `parts` has small records behind those of the changes. Unpacking a
+        # change takes 0.09 us, naming five of its fields 0.14: this is done for each key that is written.
         for change, before, address, part in zip(changes, known, addresses, parts, strict=False):
-            key, mod, version = change[0], change[2], change[3]
+            key, _create, mod, version, lease, kv, _sub = change
             if version:
-                old = put(key, address, change[4] != 0)
-                if change[4]:
-                    prepared.segment.leased_bytes += record.OVERHEAD + len(change[5])
+                old = put(key, address, lease != 0)
+                if lease:
+                    prepared.segment.leased_bytes += record.OVERHEAD + len(kv)
                 remember(address, part)
                 ended.append(old)
             else:
                 old = delete(key, address)
-                garbage.bury(mod, address, size_of(record.OVERHEAD + len(change[5]), leased=False))
+                garbage.bury(mod, address, size_of(record.OVERHEAD + len(kv), leased=False))
                 ended.append(-old)
             if old:
-                size = size_of(record.OVERHEAD + len(before[5]), leased=before[4] != 0) if before else 0
+                size = size_of(record.OVERHEAD + len(before.kv), leased=before.lease != 0) if before else 0
                 garbage.supersede(imported or mod, old, size)
         if imported:  # a migration replaces versions at no revision of the history, so there is no way back past it
             view.undo = UndoLog(imported)

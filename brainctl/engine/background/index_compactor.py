@@ -13,7 +13,7 @@ from threading import Event, Lock
 
 from brainctl.engine.background.reclaimer import Work
 from brainctl.engine.background.run_build import RunBuild, RunInput
-from brainctl.engine.format.record import HEADER
+from brainctl.engine.format.record import header_of
 from brainctl.engine.index.dead_versions import DeadVersions
 from brainctl.engine.index.key_index import KeyIndex
 from brainctl.engine.index.log_coverage import LogCoverage, Superseded
@@ -243,5 +243,5 @@ def _gone(segments: dict[int, Segment], compacted: int, address: int) -> bool:
     offset = address & OFFSET_MASK
     if segment is None or not segment.has(offset):
         return True
-    mod: int = HEADER.unpack_from(segment.record(offset))[2]
+    mod = header_of(segment.record(offset)).mod_revision
     return mod < compacted

@@ -8,8 +8,9 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from brainctl.engine.format.file_names import run_name
 from brainctl.engine.index.log_coverage import LogCoverage, Superseded
-from brainctl.engine.index.run_reader import Run, run_name
+from brainctl.engine.index.run_reader import Run
 from brainctl.engine.index.run_writer import RunWriter, fill
 from brainctl.engine.log.manifest import Manifest
 from brainctl.engine.stats import Stats

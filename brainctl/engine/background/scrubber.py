@@ -9,12 +9,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
-from crc32c import crc32c
-
 from brainctl.engine.background.reclaimer import Work
-from brainctl.engine.format import batch
+from brainctl.engine.format.batch_reader import batches, extents
+from brainctl.engine.format.segment_header import DATA, unpack_header
 from brainctl.engine.index.run_reader import Run
-from brainctl.engine.log.segment import DATA, EXTENT_SIZE, Segment, unpack_extent, unpack_header
+from brainctl.engine.log.segment import Segment
 from brainctl.engine.vfs.filesystem import File, FileSystem
 from brainctl.errors import StoreDamaged
 
@@ -128,8 +127,9 @@ class _Reading:
         if self.finished and self.file is not None:
             self.file.close()
 
-    def read(self, offset: int, length: int) -> bytes:
+    def __getitem__(self, place: slice) -> bytes:
         """Return bytes of the file as they are on the medium; fewer at its end."""
+        offset, length = place.start, place.stop - place.start
         if not self._at <= offset <= offset + length <= self._at + len(self._window):
             assert self.file is not None
             self._at, self._window = offset, b""
@@ -144,42 +144,10 @@ def _segment(part: Segment, end: int, reading: _Reading) -> Generator[None, None
     Raises:
         StoreDamaged: something is not as it was written.
     """
-    unpack_header(reading.read(0, DATA), part.path)
-    at = DATA
-    while at < end:
-        place, length, crc, following = (
-            _log_step(part, at, reading) if part.extents is None else _packed_step(part, at, reading)
-        )
-        records = reading.read(place, length)
-        if len(records) < length or crc32c(records, part.seed) != crc:
-            raise StoreDamaged(f"{part.path}: the records at offset {place} are damaged")
-        at = following
+    unpack_header(reading[0:DATA], part.path)
+    walk = batches if part.extents is None else extents
+    for _ in walk(reading, part.seed, DATA, end, records=True, path=part.path):
         yield
-
-
-def _log_step(part: Segment, at: int, reading: _Reading) -> tuple[int, int, int, int]:
-    """Return offset, length and CRC of the records of the batch at `at`, and the offset of the next batch.
-
-    Raises:
-        StoreDamaged: the header is damaged.
-    """
-    header = batch.unpack(reading.read(at, batch.HEADER_SIZE), part.seed)
-    if header is None:
-        raise StoreDamaged(f"{part.path}: the batch header at offset {at} is damaged")
-    return at + batch.HEADER_SIZE, header.length, header.crc, at + header.span
-
-
-def _packed_step(part: Segment, at: int, reading: _Reading) -> tuple[int, int, int, int]:
-    """Return offset, length and CRC of the records of the extent at `at`, and the offset of the next extent.
-
-    Raises:
-        StoreDamaged: the header is damaged.
-    """
-    header = unpack_extent(reading.read(at, EXTENT_SIZE), part.seed)
-    if header is None:
-        raise StoreDamaged(f"{part.path}: the extent header at offset {at} is damaged")
-    place = at + EXTENT_SIZE
-    return place, header.length, header.crc, place + header.length
 
 
 def _run(run: Run, reading: _Reading) -> Generator[None, None, None]:
@@ -189,7 +157,7 @@ def _run(run: Run, reading: _Reading) -> Generator[None, None, None]:
         StoreDamaged: it is not.
     """
     for at in range(0, run.header.size, _PIECE):
-        data = reading.read(at, min(_PIECE, run.header.size - at))
+        data = reading[at : min(at + _PIECE, run.header.size)]
         offset = run.differs(data, at)
         if offset is not None:
             raise StoreDamaged(f"{run.path}: the byte at offset {offset} is damaged on the medium")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from brainctl.engine.log.segment import DATA
+from brainctl.engine.format.segment_header import DATA
 
 
 class Candidate(NamedTuple):

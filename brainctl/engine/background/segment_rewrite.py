@@ -11,16 +11,16 @@ from contextlib import suppress
 from crc32c import crc32c
 
 from brainctl.engine.format import batch
-from brainctl.engine.format.record import HEADER, META_SET, PLACE, TOMBSTONE
-from brainctl.engine.log import segment
-from brainctl.engine.log.manifest import Manifest, segment_name
-from brainctl.engine.log.segment import DATA, EXTENT_SIZE, ExtentHeader, Extents, FileHeader, Segment
+from brainctl.engine.format.extent import EXTENT_SIZE, ExtentHeader, pack_extent
+from brainctl.engine.format.file_names import segment_name
+from brainctl.engine.format.record import KIND, META_SET, MOD_AND_KIND, PLACE, TOMBSTONE
+from brainctl.engine.format.segment_header import DATA, PACKED, FileHeader, pack_header
+from brainctl.engine.log.manifest import Manifest
+from brainctl.engine.log.segment import Extents, Segment
 from brainctl.engine.stats import Stats
 from brainctl.engine.vfs.filesystem import BLOCK, File, FileSystem, block_bytes, create_anew, write_all, write_through
 from brainctl.errors import StoreDamaged
 
-_KIND = 56
-"""The offset of the kind in a record."""
 _BUFFER = 256 << 10
 """Bytes, about, of the pieces in which extents are written; pieces begin and end with a block."""
 _AHEAD = 1 << 20
@@ -138,7 +138,7 @@ class SegmentRewrite:
                 kept = records[first:last]
                 header = ExtentHeader(len(kept), crc32c(kept, old.seed), run.address + first, count)
                 self._note(new, place, header, kept)
-                yield segment.pack_extent(header, old.seed) + kept
+                yield pack_extent(header, old.seed) + kept
                 place += EXTENT_SIZE + len(kept)
             if self._budget <= 0:
                 yield b""
@@ -148,9 +148,9 @@ class SegmentRewrite:
         assert new.extents is not None
         new.extents.add(header.address, place + EXTENT_SIZE, header.length)
         new.record_bytes += header.length
-        fields = HEADER.unpack_from(first)
-        if fields[9] <= TOMBSTONE:
-            new.mark(fields[2], place)
+        revision, kind = MOD_AND_KIND.unpack_from(first)
+        if kind <= TOMBSTONE:
+            new.mark(revision, place)
 
     def _read_ahead(self, place: int, end: int) -> int:
         """Read the old file from `place` to `end` at least, so that it is in the page cache, and return where the
@@ -182,7 +182,7 @@ class SegmentRewrite:
         assert new.extents is not None
         first, last = new.sequences
         header = FileHeader(
-            segment.PACKED,
+            PACKED,
             new.number,
             new.generation,
             len(new.extents.places),
@@ -191,7 +191,7 @@ class SegmentRewrite:
             first,
             last,
         )
-        write_all(file, segment.pack_header(header), 0)
+        write_all(file, pack_header(header), 0)
         self.stats.meta_bytes += DATA
         self._sync(file)
         yield True
@@ -220,7 +220,7 @@ def _stretches(records: bytes, address: int, drop: AbstractSet[int]) -> Iterator
     at, first, count = 0, 0, 0
     while at < len(records):
         length = length_at(records, at)[0]
-        if records[at + _KIND] < META_SET and address + at not in drop:
+        if records[at + KIND] < META_SET and address + at not in drop:
             count += 1
         else:
             if count:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from brainctl.errors import StoreDamaged
+from brainctl.errors import IndexDamaged
 
 HEADER = Struct("<IIII")
 """CRC, level, number of keys, bytes of keys."""
@@ -49,7 +49,7 @@ def unpack(data: mmap, offset: int, salt: int, path: str) -> IndexBlock:
     """Return the block at `offset`, checked.
 
     Raises:
-        StoreDamaged: The bytes are not a sound block.
+        IndexDamaged: The bytes are not a sound block.
     """
     if offset + HEADER.size <= len(data):
         crc, level, count, size = HEADER.unpack_from(data, offset)
@@ -60,7 +60,7 @@ def unpack(data: mmap, offset: int, salt: int, path: str) -> IndexBlock:
             body = data[offset + 4 : end]
             if crc32c(body, _seed(salt, offset)) == crc:
                 return _parse(body, level, count, columns, end)
-    raise StoreDamaged(f"{path}: the block at offset {offset} is damaged")
+    raise IndexDamaged(f"{path}: the block at offset {offset} is damaged")
 
 
 def _parse(body: bytes, level: int, count: int, columns: int, end: int) -> IndexBlock:

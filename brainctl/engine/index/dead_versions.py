@@ -10,17 +10,13 @@ Finding them takes three calls, so that the second can run on another thread: `D
 
 from array import array
 from collections.abc import Iterator, Sequence
-from struct import Struct
 from typing import NamedTuple
 
-from brainctl.engine.format.record import HEADER_SIZE
+from brainctl.engine.format.record import HEADER_SIZE, LENGTH_AND_LEASE
 from brainctl.engine.index.log_coverage import Superseded
 from brainctl.engine.index.run_reader import Run
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.vfs.filesystem import File, FileSystem
-
-_LENGTH_AND_LEASE = Struct("<I28xq")
-"""Length and lease, out of the header of a record."""
 
 
 class DeadVersions:
@@ -225,7 +221,7 @@ def _look(segment: Segment, offsets: list[int], fs: FileSystem | None) -> Iterat
         for offset in offsets:
             place = segment.place(offset)
             data = file.read(HEADER_SIZE, place) if file is not None else segment.mapped[place : place + HEADER_SIZE]
-            length, lease = _LENGTH_AND_LEASE.unpack_from(data)
+            length, lease = LENGTH_AND_LEASE.unpack_from(data)
             yield DeadRecord(segment, offset, length, lease != 0)
     finally:
         if file is not None:

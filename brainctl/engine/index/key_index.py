@@ -191,7 +191,7 @@ class KeyIndex:
         out.
         """
         keys, entries, following = self._page(start, end, limit)
-        if live and any(map(DELETED.__and__, entries)):
+        if live and any(entry & DELETED for entry in entries):
             keys = [key for key, entry in zip(keys, entries, strict=True) if not entry & DELETED]
             entries = [entry for entry in entries if not entry & DELETED]
         return keys, entries, following
@@ -204,7 +204,7 @@ class KeyIndex:
         while at is not None and not (limit and len(keys) >= limit):
             page = min(_PAGE, limit - len(keys) + 16) if limit else _PAGE
             more, found, at = self._page(at, end, page if self.runs or self.frozen or limit else 0)
-            if live and any(map(DELETED.__and__, found)):
+            if live and any(entry & DELETED for entry in found):
                 kept = [(key, entry) for key, entry in zip(more, found, strict=True) if not entry & DELETED]
                 more, found = [key for key, _ in kept], [entry for _, entry in kept]
             keys += more

@@ -60,7 +60,7 @@ def merged(runs: Sequence[Run], drop: Callable[[int], bool] | None) -> Iterator[
         entries = _combined([source.take(bound) for source in sources])
         keys = sorted(entries)
         found = list(map(entries.__getitem__, keys))
-        if drop is not None and any(map(DELETED.__and__, found)):
+        if drop is not None and any(entry & DELETED for entry in found):
             keys = [key for key in keys if not (entries[key] & DELETED and drop(entries[key] >> SHIFT))]
             found = list(map(entries.__getitem__, keys))
         if keys:

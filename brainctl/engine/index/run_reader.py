@@ -15,12 +15,13 @@ from typing import NamedTuple
 from crc32c import crc32c
 
 from brainctl.engine.format import index_block
+from brainctl.engine.format.file_names import run_name
 from brainctl.engine.format.index_block import LEASED_KEYS, IndexBlock
 from brainctl.engine.format.index_entry import gains
 from brainctl.engine.format.record import CRC, RESIDUE
 from brainctl.engine.index.log_coverage import LogCoverage, Superseded
 from brainctl.engine.vfs.filesystem import FileSystem
-from brainctl.errors import StoreDamaged
+from brainctl.errors import IndexDamaged
 
 MAGIC = b"brainrun"
 FORMAT = 2
@@ -35,17 +36,12 @@ _BOUNDS = 1024
 """Bounds of counts that are cached."""
 
 
-def run_name(number: int) -> str:
-    """Return the file name of a run."""
-    return f"{number:08d}.run"
-
-
 def salt(store: int, number: int) -> int:
     """Return the seed of the CRCs of a run: with it, bytes of another run or store never pass."""
     return crc32c(Struct("<8sQQ").pack(MAGIC, store, number))
 
 
-class OutdatedRun(StoreDamaged):
+class OutdatedRun(IndexDamaged):
     """An earlier build wrote a run: it is not damaged, but is rebuilt from the log."""
 
 
@@ -86,19 +82,19 @@ def unpack_header(block: bytes, path: str) -> RunHeader:
     """Return the header in the first block of the file at `path`.
 
     Raises:
-        StoreDamaged: It is not sound, or of an unknown format.
+        IndexDamaged: It is not sound, or of an unknown format.
         OutdatedRun: It is of an earlier format.
     """
     size = _HEADER.size + len(SECTIONS) * _SECTION.size
     if len(block) < START or crc32c(block[: size + 4]) != RESIDUE or block[:8] != MAGIC or any(block[size + 4 :]):
-        raise StoreDamaged(f"{path}: the header at offset 0 is damaged")
+        raise IndexDamaged(f"{path}: the header at offset 0 is damaged")
     _magic, version, number, store, length, entries, gains, root, leaves = _HEADER.unpack_from(block)
     if version < FORMAT:
         raise OutdatedRun(
             f"{path}: format {version} at offset 8 is that of an earlier build, which is not used any more"
         )
     if version != FORMAT:
-        raise StoreDamaged(f"{path}: format {version} at offset 8 is not known; this build reads format {FORMAT}")
+        raise IndexDamaged(f"{path}: format {version} at offset 8 is not known; this build reads format {FORMAT}")
     sections = tuple(
         Section(*_SECTION.unpack_from(block, _HEADER.size + at * _SECTION.size)) for at in range(len(SECTIONS))
     )
@@ -124,20 +120,20 @@ class Run:
         """Open a run of a store, and check its header.
 
         Raises:
-            StoreDamaged: The file is missing, not sound, or that of another run.
+            IndexDamaged: The file is missing, not sound, or that of another run.
             OSError: It cannot be read.
         """
         path = f"{directory}/{run_name(number)}"
         try:
             file = fs.open(path, write=False)
         except FileNotFoundError:
-            raise StoreDamaged(f"{path}: the file is missing (offset 0)") from None
+            raise IndexDamaged(f"{path}: the file is missing (offset 0)") from None
         try:
             header = unpack_header(file.read(START, 0), path)
             if (header.number, header.store) != (number, store):
-                raise StoreDamaged(f"{path}: the header at offset 0 is that of another run")
+                raise IndexDamaged(f"{path}: the header at offset 0 is that of another run")
             if file.size() != header.size:
-                raise StoreDamaged(f"{path}: {file.size()} bytes long instead of {header.size}; see offset 24")
+                raise IndexDamaged(f"{path}: {file.size()} bytes long instead of {header.size}; see offset 24")
             return cls(path, header, file.map())
         finally:
             file.close()
@@ -154,7 +150,7 @@ class Run:
         """Return the sum of the gains of the keys below `end` (None: of all).
 
         Raises:
-            StoreDamaged: A block is not sound.
+            IndexDamaged: A block is not sound.
         """
         if end is None or not self.header.root:
             return self.header.gains
@@ -193,7 +189,7 @@ class Run:
         while at < self.header.sections[0].offset:
             block = index_block.unpack(self._data, at, self._salt, self.path)
             if block.level != LEASED_KEYS:
-                raise StoreDamaged(f"{self.path}: the block at offset {at} does not list leased keys")
+                raise IndexDamaged(f"{self.path}: the block at offset {at} does not list leased keys")
             yield from block.keys
             at = block.end
 
@@ -201,7 +197,7 @@ class Run:
         """Return the versions that the stretch of the log covered by this run has superseded.
 
         Raises:
-            StoreDamaged: The section is not sound.
+            IndexDamaged: The section is not sound.
         """
         return Superseded.unpack(self._section(1))
 
@@ -209,7 +205,7 @@ class Run:
         """Return the state of the store at the end of the stretch of the log that this run covers.
 
         Raises:
-            StoreDamaged: The section is not sound.
+            IndexDamaged: The section is not sound.
         """
         return LogCoverage.unpack(self._section(2))
 
@@ -217,7 +213,7 @@ class Run:
         """Check everything in the file, and yield every key and its entry.
 
         Raises:
-            StoreDamaged: Something is not as it was written.
+            IndexDamaged: Something is not as it was written.
         """
         for number in range(len(SECTIONS)):
             self._section(number)
@@ -238,7 +234,7 @@ class Run:
         """Yield all leaves, in order, without caching them.
 
         Raises:
-            StoreDamaged: A block is not sound.
+            IndexDamaged: A block is not sound.
         """
         at = START
         while at < self.header.leaves:
@@ -253,7 +249,7 @@ class Run:
         offset, length, crc = self.header.sections[number]
         data = self._data[offset : offset + length]
         if crc32c(data, self._salt) != crc:
-            raise StoreDamaged(f"{self.path}: the {SECTIONS[number]} at offset {offset} is damaged")
+            raise IndexDamaged(f"{self.path}: the {SECTIONS[number]} at offset {offset} is damaged")
         return data
 
     @cached_property
@@ -261,7 +257,7 @@ class Run:
         """Return the first and the last key; the run must not be empty.
 
         Raises:
-            StoreDamaged: A block is not sound.
+            IndexDamaged: A block is not sound.
         """
         last = self._node(self.header.root)
         while last.level:
@@ -273,7 +269,7 @@ class Run:
         """Return the words of the Bloom filter.
 
         Raises:
-            StoreDamaged: The section is not sound.
+            IndexDamaged: The section is not sound.
         """
         return array("Q", self._section(0))
 

@@ -78,7 +78,7 @@ class RunWriter:
             first = last
         self._entries += len(keys)
         bloom_filter.note(self._filter, keys)
-        if any(map(LEASED.__and__, entries)):
+        if any(entry & LEASED for entry in entries):
             self._leased += [key for key, entry in zip(keys, entries, strict=True) if entry & LEASED]
         if self._end - self._written >= _BUFFER:
             self.flush()

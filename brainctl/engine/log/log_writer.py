@@ -16,10 +16,11 @@ from brainctl.clock import Durations
 from brainctl.engine.format import batch as frame
 from brainctl.engine.format import record
 from brainctl.engine.format.batch import BatchHeader
+from brainctl.engine.format.segment_header import DATA
 from brainctl.engine.log import torn_write
 from brainctl.engine.log.encoded_batch import EncodedBatch, LogEnd, groups, seal
 from brainctl.engine.log.manifest import Manifest
-from brainctl.engine.log.segment import DATA, OFFSET_BITS, Segment
+from brainctl.engine.log.segment import OFFSET_BITS, Segment
 from brainctl.engine.log.segment_allocator import SegmentAllocator, segment_path
 from brainctl.engine.options import EngineOptions
 from brainctl.engine.sector import SECTOR
@@ -76,7 +77,7 @@ class LogWriter:
             StoreFull: The log has ended for want of space.
             ValueError: An imported KeyValue does not begin with its key.
         """
-        size = sum([len(change[5]) for change in commit.changes])
+        size = sum([len(change.kv) for change in commit.changes])
         laid = self._begin(commit, size)
         self._lay_changes(commit.changes, laid)
         return self._laid_out(commit, laid)
@@ -85,7 +86,7 @@ class LogWriter:
         """Lay a commit out, as `encode` does, in steps: all must be done before the next commit is laid out."""
         size = 0
         for changes in in_pieces(commit.changes, _AT_A_TIME):
-            size += sum([len(change[5]) for change in changes])
+            size += sum([len(change.kv) for change in changes])
             yield len(changes) // 4
         laid = self._begin(commit, size)
         for changes in in_pieces(commit.changes, _AT_A_TIME):
@@ -154,8 +155,8 @@ class LogWriter:
             ahead.clear()
             return
         for change, address in zip(commit.changes, addresses, strict=True):
-            if ahead.get(change[0]) == address:
-                del ahead[change[0]]
+            if ahead.get(change.key) == address:
+                del ahead[change.key]
 
     @property
     def idle(self) -> bool:

@@ -31,11 +31,6 @@ class Listing(NamedTuple):
     """Numbers of the runs of the index, newest first."""
 
 
-def segment_name(number: int, generation: int) -> str:
-    """Return the name of the file that holds a generation of a segment."""
-    return f"{number:08d}-{generation}.seg"
-
-
 def render(listing: Listing) -> bytes:
     """Return the bytes of a manifest: one line of JSON, and one with its CRC-32C in hexadecimal."""
     segments = [[number, generation] for number, generation in sorted(listing.segments.items())]

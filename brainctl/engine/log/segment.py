@@ -10,105 +10,23 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from mmap import mmap
-from struct import Struct
 from typing import NamedTuple
 
 from crc32c import crc32c
 
 from brainctl.engine.format import batch as frame
-from brainctl.engine.format.record import CRC, HEADER, OVERHEAD, PLACE, RESIDUE, TOMBSTONE
+from brainctl.engine.format import batch_reader
+from brainctl.engine.format.extent import EXTENT_SIZE
+from brainctl.engine.format.record import MOD_AND_KIND, OVERHEAD, PLACE, RESIDUE, TOMBSTONE
+from brainctl.engine.format.segment_header import DATA, LOG, PACKED
 from brainctl.engine.vfs.filesystem import File
-from brainctl.errors import StoreDamaged, StoreTooNew
+from brainctl.errors import StoreDamaged
 
-MAGIC = b"brainseg"
-FORMAT = 1
-LOG, PACKED, RECYCLED = 0, 1, 2
-"""Kinds of segment in the file header. RECYCLED is a LOG segment in a file that was another segment before."""
-_HEADER = Struct("<8sHHIIIQQQQ")
-_EXTENT = Struct("<4sIIIII")
-EXTENT_MAGIC = b"bcX1"
-EXTENT_SIZE = _EXTENT.size
-DATA = 4096
-"""Offset at which batches or extents begin: the file header has the first block for itself."""
 OFFSET_BITS = 32
 """An address is the number of the segment, shifted by this, plus the offset in it."""
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
 _MARK_EVERY = 16 << 10
 """Bytes of log between two entries of a segment's table of revisions."""
-
-
-class FileHeader(NamedTuple):
-    """The first bytes of a segment file; a CRC-32C follows them."""
-
-    kind: int
-    number: int
-    generation: int
-    """0 for a LOG segment, one more each time it is packed."""
-    extents: int
-    """Number of extents of a PACKED segment."""
-    store: int
-    """Identity of the store."""
-    end: int
-    """LOG: the size of the file. PACKED: where the last extent ends, which is the size of the file too."""
-    first: int
-    """PACKED: the lowest sequence of the batches that the LOG segment held; 0 when it held none."""
-    last: int
-    """PACKED: the highest sequence."""
-
-
-def pack_header(header: FileHeader) -> bytes:
-    """Return the first block of a segment file."""
-    kind, number, generation, extents, store, end, first, last = header
-    body = _HEADER.pack(MAGIC, FORMAT, kind, number, generation, extents, store, end, first, last)
-    return (body + CRC.pack(crc32c(body))).ljust(DATA, b"\0")
-
-
-def unpack_header(block: bytes, path: str) -> FileHeader:
-    """Return the header in the first block of the file at `path`.
-
-    Raises:
-        StoreDamaged: It is not sound.
-        StoreTooNew: A later build wrote it.
-    """
-    size = _HEADER.size
-    if len(block) < DATA:
-        raise StoreDamaged(f"{path}: the file ends at offset {len(block)}, inside its header")
-    if crc32c(block[: size + 4]) != RESIDUE or block[:8] != MAGIC or any(block[size + 4 : DATA]):
-        raise StoreDamaged(f"{path}: the header at offset 0 is damaged")
-    _magic, version, *fields = _HEADER.unpack_from(block)
-    if version != FORMAT:
-        raise StoreTooNew(f"{path}: format {version} at offset 8 is of a later build; this one reads format {FORMAT}")
-    return FileHeader(*fields)
-
-
-def is_recycled(file: bytes) -> bool:
-    """Return whether a log segment lies in a file that was another segment before, by the bytes of its header."""
-    return int.from_bytes(file[10:12], "little") == RECYCLED
-
-
-class ExtentHeader(NamedTuple):
-    """The header before the records of an extent."""
-
-    length: int
-    crc: int
-    """CRC-32C of the records, seeded with the salt of the segment."""
-    address: int
-    """Offset at which the first record was first written; the others followed it directly."""
-    records: int
-
-
-def pack_extent(extent: ExtentHeader, seed: int) -> bytes:
-    """Return the header of an extent, with its CRC."""
-    fields = _EXTENT.pack(EXTENT_MAGIC, 0, *extent)[8:]
-    return EXTENT_MAGIC + crc32c(fields, seed).to_bytes(4, "little") + fields
-
-
-def unpack_extent(data: bytes, seed: int) -> ExtentHeader | None:
-    """Return the extent header in the first bytes of `data`, None when there is no sound one."""
-    if data[:4] != EXTENT_MAGIC or crc32c(data[8:EXTENT_SIZE], seed) != int.from_bytes(data[4:8], "little"):
-        return None
-    _magic, _crc, *fields = _EXTENT.unpack_from(data)
-    return ExtentHeader(*fields)
 
 
 class Extents:
@@ -265,10 +183,8 @@ class Segment:
             StoreDamaged: A header that is read for it is not sound.
         """
         if self.unmarked and self.extents is None:
-            batch = frame.unpack(self.mapped[DATA : DATA + frame.HEADER_SIZE], self.seed)
-            if batch is None:
-                raise StoreDamaged(f"{self.path}: the batch header at offset {DATA} is damaged")
-            return batch.first
+            _at, first = next(batch_reader.batches(self.mapped, self.seed, DATA, self.size, path=self.path))
+            return first.first
         if self.unmarked:
             self._mark_all()
         return self._mark_revisions[0] if self._mark_revisions else 0
@@ -301,7 +217,7 @@ class Segment:
             if self.extents is None:
                 self.mark(run.first, run.place - frame.HEADER_SIZE)
             else:
-                _length, _at, revision, *_rest, kind = HEADER.unpack_from(self.record(run.address))
+                revision, kind = MOD_AND_KIND.unpack_from(self.record(run.address))
                 if kind <= TOMBSTONE:
                     self.mark(revision, run.place - EXTENT_SIZE)
         self.unmarked = False
@@ -312,21 +228,15 @@ class Segment:
         Raises:
             StoreDamaged: A header is not sound.
         """
-        while offset < self.end:
-            if self.extents is None:
-                batch = frame.unpack(self.mapped[offset : offset + frame.HEADER_SIZE], self.seed)
-                if batch is None:
-                    raise StoreDamaged(f"{self.path}: the batch header at offset {offset} is damaged")
-                place = offset + frame.HEADER_SIZE
+        data, seed, end, path = self.mapped, self.seed, self.end, self.path
+        if self.extents is None:
+            for at, batch in batch_reader.batches(data, seed, offset, end, path=path):
+                place = at + frame.HEADER_SIZE
                 yield RecordSpan(place, place + batch.length, place, batch.crc, batch.first)
-                offset += batch.span
-            else:
-                extent = unpack_extent(self.mapped[offset : offset + EXTENT_SIZE], self.seed)
-                if extent is None:
-                    raise StoreDamaged(f"{self.path}: the extent header at offset {offset} is damaged")
-                place = offset + EXTENT_SIZE
+        else:
+            for at, extent in batch_reader.extents(data, seed, offset, end, path=path):
+                place = at + EXTENT_SIZE
                 yield RecordSpan(place, place + extent.length, extent.address, extent.crc, 0)
-                offset = place + extent.length
 
     def records(self, offset: int = DATA) -> Iterator[tuple[int, bytes]]:
         """Yield offset of first writing and checked bytes of each record, from the batch or extent at `offset` on."""

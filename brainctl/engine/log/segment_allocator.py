@@ -14,26 +14,16 @@ from contextlib import suppress
 from threading import Lock
 from weakref import finalize
 
-from brainctl.engine.log import segment
-from brainctl.engine.log.manifest import Manifest, segment_name
-from brainctl.engine.log.segment import DATA, LOG, RECYCLED, FileHeader, Segment
+from brainctl.engine.format.file_names import segment_name, spare_name
+from brainctl.engine.format.segment_header import DATA, LOG, RECYCLED, FileHeader, pack_header
+from brainctl.engine.log.manifest import Manifest
+from brainctl.engine.log.segment import Segment
 from brainctl.engine.options import EngineOptions
 from brainctl.engine.stats import Stats
 from brainctl.engine.vfs.filesystem import BLOCK, File, FileSystem, block_bytes, create_anew, write_through
 
 _SMALL_GROUP = 14 << 10
 """Bytes: while the mean group is smaller, zeros cost less than the file system's journal."""
-_SPARE = ".spare"
-
-
-def spare_name(number: int) -> str:
-    """Return the name that the file of a dead segment has until it is used again."""
-    return f"{number:08d}{_SPARE}"
-
-
-def is_spare(name: str) -> bool:
-    """Return whether a file has such a name. An opening does not reuse it: it does not know the file's history."""
-    return name.endswith(_SPARE)
 
 
 class SegmentAllocator:
@@ -95,7 +85,7 @@ class SegmentAllocator:
             file = self._recycled(target) or self._new(target)
             kind = RECYCLED if target.stale else LOG
             header = FileHeader(kind, target.number, 0, 0, self._manifest.store, target.size, 0, 0)
-            file.write(segment.pack_header(header), 0)
+            file.write(pack_header(header), 0)
             file.sync()
             self._fs.sync_directory(self._directory)
             self.made.meta_bytes += DATA

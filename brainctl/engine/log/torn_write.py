@@ -15,6 +15,7 @@ from mmap import mmap
 
 from brainctl.engine.format import batch as frame
 from brainctl.engine.format.batch import BatchHeader
+from brainctl.engine.format.batch_reader import find_batches
 from brainctl.engine.log.segment import Segment
 from brainctl.engine.sector import SECTOR
 from brainctl.engine.vfs.filesystem import write_all
@@ -85,10 +86,4 @@ def cut(part: Segment, offset: int) -> None:
 
 def _headers(data: mmap | bytes, offset: int, seed: int, *, stale: bool) -> Iterator[tuple[int, BatchHeader]]:
     """Yield (offset, header) of the sound batch headers of a segment from `offset` on, whatever lies between them."""
-    last = offset + REACH + frame.HEADER_SIZE if stale else len(data)
-    at = data.find(frame.MAGIC, offset, last)
-    while at >= 0:
-        header = frame.unpack(data[at : at + frame.HEADER_SIZE], seed) if at % SECTOR == 0 else None
-        if header is not None:
-            yield at, header
-        at = data.find(frame.MAGIC, at + 1, last)
+    return find_batches(data, seed, offset, offset + REACH + frame.HEADER_SIZE if stale else len(data))

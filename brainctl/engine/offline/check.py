@@ -7,10 +7,12 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from brainctl.engine.format import batch
+from brainctl.engine.format.batch_reader import batches
 from brainctl.engine.format.index_entry import SHIFT
-from brainctl.engine.format.record import HEADER, HEADER_SIZE, META_SET, TOMBSTONE, key_offset
+from brainctl.engine.format.record import HEADER_SIZE, META_SET, TOMBSTONE, header_of, key_offset
+from brainctl.engine.format.segment_header import DATA
 from brainctl.engine.log import manifest
-from brainctl.engine.log.segment import DATA, OFFSET_BITS, OFFSET_MASK, Segment
+from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.offline.check_index import check_runs
 from brainctl.engine.offline.info import StoreInfo, describe
 from brainctl.engine.recovery.recover import recover
@@ -105,11 +107,12 @@ def _segment(part: Segment, facts: dict[int, _Facts], state: Recovered) -> Itera
     """Yield what is wrong with the records of a segment, each for itself and beside its neighbours."""
     last = (0, -1)
     for offset, record in part.records():
-        _n, _at, mod, create, version, _lease, _previous, sub, _length, kind = HEADER.unpack_from(record)
+        header = header_of(record)
+        mod, sub, kind = header.mod_revision, header.sub, header.kind
         address = part.number << OFFSET_BITS | offset
         if kind >= META_SET:
             continue
-        facts[address] = _Facts(mod, create, version)
+        facts[address] = _Facts(mod, header.create_revision, header.version)
         problem = _contradiction(record)
         if problem:
             yield f"{part.path}: the record first written at offset {offset} {problem}"
@@ -121,17 +124,18 @@ def _segment(part: Segment, facts: dict[int, _Facts], state: Recovered) -> Itera
 
 def _contradiction(record: bytes) -> str | None:
     """Return what the header of a record and its key-value disagree about, None when they agree."""
-    _n, _at, mod, create, version, lease, _previous, _sub, length, kind = HEADER.unpack_from(record)
+    header = header_of(record)
     try:
         kv = kv_pb2.KeyValue.FromString(record[HEADER_SIZE:-4])
     except DecodeError:
         return "holds no key-value"
-    start = HEADER_SIZE + key_offset(length)
-    if kv.key != record[start : start + length]:
+    start = HEADER_SIZE + key_offset(header.key_length)
+    if kv.key != record[start : start + header.key_length]:
         return "names another key than its key-value"
-    if (kv.mod_revision, kv.create_revision, kv.version, kv.lease) != (mod, create, version, lease):
+    said = (header.mod_revision, header.create_revision, header.version, header.lease)
+    if (kv.mod_revision, kv.create_revision, kv.version, kv.lease) != said:
         return "names other revisions than its key-value"
-    return "is a tombstone with a version" if (kind == TOMBSTONE) != (version == 0) else None
+    return "is a tombstone with a version" if (header.kind == TOMBSTONE) != (header.version == 0) else None
 
 
 def _batches(part: Segment, before: Segment | None) -> Iterator[str]:
@@ -142,29 +146,22 @@ def _batches(part: Segment, before: Segment | None) -> Iterator[str]:
     """
     if part.extents is not None:
         return
-    offset, revision = DATA, 0
+    revision = 0
     follows = before is not None and before.extents is None and before.number + 1 == part.number
-    for header in _headers(before) if before is not None and follows else ():
+    for _offset, header in _headers(before) if before is not None and follows else ():
         revision = header.revision
-    for header in _headers(part):
+    for offset, header in _headers(part):
         if revision and header.first != revision + 1:
             yield f"{part.path}: the batch at offset {offset} begins with revision {header.first} after {revision}"
         revision = header.revision
         first, last = offset + batch.HEADER_SIZE + header.length, offset + header.span
         if any(part.mapped[first:last]):
             yield f"{part.path}: the padding at offset {first} is not zero"
-        offset = last
 
 
-def _headers(part: Segment) -> Iterator[batch.BatchHeader]:
-    """Yield the headers of the batches of a log segment, up to its end or to the first that is damaged."""
-    offset = DATA
-    while offset < part.end:
-        header = batch.unpack(part.mapped[offset : offset + batch.HEADER_SIZE], part.seed)
-        if header is None:
-            return
-        yield header
-        offset += header.span
+def _headers(part: Segment) -> Iterator[tuple[int, batch.BatchHeader]]:
+    """Yield (offset, header) of the batches of a log segment, up to its end or to the first that is damaged."""
+    return batches(part.mapped, part.seed, DATA, part.end)
 
 
 def _chains(state: Recovered, facts: dict[int, _Facts]) -> Iterator[str]:
@@ -174,7 +171,8 @@ def _chains(state: Recovered, facts: dict[int, _Facts]) -> Iterator[str]:
         newest = address = found >> SHIFT
         while address in facts:
             part = state.segments[address >> OFFSET_BITS]
-            _n, _at, mod, create, version, _lease, previous, *_ = HEADER.unpack_from(part.record(address & OFFSET_MASK))
+            header = header_of(part.record(address & OFFSET_MASK))
+            mod, version, previous = header.mod_revision, header.version, header.previous
             if mod <= state.end.compacted or not previous or (version == 1 and previous not in facts):
                 break
             before = facts.get(previous)
@@ -184,7 +182,7 @@ def _chains(state: Recovered, facts: dict[int, _Facts]) -> Iterator[str]:
                 break
             follows = before.version == 0 if version == 1 else before.version > 0
             if version > 1:
-                follows = before.version == version - 1 and before.create == create
+                follows = before.version == version - 1 and before.create == header.create_revision
             if not follows or before.mod >= mod:
                 yield f"{where} does not follow the version of {key!r} that it names"
             address = previous

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from brainctl.engine.format.index_entry import DELETED, LEASED, SHIFT
-from brainctl.engine.format.record import HEADER, key_of
+from brainctl.engine.format.record import header_of, key_of
 from brainctl.engine.index.key_index import KeyIndex
 from brainctl.engine.index.log_coverage import LogCoverage
 from brainctl.engine.index.run_merge import merged, rows
@@ -79,8 +79,8 @@ def _record(state: Recovered, key: bytes, entry: int) -> Iterator[str]:
     if part is None or not part.has(address & OFFSET_MASK):
         return  # it was replaced, and reclaim has taken it
     record = part.record(address & OFFSET_MASK)
-    fields = HEADER.unpack_from(record)
+    header = header_of(record)
     if key_of(record) != key:
         yield f"the runs give the address of another key for {key!r}"
-    elif bool(entry & DELETED) == bool(fields[4]) or bool(entry & LEASED) != bool(fields[5]):
+    elif bool(entry & DELETED) == bool(header.version) or bool(entry & LEASED) != bool(header.lease):
         yield f"what the runs say of {key!r} is not what its version says"

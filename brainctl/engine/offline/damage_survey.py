@@ -8,24 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from crc32c import crc32c
-
 from brainctl.engine.format import batch as frame
-from brainctl.engine.format.record import HEADER, HEADER_SIZE, IMPORTED, KIND, META_SET, TOMBSTONE, key_of
+from brainctl.engine.format.batch_reader import batches
+from brainctl.engine.format.extent import EXTENT_SIZE
+from brainctl.engine.format.file_names import is_log_segment, parse_segment, segment_name
+from brainctl.engine.format.record import (
+    IMPORTED,
+    META_SET,
+    MOD_AND_KIND,
+    TOMBSTONE,
+    header_of,
+    key_of,
+    small_value,
+)
+from brainctl.engine.format.segment_header import DATA, LOG, is_recycled, unpack_header
 from brainctl.engine.index.log_coverage import LogCoverage
 from brainctl.engine.index.run_reader import OutdatedRun, Run
 from brainctl.engine.log import torn_write
-from brainctl.engine.log.manifest import segment_name
-from brainctl.engine.log.segment import (
-    DATA,
-    EXTENT_SIZE,
-    LOG,
-    OFFSET_BITS,
-    OFFSET_MASK,
-    Extents,
-    is_recycled,
-    unpack_header,
-)
+from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Extents
 from brainctl.engine.offline.inventory import SegmentFile, StoreInventory, remains
 from brainctl.engine.offline.salvage_scan import Batch, Extent, Hole, Record, Unused, read_file, scan
 from brainctl.engine.vfs.filesystem import FileSystem
@@ -47,6 +47,18 @@ class Loss:
     """
     last: int
     """The last of these revisions; 0 with a `first` when nothing shows where it ended."""
+
+    @property
+    def number(self) -> int:
+        """Return the number of the segment."""
+        name = parse_segment(self.file)
+        assert name is not None
+        return name.number
+
+    @property
+    def in_log(self) -> bool:
+        """Return whether the file is a log segment: its offsets are those of first writing."""
+        return is_log_segment(self.file)
 
     @property
     def is_open(self) -> bool:
@@ -189,9 +201,9 @@ class Survey:
         """
         implied = 0
         for one in self.found():
-            fields = HEADER.unpack_from(one.data)
-            mod, version, previous = fields[2], fields[4], fields[6]
-            if mod > implied and version != 1 and previous and not self.held(previous):
+            header = header_of(one.data)
+            mod, previous = header.mod_revision, header.previous
+            if mod > implied and header.version != 1 and previous and not self.held(previous):
                 implied = mod if previous >> OFFSET_BITS not in self.damaged else implied
         return implied
 
@@ -277,7 +289,7 @@ class Survey:
 
     def _take(self, part: SegmentFile, at: int, data: bytes, *, inside: bool) -> None:
         """Take in a record; `inside` says whether it lies in an intact batch or extent."""
-        mod, kind = HEADER.unpack_from(data)[2], data[KIND]
+        mod, kind = MOD_AND_KIND.unpack_from(data)
         address = part.number << OFFSET_BITS | at
         if not inside:
             if kind <= TOMBSTONE:
@@ -297,7 +309,7 @@ class Survey:
         if remove:
             self.meta.pop(name, None)
         else:
-            self.meta[name] = data[HEADER_SIZE + len(name) : -4]
+            self.meta[name] = small_value(data)
 
     def _lose(self, number: int, name: str, offset: int, length: int) -> Loss:
         """Note a loss, whose last revision is not known yet, and return it."""
@@ -305,7 +317,7 @@ class Survey:
         self.losses.append(loss)
         self._waiting.append(loss)
         self.damaged.setdefault(number, set())
-        self.meta_stale = self.meta_stale or name.endswith("-0.seg")
+        self.meta_stale = self.meta_stale or is_log_segment(name)
         return loss
 
     def _compare(self, covered: LogCoverage) -> None:
@@ -337,7 +349,7 @@ class Survey:
         With 0, nothing follows.
         """
         for loss in self._waiting:
-            if loss.file.endswith("-0.seg"):
+            if loss.in_log:
                 loss.first += 1  # a log segment holds whole revisions
             loss.last = last
             if last and loss.first > last:
@@ -382,13 +394,10 @@ def _sound_end(data: bytes, seed: int) -> tuple[int, int]:
 
     Without any the sequence is 0.
     """
-    at, sequence = DATA, 0
-    while (header := frame.unpack(data[at : at + frame.HEADER_SIZE], seed)) is not None:
-        place = at + frame.HEADER_SIZE
-        if crc32c(data[place : place + header.length], seed) != header.crc:
-            break
-        at, sequence = at + header.span, header.sequence
-    return at, sequence
+    end, sequence = DATA, 0
+    for offset, header in batches(data, seed, DATA, len(data), records=True):
+        end, sequence = offset + header.span, header.sequence
+    return end, sequence
 
 
 def survey(directory: str, fs: FileSystem) -> Survey:

@@ -9,12 +9,15 @@ from typing import NamedTuple
 
 from brainctl.engine.format import index_block as block
 from brainctl.engine.format.batch import HAS_META, HEADER_SIZE, SNAPSHOT
+from brainctl.engine.format.extent import EXTENT_SIZE
+from brainctl.engine.format.file_names import run_name
 from brainctl.engine.format.index_entry import DELETED, LEASED, SHIFT, gain
-from brainctl.engine.format.record import HEADER, KIND, META_SET, OVERHEAD, key_of
+from brainctl.engine.format.record import KIND, META_SET, OVERHEAD, header_of, key_of, small_value
+from brainctl.engine.format.segment_header import DATA, unpack_header
 from brainctl.engine.index import run_reader
-from brainctl.engine.index.run_reader import SECTIONS, START, run_name
+from brainctl.engine.index.run_reader import SECTIONS, START
 from brainctl.engine.log import manifest
-from brainctl.engine.log.segment import DATA, EXTENT_SIZE, OFFSET_BITS, OFFSET_MASK, unpack_header
+from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK
 from brainctl.engine.offline.inventory import SegmentFile, StoreInventory, remains
 from brainctl.engine.offline.salvage_scan import Batch, Extent, Hole, Piece, Record, Unused, read_file, scan
 from brainctl.engine.vfs.filesystem import FileSystem
@@ -120,17 +123,17 @@ def _piece(name: str, piece: Piece) -> Entry:
 
 def _record(address: int, data: bytes) -> dict[str, Value]:
     """Return the fields of a record's entry."""
-    _n, _at, mod, create, version, lease, previous, sub, key_length, kind = HEADER.unpack_from(data)
-    if kind >= META_SET:
-        return {"name": key_of(data), "revision": mod, "value": data[HEADER.size + key_length : -4]}
+    header = header_of(data)
+    if header.kind >= META_SET:
+        return {"name": key_of(data), "revision": header.mod_revision, "value": small_value(data)}
     return {
         "key": key_of(data),
-        "mod": mod,
-        "sub": sub,
-        "create": create,
-        "version": version,
-        "lease": lease,
-        "previous": place(previous),
+        "mod": header.mod_revision,
+        "sub": header.sub,
+        "create": header.create_revision,
+        "version": header.version,
+        "lease": header.lease,
+        "previous": place(header.previous),
         "written_at": address,
         "kv_bytes": len(data) - OVERHEAD,
     }

@@ -1,17 +1,15 @@
 """List the files of a store that may be damaged, as far as they can be recognised."""
 
-import re
 from typing import NamedTuple
 
 from brainctl.engine.format import batch
+from brainctl.engine.format.file_names import parse_segment, segment_name
+from brainctl.engine.format.segment_header import DATA, LOG, PACKED, FileHeader, unpack_header
 from brainctl.engine.log import manifest
-from brainctl.engine.log.manifest import Listing, segment_name
-from brainctl.engine.log.segment import DATA, LOG, PACKED, FileHeader, unpack_header
+from brainctl.engine.log.manifest import Listing
 from brainctl.engine.offline.salvage_scan import read_file
 from brainctl.engine.vfs.filesystem import FileSystem
 from brainctl.errors import StoreDamaged
-
-_SEGMENT = re.compile(r"([0-9]{8,})-([0-9]+)\.seg")
 
 
 class SegmentFile(NamedTuple):
@@ -95,10 +93,10 @@ def _guess(directory: str, fs: FileSystem, names: list[str], findings: list[str]
     newest: dict[int, SegmentFile] = {}
     sound: set[SegmentFile] = set()
     for name in names:
-        match = _SEGMENT.fullmatch(name)
-        if match is None:
+        parsed = parse_segment(name)
+        if parsed is None:
             continue
-        part = SegmentFile(int(match[1]), int(match[2]), name)
+        part = SegmentFile(*parsed, name)
         header = _header(directory, fs, name)
         if header is not None:
             store = header.store if store is None else store

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from brainctl.engine.engine import Engine
 from brainctl.engine.format.index_entry import DELETED, SHIFT
-from brainctl.engine.format.record import HEADER, KIND, META_SET, key_of, version_of
+from brainctl.engine.format.record import KIND, META_SET, RecordHeader, header_of, key_of, version_of
 from brainctl.engine.index.run_merge import merged, rows
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK
 from brainctl.engine.offline import rebuild
@@ -159,26 +159,26 @@ def _state(found: Survey, bump: int) -> tuple[_State, int]:
 
 def _note(found: Survey, state: _State, one: Found) -> None:
     """Take in a version of a key; versions come in the order of the log."""
-    fields = HEADER.unpack_from(one.data)
-    mod, create, version, previous = fields[2], fields[3], fields[4], fields[6]
+    header = header_of(one.data)
+    mod = header.mod_revision
     key = key_of(one.data)
-    _note_previous(found, state, one, mod, previous)
+    _note_previous(found, state, one, mod, header.previous)
     if mod <= state.at:
         state.base[key] = one._replace(data=b"")  # without the bytes: all keys may be here at once
         return
-    if key not in state.later and not _follows(found, state.base.get(key), create, version):
+    if key not in state.later and not _follows(found, state.base.get(key), header):
         state.base.pop(key, None)
     state.later[key] = (one.address, mod)
 
 
-def _follows(found: Survey, before: Found | None, create: int, version: int) -> bool:
+def _follows(found: Survey, before: Found | None, later: RecordHeader) -> bool:
     """Return whether a later version may come right after this one."""
     if before is None or not found.losses:
         return True
-    old = HEADER.unpack_from(_read(found, before))
-    if version > 1:
-        return bool(old[4] == version - 1 and old[3] == create)
-    return bool(old[4] == 0) == (version == 1)
+    old = header_of(_read(found, before))
+    if later.version > 1:
+        return old.version == later.version - 1 and old.create_revision == later.create_revision
+    return (old.version == 0) == (later.version == 1)
 
 
 def _note_previous(found: Survey, state: _State, one: Found, mod: int, previous: int) -> None:
@@ -193,9 +193,9 @@ def _note_previous(found: Survey, state: _State, one: Found, mod: int, previous:
 def _lost(found: Survey, key: bytes, address: int, kept: int, *, newer: bool) -> LostVersion:
     """Return what is known of a lost version: where it was, and the revisions of which one was its own."""
     number, offset = address >> OFFSET_BITS, address & OFFSET_MASK
-    there = [loss for loss in found.losses if int(loss.file.partition("-")[0]) == number]
+    there = [loss for loss in found.losses if loss.number == number]
     # In a log segment the offset in the file is that of the first writing; in any other the hole is not known.
-    exact = [loss for loss in there if loss.offset <= offset < loss.offset + loss.length and "-0." in loss.file]
+    exact = [loss for loss in there if loss.offset <= offset < loss.offset + loss.length and loss.in_log]
     holes = exact or there
     first = min(loss.first for loss in holes)
     last = 0 if any(loss.is_open for loss in holes) else max(loss.last for loss in holes)
@@ -219,7 +219,7 @@ def _compare_with_runs(found: Survey, state: _State) -> None:
         if entry & DELETED:
             state.base.pop(key, None)
             continue
-        kept = 0 if before is None else HEADER.unpack_from(_read(found, before))[2]
+        kept = 0 if before is None else header_of(_read(found, before)).mod_revision
         state.lost[address] = _lost(found, key, address, kept, newer=False)
 
 
@@ -230,7 +230,7 @@ def _commits(found: Survey, state: _State, compacted: int, engine: Engine, revis
     """Yield the commits of the new store: small records, the base, the history, and one that raises its revision."""
     yield rebuild.records(engine, found.meta)
     yield from rebuild.base(_base(found, state.base), state.at)
-    later = (one for one in found.found() if HEADER.unpack_from(one.data)[2] > state.at)
+    later = (one for one in found.found() if header_of(one.data).mod_revision > state.at)
     yield from rebuild.history((version_of(one.data) for one in later if one.data[KIND] < META_SET), engine)
     if engine.view.revision < revision or engine.view.compacted < compacted:
         yield Commit(max(revision, engine.view.revision), compact=compacted)

@@ -12,8 +12,10 @@ from crc32c import crc32c
 
 from brainctl.engine.format import batch
 from brainctl.engine.format.batch import BatchHeader
-from brainctl.engine.format.record import HEADER, KIND, META_REMOVE, OVERHEAD, PLACE, RESIDUE
-from brainctl.engine.log.segment import DATA, EXTENT_MAGIC, EXTENT_SIZE, LOG, ExtentHeader, is_recycled, unpack_extent
+from brainctl.engine.format.batch_reader import find_batches, find_extents
+from brainctl.engine.format.extent import EXTENT_SIZE, ExtentHeader, unpack_extent
+from brainctl.engine.format.record import KIND, META_REMOVE, OVERHEAD, PLACE, RESIDUE, header_of
+from brainctl.engine.format.segment_header import DATA, LOG, is_recycled
 from brainctl.engine.sector import SECTOR
 from brainctl.engine.vfs.filesystem import File, FileSystem
 
@@ -118,7 +120,7 @@ def _log(data: bytes, seed: int) -> Iterator[Piece]:
             yield from _sift(data, place, place + header.length, 0)
             at = end
             continue
-        following = _next_batch(data, at, seed)
+        following = next((place for place, _ in find_batches(data, seed, at + 1, size)), 0)
         if is_recycled(data) and not following:
             yield from _newer(_sift(data, at, size, 0), newest)
             yield Unused(at, size, stale=True)
@@ -138,18 +140,8 @@ def _log(data: bytes, seed: int) -> Iterator[Piece]:
 def _newer(pieces: Iterator[Record | Hole], revision: int) -> Iterator[Record]:
     """Yield those records behind the end of the log that cannot be of an earlier segment."""
     for piece in pieces:
-        if isinstance(piece, Record) and 0 < revision < HEADER.unpack_from(piece.data)[2]:
+        if isinstance(piece, Record) and 0 < revision < header_of(piece.data).mod_revision:
             yield piece
-
-
-def _next_batch(data: bytes, offset: int, seed: int) -> int:
-    """Return the offset of the next intact batch header, 0 when there is none."""
-    at = data.find(batch.MAGIC, offset + 1)
-    while at >= 0:
-        if at % SECTOR == 0 and batch.unpack(data[at : at + batch.HEADER_SIZE], seed) is not None:
-            return at
-        at = data.find(batch.MAGIC, at + 1)
-    return 0
 
 
 def _padding(data: bytes, hole: Hole, start: int) -> bool:
@@ -168,17 +160,9 @@ def _packed(data: bytes, seed: int) -> Iterator[Piece]:
             yield from _sift(data, place, place + header.length, header.address - place)
             at, address = place + header.length, header.address + header.length
         else:
-            end = _next_extent(data, at, seed) or size
+            end = next((found for found, _ in find_extents(data, seed, at + 1, size)), size)
             yield from _sift(data, at, end, None)
             at = end
-
-
-def _next_extent(data: bytes, offset: int, seed: int) -> int:
-    """Return the offset of the next intact extent header, 0 when there is none."""
-    at = data.find(EXTENT_MAGIC, offset + 1)
-    while at >= 0 and unpack_extent(data[at : at + EXTENT_SIZE], seed) is None:
-        at = data.find(EXTENT_MAGIC, at + 1)
-    return max(at, 0)
 
 
 def _sift(data: bytes, start: int, end: int, shift: int | None) -> Iterator[Record | Hole]:

@@ -3,29 +3,32 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from mmap import mmap
-from struct import Struct
 from typing import Literal
 
 from crc32c import crc32c
 
 from brainctl.engine.format.index_entry import DELETED, SHIFT
-from brainctl.engine.format.record import HEADER, HEADER_SIZE, PLACE, RESIDUE, TOMBSTONE, version_of
+from brainctl.engine.format.record import (
+    HEADER,
+    HEADER_SIZE,
+    MOD_AND_KIND,
+    PLACE,
+    RESIDUE,
+    TOMBSTONE,
+    VERSION,
+    version_of,
+)
 from brainctl.engine.index.key_index import KeyIndex
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
 from brainctl.engine.read.range_cache import Piece, RangeCache
 from brainctl.engine.read.record_cache import RecentRecords
-from brainctl.engine.read.undo_log import UndoLog
+from brainctl.engine.read.undo_log import UndoLog, WayBack
 from brainctl.errors import StoreDamaged
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS, Steps, finish, in_pieces
 from brainctl.mvcc.view import Revision, Selection
 
-_VERSION = Struct("<8xQQQq8xI")
-"""The fields of HEADER that a KeyVersion has."""
-_MOD_AND_KIND = Struct("<8xQ40xB")
-Back = tuple[dict[bytes, int], int]
-"""The result of `UndoLog.since`."""
 _FEW = 32
 """Records that are read at a time."""
 
@@ -107,10 +110,10 @@ class ReadView:
         else:
             address = entry >> SHIFT
             record = self.recent.young.get(address) or self.recent.get(address) or self._record(address)
-        mod, create, version, lease, sub = _VERSION.unpack_from(record)
+        mod, create, version, lease, sub = VERSION.unpack_from(record)
         if not version:
             return None
-        # tuple.__new__ skips KeyVersion's own __new__, which is half the cost of KeyVersion(...)
+        # tuple.__new__ skips KeyVersion's own __new__, a Python function: 0.19 us instead of 0.37.
         return tuple.__new__(KeyVersion, (key, create, mod, version, lease, record[HEADER_SIZE:-4], sub))
 
     def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
@@ -123,7 +126,7 @@ class ReadView:
             return self._select_one(start, revision)
         at = self._moment(revision)
         back = self.undo.since(at, start, end)
-        total = -1 if back is None else self._index.count(start, end) - back[1]
+        total = -1 if back is None else self._index.count(start, end) - back.gained
         parts: list[bytes] = []
         found = 0
         number = self.pages.begin()
@@ -151,7 +154,7 @@ class ReadView:
         """Return the revision to read at: `revision`, or the newest one for 0 and what is above it."""
         return revision if 0 < revision < self.revision else self.revision
 
-    def _piece(self, number: int, start: bytes, end: bytes | None, at: int, limit: int, back: Back | None) -> Piece:
+    def _piece(self, number: int, start: bytes, end: bytes | None, at: int, limit: int, back: WayBack | None) -> Piece:
         """Return the beginning of a range at a revision, as parts of an answer.
 
         Args:
@@ -178,7 +181,7 @@ class ReadView:
         return Piece([], framed(kvs), len(kvs), following, STEP_KEYS)
 
     def _undone(
-        self, number: int, start: bytes, end: bytes | None, limit: int, at: int, back: Back | None
+        self, number: int, start: bytes, end: bytes | None, limit: int, at: int, back: WayBack | None
     ) -> Piece | None:
         """Return what `_piece` does, from the newest state and the undo log; None when that begins after `at`."""
         wanted = limit
@@ -190,7 +193,7 @@ class ReadView:
             back = back or self.undo.since(at, start, end if bound is None else bound)
             if back is None:
                 return None
-            changed = back[0] if bound is None else {key: old for key, old in back[0].items() if key < bound}
+            changed = back.then if bound is None else {key: old for key, old in back.then.items() if key < bound}
             if changed:
                 found = dict(zip(keys, kvs, strict=True))
                 live = [key for key, address in changed.items() if address]
@@ -259,7 +262,7 @@ class ReadView:
             return now
         back = self.undo.since(at, start, end)
         if back is not None:
-            return now - back[1]
+            return now - back.gained
         if self.indexed == self.revision and self.revision - at < now // 2:
             return now - (yield from self._gained(start, end, at, self.revision))
         total = 0
@@ -314,10 +317,10 @@ class ReadView:
         changes: list[KeyVersion] = []
         for piece in self.history_pieces(first, last):
             for change in piece:
-                if change[2] != main:
+                if change.mod_revision != main:
                     if changes:
                         yield Revision(main, changes)
-                    main, changes = change[2], []
+                    main, changes = change.mod_revision, []
                 changes.append(change)
         if changes:
             yield Revision(main, changes)
@@ -328,7 +331,7 @@ class ReadView:
         size = 0
         for segment in self._segments_from(first):
             for _address, record in segment.records(segment.seek(first)):
-                mod, kind = _MOD_AND_KIND.unpack_from(record)
+                mod, kind = MOD_AND_KIND.unpack_from(record)
                 if kind > TOMBSTONE or mod < first:
                     continue
                 if mod > last:
@@ -376,9 +379,9 @@ class ReadView:
             return list(map(self._record, addresses))
         offsets = [address & OFFSET_MASK for address in addresses]
         places = list(map(PLACE.unpack_from, maps, offsets))
-        records = [data[at : at + place[0]] for data, at, place in zip(maps, offsets, places, strict=True)]
+        records = [data[at : at + length] for data, at, (length, _at) in zip(maps, offsets, places, strict=True)]
         # All in one comparison, whose loop runs in C; only if one of them is wrong they are read one by one.
-        if [place[1] for place in places] == offsets and set(map(crc32c, records)) <= {RESIDUE}:
+        if [known for _length, known in places] == offsets and set(map(crc32c, records)) <= {RESIDUE}:
             return records
         return list(map(self._record, addresses))
 
@@ -394,7 +397,7 @@ class ReadView:
             return 0
         while address:
             record = self._record(address)
-            _n, _at, mod, _create, version, _lease, previous, _sub, _length, _kind = HEADER.unpack_from(record)
+            _n, _at, mod, _create, version, _lease, previous, *_ = HEADER.unpack_from(record)
             if mod <= revision:
                 return address if version else 0
             if version == 1 and not self._held(previous):

@@ -9,6 +9,7 @@ from version to version. The package docstring has an example.
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 _CHANGES = 1 << 16
 """Changes that are kept at least, once there were as many, and a quarter more at most; about 100 bytes each.
@@ -16,6 +17,15 @@ _CHANGES = 1 << 16
 With 1,000 clients that list in pages, 60,000 changes come during one list: the server did 4,000 calls a second; 1,760
 while only 16,384 were kept, and a page undid all changes behind it, too (docs/internals/engine.md).
 """
+
+
+class WayBack(NamedTuple):
+    """What leads from the newest state of a range back to an older one."""
+
+    then: dict[bytes, int]
+    """For each key that has changed since: the address of the version that was live then, 0 when there was none."""
+    gained: int
+    """How many more keys are live now than then."""
 
 
 class UndoLog:
@@ -44,14 +54,8 @@ class UndoLog:
             self._first = self._revisions[excess - 1]
             del self._revisions[:excess], self._keys[:excess], self._ended[:excess]
 
-    def since(self, revision: int, start: bytes, end: bytes | None) -> tuple[dict[bytes, int], int] | None:
-        """Return the way back from now to `revision` in `start <= key < end`; None when `revision` is too long ago.
-
-        Returns:
-            For each key that has changed since, the address of the version that was live then, 0 when there was none;
-                and how
-            many more keys are live now than then.
-        """
+    def since(self, revision: int, start: bytes, end: bytes | None) -> WayBack | None:
+        """Return the way back from now to `revision` in `start <= key < end`; None when `revision` is too long ago."""
         if revision < self._first:
             return None
         at = bisect_right(self._revisions, revision)
@@ -62,4 +66,5 @@ class UndoLog:
             here = [row for row in rows if start <= row[0] < end]
         here.reverse()  # the dict keeps the last row of a key: the oldest change, which tells how it was at `revision`
         ended = [row[1] for row in here]
-        return {key: abs(address) for key, address in here}, ended.count(0) - sum(map((0).__gt__, ended))
+        died = len([address for address in ended if address < 0])
+        return WayBack({key: abs(address) for key, address in here}, ended.count(0) - died)

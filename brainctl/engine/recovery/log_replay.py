@@ -1,26 +1,20 @@
 """Read the log into the memtable when a store is opened: all of it, or what no run covers."""
 
-from collections.abc import Callable, Iterator
-from struct import Struct
+from collections.abc import Callable
 
-from crc32c import crc32c
-
-from brainctl.engine.format import batch, index_entry
-from brainctl.engine.format.batch import HEADER_SIZE, BatchHeader
+from brainctl.engine.format import batch, batch_reader, index_entry
+from brainctl.engine.format.batch import HEADER_SIZE
+from brainctl.engine.format.extent import EXTENT_SIZE
 from brainctl.engine.format.index_entry import DELETED, GAIN_MASK, LEASED, NEW, NONE, SHIFT
 from brainctl.engine.format.record import HEADER_SIZE as RECORD
-from brainctl.engine.format.record import IMPORTED, META_SET, OVERHEAD, PUT, TOMBSTONE, key_offset
-from brainctl.engine.log import segment
-from brainctl.engine.log.segment import DATA, EXTENT_SIZE, OFFSET_BITS, Segment
+from brainctl.engine.format.record import IMPORTED, INDEXED, META_SET, NAMED, PUT, TOMBSTONE, key_offset
+from brainctl.engine.format.segment_header import DATA
+from brainctl.engine.log.segment import OFFSET_BITS, Segment
 from brainctl.engine.recovery.recovered import Recovered
-from brainctl.errors import StoreDamaged
+from brainctl.errors import IndexDamaged, StoreDamaged
 
 BATCH_RECORDS = 3
 """Records that take as long to read as a batch beside those that it has."""
-_FIELDS = Struct("<I4xQ36xIB")
-"""length, mod_revision, key length and kind of a record header."""
-_VERSION = Struct("<I4xQ8xQqQ4xIB")
-"""length, mod_revision, version, lease, previous address, key length and kind of a record header."""
 
 
 def read_log(state: Recovered, part: Segment) -> int:
@@ -31,7 +25,7 @@ def read_log(state: Recovered, part: Segment) -> int:
     """
     end, take = state.end, _taker(state, part)
     follows = bool(part.sequences[0]) or part.number - 1 in state.segments
-    for offset, header in sound_batches(part, part.end):
+    for offset, header in batch_reader.batches(part.mapped, part.seed, part.end, part.size, records=True):
         sequence = header.sequence
         if sequence != end.sequence + 1 and (follows or sequence <= end.sequence):
             raise StoreDamaged(f"{part.path}: batch {sequence} at offset {offset} does not follow batch {end.sequence}")
@@ -56,24 +50,11 @@ def read_log(state: Recovered, part: Segment) -> int:
     return part.end
 
 
-def sound_batches(part: Segment, offset: int = DATA) -> Iterator[tuple[int, BatchHeader]]:
-    """Yield (offset, header) of the batches of a LOG segment from `offset` on, up to the first that is damaged."""
-    data, seed, last = part.mapped, part.seed, part.size - HEADER_SIZE
-    unpack, check = batch.unpack, crc32c
-    while offset <= last:
-        place = offset + HEADER_SIZE
-        header = unpack(data[offset:place], seed)
-        if header is None or check(data[place : place + header.length], seed) != header.crc:
-            return
-        yield offset, header
-        offset += header.span
-
-
 def _take_small(part: Segment, at: int, end: int, meta: dict[bytes, bytes]) -> None:
     """Take in the small records of a batch, which lie between two offsets."""
     data = part.mapped
     while at < end:
-        length, _revision, name_length, kind = _FIELDS.unpack_from(data, at)
+        length, _revision, name_length, kind = NAMED.unpack_from(data, at)
         name = data[at + RECORD : at + RECORD + name_length]
         if kind == META_SET:
             meta[name] = data[at + RECORD + name_length : at + length - 4]
@@ -89,7 +70,7 @@ def _taker(state: Recovered, part: Segment) -> Callable[[int, int, int, int], in
     Its third argument is the distance from a record's offset to its address, its last one the store's revision, for
     imported versions. All that it uses is bound to local names once per segment: it runs for each record of an opening.
     """
-    data, fields = part.mapped, _VERSION.unpack_from
+    data, fields = part.mapped, INDEXED.unpack_from
     entries, below = state.entries, state.index.below if state.covered else None
     get, supersede, bury = entries.get, state.garbage.supersede, state.garbage.bury
     number, skip = part.number << OFFSET_BITS, RECORD + 2
@@ -143,34 +124,16 @@ def read_packed(state: Recovered, part: Segment) -> None:
         first, last = part.sequences[0], state.end.sequence
         raise StoreDamaged(f"{part.path}: batch {first} does not follow batch {last} (offset 0)")
     if state.covered is not None:
-        raise StoreDamaged(f"{part.path}: packed before its records were in a .run file (offset 0)")
+        raise IndexDamaged(f"{part.path}: packed before its records were in a .run file (offset 0)")
     state.segments[part.number] = part
     part.record_bytes = 0
     state.end.sequence = part.sequences[1]
     extents, take = part.extents, _taker(state, part)
     assert extents is not None
-    for place, header in sound_extents(part):
-        extents.add(header.address, place, header.length)
-        _length, revision, _key_length, kind = _FIELDS.unpack_from(part.mapped, place)
-        if kind in (PUT, TOMBSTONE):
-            part.mark(revision, place - EXTENT_SIZE)
-        take(place, place + header.length, header.address - place, 0)
-
-
-def sound_extents(part: Segment) -> Iterator[tuple[int, segment.ExtentHeader]]:
-    """Yield (offset of the first record, header) of each extent of a PACKED segment.
-
-    Raises:
-        StoreDamaged: an extent is damaged.
-    """
-    data, seed, offset, address = part.mapped, part.seed, DATA, DATA
-    while offset < part.end:
-        header = segment.unpack_extent(data[offset : offset + EXTENT_SIZE], seed)
+    for offset, header in batch_reader.extents(part.mapped, part.seed, DATA, part.end, records=True, path=part.path):
         place = offset + EXTENT_SIZE
-        if header is None or header.address < address or header.length < OVERHEAD:
-            raise StoreDamaged(f"{part.path}: the extent header at offset {offset} is damaged")
-        if crc32c(data[place : place + header.length], seed) != header.crc:
-            raise StoreDamaged(f"{part.path}: the records of the extent at offset {offset} are damaged")
-        yield place, header
-        address = header.address + header.length
-        offset = place + header.length
+        extents.add(header.address, place, header.length)
+        _length, revision, _key_length, kind = NAMED.unpack_from(part.mapped, place)
+        if kind in (PUT, TOMBSTONE):
+            part.mark(revision, offset)
+        take(place, place + header.length, header.address - place, 0)

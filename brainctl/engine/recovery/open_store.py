@@ -5,18 +5,18 @@ from contextlib import suppress
 from random import Random, SystemRandom
 from typing import NamedTuple
 
-from brainctl.engine.index.run_reader import Run, run_name
+from brainctl.engine.format.file_names import is_piece, is_segment, is_spare, run_name, segment_name
+from brainctl.engine.index.run_reader import Run
 from brainctl.engine.log import manifest
 from brainctl.engine.log.log_writer import io_failure
 from brainctl.engine.log.manifest import Listing, Manifest
-from brainctl.engine.log.segment_allocator import is_spare
 from brainctl.engine.recovery import store_directory
 from brainctl.engine.recovery.recover import recover
 from brainctl.engine.recovery.recovered import Recovered
 from brainctl.engine.stats import Stats
 from brainctl.engine.vfs import directory_lock
 from brainctl.engine.vfs.filesystem import FileSystem, Lock
-from brainctl.errors import StoreDamaged
+from brainctl.errors import IndexDamaged, StoreDamaged
 
 
 class Opened(NamedTuple):
@@ -68,7 +68,7 @@ def remove_store(directory: str, fs: FileSystem) -> None:
     held = directory_lock.take(directory, fs, os.getpid())
     try:
         for name in sorted(fs.names(directory)):
-            if name.endswith((".seg", ".run")) or is_spare(name) or name.startswith(manifest.NAME):
+            if is_piece(name) or is_spare(name) or name.startswith(manifest.NAME):
                 fs.unlink(f"{directory}/{name}")
         fs.sync_directory(directory)
     finally:
@@ -83,7 +83,7 @@ def _listing(directory: str, fs: FileSystem, stats: Stats, rng: Random) -> Listi
     """
     listing = manifest.load(directory, fs)
     if listing is None:
-        if any(name.endswith(".seg") for name in fs.names(directory)):
+        if any(map(is_segment, fs.names(directory))):
             raise StoreDamaged(f"{directory}/{manifest.NAME}: the file is missing, but there are segments (offset 0)")
         listing = Listing(rng.getrandbits(64), {})
         manifest.create(directory, fs, stats, listing)
@@ -100,9 +100,8 @@ def _recover(directory: str, fs: FileSystem, listing: Listing, names: Manifest) 
         try:
             runs = [Run.open(directory, fs, listing.store, number) for number in listing.runs]
             return recover(directory, fs, listing, runs)
-        except StoreDamaged as damage:
-            if ".run" not in str(damage):
-                raise
+        except IndexDamaged:
+            pass  # all that it held is in the log
     state = recover(directory, fs, listing)
     if listing.runs:
         names.list_runs(())
@@ -114,9 +113,9 @@ def _recover(directory: str, fs: FileSystem, listing: Listing, names: Manifest) 
 
 def _remove_orphans(directory: str, fs: FileSystem, listing: Listing) -> None:
     """Remove files that a crash has left: not yet part of the store, or no longer."""
-    wanted = {manifest.segment_name(*segment) for segment in listing.segments.items()}
+    wanted = {segment_name(*segment) for segment in listing.segments.items()}
     wanted.update(map(run_name, listing.runs))
     for name in fs.names(directory):
-        orphan = name.endswith((".seg", ".run")) and name not in wanted
+        orphan = is_piece(name) and name not in wanted
         if orphan or is_spare(name) or name == f"{manifest.NAME}.new":
             fs.unlink(f"{directory}/{name}")

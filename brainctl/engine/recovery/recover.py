@@ -7,17 +7,20 @@ nothing that it would need.
 from collections.abc import Sequence
 
 from brainctl.engine.format import batch
+from brainctl.engine.format.extent import EXTENT_SIZE
+from brainctl.engine.format.file_names import segment_name
+from brainctl.engine.format.segment_header import DATA, LOG, PACKED, RECYCLED, unpack_header
 from brainctl.engine.index.dead_versions import DeadVersions
 from brainctl.engine.index.key_index import KeyIndex
 from brainctl.engine.index.log_coverage import LogCoverage, SegmentState
 from brainctl.engine.index.run_reader import Run
-from brainctl.engine.log import segment, torn_write
-from brainctl.engine.log.manifest import Listing, segment_name
-from brainctl.engine.log.segment import DATA, EXTENT_SIZE, Extents, Segment
+from brainctl.engine.log import torn_write
+from brainctl.engine.log.manifest import Listing
+from brainctl.engine.log.segment import Extents, Segment
 from brainctl.engine.recovery.log_replay import read_log, read_packed
 from brainctl.engine.recovery.recovered import Recovered
 from brainctl.engine.vfs.filesystem import FileSystem
-from brainctl.errors import StoreDamaged
+from brainctl.errors import IndexDamaged, StoreDamaged
 
 
 def recover(
@@ -96,7 +99,7 @@ def _begin(state: Recovered, listing: Listing, newest: Run) -> LogCoverage:
     state.covered = covered = newest.covered()
     if listing.segments.get(covered.segment) != 0 or covered.segment not in covered.segments:
         where = newest.header.sections[2].offset
-        raise StoreDamaged(f"{newest.path}: the segment of its place in the log is not there (offset {where})")
+        raise IndexDamaged(f"{newest.path}: the segment of its place in the log is not there (offset {where})")
     end = state.end
     end.revision, end.compacted, end.sequence = covered.revision, covered.compacted, covered.sequence
     end.meta = dict(covered.meta)
@@ -140,8 +143,8 @@ def _open(directory: str, fs: FileSystem, listing: Listing, number: int, *, writ
     except FileNotFoundError:
         raise StoreDamaged(f"{part.path}: the file is missing (offset 0)") from None
     part.file = file
-    header = segment.unpack_header(file.read(DATA, 0), part.path)
-    kinds = (segment.PACKED,) if generation else (segment.LOG, segment.RECYCLED)
+    header = unpack_header(file.read(DATA, 0), part.path)
+    kinds = (PACKED,) if generation else (LOG, RECYCLED)
     named = (header.number, header.generation, header.store) == (number, generation, listing.store)
     if header.kind not in kinds or not named:
         raise StoreDamaged(f"{part.path}: the header at offset 0 is that of another segment")
@@ -149,9 +152,9 @@ def _open(directory: str, fs: FileSystem, listing: Listing, number: int, *, writ
     if part.size != header.end:
         raise StoreDamaged(f"{part.path}: {part.size} bytes long instead of {header.end} (offset {part.size})")
     part.map = file.map()
-    part.stale = header.kind == segment.RECYCLED
+    part.stale = header.kind == RECYCLED
     part.written = part.size if part.stale else 0
-    if header.kind == segment.PACKED:
+    if header.kind == PACKED:
         part.extents = Extents()
         part.end = header.end
         part.sequences = (header.first, header.last)

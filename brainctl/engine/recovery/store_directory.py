@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from brainctl.engine import write_history
+from brainctl.engine.format.file_names import is_piece, is_spare
 from brainctl.engine.log import manifest
-from brainctl.engine.log.segment_allocator import is_spare
 from brainctl.engine.vfs import directory_lock
 from brainctl.engine.vfs.filesystem import FileSystem
 from brainctl.errors import InvalidInput
@@ -105,7 +105,7 @@ def _foreign(names: Iterable[str]) -> str:
 
 def _is_piece(name: str) -> bool:
     """Return whether a file with this name is one of a store."""
-    return name == manifest.NAME or name.endswith((".seg", ".run"))
+    return name == manifest.NAME or is_piece(name)
 
 
 def _file(path: str, fs: FileSystem) -> str:

@@ -9,12 +9,12 @@ import pytest
 from brainctl.engine.background import index_compactor, segment_rewrite
 from brainctl.engine.background import reclaimer as reclaim
 from brainctl.engine.format import batch as frame
+from brainctl.engine.format import batch_reader
 from brainctl.engine.format import index_block as node
 from brainctl.engine.index import dead_versions
 from brainctl.engine.log import log_writer as writer
 from brainctl.engine.log import segment
 from brainctl.engine.log import torn_write as tear
-from brainctl.engine.recovery import log_replay as replay
 from brainctl.errors import StoreDamaged
 from brainctl.mvcc.commit import Commit
 from tests.faults.crash import test_faults, test_last_batch, test_rot
@@ -90,12 +90,12 @@ def zero_sectors_are_not_written_down(patch: Patch):
 
 
 def batches_are_not_checked(patch: Patch):
-    def sound(part: segment.Segment, offset: int = segment.DATA) -> Iterator[tuple[int, frame.BatchHeader]]:
-        while (header := frame.unpack(part.mapped[offset : offset + frame.HEADER_SIZE], part.seed)) is not None:
+    def sound(data: bytes, seed: int, offset: int, *_: object, **__: object) -> Iterator[tuple[int, frame.BatchHeader]]:
+        while (header := frame.unpack(data[offset : offset + frame.HEADER_SIZE], seed)) is not None:
             yield offset, header
             offset += header.span
 
-    patch.setattr(replay, "sound_batches", sound)
+    patch.setattr(batch_reader, "batches", sound)
 
 
 def records_are_not_checked(patch: Patch):

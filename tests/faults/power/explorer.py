@@ -20,7 +20,7 @@ from random import Random
 from typing import NamedTuple
 
 from brainctl.engine.engine import Engine, EngineOptions
-from brainctl.engine.index.run_reader import run_name
+from brainctl.engine.format.file_names import run_name, segment_name
 from brainctl.engine.log import manifest
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.faults.power import kernel, load
@@ -220,7 +220,7 @@ def check(directory: Path, model: Model, acknowledged: int) -> None:
         listing = manifest.load(str(directory), engine.background._fs)
         found = {path.name for path in directory.iterdir() if path.suffix in (".seg", ".run")}
     assert listing is not None
-    named = {manifest.segment_name(*segment) for segment in listing.segments.items()}
+    named = {segment_name(*segment) for segment in listing.segments.items()}
     named.update(run_name(number) for number in listing.runs)
     assert found == named, f"orphans: {found - named}"
 

@@ -13,9 +13,10 @@ from crc32c import crc32c
 from brainctl.commands.store.files import text_line
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.format import batch
+from brainctl.engine.format.extent import EXTENT_SIZE
 from brainctl.engine.format.record import CRC, HEADER, HEADER_SIZE, META_SET, RESIDUE
+from brainctl.engine.format.segment_header import DATA
 from brainctl.engine.index.run_reader import START, unpack_header
-from brainctl.engine.log.segment import DATA, EXTENT_SIZE
 from brainctl.engine.offline.dump import dump as dump_entries
 from brainctl.mvcc.commit import Commit
 from tests.support.memory_fs import MemoryFileSystem

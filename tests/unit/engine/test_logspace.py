@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from brainctl.engine.engine import Engine, EngineOptions
-from brainctl.engine.log.segment import RECYCLED
+from brainctl.engine.format.segment_header import RECYCLED
 from brainctl.engine.sector import SECTOR
 from brainctl.engine.vfs.filesystem import OsFileSystem
 from brainctl.errors import StoreDamaged

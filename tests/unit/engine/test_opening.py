@@ -7,8 +7,8 @@ import pytest
 
 from brainctl.engine.background.background_work import BackgroundWork
 from brainctl.engine.engine import Engine, EngineOptions
+from brainctl.engine.format.file_names import run_name
 from brainctl.engine.index import run_merge as merging
-from brainctl.engine.index.run_reader import run_name
 from brainctl.engine.log import torn_write as tear
 from brainctl.engine.offline.check import check
 from brainctl.engine.recovery.log_replay import BATCH_RECORDS

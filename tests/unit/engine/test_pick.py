@@ -5,7 +5,7 @@ or dead (x).
 import pytest
 
 from brainctl.engine.background.segment_picker import Candidate, pick, pick_any
-from brainctl.engine.log.segment import DATA
+from brainctl.engine.format.segment_header import DATA
 
 UNIT = 10_000
 

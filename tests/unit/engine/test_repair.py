@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from brainctl.engine.engine import Engine
-from brainctl.engine.log.manifest import segment_name
-from brainctl.engine.log.segment import DATA, LOG, PACKED
+from brainctl.engine.format.file_names import segment_name
+from brainctl.engine.format.segment_header import DATA, LOG, PACKED
 from brainctl.engine.offline.check import check
 from brainctl.engine.offline.damage_survey import survey
 from brainctl.engine.offline.dump import DAMAGED, dump

@@ -7,7 +7,7 @@ import pytest
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.read import range_cache as pages
 from brainctl.engine.read import undo_log as undo
-from brainctl.engine.read.undo_log import UndoLog
+from brainctl.engine.read.undo_log import UndoLog, WayBack
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.range_response_kvs import framed
 from tests.support.memory_fs import MemoryFileSystem
@@ -95,6 +95,6 @@ def test_created_and_deleted_keys_count():
 
 
 def test_changes_that_are_not_undone_are_found(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(UndoLog, "since", lambda *_: ({}, 0))
+    monkeypatch.setattr(UndoLog, "since", lambda *_: WayBack({}, 0))
     with pytest.raises(AssertionError):
         test_the_near_past_is_what_it_was(1)
