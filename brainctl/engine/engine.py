@@ -9,7 +9,7 @@ from itertools import repeat
 from random import Random
 
 from brainctl.engine.background.background_work import BackgroundWork
-from brainctl.engine.background.reclaimer import Work
+from brainctl.engine.background.job import Work
 from brainctl.engine.format import record
 from brainctl.engine.format.index_entry import SHIFT
 from brainctl.engine.index.dead_versions import size_of

@@ -4,6 +4,7 @@ Each is an iterator of pieces of work of about a given number of bytes. The owne
 serves reads and writes between two of them. The modules in reading order:
 
 * `background_work`: offers all of this to the engine;
+* `job`: the state of one job, and the runner of those of one kind;
 * `segment_picker`: which segment to rewrite next, decided on numbers alone;
 * `reclaimer`: finds what is dead, and rewrites one segment after the other;
 * `segment_rewrite`: the rewriting of one segment;

@@ -6,7 +6,8 @@ Each is an iterator of pieces of work, which the owner runs on any thread, and b
 from collections.abc import Callable, Iterator
 
 from brainctl.engine.background.index_compactor import IndexCompactor
-from brainctl.engine.background.reclaimer import Reclaimer, Work, rest
+from brainctl.engine.background.job import Work, rest
+from brainctl.engine.background.reclaimer import Reclaimer
 from brainctl.engine.background.scrubber import Scrub
 from brainctl.engine.index.log_coverage import LogCoverage
 from brainctl.engine.log.log_writer import LogWriter
@@ -50,7 +51,7 @@ class BackgroundWork:
         fail, segments, garbage = writer.fail, state.segments, state.garbage
         self._indexing = IndexCompactor(directory, fs, names, state.index, garbage, segments, state.covered, fail)
         settled, retire = self._settled_now, writer.space.retire
-        self._reclaim = Reclaimer(directory, fs, names, Stats(), garbage, settled, segments, view.maps, fail, retire)
+        self._reclaim = Reclaimer(directory, fs, names, garbage, settled, segments, view.maps, fail, retire)
         self.new_records = state.read
         """Log that is not in runs yet, as the number of records that take as long to read; the engine adds to it."""
         self.new_bytes = 0
@@ -99,7 +100,7 @@ class BackgroundWork:
                 yield from self.index(budget // 8, everything=True)  # a byte of index takes longer
         ratio = None if everything else self._options.garbage_ratio
         yield from self._reclaim.run(self._view.removable, budget, ratio)
-        if everything and not self._reclaim.closed:
+        if everything and not self._reclaim.is_closed():
             yield self._writer.space.drop
 
     @property

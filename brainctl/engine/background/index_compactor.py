@@ -5,13 +5,11 @@ Each is a job in pieces of background work. Merging takes long in a large store,
 has its turn between two pieces: what an opening has to read stays bounded.
 """
 
-import errno
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from threading import Event, Lock
 
-from brainctl.engine.background.reclaimer import Work
+from brainctl.engine.background.job import Jobs, Work
 from brainctl.engine.background.run_build import RunBuild, RunInput
 from brainctl.engine.format.record import header_of
 from brainctl.engine.index.dead_versions import DeadVersions
@@ -21,9 +19,8 @@ from brainctl.engine.index.run_merge import merged, pick_runs, still_held
 from brainctl.engine.index.run_reader import Run
 from brainctl.engine.log.manifest import Manifest
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
-from brainctl.engine.stats import Stats
 from brainctl.engine.vfs.filesystem import FileSystem
-from brainctl.errors import BrainctlError, StoreDamaged, StoreFailed, next_step
+from brainctl.errors import BrainctlError
 
 
 class IndexCompactor:
@@ -58,17 +55,15 @@ class IndexCompactor:
         self._index = index
         self._garbage = garbage
         self._segments = segments
-        self._fail = fail
         self._next = max((run.number for run in index.runs), default=0) + 1
         self._durable = 0 if covered is None else covered.segment
         """The number of the segment in which the place lies up to which runs cover the log."""
         self._covered: LogCoverage | None = None
         """Position of the log up to which the frozen memtable covers it."""
         self._superseded = Superseded()
-        self._turn = Lock()
-        self._closed = Event()
         self._busy = False
-        self.stats = Stats()
+        self._jobs = Jobs("the index was written", manifest, fail)
+        self.stats = self._jobs.stats
 
     def run(
         self, cover: Callable[[], LogCoverage], due: Callable[[], bool], compacted: int, budget: int, *, write: bool
@@ -94,7 +89,7 @@ class IndexCompactor:
         try:
             if write or self._index.frozen is not None:
                 yield from self._run_of_delta(cover, compacted, budget)
-            while not self._closed.is_set() and (picked := self._pick()) is not None:
+            while not self._jobs.is_closed() and (picked := self._pick()) is not None:
                 old = list(self._index.runs[slice(*picked)])
                 if not (yield from self._merge_all(old, cover, due, compacted, budget)):
                     return
@@ -107,10 +102,10 @@ class IndexCompactor:
     ) -> Generator[Work, None, bool]:
         """Make one run of several, and return whether to go on."""
         job = self._merge(old, compacted)
-        for work in self._do(job, budget):
+        for work in self._jobs.run(job.job, budget, job.abandon):
             yield work
             # A finished job is named by the manifest: the index must exchange the runs before any other run is written.
-            if due() and not job.finished and not self._closed.is_set():
+            if due() and not job.job.finished and not self._jobs.is_closed():
                 yield from self._run_of_delta(cover, compacted, budget)
         if job.run is None:
             return False
@@ -138,8 +133,7 @@ class IndexCompactor:
 
     def close(self) -> None:
         """Wait for the piece of work that is running, and let no other begin."""
-        with self._turn:
-            self._closed.set()
+        self._jobs.close()
 
     def _run_of_delta(self, cover: Callable[[], LogCoverage], compacted: int, budget: int) -> Iterator[Work]:
         """Freeze the memtable unless one is frozen, and write it as a run."""
@@ -157,8 +151,8 @@ class IndexCompactor:
             lambda: still_held(superseded, compacted, partial(_held, segments)),
             lambda: covered,
         )
-        job = self._job(source, lambda: ((), self._index.runs))
-        yield from self._do(job, budget)
+        job = self._build(source, lambda: ((), self._index.runs))
+        yield from self._jobs.run(job.job, budget, job.abandon)
         if job.run is not None:
             self._index.settle(job.run)
             self._durable = covered.segment
@@ -180,7 +174,7 @@ class IndexCompactor:
             lambda: still_held(_joined(old), compacted, partial(_held, segments)),
             old[0].covered,
         )
-        return self._job(source, partial(self._around, old))
+        return self._build(source, partial(self._around, old))
 
     def _around(self, old: Sequence[Run]) -> tuple[Sequence[Run], Sequence[Run]]:
         """Return the runs that are newer than some, and those that are older."""
@@ -188,39 +182,9 @@ class IndexCompactor:
         at = runs.index(old[0])
         return runs[:at], runs[at + len(old) :]
 
-    def _job(self, source: RunInput, others: Callable[[], tuple[Sequence[Run], Sequence[Run]]]) -> RunBuild:
+    def _build(self, source: RunInput, others: Callable[[], tuple[Sequence[Run], Sequence[Run]]]) -> RunBuild:
         number, self._next = self._next, self._next + 1
         return RunBuild(self._directory, self._fs, self._manifest, number, source, others)
-
-    def _do(self, job: RunBuild, budget: int) -> Iterator[Work]:
-        """Run a job in pieces.
-
-        Raises:
-            StoreFailed: any I/O error but a full disk.
-            StoreDamaged: a run is damaged.
-        """
-        while not job.finished:
-            yield partial(self._work, job, budget)
-            if self._closed.is_set():
-                return
-        self.stats.add(job.stats)
-        error = job.error
-        if error is None:
-            return
-        if isinstance(error, StoreDamaged):
-            raise error
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not self._manifest.in_doubt:
-            job.abandon()
-            return
-        failure = StoreFailed(f"{job.path}: {error.strerror or error} while the index was written")
-        failure.advised(next_step(error))
-        self._fail(failure)
-        raise failure from error
-
-    def _work(self, job: RunBuild, budget: int) -> None:
-        with self._turn:
-            if not self._closed.is_set():
-                job.run_piece(budget)
 
 
 def _joined(runs: Sequence[Run]) -> Superseded:

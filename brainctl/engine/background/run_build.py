@@ -8,14 +8,13 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from brainctl.engine.background.job import Job
 from brainctl.engine.format.file_names import run_name
 from brainctl.engine.index.log_coverage import LogCoverage, Superseded
 from brainctl.engine.index.run_reader import Run
 from brainctl.engine.index.run_writer import RunWriter, fill
 from brainctl.engine.log.manifest import Manifest
-from brainctl.engine.stats import Stats
 from brainctl.engine.vfs.filesystem import File, FileSystem
-from brainctl.errors import StoreDamaged
 
 _SYNC_BYTES = 256 << 10
 """Bytes written between two syncs, few enough that a sync of the log does not have to wait for them."""
@@ -46,7 +45,7 @@ class RunBuild:
         source: RunInput,
         others: Callable[[], tuple[Sequence[Run], Sequence[Run]]],
     ) -> None:
-        """Create a job, which has written nothing yet.
+        """Create the job, which has written nothing yet.
 
         Args:
             directory: that of the store.
@@ -56,13 +55,9 @@ class RunBuild:
             source: what it is to hold.
             others: returns the runs that the store will have beside this one when it is done: newer ones, older ones.
         """
-        self.path = f"{directory}/{run_name(number)}"
+        self.job = Job(f"{directory}/{run_name(number)}", self._write())
         self.run: Run | None = None
         """The new run, once it is done."""
-        self.finished = False
-        self.error: OSError | StoreDamaged | None = None
-        """Why the job ended before its time; None when it did not."""
-        self.stats = Stats()
         self._directory = directory
         self._fs = fs
         self._manifest = manifest
@@ -70,27 +65,16 @@ class RunBuild:
         self._source = source
         self._others = others
         self._made = False
-        self._budget = 0
-        self._steps = self._write()
-
-    def run_piece(self, budget: int) -> None:
-        """Write about `budget` bytes, unless the job is `finished`."""
-        self._budget = budget
-        try:
-            self.finished = next(self._steps, None) is None
-        except (OSError, StoreDamaged) as error:
-            self.error = error
-            self.finished = True
 
     def abandon(self) -> None:
         """Remove what has been written."""
         if self._made:
             with suppress(OSError):  # the next opening removes it; no other run has its number
-                self._fs.unlink(self.path)
+                self._fs.unlink(self.job.path)
 
     def _write(self) -> Generator[bool, None, None]:
         """Write the run, make it durable, and list it in the manifest; yield when the budget is used up."""
-        file = self._fs.create(self.path)
+        file = self._fs.create(self.job.path)
         self._made = True
         try:
             yield from self._fill(file)
@@ -98,7 +82,7 @@ class RunBuild:
             file.close()
         yield True
         self._fs.sync_directory(self._directory)
-        self.stats.syncs += 1
+        self.job.stats.syncs += 1
         run = Run.open(self._directory, self._fs, self._manifest.store, self._number)
         newer, older = ([other.number for other in others] for others in self._others())
         self._manifest.list_runs([*newer, self._number, *older])
@@ -110,17 +94,17 @@ class RunBuild:
         writer = RunWriter(file, self._manifest.store, self._number, source.keys)
         unsynced = 0
         for size in fill(writer, source.pages()):
-            self._budget -= size
+            self.job.budget -= size
             unsynced += size
             if unsynced >= _SYNC_BYTES:
                 writer.flush()
                 self._sync(file)
                 unsynced = 0
-            if self._budget <= 0:
+            if self.job.budget <= 0:
                 yield True
-        self.stats.index_bytes += writer.finish(source.superseded(), source.covered())
+        self.job.stats.index_bytes += writer.finish(source.superseded(), source.covered())
         self._sync(file)
 
     def _sync(self, file: File) -> None:
         file.sync()
-        self.stats.syncs += 1
+        self.job.stats.syncs += 1

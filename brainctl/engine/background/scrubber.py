@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
-from brainctl.engine.background.reclaimer import Work
+from brainctl.engine.background.job import Work
 from brainctl.engine.format.batch_reader import batches, extents
 from brainctl.engine.format.segment_header import DATA, unpack_header
 from brainctl.engine.index.run_reader import Run

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from crc32c import crc32c
 
+from brainctl.engine.background.job import Job
 from brainctl.engine.format import batch
 from brainctl.engine.format.extent import EXTENT_SIZE, ExtentHeader, pack_extent
 from brainctl.engine.format.file_names import segment_name
@@ -17,7 +18,6 @@ from brainctl.engine.format.record import KIND, META_SET, MOD_AND_KIND, PLACE, T
 from brainctl.engine.format.segment_header import DATA, PACKED, FileHeader, pack_header
 from brainctl.engine.log.manifest import Manifest
 from brainctl.engine.log.segment import Extents, Segment
-from brainctl.engine.stats import Stats
 from brainctl.engine.vfs.filesystem import BLOCK, File, FileSystem, block_bytes, create_anew, write_all, write_through
 from brainctl.errors import StoreDamaged
 
@@ -56,26 +56,11 @@ class SegmentRewrite:
         self.drop = drop
         self.new: Segment | None = None
         """Segment that replaces the old one, once the job is done; None when nothing does."""
-        self.finished = False
-        self.error: OSError | StoreDamaged | None = None
-        """Why the job ended before its time; None when it did not."""
-        self.stats = Stats()
-        """Statistics of the job; its own, since it may run on any thread."""
         self._directory = directory
         self._fs = fs
         self._manifest = manifest
         self._retire = retire
-        self._budget = 0
-        self._steps = self._unlink() if remove else self._pack()
-
-    def run(self, budget: int) -> None:
-        """Read and write about `budget` bytes, unless the job is `finished`."""
-        self._budget = budget
-        try:
-            self.finished = next(self._steps, None) is None
-        except (OSError, StoreDamaged) as error:
-            self.error = error
-            self.finished = True
+        self.job = Job(old.path, self._unlink() if remove else self._pack())
 
     def abandon(self) -> None:
         """Remove what has been written; the old segment stays."""
@@ -105,13 +90,13 @@ class SegmentRewrite:
             buffer += extent
             if len(buffer) >= _BUFFER:
                 self._write(file, new, buffer, len(buffer) // BLOCK * BLOCK)
-            if self._budget <= 0:
+            if self.job.budget <= 0:
                 if not file.through:  # so that the next sync of the log does not wait for all of it
                     self._sync(file)
                 yield True
         self._write(file, new, buffer, len(buffer) // BLOCK * BLOCK)
         write_all(file, buffer, new.end)
-        self.stats.reclaim_bytes += block_bytes(new.end, len(buffer))
+        self.job.stats.reclaim_bytes += block_bytes(new.end, len(buffer))
         new.end += len(buffer)
         yield from self._finish(file, new)
 
@@ -132,15 +117,15 @@ class SegmentRewrite:
             records = old.mapped[run.place : run.end]
             if crc32c(records, old.seed) != run.crc:
                 raise StoreDamaged(f"{old.path}: the records at offset {run.place} are damaged")
-            self._budget -= len(records)
-            self.stats.reclaim_read_bytes += len(records)
+            self.job.budget -= len(records)
+            self.job.stats.reclaim_read_bytes += len(records)
             for first, last, count in _stretches(records, run.address, self.drop):
                 kept = records[first:last]
                 header = ExtentHeader(len(kept), crc32c(kept, old.seed), run.address + first, count)
                 self._note(new, place, header, kept)
                 yield pack_extent(header, old.seed) + kept
                 place += EXTENT_SIZE + len(kept)
-            if self._budget <= 0:
+            if self.job.budget <= 0:
                 yield b""
 
     @staticmethod
@@ -170,12 +155,12 @@ class SegmentRewrite:
             write_through(file, buffer[:size], new.end)
             del buffer[:size]
             new.end += size
-            self._budget -= size
-            self.stats.reclaim_bytes += size
+            self.job.budget -= size
+            self.job.stats.reclaim_bytes += size
 
     def _sync(self, file: File) -> None:
         file.sync()
-        self.stats.syncs += 1
+        self.job.stats.syncs += 1
 
     def _finish(self, file: File, new: Segment) -> Generator[bool, None, None]:
         """Write the header, make the file durable, and put it in the place of the old one."""
@@ -192,11 +177,11 @@ class SegmentRewrite:
             last,
         )
         write_all(file, pack_header(header), 0)
-        self.stats.meta_bytes += DATA
+        self.job.stats.meta_bytes += DATA
         self._sync(file)
         yield True
         self._fs.sync_directory(self._directory)
-        self.stats.syncs += 1
+        self.job.stats.syncs += 1
         new.size = new.end
         new.map = file.map()
         new.close()
@@ -210,8 +195,8 @@ class SegmentRewrite:
         with suppress(OSError):
             if not self._retire(self.old):
                 self._fs.unlink(self.old.path)
-        self.stats.reclaimed_segments += 1
-        self.stats.reclaimed_bytes += self.old.size - (self.new.size if self.new is not None else 0)
+        self.job.stats.reclaimed_segments += 1
+        self.job.stats.reclaimed_bytes += self.old.size - (self.new.size if self.new is not None else 0)
 
 
 def _stretches(records: bytes, address: int, drop: AbstractSet[int]) -> Iterator[tuple[int, int, int]]:

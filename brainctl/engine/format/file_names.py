@@ -8,7 +8,7 @@ _SEGMENT_END, _RUN_END, _SPARE_END = ".seg", ".run", ".spare"
 
 
 class SegmentName(NamedTuple):
-    """What the name of a segment file says."""
+    """Parts of the name of a segment file."""
 
     number: int
     generation: int

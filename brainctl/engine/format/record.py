@@ -37,7 +37,7 @@ MOD_AND_KIND = Struct("<8xQ40xB")
 LENGTH_AND_LEASE = Struct("<I28xq")
 """length, lease."""
 VERSION = Struct("<8xQQQq8xI")
-"""mod_revision, create_revision, version, lease, sub: what a KeyVersion has beside the key and its KeyValue."""
+"""mod_revision, create_revision, version, lease, sub: fields of a KeyVersion beside the key and its KeyValue."""
 INDEXED = Struct("<I4xQ8xQqQ4xIB")
 """length, mod_revision, version, lease, previous, key_length, kind: what the index is built from."""
 NAMED = Struct("<I4xQ36xIB")

@@ -20,12 +20,12 @@ while only 16,384 were kept, and a page undid all changes behind it, too (docs/i
 
 
 class WayBack(NamedTuple):
-    """What leads from the newest state of a range back to an older one."""
+    """Way from the newest state of a range back to an older one."""
 
     then: dict[bytes, int]
     """For each key that has changed since: the address of the version that was live then, 0 when there was none."""
     gained: int
-    """How many more keys are live now than then."""
+    """Number of keys that are live now, less that of then."""
 
 
 class UndoLog:
