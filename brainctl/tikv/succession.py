@@ -12,6 +12,7 @@ from enum import Enum
 
 from brainctl.errors import BrainctlError, Fenced, InvalidInput, StoreInUse
 from brainctl.log import Fact
+from brainctl.mvcc.record_names import CHECKPOINT
 from brainctl.tikv.commit_codec import Writes
 from brainctl.tikv.errors import TikvFailed
 from brainctl.tikv.holder import Holder
@@ -40,6 +41,10 @@ class Role(Enum):
     LEADER = "waits for the lead when it opens the store, and writes no more once it has lost it"
     ON_DEMAND = "takes the lead with its first write, unless a living process holds it"
     FOLLOWER = "never writes"
+
+
+class CopiedOver(Fenced):
+    """A migration has taken the store over from those that served it."""
 
 
 class Succession:
@@ -148,12 +153,31 @@ class Succession:
         """Show what other processes wrote up to a state.
 
         Raises:
+            CopiedOver: a server can follow no migration, which starts a store over.
             TikvFailed: TiKV does not answer.
         """
         async with self._writer.busy:
+            if self._instances is not None and state.head.epoch > self._shown.head.epoch:
+                await self._check_uncopied(state)
             await self._shown.catch_up(state)
         if self._instances is not None:
             self._instances.heard(state.head, state.time_ms)
+
+    async def _check_uncopied(self, state: StateView) -> None:
+        """Check that of the processes that have had the lead lately none was a migration.
+
+        Raises:
+            CopiedOver: one was.
+            TikvFailed: TiKV does not answer.
+        """
+        layout = self._layout
+        record = layout.record(CHECKPOINT)
+        values = await state.reader.get([layout.holder, record])
+        holder = Holder.unpack(values.get(layout.holder, b""))
+        if (holder is not None and holder.role == "migrate") or values.get(record) != self._shown.records.get(
+            CHECKPOINT
+        ):
+            raise CopiedOver("a migration has taken the store over, and what it copied has replaced what was served")
 
     async def run(self) -> None:
         """Renew the lead from time to time; without it follow the process that leads, and take the lead when free."""
@@ -168,11 +192,11 @@ class Succession:
                     await self._writer.edit(_no_writes, 0)
                 else:
                     await self._follow_and_take()
-            except Fenced as error:
-                self._writer.step_down(error)
-            except InvalidInput as error:
+            except (CopiedOver, InvalidInput) as error:
                 self.fail(error)
                 return
+            except Fenced as error:
+                self._writer.step_down(error)
             except BrainctlError as error:
                 _log.warning(Fact("following the store is tried again", error=error))
 
@@ -217,14 +241,9 @@ class Succession:
         self._beat_now.set()
 
     async def _look(self) -> None:
-        """Look who is there and who leads; end when that is a migration, since what it copies into is no store yet."""
-        instances = self._instances
-        if instances is None:
-            return
-        await instances.refresh()
-        holder = instances.holder
-        if holder is not None and holder.role == "migrate" and instances.has_leader and not self._writer.leads:
-            self.fail(Fenced(f"{holder} has taken over the store: a store is not served while it is copied into"))
+        """Look who is there and who leads."""
+        if self._instances is not None:
+            await self._instances.refresh()
 
 
 async def _no_writes(_: StateView) -> Writes:
