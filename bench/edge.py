@@ -43,6 +43,7 @@ class EchoNode:
         self.stages = Stages(SystemClock())
 
     process_token = ""
+    has_leader = True
     scrubber: Scrubber | None = None
 
     def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:

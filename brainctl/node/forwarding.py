@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from brainctl.errors import (
     CONNECTION_LOST,
+    LEADER_CHANGED,
     NOT_LEADER,
     TIMEOUT,
     ApiError,
@@ -110,6 +111,11 @@ class Forwarding:
         self.leads = cluster.leads
         self._cluster = cluster
 
+    @property
+    def has_leader(self) -> bool:
+        """Return whether somebody leads, as far as this instance knows."""
+        return self.leads() or self._cluster.membership.leader != 0
+
     async def forward(self, method: str, body: bytes, reply: Reply, token: str, here: Callable[[Reply], None]) -> None:
         """Have a request answered by the leader; by this instance, with `here`, if that becomes the leader.
 
@@ -141,7 +147,7 @@ class Forwarding:
         except UnknownOutcome:
             return None if method in REPEATED else UnknownOutcome(CONNECTION_LOST.message)
         except ApiError as error:
-            return None if error.status == NOT_LEADER else error
+            return None if error.status in (NOT_LEADER, LEADER_CHANGED) else error
 
     def sign(self, user: str, revision: int) -> str:
         """Return a token for a user that this instance has authenticated."""

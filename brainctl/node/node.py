@@ -106,6 +106,11 @@ class Node:
         self._streams = {**LockService().streams(), **ElectionService().streams()}
 
     @property
+    def has_leader(self) -> bool:
+        """Return whether the cluster has a leader, as far as this member knows; one that is alone leads itself."""
+        return self._forwarding is None or self._forwarding.has_leader
+
+    @property
     def process_token(self) -> str:
         """Return the token with which this process itself may do everything; it is stored nowhere else."""
         return self._auth.process_token

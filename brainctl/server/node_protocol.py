@@ -44,6 +44,10 @@ class Node(Protocol):
         """Return what there is to count, now."""
 
     @property
+    def has_leader(self) -> bool:
+        """Return whether writes have somebody to make them."""
+
+    @property
     def scrubber(self) -> Scrubber | None:
         """Return what scrubs the store; None where the data is elsewhere."""
 

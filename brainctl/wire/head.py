@@ -32,6 +32,7 @@ class Head:
         "grpc",
         "length",
         "method",
+        "needs_leader",
         "path",
         "plain",
         "refusal",
@@ -60,6 +61,8 @@ class Head:
         """grpc-timeout in seconds, None when there is none."""
         self.token: str | None = None
         """The token by which the client is authenticated: the field token, or else authorization."""
+        self.needs_leader = False
+        """Whether the call is to fail while the cluster has no leader: etcd's field hasleader."""
         self.length: int | None = None
         """content-length in bytes, None when there is none."""
         self.fault: tuple[ErrorCode, str] | None = None
@@ -84,6 +87,7 @@ class Head:
         copy.encoding = self.encoding
         copy.timeout = seconds
         copy.token = self.token
+        copy.needs_leader = self.needs_leader
         copy.length = self.length
         copy.fault = self.fault
         copy.trailers = self.trailers
@@ -215,6 +219,8 @@ def _read_regular(head: Head, fields: list[Field]) -> None:
                 head.refusal = (400, Status(Code.INTERNAL, text))
         elif name == b"token" or (name == b"authorization" and head.token is None):
             head.token = value.decode("latin-1")
+        elif name == b"hasleader":
+            head.needs_leader = value == b"true"
         elif name == b"content-length":
             if not value.isdigit() or len(value) > 19 or head.length not in {None, int(value)}:
                 raise _malformed("content-length is malformed")

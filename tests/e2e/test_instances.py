@@ -2,12 +2,15 @@
 
 import json
 import signal
+import threading
+from collections.abc import Iterator
 
+import grpc
 import pytest
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.conftest import NewBrainctl
-from tests.e2e.instances import History, Put, Service, check, until
+from tests.e2e.instances import SECONDS, History, Put, Service, check, until
 from tests.peers.servers import Playground, brainctl, etcdctl
 from tests.support.rpc import Remote
 
@@ -111,6 +114,42 @@ def test_a_follower_never_leads(new_brainctl: NewBrainctl, tikv: Playground, tik
     assert etcdctl(follower.endpoint, "get", "k", "--print-value-only").stdout == "v\n"
     status = Remote(follower.endpoint).call("/etcdserverpb.Maintenance/Status", pb.StatusRequest())
     assert (status.leader, list(status.errors)) == (0, ["etcdserver: no leader"])
+
+
+def test_what_needs_a_leader_fails_without_one(new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str) -> None:
+    """The metadata hasleader: a call is refused, an open watch is ended; without it both go on."""
+    del tikv
+    leader = new_brainctl("--name", "a", "--role", "leader", store=tikv_url)
+    follower = new_brainctl("--name", "b", "--role", "follower", store=tikv_url)
+    create = pb.WatchRequest(create_request=pb.WatchCreateRequest(key=b"k"))
+    with grpc.insecure_channel(follower.endpoint) as channel:
+        watch = channel.stream_stream(
+            "/etcdserverpb.Watch/Watch", pb.WatchRequest.SerializeToString, pb.WatchResponse.FromString
+        )
+        read = channel.unary_unary(
+            "/etcdserverpb.KV/Range", pb.RangeRequest.SerializeToString, pb.RangeResponse.FromString
+        )
+        over = threading.Event()
+        streams = [watch(_open(create, over), metadata=metadata) for metadata in ((("hasleader", "true"),), ())]
+        assert all(next(stream).created for stream in streams)
+        needing, other = streams
+        read(pb.RangeRequest(key=b"k"), metadata=(("hasleader", "true"),), timeout=SECONDS)
+        assert leader.stop() == 0
+        with pytest.raises(grpc.RpcError, match="etcdserver: no leader"):
+            next(needing)
+        with pytest.raises(grpc.RpcError, match="etcdserver: no leader"):
+            read(pb.RangeRequest(key=b"k"), metadata=(("hasleader", "true"),), timeout=SECONDS)
+        read(pb.RangeRequest(key=b"k"), timeout=SECONDS)
+        leader.start()
+        Remote(leader.endpoint).call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"k"))
+        assert [event.kv.key for event in next(other).events] == [b"k"]
+        over.set()
+
+
+def _open(request: pb.WatchRequest, over: threading.Event) -> Iterator[pb.WatchRequest]:
+    """A request, and then nothing until it is over: the client's half of the stream stays open."""
+    yield request
+    over.wait(SECONDS)
 
 
 def test_no_write_and_no_event_is_lost_when_leaders_are_killed_paused_and_stopped(

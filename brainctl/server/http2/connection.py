@@ -191,6 +191,7 @@ class Http2Protocol(asyncio.Protocol):
                 self.abort()
                 return
             self._outgoing.flush_soon()
+        self._streams.tick()
         if self._deadlines:
             now = self._loop.time()
             for stream_id in [stream_id for stream_id, at in self._deadlines.items() if at <= now]:

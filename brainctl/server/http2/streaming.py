@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from brainctl.errors import BrainctlError, Code, Status
+from brainctl.errors import NO_LEADER, BrainctlError, Code, Status
 from brainctl.log import Fact
 from brainctl.server.call_stats import Calls
 from brainctl.server.http2.exchange import Http2Exchange
@@ -19,6 +19,9 @@ from brainctl.wire.head import Head
 from brainctl.wire.server import ServerConnection
 
 _log = logging.getLogger(__name__)
+
+LEADERLESS_SECONDS = 3
+"""Seconds without a leader after which a stream that needs one ends: etcd waits for three elections."""
 
 
 class StreamingCalls(OpenStreams):
@@ -41,6 +44,10 @@ class StreamingCalls(OpenStreams):
         self._deadlines = deadlines
         self._common_name = common_name
         self._loop = asyncio.get_running_loop()
+        self._led: set[int] = set()
+        """Open streams whose clients want them to end when there is no leader."""
+        self._leaderless = 0
+        """Seconds for which there was none."""
 
     # -- from the client ----------------------------------------------------------------------------------------------
 
@@ -52,10 +59,16 @@ class StreamingCalls(OpenStreams):
             method.ended(DEADLINE_EXCEEDED.code)
             self._connection.fail(stream_id, DEADLINE_EXCEEDED)
             return
+        if head.needs_leader and not self._node.has_leader:
+            method.ended(NO_LEADER.code)
+            self._connection.fail(stream_id, NO_LEADER)
+            return
         stream = STREAMS[head.path](self._node, _Outlet(self, stream_id), head.token, self._common_name)
         self.add(stream_id, stream, method)
         if head.timeout is not None:
             self._deadlines[stream_id] = self._loop.time() + head.timeout
+        if head.needs_leader:
+            self._led.add(stream_id)
         if self._outgoing.socket_full:
             stream.pause()
 
@@ -103,12 +116,24 @@ class StreamingCalls(OpenStreams):
     def close(self, stream_id: int, code: Code = Code.CANCELLED) -> None:
         """Close a stream that has ended in this way; the client is sent nothing."""
         self._deadlines.pop(stream_id, None)
+        self._led.discard(stream_id)
         self.end(stream_id, code)
 
     def close_all(self) -> None:
         """Close all streams: the client has gone away."""
         self.end_all()
         self._deadlines.clear()
+        self._led.clear()
+
+    def tick(self) -> None:
+        """Count a second: end the streams that need a leader once there was none for LEADERLESS_SECONDS."""
+        if not self._led or self._node.has_leader:
+            self._leaderless = 0
+            return
+        self._leaderless += 1
+        if self._leaderless >= LEADERLESS_SECONDS:
+            for stream_id in tuple(self._led):
+                self.fail(stream_id, NO_LEADER)
 
 
 class _Outlet:

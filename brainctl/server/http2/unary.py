@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from brainctl.errors import BrainctlError, Status
+from brainctl.errors import NO_LEADER, BrainctlError, Status
 from brainctl.log import Fact
 from brainctl.server.call_stats import Calls, Method
 from brainctl.server.http2.write_buffer import WriteBuffer
@@ -75,10 +75,10 @@ class UnaryCalls:
                 self._connection.fail(stream_id, method)
             return None
         if head.timeout is not None and head.timeout < SOONEST_SECONDS:
-            method.started += len(stream_ids)
-            for stream_id in stream_ids:
-                method.ended(DEADLINE_EXCEEDED.code)
-                self._connection.fail(stream_id, DEADLINE_EXCEEDED)
+            self._refuse(stream_ids, method, DEADLINE_EXCEEDED)
+            return None
+        if head.needs_leader and not self._node.has_leader:
+            self._refuse(stream_ids, method, NO_LEADER)
             return None
         if head.path == PUT:
             served = self._serve_puts(head, stream_ids, bodies, method)
@@ -90,6 +90,13 @@ class UnaryCalls:
             for stream_id in filter(self._connection.is_open, stream_ids[:served]):
                 self._deadlines[stream_id] = ends
         return None if served == len(bodies) else Requests(head, stream_ids[served:], bodies[served:])
+
+    def _refuse(self, stream_ids: list[int], method: Method, status: Status) -> None:
+        """Fail calls before they are begun."""
+        method.started += len(stream_ids)
+        for stream_id in stream_ids:
+            method.ended(status.code)
+            self._connection.fail(stream_id, status)
 
     def _check_path(self, path: str) -> Method | Status:
         """Return the counters of a method, or the status of a call to a path that is not one."""

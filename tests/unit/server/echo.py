@@ -73,6 +73,7 @@ class EchoNode:
         self.credentials: list[tuple[str | None, str | None]] = []
 
     process_token = ""
+    has_leader = True
     scrubber = None
 
     def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
