@@ -16,4 +16,5 @@ one from end to end with `checker.py`, which takes line by line. Below it:
     search.py     histories without revisions, in the manner of Wing, Gong and Lowe
     blame.py      from a contradiction to an anomaly, which says in words what contradicts what
     shrink.py     the smallest part of a history that shows it
+    draw.py       that part as a picture
 """

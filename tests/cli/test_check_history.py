@@ -42,6 +42,9 @@ def test_a_violation_is_said_in_words_and_files(file: Path) -> None:
     first, *_, last = done.stdout.splitlines()
     assert first == 'stale-read: client 3 read revision 1 (read of "a") after client 1 was told 2 (put "a"="1")'
     assert last.startswith("violated: 2 operations, 0 events, revision 2, ")
+    page = file.with_name("small.html")
+    assert brainctl("check", "history", str(small), "--timeline", str(page)).returncode == 7
+    assert "<svg" in page.read_text()
     again = brainctl("check", "history", str(small))
     assert (again.returncode, again.stdout.splitlines()[0]) == (7, first)
     suite = ET.fromstring(junit.read_text())
@@ -76,5 +79,6 @@ def test_what_is_no_history(file: Path, lines: list[dict[str, Any]], code: int, 
 
 def test_mistakes(file: Path) -> None:
     assert brainctl("check", "history").returncode == 128
+    assert brainctl("check", "history", "x", "--timeline", "x.png").returncode == 128
     assert brainctl("check", "history", str(file)).stderr.startswith("Error: no such file or directory")
     assert brainctl("check", "history", write(file, RIGHT), "-w", "table").returncode == 4

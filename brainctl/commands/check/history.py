@@ -38,6 +38,7 @@ class Plan(NamedTuple):
     """None for a file that is there already."""
     junit: Path | None
     counterexample: Path | None
+    timeline: Path | None
 
 
 def parse(
@@ -61,6 +62,9 @@ def parse(
     counterexample: Annotated[
         str, typer.Option("--counterexample", metavar="FILE", help="write the smallest part that shows a violation")
     ] = "",
+    timeline: Annotated[
+        str, typer.Option("--timeline", metavar="FILE", help="draw that part: FILE ends in .html or .svg")
+    ] = "",
 ) -> Plan:
     """Check whether a store keeps the promises of etcd, by what its clients were told.
 
@@ -82,7 +86,9 @@ def parse(
             compact,
         )
     file = Path(record_to or (files or [""])[0])
-    return Plan(file, load, Path(junit) if junit else None, Path(counterexample) if counterexample else None)
+    if timeline and Path(timeline).suffix not in (".html", ".svg"):
+        raise BadArguments("--timeline needs a FILE that ends in .html or .svg")
+    return Plan(file, load, *(Path(name) if name else None for name in (junit, counterexample, timeline)))
 
 
 def run(session: Session, plan: Plan) -> None:
@@ -142,12 +148,16 @@ def _examined(path: Path) -> "Finding":
 
 def _save(plan: Plan, finding: "Finding", seconds: float, shortfall: str) -> None:
     """Write the files that were asked for."""
+    from brainctl.check import draw
     from brainctl.check.file import header_bytes, line_bytes
     from brainctl.commands.check import report
 
     if plan.junit is not None:
         plan.junit.write_bytes(report.junit(finding, str(plan.file), seconds, shortfall))
     small = finding.counterexample
+    if plan.timeline is not None and small is not None:
+        picture = draw.svg(small) if plan.timeline.suffix == ".svg" else draw.html(small)
+        plan.timeline.write_text(picture)
     if plan.counterexample is not None and small is not None:
         plan.counterexample.write_bytes(header_bytes(small.header) + b"".join(map(line_bytes, small.lines)))
 

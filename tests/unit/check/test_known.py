@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, NamedTuple
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from brainctl.check.anomaly import KINDS
 from brainctl.check.checker import Verdict, check
+from brainctl.check.draw import html, svg
 from brainctl.check.examine import examine
 from brainctl.errors import InvalidInput
 
@@ -297,6 +299,12 @@ def test_the_counterexample_is_small_and_shows_the_same(case: Case) -> None:
     assert small is not None, finding.verdict.anomalies
     assert len(small.lines) <= 4
     again = check(small.header, small.lines)
+    picture = ET.fromstring(svg(small))
+    bars = picture.findall("{http://www.w3.org/2000/svg}rect")
+    assert len(bars) == len(small.lines)
+    assert any("x" in str(bar.get("class")).split() for bar in bars), "what contradicts is marked"
+    assert html(small).count("<svg") == 1
+    assert "http" not in html(small).replace("http://www.w3.org/2000/svg", ""), "the page needs no other file"
     assert small.anomaly.kind == finding.verdict.anomalies[0].kind
     assert small.anomaly.kind in [anomaly.kind for anomaly in again.anomalies]
 
