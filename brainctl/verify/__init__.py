@@ -5,6 +5,7 @@
 * `diff.py`: two ordered streams of keys merged, pure. `difference.py`: the kinds of differences.
 * `side.py`: what a side is; `files.py`: files as sides, `exported.py`: lists of keys as sides.
 * `scope.py`: which keys are compared, `seen.py`: two sides as the scope shows them.
+* `history.py`: revisions, and the log of a store. `pace.py`: the limit of bytes per second.
 * `reading.py`: the reads from one store. `accounts.py`: users and roles.
 
 Example: the first store is at revision 100, the second at 98, both take writes, and lag is allowed. Keys are read on

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from brainctl.clock import Clock
+from brainctl.stores.store import Store
 from brainctl.verify.accounts import Accounts
 from brainctl.verify.difference import (
     Difference,
@@ -18,9 +19,12 @@ from brainctl.verify.difference import (
     LeaseDifference,
     LeaseMismatch,
     MissingLease,
+    as_change,
 )
+from brainctl.verify.history import differences, first_revision, store_of
 from brainctl.verify.keys import FIRST_PAUSE, RECHECKS, Counts, KeyComparison
 from brainctl.verify.lag import Newest, Standing, standing
+from brainctl.verify.pace import Pace
 from brainctl.verify.scope import Scope
 from brainctl.verify.seen import seen
 from brainctl.verify.side import Side
@@ -45,6 +49,10 @@ class Report:
     """The number of these keys that were compared by the hashes of ranges, without being read from both stores."""
     leases: int = 0
     """The number of leases of the first store."""
+    oldest: int = 0
+    """With the history: the oldest revision that both have; 0 without it."""
+    revisions: int = 0
+    """The number of revisions after it that were compared."""
     different: int = 0
     """The number of differences."""
     differences: list[Difference] = field(default_factory=list)
@@ -73,6 +81,8 @@ class Comparison:
         leases: bool = True,
         auth: bool = True,
         max_lag: int = 0,
+        history: bool = False,
+        rate: int = 0,
     ) -> None:
         """Create the comparison of two sides.
 
@@ -85,6 +95,8 @@ class Comparison:
             leases: Compare leases.
             auth: Compare users and roles.
             max_lag: How many revisions one may be behind the other.
+            history: Compare every revision that both still have, too.
+            rate: The bytes per second to read on the first side; 0 for no limit.
         """
         self._expected, self._found = seen(expected, found, scope)
         self._scope = scope
@@ -93,6 +105,8 @@ class Comparison:
         self._with_leases = leases and scope.whole
         self._accounts = _accounts(expected, found) if auth and scope.whole else None
         self._max_lag = max_lag
+        self._stores = (store_of(expected), store_of(found)) if history else None
+        self._pace = Pace(rate, clock)
         self.newest = Newest(0, 0)
         """The newest revision of each store, as last read."""
         self.on_progress: Callable[[int], None] = lambda _keys: None
@@ -123,6 +137,9 @@ class Comparison:
         counts = Counts(report.revision)
         keys = KeyComparison(self._expected, self._found, self._common_revision, counts, self._scope, live=self._live)
         keys.on_progress = self.on_progress
+        keys.pace = self._pace.wait
+        if self._stores is not None:
+            await self._history(report, self._stores)
         async for found in keys.differences():
             _count(report, found)
         report.revision, report.keys, report.bytes, report.hashed = (
@@ -136,6 +153,21 @@ class Comparison:
             await self._leases(report)
         report.seconds = round(self._clock.monotonic() - began, 3)
         return report
+
+    async def _history(self, report: Report, stores: tuple[Store, Store]) -> None:
+        """Compare the state at the oldest revision that both have, and every revision since."""
+
+        def seen(_revision: int) -> None:
+            report.revisions += 1
+
+        first = await first_revision(*stores)
+        report.oldest = first
+        base = KeyComparison(self._expected, self._found, self._common_revision, Counts(first), self._scope, live=False)
+        base.pace = self._pace.wait
+        async for found in base.differences():
+            _count(report, [as_change(first, entry) for entry in found])
+        async for changes in differences(*stores, first + 1, report.revision, self._scope, seen):
+            _count(report, changes)
 
     async def _standing(self) -> Standing:
         """Return the revisions of both sides, and whether one lacks some that it should have."""

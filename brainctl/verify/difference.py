@@ -89,11 +89,21 @@ class AuthSwitch(NamedTuple):
     found: bool
 
 
+class ChangeDifference(NamedTuple):
+    """A change of a key in one revision that only one store has, or that both have with different fields."""
+
+    revision: int
+    key: bytes
+    problem: Problem
+    fields: tuple[str, ...] = ()
+    """The names of the fields that differ, out of FIELDS; "type" (put or delete), or "order" in the revision."""
+
+
 KeyDifference = MissingKey | ExtraKey | Mismatch
 LeaseDifference = MissingLease | ExtraLease | LeaseMismatch
 LagDifference = MissingRevisions | ExtraRevisions
 AccountDifference = Account | AuthSwitch
-Difference = LagDifference | KeyDifference | LeaseDifference | AccountDifference
+Difference = LagDifference | KeyDifference | LeaseDifference | AccountDifference | ChangeDifference
 
 
 def difference(key: bytes, expected: bytes | None, found: bytes | None) -> KeyDifference | None:
@@ -112,3 +122,14 @@ def mismatch(key: bytes, expected: bytes, found: bytes) -> Mismatch | None:
     left, right = kvpb.KeyValue.FromString(expected), kvpb.KeyValue.FromString(found)
     fields = tuple(name for name in FIELDS if getattr(left, name) != getattr(right, name))
     return Mismatch(key, fields) if fields else None
+
+
+def as_change(revision: int, entry: KeyDifference) -> ChangeDifference:
+    """Return the difference of a key at an old revision as one of the history."""
+    match entry:
+        case MissingKey(key):
+            return ChangeDifference(revision, key, Problem.MISSING)
+        case ExtraKey(key):
+            return ChangeDifference(revision, key, Problem.EXTRA)
+        case Mismatch(key, fields):
+            return ChangeDifference(revision, key, Problem.DIFFERENT, fields)

@@ -83,20 +83,16 @@ class KeyList:
         self.read_bytes = 0
         self.kind = SideKind(stands=True, digested=True)
         self._path = path
-        self._file = path.open("rb")
         self._keys: list[bytes] = []
         self._places: list[int] = []
         self._leases: dict[int, int] = {}
         self._end = 0
         """The place behind the keys."""
         try:
-            self._check(scope)
+            with path.open("rb") as file:
+                self._check(file, scope)
         except (ValueError, KeyError, TypeError) as error:
-            self._file.close()
             raise SnapshotDamaged(f"{path} is no whole list of keys: {error}") from error
-        except BaseException:
-            self._file.close()
-            raise
 
     async def revision(self) -> int:
         """See `Side.revision`."""
@@ -132,8 +128,7 @@ class KeyList:
         return None
 
     async def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """See `Side.close`: the file is open only while it is read."""
 
     def _rows(self, start: bytes, end: bytes, revision: int) -> tuple[list["_Row"], bytes]:
         """Return the first rows of a range, and the end up to which they cover it.
@@ -158,15 +153,16 @@ class KeyList:
     def _from(self, start: bytes) -> Iterator["_Row"]:
         """Yield the rows from a key on."""
         at = bisect_right(self._keys, start) - 1
-        self._file.seek(self._places[max(at, 0)] if self._places else self._end)
-        while self._file.tell() < self._end:
-            row = _Row.of(self._file.readline())
-            if row.key >= start:
-                yield row
+        with self._path.open("rb") as file:
+            file.seek(self._places[max(at, 0)] if self._places else self._end)
+            while file.tell() < self._end:
+                row = _Row.of(file.readline())
+                if row.key >= start:
+                    yield row
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, file: BinaryIO, scope: Scope) -> None:
         """Read all lines, and keep the places of some keys."""
-        head = orjson.loads(self._file.readline())
+        head = orjson.loads(file.readline())
         if head["format"] != FORMAT or head["version"] != VERSION:
             raise InvalidInput(f"{self._path} is of version {head['version']}, and this build reads version {VERSION}")
         self._revision = int(head["revision"])
@@ -175,8 +171,8 @@ class KeyList:
             raise InvalidInput(f"{self._path} lists the keys of {_flags(of)}: compare the same keys")
         total, count, last = range_hash(), 0, b""
         while True:
-            place = self._file.tell()
-            line = self._file.readline()
+            place = file.tell()
+            line = file.readline()
             if not line.startswith(b'{"key"'):
                 break
             row = _Row.of(line)
@@ -191,7 +187,7 @@ class KeyList:
         while line.startswith(b'{"lease"'):
             lease = orjson.loads(line)
             self._leases[int(lease["lease"])] = lease["ttl"]
-            line = self._file.readline()
+            line = file.readline()
         tail = orjson.loads(line)
         if (tail["keys"], tail["leases"], tail["hash"]) != (count, len(self._leases), total.hexdigest()):
             raise ValueError("its last line does not fit what is before it")

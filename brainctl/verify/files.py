@@ -41,9 +41,7 @@ async def open_copy(path: Path, scope: Scope, stack: AsyncExitStack) -> Side:
     """
     make = _maker(path)
     if make is None:
-        found = KeyList(path, scope)
-        stack.push_async_callback(found.close)
-        return found
+        return KeyList(path, scope)
     directory = Path(stack.enter_context(TemporaryDirectory(prefix="brainctl-verify-"))) / "store"
     await asyncio.to_thread(make, directory)
     store = open_directory(directory, ManualClock())

@@ -83,6 +83,8 @@ class KeyComparison:
         self._live = live
         self.on_progress: Callable[[int], None] = lambda _keys: None
         """Called now and then with the number of keys compared so far."""
+        self.pace: Callable[[int], Awaitable[None]] = _at_once
+        """Is awaited with the number of bytes that were read or hashed on the first side since the last time."""
 
     async def differences(self) -> AsyncIterator[list[KeyDifference]]:
         """Yield the differences, a list at a time, in key order."""
@@ -101,6 +103,7 @@ class KeyComparison:
                 counts.hashed += span.keys
                 counts.bytes += span.size
                 self.on_progress(counts.keys)
+                await self.pace(span.size)
             else:
                 async for found in self._merged(span.start, span.end):
                     yield found
@@ -138,9 +141,11 @@ class KeyComparison:
                 seen = len(found)
                 found = await self._surviving(found)
                 counts.gone += seen - len(found)
+            so_far = counts.bytes
             counts.keys = before[0] + merge.compared
             counts.bytes = before[1] + self._expected.read_bytes
             self.on_progress(counts.keys)
+            await self.pace(counts.bytes - so_far)
             yield found
 
     async def _read(self, merge: Merge) -> None:
@@ -193,3 +198,7 @@ class KeyComparison:
             return difference(key, expected, found)
 
         return await gather(one, keys, RECHECKED_AT_A_TIME)
+
+
+async def _at_once(_size: int) -> None:
+    """Go on without a pause."""

@@ -3,7 +3,11 @@
 import asyncio
 import json
 import os
+import re
+import shlex
 import shutil
+import subprocess
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +19,10 @@ from brainctl.errors import ExitCode
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.registry import open_store
-from tests.conftest import NewEtcd
-from tests.peers.servers import etcdctl
+from tests.conftest import NewBrainctl, NewEtcd
+from tests.peers.servers import brainctl_argv, clean_environment, etcdctl
 
+ROOT = Path(__file__).resolve().parents[2]
 KEYS = 30
 
 
@@ -185,12 +190,18 @@ def test_snapshots_and_data_directories(shell: Shell, new_etcd: NewEtcd, tmp_pat
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        ((), "needs --from STORE, and --to STORE or --export FILE"),
-        (("--from", "a"), "needs --from STORE, and --to STORE or --export FILE"),
-        (("--from", "a", "--to", "b", "--export", "c"), "needs --from STORE, and --to STORE or --export FILE"),
+        ((), "needs --from STORE, and --to STORE, --own-log or --export FILE"),
+        (("--from", "a"), "needs --from STORE, and --to STORE, --own-log or --export FILE"),
+        (
+            ("--from", "a", "--to", "b", "--export", "c"),
+            "needs --from STORE, and --to STORE, --own-log or --export FILE",
+        ),
         (("--from", "a", "--to", "b", "--map-prefix", "c"), "--map-prefix needs OLD=NEW"),
         (("--from", "a", "--to", "b", "--map-prefix", "c=d", "--prefix", "e"), "no key starts both with"),
         (("--from", "a", "--export", "b", "--values-only"), "are for a comparison, not for --export"),
+        (("--members", "--from", "a"), "without --from"),
+        (("--from", "a", "--own-log", "--prefix", "b"), "--own-log compares whole stores"),
+        (("--from", "a", "--to", "b", "--history", "--values-only"), "neither moved copies nor values only"),
         (("--from", "nothing", "--to", "b"), "'nothing' is no store"),
     ],
 )
@@ -198,3 +209,130 @@ def test_a_command_line_that_says_not_what_to_compare(shell: Shell, flags: tuple
     done = shell(*flags)
     assert done.returncode == ExitCode.BAD_ARGS
     assert text in done.stderr
+
+
+def test_every_revision_is_compared(shell: Shell, stores: tuple[str, str]) -> None:
+    left, right = stores
+    for url, value in ((left, "here"), (right, "there")):
+        put(url, ("/a/07", value))
+        put(url, ("/a/07", "the same"))
+    sides = ("--from", left, "--to", right)
+    assert shell.kinds(*sides) == []
+    report = shell.report(*sides, "--history")
+    assert report["differences"] == [
+        {"kind": "different-change", "revision": "3", "key": "L2EvMDc=", "fields": ["value"]}
+    ]
+    assert (report["oldest_revision"], report["revisions"]) == ("1", 3)
+    text = shell(*sides, "--history").stdout
+    assert "different change of /a/07 in revision 3: value\n" in text
+    assert "3 revisions after 1, " in text
+    assert shell.report("--from", left, "--own-log")["equal"]
+
+
+def test_members_are_compared_with_the_first(shell: Shell, new_brainctl: NewBrainctl) -> None:
+    servers = [new_brainctl() for _ in range(3)]
+    for number, server in enumerate(servers):
+        put(f"etcd://{server.endpoint}", ("/k", "one" if number < 2 else "two"))
+    endpoints = ",".join(server.endpoint for server in servers)
+    done = shell("--members", "--endpoints", endpoints, "-w", "json")
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, first["equal"], second["equal"]) == (ExitCode.DIFFERENT, True, False)
+    assert (first["from"], second["to"]) == (f"etcd://{servers[0].endpoint}", f"etcd://{servers[2].endpoint}")
+    text = shell("--members", "--endpoints", endpoints).stdout
+    assert f"etcd://{servers[0].endpoint} and etcd://{servers[2].endpoint}:\ndifferent key /k: value\n" in text
+    two = ",".join(server.endpoint for server in servers[:2])
+    assert shell("--members", "--endpoints", two).returncode == 0
+    alone = shell("--members", "--endpoints", servers[0].endpoint)
+    assert (alone.returncode, "name two at least" in alone.stderr) == (ExitCode.BAD_ARGS, True)
+
+
+def test_it_goes_on_until_a_difference(new_brainctl: NewBrainctl) -> None:
+    left, right = (f"etcd://{new_brainctl().endpoint}" for _ in range(2))
+    put(left, ("/k", "one"))
+    put(right, ("/k", "one"))
+    argv = ["verify", "--from", left, "--to", right, "--follow", "--interval", "100ms", "--exit-on-difference"]
+    child = subprocess.Popen(
+        [*brainctl_argv(), *argv, "-w", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment()
+    )
+    try:
+        assert child.stdout is not None
+        for _ in range(2):
+            assert json.loads(child.stdout.readline())["equal"]
+        put(right, ("/k", "two"))
+        put(left, ("/k", "three"))
+        rest, said = child.communicate(timeout=120)
+    finally:
+        child.kill()
+    assert not json.loads(rest.splitlines()[-1])["equal"]
+    assert child.returncode == ExitCode.DIFFERENT
+    assert b"difference" in said
+
+
+def test_the_page_is_whole(shell: Shell, stores: tuple[str, str], tmp_path: Path) -> None:
+    left, right = stores
+    put(left, ("/a/<b>&", "here"))
+    put(right, ("/a/07", "there"))
+    page = tmp_path / "report.html"
+    assert shell("--from", left, "--to", right, "--html", str(page), "--rate", "20MB").returncode == ExitCode.DIFFERENT
+    text = page.read_text()
+    assert "missing key   /a/&lt;b&gt;&amp;" in text
+    assert f"{left} and {right}: different" in text
+    assert "http" not in text, "it needs no other file"
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == []
+
+
+class Tags(HTMLParser):
+    """The elements that are not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        del attrs
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def commands_of_the_page() -> list[str]:
+    text = (ROOT / "docs" / "verification.md").read_text().partition("## Comparing stores")[2]
+    return re.findall(r"^    (brainctl verify .*)$", text, re.MULTILINE)
+
+
+def test_the_commands_of_the_page_do_what_it_says(
+    shell: Shell, new_etcd: NewEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    etcd = new_etcd()
+    keys = [(f"/registry/{n}", "v") for n in range(5)]
+    for url in (f"etcd://{etcd.endpoint}", f"file://{tmp_path}/copy"):
+        put(url, *keys, *((key.replace("/registry/", "/mirror/"), value) for key, value in keys))
+    assert etcdctl(etcd.endpoint, "snapshot", "save", "snapshot.db").returncode == 0
+    assert etcdctl(etcd.endpoint, "put", "/registry/events/1", "v").returncode == 0
+    assert etcdctl(etcd.endpoint, "del", "/registry/events/1").returncode == 0
+    put(f"file://{tmp_path}/copy", ("/registry/events/1", "v"))
+    delete(f"file://{tmp_path}/copy", "/registry/events/1")
+    ran = 0
+    for line in commands_of_the_page():
+        here = line.replace("etcd.example:2379", etcd.endpoint).replace("etcd2.example:2379", etcd.endpoint)
+        argv = shlex.split(here)[2:]
+        if "--follow" in argv:
+            continue  # test_it_goes_on_until_a_difference
+        done = shell(*argv)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        ran += 1
+    assert ran == 10
+
+
+def delete(url: str, key: str) -> None:
+    async def write() -> None:
+        store = await open_store(url, EtcdTarget(()), ManualClock())
+        await store.delete_range(pb.DeleteRangeRequest(key=key.encode()))
+        await store.close()
+
+    asyncio.run(write())

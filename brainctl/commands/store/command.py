@@ -10,6 +10,7 @@ from brainctl.commands.store.fields import StoreArgument, show, store_url
 from brainctl.commands.store.files import check, dump, parse_check, parse_dump, parse_repair, repair
 from brainctl.commands.store.scrub import parse_scrub, scrub
 from brainctl.commands.verify import command as compare
+from brainctl.commands.verify.options import VerifyOptions
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.urls import directory_of
@@ -147,7 +148,7 @@ async def defrag(session: Session, url: str) -> None:
         )
 
 
-def parse_verify(args: StoreArgument = None) -> compare.VerifyOptions:
+def parse_verify(args: StoreArgument = None) -> VerifyOptions:
     """Compare two stores, STORE and another one: every key, value, revision, version and lease.
 
     Each is a directory or a URL. Exit code 0 says equal, 7 says different; `brainctl verify` has more ways to do it.
@@ -155,7 +156,7 @@ def parse_verify(args: StoreArgument = None) -> compare.VerifyOptions:
     if args is None or len(args) != 2:
         raise BadArguments("store verify command needs two stores")
     source, target = map(store_url, args)
-    return compare.VerifyOptions(source, target, "", "", live=False, leases=True)
+    return VerifyOptions(source, target, "", "", live=False, leases=True)
 
 
 def _one(args: list[str] | None, name: str) -> str:

@@ -7,6 +7,7 @@ from brainctl.verify.difference import (
     Account,
     AccountDifference,
     AuthSwitch,
+    ChangeDifference,
     Difference,
     ExtraKey,
     ExtraLease,
@@ -38,8 +39,8 @@ def line(entry: Difference) -> str:
             text = f"extra lease   {_id(lease)}"
         case LeaseMismatch(lease, expected, found):
             text = f"different lease {_id(lease)}: granted for {found} s instead of {expected} s"
-        case Account() | AuthSwitch():
-            text = _account(entry)
+        case ChangeDifference() | Account() | AuthSwitch():
+            text = _other(entry)
         case _:
             assert_never(entry)
     return text
@@ -65,21 +66,27 @@ def shape(entry: Difference) -> dict[str, object]:
             shown = {"kind": "extra-lease", "lease": str(lease)}
         case LeaseMismatch(lease, expected, found):
             shown = {"kind": "different-lease", "lease": str(lease), "expected_ttl": expected, "found_ttl": found}
-        case Account() | AuthSwitch():
-            shown = _account_shape(entry)
+        case ChangeDifference() | Account() | AuthSwitch():
+            shown = _other_shape(entry)
         case _:
             assert_never(entry)
     return shown
 
 
-def _account(entry: AccountDifference) -> str:
+def _other(entry: ChangeDifference | AccountDifference) -> str:
+    if isinstance(entry, ChangeDifference):
+        fields = f": {', '.join(entry.fields)}" if entry.fields else ""
+        return f"{entry.problem} change of {_text(entry.key)} in revision {entry.revision}{fields}"
     if isinstance(entry, AuthSwitch):
         return f"authentication is {_on(entry.found)} instead of {_on(entry.expected)}"
     fields = f": {', '.join(entry.fields)}" if entry.fields else ""
     return f"{f'{entry.problem} {entry.kind}':<13} {entry.name}{fields}"
 
 
-def _account_shape(entry: AccountDifference) -> dict[str, object]:
+def _other_shape(entry: ChangeDifference | AccountDifference) -> dict[str, object]:
+    if isinstance(entry, ChangeDifference):
+        change = {"kind": f"{entry.problem}-change", "revision": str(entry.revision), "key": _base64(entry.key)}
+        return change | ({"fields": list(entry.fields)} if entry.fields else {})
     if isinstance(entry, AuthSwitch):
         return {"kind": "authentication", "expected": entry.expected, "found": entry.found}
     shown: dict[str, object] = {"kind": f"{entry.problem}-{entry.kind}", "name": entry.name}

@@ -1,5 +1,7 @@
 """The report of a comparison, as text and as JSON."""
 
+from collections.abc import Mapping
+
 import orjson
 
 from brainctl.commands.verify.lines import line, shape
@@ -20,14 +22,19 @@ def as_text(report: Report) -> bytes:
     verdict = "equal" if report.equal else "different"
     lines.append(
         f"{verdict} at revision {report.revision} ({revisions(report.newest)}): {report.keys} keys, "
-        f"{report.bytes / 1e6:.1f} MB, {report.leases} leases, {report.seconds:.1f} s"
+        f"{report.bytes / 1e6:.1f} MB, {report.leases} leases, {_history(report)}{report.seconds:.1f} s"
     )
     return "\n".join(lines).encode() + b"\n"
 
 
-def as_json(report: Report) -> bytes:
-    """Return one line of JSON."""
+def _history(report: Report) -> str:
+    return f"{report.revisions} revisions after {report.oldest}, " if report.oldest else ""
+
+
+def as_json(report: Report, names: Mapping[str, str]) -> bytes:
+    """Return one line of JSON; `names` are the sides, where a command compares several."""
     fields = {
+        **names,
         "equal": report.equal,
         "revision": str(report.revision),
         "from_revision": str(report.newest.expected),
@@ -36,6 +43,7 @@ def as_json(report: Report) -> bytes:
         "bytes": report.bytes,
         "hashed": report.hashed,
         "leases": report.leases,
+        **({"oldest_revision": str(report.oldest), "revisions": report.revisions} if report.oldest else {}),
         "different": report.different,
         "differences": [shape(entry) for entry in report.differences],
         "rechecked": report.rechecked,
