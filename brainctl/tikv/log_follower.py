@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.tikv.state_view import StateView
 from brainctl.tikv.value_codec import Head
 
@@ -20,6 +21,8 @@ async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes
         StoreDamaged: a value in the log is not a block.
     """
     pending: Commit | None = None
+    newest: dict[bytes, KeyVersion] = {}
+    """The last change of each key in `pending`."""
     async for _, block in view.blocks(known.revision + 1):
         changes = [stored for stored in block if known.revision < stored.mod <= view.revision]
         if not changes:
@@ -27,13 +30,20 @@ async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes
         if pending is not None and pending.revision != changes[0].mod:
             yield pending
             pending = None
+            newest.clear()
         # The revision of a large transaction is in several blocks, and watchers must receive it as one.
         pending = pending or Commit(0)
         pending.revision = changes[-1].mod
-        pending.changes += [stored.version() for stored in changes]
-        pending.before += [
-            stored.version() if stored is not None and stored.live else None for stored in await view.before(changes)
-        ]
+        for stored, before in zip(changes, await view.before(changes), strict=True):
+            version = stored.version()
+            pending.changes.append(version)
+            if version.key in newest and newest[version.key].mod_revision == stored.mod:
+                # A transaction may change a key twice, and the block does not tell its versions of one key apart.
+                earlier = newest[version.key]
+                pending.before.append(earlier if earlier.version else None)
+            else:
+                pending.before.append(before.version() if before is not None and before.live else None)
+            newest[version.key] = version
     last = pending or Commit(view.revision)
     last.revision = view.revision
     if view.head.records != known.records:
