@@ -6,7 +6,8 @@ instance issues one. A forwarded call is marked, so that it is not forwarded aga
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
@@ -82,6 +83,8 @@ class Cluster(NamedTuple):
     membership: Membership
     leads: Callable[[], bool]
     """Returns whether this instance leads, as far as it knows."""
+    follow: Callable[[], Awaitable[None]]
+    """Shows all that the leader has acknowledged until now; raises BrainctlError when that cannot be read."""
     peers: Peers
     sign: Callable[[str, int], str]
     """Returns a token for a user at an auth revision that all instances accept (`Tokens.assign`)."""
@@ -130,6 +133,10 @@ class Forwarding:
                 return
             answer = await self._attempt(method, body, token, deadline - loop.time())
             if answer is not None:
+                if method not in REPEATED:
+                    # As in etcd, where it is applied here first: the client's next watch or progress is not older.
+                    with suppress(BrainctlError):
+                        await self._cluster.follow()
                 reply(answer)
                 return
             await asyncio.sleep(LOOK_SECONDS)

@@ -3,7 +3,7 @@
 It has those functions for which the scheme says `Can`; `registry.py` calls them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from brainctl.clock import Clock
@@ -59,6 +59,8 @@ class Shared(NamedTuple):
     membership: "Membership"
     leads: Callable[[], bool]
     """Returns whether this server leads, as far as it knows."""
+    follow: Callable[[], Awaitable[None]]
+    """Shows all that the leader has acknowledged until now."""
     secret: bytes
     """Secret that only the servers of the store know."""
     now_seconds: Callable[[], float]

@@ -50,7 +50,7 @@ async def open_backend(url: StoreUrl, serving: Serving) -> Served:
         registration=Registration(serving.name, serving.peer_urls),
     )
     assert backend.instances is not None
-    shared = Shared(backend.instances, lambda: backend.leads, backend.secret, backend.now_seconds)
+    shared = Shared(backend.instances, lambda: backend.leads, backend.follow, backend.secret, backend.now_seconds)
 
     def on_failure(action: Callable[[BrainctlError], None]) -> None:
         backend.on_failure = action

@@ -266,6 +266,14 @@ class TikvBackend:
             await self._succession.follow(state)
         return state
 
+    async def follow(self) -> None:
+        """Show all that other processes have made durable until now.
+
+        Raises:
+            TikvFailed: TiKV does not answer.
+        """
+        await self._state()
+
     async def _range(self, request: pb.RangeRequest) -> bytes:
         start, end = bounds(request.key, request.range_end)
         state = await self._state([start] if end == start + b"\0" else [])

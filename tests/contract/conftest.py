@@ -47,7 +47,10 @@ async def _open(kind: str, directory: Path, servers: ExitStack) -> Store:
     url = servers.enter_context(Playground(directory / "tikv")).url("contract")
     if kind == "tikv":
         return await stores.tikv(url)
-    return stores.client(servers.enter_context(Brainctl(directory / "brainctl", store=url)).endpoint)
+    # The client talks to a server that does not lead, so that both the follower and what it forwards keep the contract.
+    servers.enter_context(Brainctl(directory / "leader", "--name", "leader", store=url))
+    follower = Brainctl(directory / "follower", "--name", "follower", "--role", "follower", store=url)
+    return stores.client(servers.enter_context(follower).endpoint)
 
 
 async def _only_3_7(etcd: Store) -> Store:

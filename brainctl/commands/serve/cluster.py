@@ -72,4 +72,4 @@ def joined(
     from brainctl.node.forwarding import Cluster
 
     signed = SignedTokens(shared.secret, shared.now_seconds, backend.record, ttl_seconds)
-    return Cluster(shared.membership, shared.leads, peers, signed.assign), SharedTokens(given, signed)
+    return Cluster(shared.membership, shared.leads, shared.follow, peers, signed.assign), SharedTokens(given, signed)
