@@ -56,7 +56,16 @@ def run(program: str, *argv: str) -> tuple[int, bytes, bytes]:
 
 @pytest.mark.parametrize(
     "module",
-    ["brainctl.cli.main", "typer", "brainctl.commands.put", "asyncio", "brainctl.stores.etcd.store", "grpc.aio"],
+    [
+        "brainctl.errors",
+        "brainctl.cli.interrupt",
+        "brainctl.cli.main",
+        "typer",
+        "brainctl.commands.put",
+        "asyncio",
+        "brainctl.stores.etcd.store",
+        "grpc.aio",
+    ],
 )
 def test_while_modules_are_loaded(module: str, etcd: Etcd) -> None:
     found = run(AT_IMPORT, module, "--endpoints", etcd.endpoint, "put", "interrupted", "1")

@@ -26,6 +26,8 @@ async def confirm(url: str, *, even_if_served: bool) -> None:
     sys.stderr.flush()
     with asking():
         answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        sys.stderr.write("\n")
     if answer.strip().lower() not in ("y", "yes"):
         raise CommandFailed("nothing was changed", ExitCode.NOT_EMPTY)
 
