@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from brainctl.clock import Clock
-from brainctl.errors import BrainctlError, ConnectionFailed
+from brainctl.errors import BrainctlError, ConnectionFailed, TimedOut
 
 Answer = TypeVar("Answer")
 
@@ -130,7 +130,7 @@ class Side:
                 if self._hurried.is_set():
                     limit = min(limit, self.now + HURRIED_SECONDS)
                 if self.now >= limit:
-                    raise self.away(ConnectionFailed(error), since)
+                    raise self.away(TimedOut(error), since)
             return await task
         finally:
             task.cancel()
