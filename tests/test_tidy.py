@@ -1,6 +1,11 @@
-"""The text of the project itself: sizes, and what must not stand in any file."""
+"""The text of the project itself: sizes, bases of classes, and what must not stand in any file.
+
+Classes are put together, not inherited, across files: what a class may touch is visible in its own file. Allowed bases
+from another module are protocols, classes without any code, and exceptions; any other is in INHERITED, with its reason.
+"""
 
 import ast
+import builtins
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +19,19 @@ FORBIDDEN = {
     "an address of a package registry": ("pypi" + ".org", "python" + "hosted", "npm" + "js.", "proxy." + "golang"),
     "a path of one machine": ("/ro" + "ot/", "/wo" + "rk/", "/ho" + "me/", "/tmp" + "/v/"),
 }
+INHERITED = {
+    "tikv.prefetched_view.PrefetchedView(mvcc.view.Whole)": "methods of a protocol, in terms of its others; no state",
+    "tikv.client.transactions.OwnTransaction(tikv.client.reads.Reads)": "it is reads at its beginning, and writes",
+    "stores.etcd.store.EtcdStore(stores.unary.UnaryCalls)": "methods of Store in terms of its `call`; no state",
+    "stores.in_process.NodeStore(stores.unary.UnaryCalls)": "methods of Store in terms of its `call`; no state",
+    "wire.client.ClientConnection(wire.connection.Connection)": "to be taken apart",
+    "wire.connection.Connection(wire.control.Control)": "to be taken apart",
+    "wire.control.Control(wire.outbound.Outbound)": "to be taken apart",
+    "wire.request_bodies.RequestBodies(wire.responder.Responder)": "to be taken apart",
+    "wire.responder.Responder(wire.connection.Connection)": "to be taken apart",
+    "wire.server.ServerConnection(wire.request_bodies.RequestBodies)": "to be taken apart",
+}
+"""Classes with a base in another module, each with the reason."""
 
 
 def tracked() -> list[Path]:
@@ -72,3 +90,86 @@ def test_the_measure_finds_a_long_function() -> None:
     body = "    pass\n" * (FUNCTION_LINES_MAX + 1)
     assert list(long_functions(f"def long():\n{body}")) == [f"long has {FUNCTION_LINES_MAX + 1} lines"]
     assert not list(long_functions(f"def short():\n{body.removesuffix('    pass' + chr(10))}"))
+
+
+class Bases:
+    """The classes of a package with their bases, read from the sources."""
+
+    def __init__(self, sources: dict[str, str]) -> None:
+        """Read the sources of modules by name."""
+        self.of: dict[str, list[str]] = {}
+        """By class, as MODULE.NAME: its bases, in the same way; those from outside the package by name alone."""
+        self._interfaces: set[str] = set()
+        for module, text in sources.items():
+            tree = ast.parse(text)
+            known = {name: full for node in ast.walk(tree) for name, full in _imported(node)}
+            known |= {node.name: f"{module}.{node.name}" for node in tree.body if isinstance(node, ast.ClassDef)}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef):
+                    self.of[f"{module}.{node.name}"] = [_resolved(base, known) for base in node.bases]
+                    if all(map(_is_abstract, node.body)):
+                        self._interfaces.add(f"{module}.{node.name}")
+
+    def inherited(self) -> Iterator[str]:
+        """Yield CLASS(BASE) for each base in another module that is no protocol, no interface and no exception."""
+        for name, bases in self.of.items():
+            for base in bases:
+                module = name.rpartition(".")[0]
+                if base in self.of and base.rpartition(".")[0] != module and not self._harmless(base):
+                    yield f"{name}({base})"
+
+    def _harmless(self, name: str) -> bool:
+        return "Protocol" in self.of[name] or name in self._interfaces or self._raises(name)
+
+    def _raises(self, name: str) -> bool:
+        found = getattr(builtins, name, None)
+        if isinstance(found, type) and issubclass(found, BaseException):
+            return True
+        return any(self._raises(base) for base in self.of.get(name, ()))
+
+
+def _is_abstract(part: ast.stmt) -> bool:
+    """Whether a statement of a class body is an abstract method or a docstring."""
+    if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+        return any(ast.unparse(mark).endswith("abstractmethod") for mark in part.decorator_list)
+    return isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)
+
+
+def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield what an import binds, with where it is from; modules and names alike, without the name of the package."""
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "brainctl":
+        module = node.module.removeprefix("brainctl").removeprefix(".")
+        for name in node.names:
+            yield name.asname or name.name, f"{module}.{name.name}".removeprefix(".")
+
+
+def _resolved(base: ast.expr, known: dict[str, str]) -> str:
+    """Return a base class as MODULE.NAME, or as it is written when it is from outside the package."""
+    while isinstance(base, ast.Subscript):
+        base = base.value
+    first, dot, rest = ast.unparse(base).partition(".")
+    return known.get(first, first) + dot + rest
+
+
+def test_no_class_has_a_base_in_another_file() -> None:
+    sources = {
+        ".".join(path.relative_to(ROOT / "brainctl").with_suffix("").parts): path.read_text()
+        for path in (ROOT / "brainctl").rglob("*.py")
+        if "etcdpb" not in path.parts
+    }
+    assert set(Bases(sources).inherited()) == set(INHERITED)
+
+
+def test_the_search_finds_bases_and_passes_over_protocols_and_exceptions() -> None:
+    interface = "class Door:\n    @abstractmethod\n    def open(self): ...\n"
+    plain = "class Part:\n    size = 1\nclass Face(Protocol): ...\nclass Bad(OSError): ...\n"
+    users = "class A(P[int]): x = 1\nclass B(one.Part): ...\nclass C(Face): ...\nclass D(Bad): ...\nclass E(A): ...\n"
+    found = Bases(
+        {
+            "one": f"from typing import Protocol\n{plain}{interface}",
+            "two": f"from brainctl import one\nfrom brainctl.one import Bad, Door, Face, Part as P\n{users}"
+            "class G(Door): ...\n",
+            "three": "from brainctl.two import D\nclass F(D): ...\n",
+        }
+    )
+    assert set(found.inherited()) == {"two.A(one.Part)", "two.B(one.Part)"}

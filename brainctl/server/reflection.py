@@ -21,7 +21,8 @@ from brainctl.etcdpb import (
 )
 from brainctl.etcdpb import reflection_v1_pb2 as pb
 from brainctl.server.health import MALFORMED
-from brainctl.server.http2.stream_writer import QuietStream
+from brainctl.server.http2.stream_writer import QuietStream, StreamWriter
+from brainctl.server.node_protocol import Node
 
 SERVICES: Final = sorted(
     service.full_name
@@ -39,21 +40,30 @@ SERVICES: Final = sorted(
 """All services of the server, by full name."""
 
 
-class Reflection(QuietStream):
-    """Serves ServerReflection.ServerReflectionInfo."""
+class Reflection:
+    """Serves ServerReflection.ServerReflectionInfo: as many questions as the client has."""
 
-    def message(self, body: bytes) -> None:
-        """Answer one question."""
-        try:
-            request = pb.ServerReflectionRequest.FromString(body)
-        except DecodeError:
-            self._outlet.fail(MALFORMED)
-        else:
-            self._outlet.send(answer(request).SerializeToString())
+    def __init__(self, node: Node, outlet: StreamWriter, token: str | None, common_name: str | None) -> None:
+        self._stream = QuietStream(_answer_question, node, outlet, token, common_name)
+        self._outlet = outlet
+        self.message = self._stream.message
+        self.pause = self._stream.pause
+        self.resume = self._stream.resume
+        self.close = self._stream.close
 
     def half_close(self) -> None:
         """End the stream: the client has no more questions."""
         self._outlet.finish()
+
+
+def _answer_question(body: bytes, outlet: StreamWriter) -> None:
+    """Answer one question."""
+    try:
+        request = pb.ServerReflectionRequest.FromString(body)
+    except DecodeError:
+        outlet.fail(MALFORMED)
+    else:
+        outlet.send(answer(request).SerializeToString())
 
 
 def answer(request: pb.ServerReflectionRequest) -> pb.ServerReflectionResponse:

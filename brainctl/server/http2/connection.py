@@ -93,13 +93,13 @@ class Http2Protocol(asyncio.Protocol):
         self._outgoing.socket_full = self._outgoing.full = True
         if self._outgoing.transport is not None:
             self._outgoing.transport.pause_reading()
-        self._streams.pause_all()
+        self._streams.open.pause_all()
 
     def resume_writing(self) -> None:
         """Read again, and resume the streams: the socket takes more."""
         self._outgoing.socket_full = False
         self._outgoing.read()
-        self._streams.resume_all(self._connection.paused)
+        self._streams.open.resume_all(self._connection.paused)
         self._go_on([])
         self._outgoing.flush_soon()
 
@@ -175,9 +175,9 @@ class Http2Protocol(asyncio.Protocol):
                 _log.info(Fact("a connection is closed", error=text, code=code))
                 self._streams.close_all()
             case HalfClosed(stream_id):
-                self._streams.half_close(stream_id)
+                self._streams.open.half_close(stream_id)
             case Resumed(stream_id) if not self._outgoing.socket_full:
-                self._streams.resume(stream_id)
+                self._streams.open.resume(stream_id)
             case _:  # an answer to what is over, or GOAWAY: the client will close by itself
                 pass
 
@@ -203,7 +203,7 @@ class Http2Protocol(asyncio.Protocol):
         """Take no more requests, end the streams, answer what was asked, then close."""
         self._outgoing.ending = True
         self._connection.shutdown()
-        self._streams.drain(partial(self._streams.fail, status=STOPPED))
+        self._streams.open.drain(partial(self._streams.fail, status=STOPPED))
         self._outgoing.flush_soon()
 
     def abort(self) -> None:

@@ -1,5 +1,6 @@
 """Define the two sides of a stream, between a connection and what serves it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from brainctl.errors import Status
@@ -45,9 +46,22 @@ class Stream(Protocol):
 class QuietStream:
     """A stream that everyone may open, and that sends one small answer per message: it has nothing to hold back."""
 
-    def __init__(self, node: Node, outlet: StreamWriter, token: str | None, common_name: str | None) -> None:
+    def __init__(
+        self,
+        answer: Callable[[bytes, StreamWriter], None],
+        node: Node,
+        outlet: StreamWriter,
+        token: str | None,
+        common_name: str | None,
+    ) -> None:
+        """Create the stream; `answer` is called with each message and with where the answer goes."""
         del node, token, common_name
+        self._answer = answer
         self._outlet = outlet
+
+    def message(self, body: bytes) -> None:
+        """Answer a message."""
+        self._answer(body, self._outlet)
 
     def half_close(self) -> None:
         """Do nothing."""

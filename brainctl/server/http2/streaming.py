@@ -24,7 +24,7 @@ LEADERLESS_SECONDS = 3
 """Seconds without a leader after which a stream that needs one ends: etcd waits for three elections."""
 
 
-class StreamingCalls(OpenStreams):
+class StreamingCalls:
     """Opens the calls, and passes messages both ways."""
 
     def __init__(
@@ -36,7 +36,8 @@ class StreamingCalls(OpenStreams):
         deadlines: dict[int, float],
         common_name: str | None,
     ) -> None:
-        super().__init__()
+        self.open = OpenStreams()
+        """The streams that are open."""
         self._node = node
         self._connection = connection
         self._outgoing = outgoing
@@ -64,7 +65,7 @@ class StreamingCalls(OpenStreams):
             self._connection.fail(stream_id, NO_LEADER)
             return
         stream = STREAMS[head.path](self._node, _Outlet(self, stream_id), head.token, self._common_name)
-        self.add(stream_id, stream, method)
+        self.open.add(stream_id, stream, method)
         if head.timeout is not None:
             self._deadlines[stream_id] = self._loop.time() + head.timeout
         if head.needs_leader:
@@ -74,7 +75,7 @@ class StreamingCalls(OpenStreams):
 
     def message(self, stream_id: int, body: bytes) -> None:
         """Pass a message of the client to its stream."""
-        stream = self.call(stream_id)
+        stream = self.open.call(stream_id)
         if stream is None:
             return
         try:
@@ -89,7 +90,7 @@ class StreamingCalls(OpenStreams):
         """Serve a request that is not gRPC."""
         soon, over = self._outgoing.flush_soon, partial(self.close, stream_id)
         exchange = Http2Exchange(self._connection, stream_id, soon, over)
-        self.add(stream_id, exchange)
+        self.open.add(stream_id, exchange)
         exchange.serve(pages, head, body, self._outgoing.transport)
 
     # -- to the client ------------------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ class StreamingCalls(OpenStreams):
         self._connection.send(stream_id, body)
         self._outgoing.made(len(body))
         if self._connection.paused(stream_id):
-            self.pause(stream_id)
+            self.open.pause(stream_id)
 
     def finish(self, stream_id: int) -> None:
         """End a stream with OK; called by its outlet."""
@@ -117,11 +118,11 @@ class StreamingCalls(OpenStreams):
         """Close a stream that has ended in this way; the client is sent nothing."""
         self._deadlines.pop(stream_id, None)
         self._led.discard(stream_id)
-        self.end(stream_id, code)
+        self.open.end(stream_id, code)
 
     def close_all(self) -> None:
         """Close all streams: the client has gone away."""
-        self.end_all()
+        self.open.end_all()
         self._deadlines.clear()
         self._led.clear()
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from brainctl.errors import BrainctlError
 from brainctl.log import Fact
-from brainctl.server.health import HealthCheck, HealthList, HealthWatch
-from brainctl.server.http2.stream_writer import Stream, StreamWriter
+from brainctl.server import health
+from brainctl.server.http2.stream_writer import QuietStream, Stream, StreamWriter
 from brainctl.server.node_protocol import Node
 from brainctl.server.reflection import Reflection
 from brainctl.server.status import INTERNAL, status_of
@@ -132,9 +132,9 @@ STREAMS: Final[dict[str, Callable[[Node, StreamWriter, str | None, str | None], 
     "/etcdserverpb.Watch/Watch": WatchStream,
     "/etcdserverpb.Lease/LeaseKeepAlive": KeepAliveStream,
     **{path: partial(IteratorStream, path) for path in ITERATED},
-    "/grpc.health.v1.Health/Check": HealthCheck,
-    "/grpc.health.v1.Health/List": HealthList,
-    "/grpc.health.v1.Health/Watch": HealthWatch,
+    "/grpc.health.v1.Health/Check": partial(QuietStream, health.check),
+    "/grpc.health.v1.Health/List": partial(QuietStream, health.list_all),
+    "/grpc.health.v1.Health/Watch": partial(QuietStream, health.watch),
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Reflection,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Reflection,
 }
