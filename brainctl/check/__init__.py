@@ -17,4 +17,5 @@ one from end to end with `checker.py`, which takes line by line. Below it:
     blame.py      from a contradiction to an anomaly, which says in words what contradicts what
     shrink.py     the smallest part of a history that shows it
     draw.py       that part as a picture
+    readers/      histories that other programs recorded
 """

@@ -15,6 +15,7 @@ KINDS = {
     "revision-reused": "two writes have the same revision",
     "revision-went-back": "a later call has an earlier revision",
     "unexplained-revision": "a revision that no operation can have made",
+    "not-linearizable": "no order of the operations explains the answers",
     "lease-early": "a lease has ended before its time",
     "lease-late": "a lease has lived much longer than its time",
     "lease-kept": "keys of a revoked lease are still there",

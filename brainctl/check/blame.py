@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from brainctl.check.anomaly import Anomaly, did, quoted, shown, told, who
 from brainctl.check.leases import Leases
 from brainctl.check.line import Answer, KvFields, Line, Request, Version
-from brainctl.check.model import Expected, Outcome, versions
+from brainctl.check.model import Expected, Outcome, same, versions
 from brainctl.check.replay import Replay
 
 Refused = Mapping[tuple[str, str], Line]
@@ -114,7 +114,7 @@ def _compared(
     right = {version.key: version for version in expected.kvs if is_listed}
     got = {version.key: version for version in versions(_listed(answer))}
     for key in sorted(right.keys() | got.keys()):
-        if right.get(key) != got.get(key):
+        if not same(got.get(key), right.get(key)):
             return _of_key(line, key, right.get(key), got.get(key), revision, replay, refused)
     if request["op"] == "delete":
         text = f"{who(line)}'s {did(line)} deleted {answer.get('deleted', 0)} keys, and there were {expected.number}"

@@ -15,7 +15,7 @@ from brainctl.check.shrink import Counterexample
 
 LEFT, STEP, ROW, TOP = 110, 90, 46, 34
 """Pixels: of the names of clients, between two times, of an operation, above the first one."""
-TEXT_PIXELS = 6.6
+TEXT_PIXELS = 7.4
 """About the width of a character."""
 STYLE = (
     "text{font:12px ui-monospace,monospace;fill:#222}.b{fill:#9db8d9}.x{fill:#e07a6a}.u{fill-opacity:.45}"
@@ -48,7 +48,7 @@ def html(example: Counterexample) -> str:
     listed = "\n".join(_text(orjson.dumps(line).decode()) for line in example.lines)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{_text(anomaly.kind)}</title>
-<style>body{{font:15px system-ui,sans-serif;margin:2em;max-width:90em}}div{{overflow-x:auto}}</style></head><body>
+<style>body{{font:15px system-ui,sans-serif;margin:2em;max-width:90em}}div,pre{{overflow-x:auto}}</style></head><body>
 <h1>{_text(anomaly.kind)}: {_text(KINDS[anomaly.kind])}</h1>
 <p>{_text(anomaly.text)}</p>
 <div>{svg(example)}</div>

@@ -23,6 +23,8 @@ class Replay:
     def __init__(self, position: int, kvs: Iterable[Version] = (), window: int = WINDOW) -> None:
         self.position = position
         """The newest revision that was replayed."""
+        self.base = position
+        """The revision before the history: what was changed until then is not known."""
         self.first = position
         """The oldest revision that can be read."""
         self.state: dict[str, Version] = {}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from brainctl.check.leases import Leases
 from brainctl.check.line import Line, Version
-from brainctl.check.model import Draft, evaluate, tombstone
+from brainctl.check.model import Draft, evaluate, same, tombstone
 from brainctl.check.order import NEVER, Order
 from brainctl.check.replay import Replay
 
@@ -140,7 +140,11 @@ def fits(changes: Sequence[Version], seen: dict[str, Version], *, complete: bool
     made = {new.key: new for new in changes}
     if complete and made.keys() != seen.keys():
         return False
-    return all(
-        key in made and (event.version > 0, *event[4:]) == (made[key].version > 0, *made[key][4:])
-        for key, event in seen.items()
-    )
+    return all(key in made and _shown_by(event, made[key]) for key, event in seen.items())
+
+
+def _shown_by(event: Version, new: Version) -> bool:
+    """Return whether an event shows a change; that its revisions may be wrong is for others to say."""
+    if not new.version or event.version == 0:
+        return new.version == event.version
+    return same(Version(*new[:4], *event[4:]), new)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from brainctl.check.examine import Finding
     from brainctl.client.recorder.recording import Recorded
 
-READ_BYTES = 1 << 20
-"""Bytes of a file that are read at once."""
 NAMES = ("kv", "kubernetes", "lease", "watch", "lock")
 """The workloads that can be recorded."""
 _DEFAULTS = {"clients": 10, "rate": 200}
@@ -68,10 +66,11 @@ def parse(
 ) -> Plan:
     """Check whether a store keeps the promises of etcd, by what its clients were told.
 
-    FILE is a recorded history; with --record, one of the endpoints is recorded first, in a prefix of its own that must
-    be empty and is emptied at the end. Linearizability of every operation, reads of the past, watches, leases, locks,
-    and the hashes of members are checked. Exit code 0 says that all promises were kept, 7 that one was broken, 15 that
-    too many outcomes are unknown to tell, 17 that less was loaded than asked for.
+    FILE is a recorded history: brainctl's own, a Jepsen history of registers (its name ends in .edn), or a directory
+    with the report of etcd's robustness tests. With --record, one of the endpoints is recorded first, in a prefix of
+    its own that must be empty and is emptied at the end. Linearizability of every operation, reads of the past,
+    watches, leases, locks, and the hashes of members are checked. Exit code 0 says that all promises were kept, 7 that
+    one was broken, 15 that too many outcomes are unknown to tell, 17 that less was loaded than asked for.
     """
     if bool(record_to) == bool(files) or len(files or ()) > 1:
         raise BadArguments("check history needs one FILE, or --record FILE")
@@ -138,12 +137,10 @@ def _recorded(session: Session, plan: Plan, load: Load) -> "Recorded":
 
 
 def _examined(path: Path) -> "Finding":
-    from brainctl.check.examine import examine
-    from brainctl.check.file import read_header, read_lines
+    from brainctl.commands.check.sources import examined
 
-    with path.open("rb", READ_BYTES) as file, _no_garbage(), progress("checking", _lines) as shown:
-        header = read_header(file.readline())
-        return examine(header, read_lines(file), lambda done: shown(done, 0))
+    with _no_garbage(), progress("checking", _lines) as shown:
+        return examined(path, lambda done: shown(done, 0))
 
 
 def _save(plan: Plan, finding: "Finding", seconds: float, shortfall: str) -> None:
