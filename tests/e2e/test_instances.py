@@ -12,7 +12,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from tests.conftest import NewBrainctl
 from tests.e2e.instances import SECONDS, History, Put, Service, check, until
 from tests.peers.servers import Playground, brainctl, etcdctl
-from tests.support.rpc import Remote
+from tests.support.rpc import Refused, Remote
 
 NAMES = ("a", "b", "c")
 
@@ -102,25 +102,15 @@ def test_an_instance_with_the_name_of_a_living_one_is_refused(
     assert "--name" in second.stderr
 
 
-def test_a_follower_never_leads(new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str) -> None:
-    """Without anybody else who may lead, its reads go on, and its writes time out as etcd's do."""
+def test_without_a_leader_only_reads_go_on(new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str) -> None:
+    """A follower never leads. Writes time out as etcd's do; with the metadata hasleader a read is refused too, and an
+    open watch is ended.
+    """
     del tikv
     leader = new_brainctl("--name", "a", "--role", "leader", store=tikv_url)
     follower = new_brainctl("--name", "b", "--role", "follower", store=tikv_url)
-    assert etcdctl(follower.endpoint, "put", "k", "v").returncode == 0
-    assert leader.stop() == 0
-    late = etcdctl(follower.endpoint, "--command-timeout", "60s", "put", "k", "w")
-    assert "etcdserver: request timed out" in late.stderr
-    assert etcdctl(follower.endpoint, "get", "k", "--print-value-only").stdout == "v\n"
-    status = Remote(follower.endpoint).call("/etcdserverpb.Maintenance/Status", pb.StatusRequest())
-    assert (status.leader, list(status.errors)) == (0, ["etcdserver: no leader"])
-
-
-def test_what_needs_a_leader_fails_without_one(new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str) -> None:
-    """The metadata hasleader: a call is refused, an open watch is ended; without it both go on."""
-    del tikv
-    leader = new_brainctl("--name", "a", "--role", "leader", store=tikv_url)
-    follower = new_brainctl("--name", "b", "--role", "follower", store=tikv_url)
+    api = Remote(follower.endpoint)
+    api.call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"before"))
     create = pb.WatchRequest(create_request=pb.WatchCreateRequest(key=b"k"))
     with grpc.insecure_channel(follower.endpoint) as channel:
         watch = channel.stream_stream(
@@ -140,6 +130,10 @@ def test_what_needs_a_leader_fails_without_one(new_brainctl: NewBrainctl, tikv: 
         with pytest.raises(grpc.RpcError, match="etcdserver: no leader"):
             read(pb.RangeRequest(key=b"k"), metadata=(("hasleader", "true"),), timeout=SECONDS)
         read(pb.RangeRequest(key=b"k"), timeout=SECONDS)
+        status = api.call("/etcdserverpb.Maintenance/Status", pb.StatusRequest())
+        assert (status.leader, list(status.errors)) == (0, ["etcdserver: no leader"])
+        with pytest.raises(Refused, match="etcdserver: request timed out"):
+            api.call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"other"))
         leader.start()
         Remote(leader.endpoint).call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"k"))
         assert [event.kv.key for event in next(other).events] == [b"k"]
@@ -150,6 +144,35 @@ def _open(request: pb.WatchRequest, over: threading.Event) -> Iterator[pb.WatchR
     """A request, and then nothing until it is over: the client's half of the stream stays open."""
     yield request
     over.wait(SECONDS)
+
+
+def test_leases_outlive_the_leader_and_end_without_their_client(
+    new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str
+) -> None:
+    """Who takes over gives every lease its whole time; one that nobody keeps alive still ends."""
+    del tikv
+    service = Service(new_brainctl, tikv_url, NAMES[:2])
+    leader = service.leader()
+    (follower,) = service.others(leader)
+    api = service.apis[follower]
+    for lease, ttl in ((1, 600), (2, 3), (3, 3)):
+        api.call("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantRequest(ID=lease, TTL=ttl))
+        api.call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"leased/%d" % lease, lease=lease))
+    service.servers[leader].kill()
+    kept = 0
+
+    def keeps() -> bool:
+        """The lease 2 is kept alive by its client; it must be there each time, also while there is no leader."""
+        nonlocal kept
+        (answer,) = api.stream("/etcdserverpb.Lease/LeaseKeepAlive", [pb.LeaseKeepAliveRequest(ID=2)], 1)
+        assert answer.TTL == 3
+        kept += 1
+        return kept > 3 and service.created(follower, b"leased/3") == 0
+
+    until("the lease that nobody keeps has ended", keeps)
+    assert service.created(follower, b"leased/2")
+    lived = api.call("/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveRequest(ID=1))
+    assert lived.TTL > 300
 
 
 def test_no_write_and_no_event_is_lost_when_leaders_are_killed_paused_and_stopped(

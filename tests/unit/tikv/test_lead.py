@@ -138,3 +138,36 @@ def test_a_fenced_leader_goes_on_as_a_follower(backend_of: OpenBackend) -> None:
             assert seen == sorted(set(seen))
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("lease_ms", "certain"), [(5_000_000, True), (0, False)])
+def test_a_leader_is_certain_of_its_lead_as_long_as_its_lease_lasts(
+    backend_of: OpenBackend, monkeypatch: pytest.MonkeyPatch, lease_ms: int, certain: bool
+) -> None:
+    """Afterwards another process may have taken it, and so the leader may not tell how long a lease lives."""
+    monkeypatch.setattr("brainctl.tikv.leadership.WRITER_LEASE_MS", lease_ms)
+
+    async def run() -> None:
+        async with backend_of() as leader:
+            assert leader.leads
+            assert leader.term == (leader.writer.epoch if certain else 0)
+            await put(leader, b"k")
+            assert leader.term == (leader.writer.epoch if certain else 0)
+
+    asyncio.run(run())
+
+
+def test_who_reads_the_head_of_another_leader_steps_down(backend_of: OpenBackend) -> None:
+    """A leader that was stopped learns of its loss by a read, before it writes."""
+
+    async def run() -> None:
+        async with backend_of() as first:
+            await put(first, b"k", b"old")
+            async with backend_of(usurping=True) as second:
+                await put(second, b"k", b"new")
+                assert await value(first, b"k") == b"new"
+                assert not first.leads
+                with pytest.raises(Fenced):
+                    await put(first, b"k", b"late")
+
+    asyncio.run(run())
