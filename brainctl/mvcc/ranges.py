@@ -3,10 +3,19 @@
 Two ways lead to a response. A plain request (key order, no filters, values wanted) is answered by joining stored
 bytes. Any other one needs every version of its range: etcd ignores the limit while it scans for those, then filters,
 sorts and cuts.
+
+`needed` says what has to be read, and `arranged` makes the answer of it. Between them are two readers: `answer_steps`
+over memory, in steps, and `answer_remotely` over a network. For example, of 1000 keys with the limit 10 and without
+values:
+
+    needed             Scan(limit=11): one more than wanted tells whether there are others
+    the reader reads   11 versions, and since there are others, counts: 1000
+    arranged           10 keys without values, more=true, count=1000
 """
 
 from collections.abc import Callable, Iterable
 from operator import attrgetter
+from typing import NamedTuple
 
 from brainctl.errors import COMPACTED, EMPTY_KEY, FUTURE_REVISION, INVALID_SORT_OPTION, ApiError
 from brainctl.etcdpb import kv_pb2
@@ -15,7 +24,7 @@ from brainctl.mvcc.keyversion import KeyVersion, marshal_kv
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.sorting import sort
 from brainctl.mvcc.steps import Steps, cost, finish, gather, in_pieces, release
-from brainctl.mvcc.view import Ranges, Selection, View
+from brainctl.mvcc.view import AsyncView, Ranges, Selection, View
 from brainctl.wire.varint import varint
 
 _KEY, _VERSION, _CREATE, _MOD, _VALUE = 0, 1, 2, 3, 4
@@ -98,13 +107,62 @@ def plain_response(header: bytes, request: pb.RangeRequest, selection: Selection
     return response(header, selection.parts, selection.total, more=more)
 
 
-def full_response(header: bytes, request: pb.RangeRequest, versions: Iterable[KeyVersion]) -> bytes:
-    """Return the response to any request, from all versions of its range in key order."""
-    found = list(versions)
-    count = len(found)
-    if has_filters(request):
-        found = list(filter(_filter(request), found))
-    return finish(_arranged(header, request, found, count))
+class Count(NamedTuple):
+    """The answer needs the number of keys of a range."""
+
+    start: bytes
+    end: bytes | None
+    revision: int
+
+
+class Select(NamedTuple):
+    """The answer needs the first keys of a range, and the number of all."""
+
+    start: bytes
+    end: bytes | None
+    revision: int
+    limit: int
+    """0 for all keys."""
+
+
+class Scanned(NamedTuple):
+    """The versions that were read for a `Scan`."""
+
+    versions: list[KeyVersion]
+    left_out: int = 0
+    """The versions that `Scan.keep` did not pass."""
+
+    @property
+    def total(self) -> int:
+        """Return how many versions were read."""
+        return len(self.versions) + self.left_out
+
+
+class Scan(NamedTuple):
+    """The answer needs the versions of a range themselves."""
+
+    start: bytes
+    end: bytes | None
+    revision: int
+    limit: int
+    """The most of them; 0 for all."""
+    keep: Callable[[KeyVersion], bool] | None
+    """The filter of the request; None when it has none."""
+
+    def has_more(self, scanned: Scanned) -> bool:
+        """Return whether the limit has ended the scan, so that the keys of the range must be counted."""
+        return 0 < self.limit <= len(scanned.versions)
+
+
+def needed(request: pb.RangeRequest, revision: int) -> Count | Select | Scan:
+    """Return what an answer needs to be read from a store, whether that is in memory or over a network."""
+    start, end = bounds(request.key, request.range_end)
+    if request.count_only:
+        return Count(start, end, revision)
+    if is_plain(request):
+        return Select(start, end, revision, max(request.limit, 0))
+    keep = _filter(request) if has_filters(request) else None
+    return Scan(start, end, revision, request.limit + 1 if _cuts_first(request) else 0, keep)
 
 
 def _filter(request: pb.RangeRequest) -> Callable[[KeyVersion], bool]:
@@ -123,7 +181,7 @@ def _cuts_first(request: pb.RangeRequest) -> bool:
     return request.limit > 0 and not has_filters(request) and (request.sort_order == _NONE or is_unsorted(request))
 
 
-def _arranged(header: bytes, request: pb.RangeRequest, found: list[KeyVersion], count: int) -> Steps[bytes]:
+def arranged(header: bytes, request: pb.RangeRequest, found: list[KeyVersion], count: int) -> Steps[bytes]:
     """Sort and cut the versions found, and return, in steps, the response; `count` is the keys in the range."""
     if _cuts_first(request):
         found = found[: request.limit + 1]
@@ -181,39 +239,54 @@ def range_steps(view: View, request: pb.RangeRequest, header: bytes) -> Steps[by
 
 def answer_steps(source: Ranges, request: pb.RangeRequest, header: bytes, revision: int) -> Steps[bytes]:
     """Answer a request that `check_range` has accepted, in steps, at a revision that can be read."""
-    start, end = bounds(request.key, request.range_end)
-    if request.count_only:
-        return response(header, [], (yield from source.count_steps(start, end, revision)), more=False)
-    if is_plain(request):
-        selection = yield from source.select_steps(start, end, revision, max(request.limit, 0))
-        return plain_response(header, request, selection)
+    read = needed(request, revision)
+    match read:
+        case Count():
+            return response(header, [], (yield from source.count_steps(*read)), more=False)
+        case Select():
+            return plain_response(header, request, (yield from source.select_steps(*read)))
+    start, end, _, limit, keep = read
     stretches = source.stretches(start, end, revision)
-    if _cuts_first(request):
-        found = yield from gather(stretches, request.limit + 1)
-        count = len(found)
-        if count > request.limit:
-            count = yield from source.count_steps(start, end, revision)
-    elif has_filters(request):
-        found, count = yield from _filtered(stretches, _filter(request))
-    else:
-        found = yield from gather(stretches)
-        count = len(found)
-    answer = yield from _arranged(header, request, found, count)
-    yield from release(found)
+    scanned = (yield from _filtered(stretches, keep)) if keep else Scanned((yield from gather(stretches, limit)))
+    count = scanned.total
+    if read.has_more(scanned):
+        count = yield from source.count_steps(start, end, revision)
+    answer = yield from arranged(header, request, scanned.versions, count)
+    yield from release(scanned.versions)
     return answer
 
 
-def _filtered(
-    stretches: Iterable[list[KeyVersion]], keep: Callable[[KeyVersion], bool]
-) -> Steps[tuple[list[KeyVersion], int]]:
-    """Return, in steps, the versions that pass a filter, and the number of all versions."""
+async def answer_remotely(source: AsyncView, request: pb.RangeRequest, header: bytes, revision: int) -> bytes:
+    """Answer a request that `check_range` has accepted over a network, at a revision that can be read."""
+    read = needed(request, revision)
+    match read:
+        case Count():
+            return response(header, [], await source.count(*read), more=False)
+        case Select():
+            return plain_response(header, request, await source.select(*read))
+    start, end, _, limit, keep = read
+    scanned, left_out = Scanned([]), 0
+    async for version in source.versions(start, end, revision):
+        if keep is not None and not keep(version):
+            left_out += 1
+            continue
+        scanned.versions.append(version)
+        if len(scanned.versions) == limit:
+            break
+    scanned = Scanned(scanned.versions, left_out)
+    count = await source.count(start, end, revision) if read.has_more(scanned) else scanned.total
+    return finish(arranged(header, request, scanned.versions, count))
+
+
+def _filtered(stretches: Iterable[list[KeyVersion]], keep: Callable[[KeyVersion], bool]) -> Steps[Scanned]:
+    """Return, in steps, the versions that pass a filter, and how many do not."""
     found: list[KeyVersion] = []
     count = 0
     for stretch in stretches:
         found += filter(keep, stretch)
         count += len(stretch)
         yield cost(stretch)
-    return found, count
+    return Scanned(found, count - len(found))
 
 
 def read_range(view: View, request: pb.RangeRequest, header: bytes) -> bytes:
