@@ -6,10 +6,11 @@ raises the epoch in the head. A commit whose outcome the client does not know is
 carries the number of the last commit. Where a later writer has already taken over, the record of its take-over says
 which commit of the epoch before was the last.
 
-The `tikv-client` package, one of the two clients, may answer that a transaction was committed of which it sent nothing,
-or only some of the requests into which it divides the keys, while the Placement Driver knows a region and not its
-leader. So no commit counts before all of its keys were read back, at the beginning of the next transaction (those of a
-lane by themselves). What was written in part is written again, with the same bytes, before anything else is.
+No commit counts before it was read back, at the beginning of the next transaction. Our own client commits all keys or
+none, so that the head, or the key of a lane, stands for all. The `tikv-client` package may answer that a transaction
+was committed of which it sent nothing, or only some of the requests into which it divides the keys, while the Placement
+Driver knows a region and not its leader. So with it all keys are read back, and what was written in part is written
+again, with the same bytes, before anything else is.
 """
 
 import asyncio
@@ -199,7 +200,8 @@ class Leadership:
         lane, mark = self.layout.lane(number), self.head.epoch.to_bytes(8) + self._chunks.to_bytes(8)
         writes = {**writes, lane: mark}
         await transaction.commit(writes)
-        if missing(writes, await self._read([*writes])):
+        expected = self._expected(writes, lane)
+        if missing(expected, await self._read([*expected])):
             raise TikvFailed(Failure.UNAVAILABLE, UNSENT, self.client.where)
 
     @property
@@ -265,18 +267,19 @@ class Leadership:
         Raises:
             Fenced: as in `_happened`.
         """
+        expected = self._expected(writes, self.layout.head)
         while True:
             try:
                 transaction = await self.client.begin()
                 try:
-                    values = await transaction.get([*writes])
+                    values = await transaction.get([*expected])
                     found = Head.unpack(values.get(self.layout.head))
                     if found not in (head, self.head):
                         return await self._happened(head)
-                    if not missing(writes, values):
+                    if not missing(expected, values):
                         self._keep(StateView(self.layout, transaction, head, self.blocks))
                         return True
-                    if not any(value is not None and values.get(key) == value for key, value in writes.items()):
+                    if not any(value is not None and values.get(key) == value for key, value in expected.items()):
                         return False
                     await transaction.commit(writes)
                 finally:
@@ -284,6 +287,12 @@ class Leadership:
                         await transaction.rollback()
             except TikvFailed:
                 await asyncio.sleep(PAUSE)
+
+    def _expected(self, writes: Writes, key: bytes) -> Writes:
+        """Return those of a commit's writes that have to be read back: `key` alone, which is one of them, where the
+        client makes all of a commit or nothing.
+        """
+        return writes if self.client.commits_in_part else {key: writes[key]}
 
     def _keep(self, view: StateView) -> None:
         """Keep a transaction that was begun for the next commit, for a while."""

@@ -26,6 +26,8 @@ EXPECTED_VALUE = 16 << 10
 class OwnClient(Client):
     """See `Client`."""
 
+    commits_in_part = False
+
     def __init__(self, endpoints: Sequence[str], security: Security) -> None:
         """Create a client with the addresses of the Placement Driver, each "host:port".
 

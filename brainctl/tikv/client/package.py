@@ -274,6 +274,8 @@ async def _rollback(inner: Any) -> None:  # noqa: ANN401 - as the package
 class PackageClient(Client):
     """See `Client`."""
 
+    commits_in_part = True
+
     def __init__(self, endpoints: Sequence[str]) -> None:
         """Create a client with the addresses of the Placement Driver, each "host:port"."""
         self._endpoints = list(endpoints)

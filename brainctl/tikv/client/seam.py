@@ -92,6 +92,8 @@ class Client(Protocol):
 
     where: str
     """The addresses of the cluster's Placement Driver, for messages."""
+    commits_in_part: bool
+    """Whether a commit that was answered as done may be there in part, so that all of it has to be read back."""
     traffic: Traffic
     """Counts of the requests since the start."""
 
