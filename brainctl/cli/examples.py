@@ -142,12 +142,17 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "migrate": (
         Example(
+            "brainctl migrate plan --from etcd://etcd.example:2379 --to file://copy",
+            "look at both sides, write nothing, and say what stands in the way",
+        ),
+        Example(
             "brainctl migrate --from etcd://etcd.example:2379 --to file://copy", "copy etcd with its revisions, once"
         ),
         Example(
             "brainctl migrate --from etcd://etcd.example:2379 --to tikv://pd.example:2379/prod --follow",
             "copy, then follow the changes until Ctrl-C",
         ),
+        Example("brainctl migrate status --to file://copy", "show how far the migration into a store is"),
     ),
     "verify": (
         Example("brainctl verify --from etcd://etcd.example:2379 --to file://copy", "prove that two stores are equal"),

@@ -27,9 +27,16 @@ if TYPE_CHECKING:
     from brainctl.migrate.report import MigrationReport
 
 
+_NEEDED = "migrate needs --from STORE and --to STORE"
+WHAT = ("plan", "status")
+"""Questions about a migration, instead of running it."""
+
+
 class Order(NamedTuple):
     """Options of `brainctl migrate`: the stores, and how far to go."""
 
+    what: str
+    """"plan" or "status"; "" for the migration itself."""
     source: str
     target: str
     pd: str
@@ -40,6 +47,7 @@ class Order(NamedTuple):
 
 
 def parse(
+    args: Annotated[list[str] | None, typer.Argument(metavar="[plan|status]", show_default=False)] = None,
     source: Annotated[
         str,
         typer.Option(
@@ -113,16 +121,23 @@ def parse(
     """Copy a store into another one while it is in use, with revisions, versions and leases.
 
     The target remembers how far it is: the same command goes on where the last one ended, however it ended.
+
+    With `plan` it writes nothing: it looks at both sides and says what stands in the way of the same command without
+    `plan`, and what will not come along; the exit code is the one with which the migration would end. With `status` it
+    shows how far the migration into --to is, while it runs or afterwards.
     """
-    if not source or not target:
-        raise BadArguments("migrate needs --from STORE and --to STORE")
+    what = " ".join(args or ())
+    if what not in ("", *WHAT):
+        raise BadArguments(f"migrate does not know {what!r}: plan and status can be asked for")
+    if not target or not (source or what == "status"):
+        raise BadArguments("migrate status needs --to STORE" if what == "status" else _NEEDED)
     if follow + cutover + until_synced > 1:
         raise BadArguments("`--until-synced`, `--follow` and `--cutover` exclude each other, choose one")
     if freeze_hook and not cutover:
         raise BadArguments("`--freeze-hook` is for --cutover")
     if writers_are_stopped and not cutover:
         raise BadArguments("`--writers-are-stopped` is for --cutover")
-    if cutover and not freeze_hook and not writers_are_stopped:
+    if cutover and not freeze_hook and not writers_are_stopped and not what:
         raise BadArguments(
             "--cutover needs --freeze-hook COMMAND, which stops the writers of the source, or --writers-are-stopped: "
             "what is written to the source after the cutover is lost"
@@ -140,27 +155,46 @@ def parse(
         read_duration(retry_for, "--retry-for"),
         not no_auth,
     )
-    return Order(source, target, pd, tikv_prefix, yes, options)
+    return Order(what, source, target, pd, tikv_prefix, yes, options)
 
 
 async def run(session: Session, order: Order) -> None:
-    """Migrate, and report."""
-    from brainctl.commands.migrate.report_view import as_json, as_text
-
+    """Migrate and report, or say what was asked about the migration."""
     if session.settings.write_out not in ("simple", "json"):
         raise Unsupported("migrate reports in the formats simple and json")
-    source = place(session, order.source, "--from", order.pd, order.tikv_prefix)
     target = place(session, order.target, "--to", order.pd, order.tikv_prefix)
+    if order.what == "status":
+        from brainctl.commands.migrate.status import status
+
+        await status(session, target)
+        return
+    source = place(session, order.source, "--from", order.pd, order.tikv_prefix)
     if source == target:
         raise BadArguments("--from and --to are the same store")
     must_exist(source)
+    if order.what == "plan":
+        from brainctl.commands.migrate.plan import plan
+
+        await plan(session, source, target, order.options)
+        return
     if order.options.overwrite and not order.yes:
         await confirm(target, even_if_served=order.options.even_if_served)
-    goal, signals = order.options.goal, list[int]()
+    await _run(session, source, target, order.options)
+
+
+async def _run(session: Session, source: str, target: str, options: MigrateOptions) -> None:
+    """Migrate, and report.
+
+    Raises:
+        CommandFailed: The migration ended before its goal.
+    """
+    from brainctl.commands.migrate.report_view import as_json, as_text
+
+    signals: list[int] = []
     try:
-        report, differences = await _migrate(session, source, target, order.options, signals)
+        report, differences = await _migrate(session, source, target, options, signals)
     except CutOver as done:
-        if goal is not Goal.CUTOVER:
+        if options.goal is not Goal.CUTOVER:
             raise
         session.warn(str(done))
         return
@@ -172,7 +206,7 @@ async def run(session: Session, order: Order) -> None:
     if report.reason:
         code = ExitCode.DIFFERENT if differences else ExitCode.ERROR
         raise CommandFailed(f"the cutover was given up: {report.reason}", code)
-    if signals and goal is not Goal.FOLLOW:
+    if signals and options.goal is not Goal.FOLLOW:
         raise CommandFailed(
             f"stopped at revision {report.revision}; the same command goes on from there", ExitCode(128 + signals[0])
         )
