@@ -153,13 +153,12 @@ async def _in_parts(session: Session, store: Store, query: Query) -> bool:
 
 async def _streamed(store: Store, request: pb.RangeRequest) -> pb.RangeResponse:
     """Return a range that is read in parts (KV.RangeStream); in one part where the store does not offer that."""
-    from brainctl.stores.etcd.store import EtcdStore
-
-    if not isinstance(store, EtcdStore):
+    server = store.server
+    if server is None:
         return await store.range(request)
     whole = pb.RangeResponse()
     try:
-        async for part in store.range_stream(request):
+        async for part in server.range_stream(request):
             whole.MergeFrom(part)
     except ApiError as error:
         if error.status.code is not Code.UNIMPLEMENTED:

@@ -28,7 +28,6 @@ from brainctl.errors import (
 from brainctl.etcdpb import auth_pb2 as authpb
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.permission import AUTH, ROLES, STATE, USERS, AuthState, auth_state
-from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 from brainctl.wire.bbolt_sieve import Sieve
 
@@ -122,7 +121,7 @@ class AuthReader:
         None when they have not changed since the last read, or it is not known.
         """
         known = self._known
-        if known is not None and not isinstance(self._store, NodeStore):
+        if known is not None and self._store.in_process is None:
             state = await self._status()
             if state is None or state == known.state:
                 return None
@@ -131,8 +130,8 @@ class AuthReader:
 
     async def _read(self) -> Auth:
         """Read the users and roles, check them and remember them."""
-        if isinstance(self._store, NodeStore):
-            found = Auth.of(self._store.node.backend.records(AUTH))
+        if (local := self._store.in_process) is not None:
+            found = Auth.of(local.node.backend.records(AUTH))
         else:
             found = await self._ask()
         self._known = _checked(found)

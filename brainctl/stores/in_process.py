@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from google.protobuf.message import Message
 
@@ -60,6 +61,8 @@ def open_directory(directory: Path, clock: Clock | None = None, admission: Admis
 class NodeStore(UnaryCalls):
     """Calls a node as a client would call a server; it has all rights, since its process has the data."""
 
+    server: None = None
+
     def __init__(self, node: Node, url: str, refused: BrainctlError | None = None) -> None:
         """Create the store over a node; `refused`, if given, is raised for every change."""
         self.node = node
@@ -71,6 +74,11 @@ class NodeStore(UnaryCalls):
     def url(self) -> str:
         """See `Store.url`."""
         return self._url
+
+    @property
+    def in_process(self) -> Self:
+        """See `Store.in_process`."""
+        return self
 
     async def call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
         """See `Store.call`."""

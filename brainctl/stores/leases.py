@@ -7,7 +7,6 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import lease_record
 from brainctl.mvcc.lessor import LEASES, decode_ttl
 from brainctl.stores.bounded_gather import gather
-from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 LOOKUPS = 32
@@ -28,8 +27,8 @@ async def lease_ttls(store: Store, ids: Iterable[int]) -> tuple[LeaseTtl, ...]:
     Only the process that writes to a store knows what remains of a TTL. For a store that is opened in this process,
     the whole TTL is taken to remain: this process does not become the writer to find out.
     """
-    if isinstance(store, NodeStore):
-        records = store.node.backend.records(LEASES)
+    if (local := store.in_process) is not None:
+        records = local.node.backend.records(LEASES)
         found = ((lease, records.get(lease_record(lease))) for lease in ids)
         ttls = ((lease, decode_ttl(record)) for lease, record in found if record is not None)
         return tuple(LeaseTtl(lease, ttl, ttl) for lease, ttl in ttls)

@@ -12,7 +12,6 @@ GROWTH times as many as before, about PAGE_BYTES each); then 1000 large values a
 from brainctl.errors import ApiError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.etcd.store import EtcdStore
-from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 PAGE_BYTES = 1 << 20
@@ -69,9 +68,9 @@ class Pager:
             ApiError: The store refused the request, for example because the revision is compacted.
         """
         request = pb.RangeRequest(key=start or b"\0", range_end=end or b"\0", revision=revision)
-        if isinstance(self._store, NodeStore):
+        if (local := self._store.in_process) is not None:
             request.limit = MOST_KEYS * (1 + whole)
-            return await self._store.page(request, PAGE_BYTES * (1 + whole))
+            return await local.page(request, PAGE_BYTES * (1 + whole))
         request.keys_only = self._keys_only
         while True:
             request.limit = self._size.keys * (1 + whole)
@@ -88,10 +87,11 @@ class Pager:
 
     async def _ask(self, request: pb.RangeRequest) -> pb.RangeResponse:
         """Request one key whatever its size, or several over a connection that refuses an answer that is too large."""
-        if request.limit == 1 or not isinstance(self._store, EtcdStore):
+        server = self._store.server
+        if request.limit == 1 or server is None:
             return await self._store.range(request)
         if self._bounded is None:
-            self._bounded = self._store.beside(LARGEST_BYTES)
+            self._bounded = server.beside(LARGEST_BYTES)
         return await self._bounded.range(request)
 
     async def close(self) -> None:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.ranges import has_filters, is_unsorted
-from brainctl.stores.in_process import NodeStore
 from brainctl.stores.store import Store
 
 PART_BYTES = 1 << 20
@@ -16,9 +15,8 @@ PART_KEYS = 4_000
 def comes_in_parts(store: Store, request: pb.RangeRequest) -> bool:
     """Return whether `parts` can answer a request: a range in key order, of a store of this process."""
     ordered = is_unsorted(request) and not has_filters(request)
-    return (
-        isinstance(store, NodeStore) and ordered and bool(request.key and request.range_end) and not request.count_only
-    )
+    is_range = bool(request.key and request.range_end) and not request.count_only
+    return store.in_process is not None and ordered and is_range
 
 
 async def parts(store: Store, request: pb.RangeRequest) -> AsyncIterator[pb.RangeResponse]:
@@ -26,12 +24,13 @@ async def parts(store: Store, request: pb.RangeRequest) -> AsyncIterator[pb.Rang
 
     The request must be one for which `comes_in_parts` returns True.
     """
-    assert isinstance(store, NodeStore)
+    local = store.in_process
+    assert local is not None
     asked, left = pb.RangeRequest(), request.limit or 1 << 62
     asked.CopyFrom(request)
     while True:
         asked.limit = min(left, PART_KEYS)
-        page = await store.page(asked, PART_BYTES)
+        page = await local.page(asked, PART_BYTES)
         yield page
         left -= len(page.kvs)
         if not page.more or not left:

@@ -5,11 +5,15 @@ A write that returned is durable. A write whose outcome is not known raises Unkn
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from brainctl.etcdpb import rpc_pb2 as pb
+
+if TYPE_CHECKING:
+    from brainctl.stores.etcd.store import EtcdStore
+    from brainctl.stores.in_process import NodeStore
 
 Reply = TypeVar("Reply", bound=Message)
 
@@ -23,6 +27,14 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """Return the URL of the store, as the user would write it."""
+
+    @property
+    def in_process(self) -> "NodeStore | None":
+        """Return the store when its node is in this process, which has its data at hand; None for a server."""
+
+    @property
+    def server(self) -> "EtcdStore | None":
+        """Return the client when the store is a server; None when its node is in this process."""
 
     async def call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
         """Call any unary RPC by its path, for example "/etcdserverpb.KV/Range".

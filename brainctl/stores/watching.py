@@ -7,7 +7,6 @@ from typing import Self, cast
 
 from brainctl.errors import COMPACTED, ApiError
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.store import Store
 
 
@@ -19,7 +18,8 @@ class Watching:
     """
 
     def __init__(self, store: Store, start: int, *, fragment: bool = True, max_receive: int = 0) -> None:
-        self._own = store.beside(max_receive) if max_receive and isinstance(store, EtcdStore) else None
+        server = store.server if max_receive else None
+        self._own = server.beside(max_receive) if server is not None else None
         responses = (self._own or store).watch(_requests(start, fragment=fragment))
         self._responses = cast("AsyncGenerator[pb.WatchResponse]", responses)
 

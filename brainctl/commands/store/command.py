@@ -72,12 +72,11 @@ def _migration(store: "Store", url: str) -> dict[str, str]:
     from brainctl.engine.offline.info import read_info
     from brainctl.errors import StoreDamaged
     from brainctl.mvcc.record_names import CHECKPOINT
-    from brainctl.stores.in_process import NodeStore
     from brainctl.stores.unfinished import Standing
 
     standing = None
-    if isinstance(store, NodeStore):
-        standing = store.migration
+    if (local := store.in_process) is not None:
+        standing = local.migration
     elif (directory := directory_of(url)) is not None:
         with suppress(StoreDamaged, OSError):  # it is written meanwhile
             standing = Standing.of(read_info(directory).records.get(CHECKPOINT))

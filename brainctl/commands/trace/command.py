@@ -73,10 +73,8 @@ async def _describe(
 
     It is None when the server does not tell; the reason was shown.
     """
-    from brainctl.stores.in_process import NodeStore
-
-    if isinstance(store, NodeStore):
-        described = store.node.stages.describe(revision)
+    if (local := store.in_process) is not None:
+        described = local.node.stages.describe(revision)
     else:
         address = endpoint or store.url.partition("://")[2].partition(",")[0]
         described = await asyncio.to_thread(_ask, session, address, revision)

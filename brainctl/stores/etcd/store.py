@@ -7,6 +7,7 @@ not known whether it happened, and UnknownOutcome says so.
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import replace
+from typing import Self
 
 import grpc
 import grpc.aio
@@ -25,6 +26,8 @@ _Metadata = tuple[tuple[str, str], ...]
 class EtcdStore(UnaryCalls):
     """The API of an etcd cluster over gRPC. Connects when first used; the event loop that uses it must close it."""
 
+    in_process: None = None
+
     def __init__(self, target: EtcdTarget) -> None:
         self.target = target
         self._connections = [Connection(endpoint, target) for endpoint in target.endpoints]
@@ -32,6 +35,11 @@ class EtcdStore(UnaryCalls):
         """The place of the endpoint in use."""
         self._token = target.token
         """The token for calls; "" before authentication, and without a user."""
+
+    @property
+    def server(self) -> Self:
+        """See `Store.server`."""
+        return self
 
     @property
     def url(self) -> str:
