@@ -20,16 +20,12 @@ FORBIDDEN = {
     "a path of one machine": ("/ro" + "ot/", "/wo" + "rk/", "/ho" + "me/", "/tmp" + "/v/"),
 }
 INHERITED = {
+    "wire.server.ServerConnection(wire.connection.Connection)": "a role; parts would cost each request more calls",
+    "wire.client.ClientConnection(wire.connection.Connection)": "a role, as the server's",
     "tikv.prefetched_view.PrefetchedView(mvcc.view.Whole)": "methods of a protocol, in terms of its others; no state",
     "tikv.client.transactions.OwnTransaction(tikv.client.reads.Reads)": "it is reads at its beginning, and writes",
     "stores.etcd.store.EtcdStore(stores.unary.UnaryCalls)": "methods of Store in terms of its `call`; no state",
     "stores.in_process.NodeStore(stores.unary.UnaryCalls)": "methods of Store in terms of its `call`; no state",
-    "wire.client.ClientConnection(wire.connection.Connection)": "to be taken apart",
-    "wire.connection.Connection(wire.control.Control)": "to be taken apart",
-    "wire.control.Control(wire.outbound.Outbound)": "to be taken apart",
-    "wire.request_bodies.RequestBodies(wire.responder.Responder)": "to be taken apart",
-    "wire.responder.Responder(wire.connection.Connection)": "to be taken apart",
-    "wire.server.ServerConnection(wire.request_bodies.RequestBodies)": "to be taken apart",
 }
 """Classes with a base in another module, each with the reason."""
 

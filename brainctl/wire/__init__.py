@@ -6,9 +6,8 @@ the events, and writes what `take` returns. The modules in reading order:
 * HTTP/2 and gRPC: `frames` (RFC 9113), `headers` and `huffman` (HPACK, RFC 7541), `grpc` (message prefix, status,
   timeout), `head` (the header fields of a request, checked), `events`, `limits` (bounds for one peer), `stream` (the
   state of one stream).
-* A connection is one class in six layers, each in its module: `outbound` (sending and the peer's windows) < `control`
-  (frames without a body) < `connection` (all frames, common to both roles) < `responder` (responses) <
-  `request_bodies` < `server`. The client role, `client`, is built on `connection`. `keepalive` counts PINGs.
+* A connection: `connection` has what both roles share (sending, the peer's windows, frames), `server` and `client` the
+  roles; `response_blocks` the constant bytes of responses. `keepalive` counts PINGs.
 * Other formats: `http1` (HTTP/1.1 for pages), `varint` (protobuf), `dns` (SRV records), `bbolt` and `bbolt_sieve` (the
   file of etcd's snapshots).
 

@@ -1,19 +1,34 @@
 """Serve gRPC over one HTTP/2 connection: requests out of bytes, bytes out of responses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from struct import Struct
 from typing import Any, Final
 
+from brainctl.errors import ApiError, Code, Status
 from brainctl.wire import frames
-from brainctl.wire.events import Closed, Event, Opened, Requests, Reset
+from brainctl.wire.connection import Connection
+from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Requests, Reset
 from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
-from brainctl.wire.grpc import DATA_HEADER, PREFIX_BYTES, MessageReader
+from brainctl.wire.grpc import DATA_HEADER, PREFIX_BYTES, MessageReader, status_fields
 from brainctl.wire.head import Head, HeadReader
-from brainctl.wire.headers import HeaderDecoder
+from brainctl.wire.headers import TABLE_BYTES, HeaderDecoder, literal_block
 from brainctl.wire.keepalive import TOO_MANY_PINGS, Keepalive, Silence
 from brainctl.wire.limits import Limits
-from brainctl.wire.request_bodies import RequestBodies
+from brainctl.wire.response_blocks import (
+    EMPTY_TABLE,
+    HEAD_INDEXED,
+    HEAD_INSERT,
+    HEAD_LITERAL,
+    HEAD_NEWEST,
+    REPLY_HEAD,
+    REPLY_TAIL,
+    SMALL,
+    TAIL_INDEXED,
+    TAIL_INSERT,
+    TAIL_LITERAL,
+    reply_of,
+)
 from brainctl.wire.stream import Stream
 
 _FREE_WORDS: Final = frozenset((8 << 8 | frames.PING, 4 << 8 | frames.WINDOW_UPDATE))
@@ -33,6 +48,7 @@ _FEW_STREAMS: Final = 256
 """Open streams up to which their state does not count as held."""
 _STREAM_BYTES: Final = 1024
 """Bytes, about, that the state of an open stream costs."""
+_ABSENT: Final = object()
 
 
 @cache
@@ -46,11 +62,12 @@ def _call_of(block_bytes: int) -> tuple[int, int, Callable[[bytes, int], tuple[A
     return block_bytes << 8 | frames.HEADERS, around.size, around.unpack_from
 
 
-class ServerConnection(RequestBodies):
+class ServerConnection(Connection):
     """The connection of one client.
 
-    Feed `receive`, act on its events, answer with the methods of Responder, and send what `take` returns. Answers on a
-    stream that has ended (the client reset it) are dropped, so that owners need not check first.
+    Feed `receive`, act on its events, answer with `reply` and the other methods of the section on responses, and send
+    what `take` returns. Answers on a stream that has ended (the client reset it) are dropped, so that owners need not
+    check first.
     """
 
     def __init__(self, streaming: frozenset[str] = frozenset(), limits: Limits | None = None) -> None:
@@ -61,6 +78,15 @@ class ServerConnection(RequestBodies):
             limits: bounds for the client; the defaults of Limits when None.
         """
         super().__init__(limits or Limits())
+        self._orphans: set[int] = set()
+        """Unary calls whose stream has ended while their answer is still being made."""
+        self._head_block = HEAD_INSERT
+        self._tail_block = TAIL_INSERT
+        self._size_update = b""
+        self._direct_bytes = 0
+        """See `_set_direct`."""
+        self._partial = 0
+        """Bytes of requests that are not complete yet."""
         self._decoder = HeaderDecoder(HeadReader(streaming, self.limits.header_list_bytes))
         self._preface = frames.PREFACE
         self._usual = _call_of(0)
@@ -260,6 +286,265 @@ class ServerConnection(RequestBodies):
                 self._events.append(Reset(stream_id, code))
         elif stream.head is not None and stream.head.streaming:
             self._events.append(Reset(stream_id, code))
+
+    # -- bodies of requests -------------------------------------------------------------------------------------------
+
+    def _on_body(self, stream_id: int, stream: Stream, data: bytes, end: bool) -> None:
+        """Take in the next bytes of a request, and append the events of what they complete.
+
+        Raises:
+            StreamFault: the body is not as long as its content-length.
+        """
+        head = stream.head
+        assert head is not None
+        stream.received += len(data)
+        stream.remote_open = not end
+        if head.length is not None and (stream.received > head.length or (end and stream.received < head.length)):
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length does not match the body")
+        if stream.reader is None:
+            self._on_page_body(stream_id, stream, head, data)
+            return
+        held = stream.reader.held_bytes
+        try:
+            try:
+                messages = stream.reader.feed(data)
+            finally:
+                self._partial += stream.reader.held_bytes - held
+            if end:
+                stream.reader.close()
+            if head.streaming:
+                self._events.extend(Message(stream_id, body) for body in messages)
+                if end:
+                    self._events.append(HalfClosed(stream_id))
+            else:
+                self._on_unary_body(stream_id, stream, head, messages)
+        except ApiError as error:
+            if head.streaming:
+                self._events.append(Reset(stream_id, ErrorCode.CANCEL))
+            self.fail(stream_id, error.status)
+
+    def _on_unary_body(self, stream_id: int, stream: Stream, head: Head, messages: list[bytes]) -> None:
+        """Take in messages of a unary call, and append its event when it is complete.
+
+        Raises:
+            ApiError: the call does not have exactly one message.
+        """
+        stream.messages += messages
+        self._partial += sum(map(len, messages))
+        if stream.remote_open and len(stream.messages) <= 1:
+            return
+        if len(stream.messages) != 1:
+            text = f"grpc: a unary call has one message, this one has {len(stream.messages)}"
+            raise ApiError(Status(Code.INTERNAL, text))
+        body = stream.messages.pop()
+        self._partial -= len(body)
+        stream.requested = True
+        if stream.window == self._stream_window:
+            self._partial -= stream.head_bytes
+            self._streams[stream_id] = None
+        self._events.append(Requests(head, [stream_id], [body]))
+
+    def _on_page_body(self, stream_id: int, stream: Stream, head: Head, data: bytes) -> None:
+        """Take in bytes of a request that is not gRPC, and append its event when it is complete."""
+        stream.body += data
+        self._partial += len(data)
+        if len(stream.body) > self.limits.page_bytes:
+            self.respond(stream_id, 413, "text/plain", b"request body is too large\n")
+        elif not stream.remote_open:
+            body = bytes(stream.body)
+            self._partial -= len(body)
+            stream.body.clear()
+            stream.requested = True
+            self._events.append(PageRequest(stream_id, head, body))
+
+    def _forget(self, stream_id: int) -> Stream | None:
+        stream = super()._forget(stream_id)
+        if stream is not None:
+            if stream.reader is not None:
+                self._partial -= stream.reader.held_bytes
+            self._partial -= stream.head_bytes + len(stream.body) + sum(map(len, stream.messages))
+        return stream
+
+    # -- responses ----------------------------------------------------------------------------------------------------
+
+    def reply(self, stream_id: int, body: bytes) -> None:
+        """Send the response to a unary call: one message, and status OK."""
+        try:
+            stream = self._streams[stream_id]
+        except KeyError:
+            self._orphans.discard(stream_id)
+            return
+        size = len(body) + PREFIX_BYTES
+        if stream is None and size <= self._direct_bytes and size <= self._window:
+            del self._streams[stream_id]
+            self._window -= size
+            if size > SMALL:
+                data = DATA_HEADER.pack(size << 8, 0, stream_id, 0, len(body))
+                tail = frames.headers(stream_id, TAIL_INDEXED, end_stream=True, frame_bytes=frames.FRAME_BYTES)
+                head = frames.headers(stream_id, HEAD_INDEXED, end_stream=False, frame_bytes=frames.FRAME_BYTES)
+                self._out += (head, data, body, tail)
+                return
+            pack, middle, prefix = reply_of(size)
+            self._out.append(
+                pack(REPLY_HEAD, stream_id, middle, stream_id, prefix, body, REPLY_TAIL, stream_id, TAIL_INDEXED)
+            )
+            return
+        self.send(stream_id, body)
+        self.finish(stream_id)
+
+    def reply_all(self, stream_ids: Sequence[int], bodies: Sequence[bytes]) -> None:
+        """Send the responses to several unary calls, as `reply` does, at about half the cost of one by one."""
+        streams, out = self._streams, self._out
+        known = reply_of
+        room = min(self._direct_bytes, self._window, SMALL)
+        for stream_id, body in zip(stream_ids, bodies, strict=True):
+            size = len(body) + PREFIX_BYTES
+            if size <= room and streams.get(stream_id, _ABSENT) is None:
+                del streams[stream_id]
+                self._window -= size
+                room = min(room, self._window)
+                pack, middle, prefix = known(size)
+                out.append(
+                    pack(REPLY_HEAD, stream_id, middle, stream_id, prefix, body, REPLY_TAIL, stream_id, TAIL_INDEXED)
+                )
+            else:
+                self.reply(stream_id, body)
+                room = min(self._direct_bytes, self._window, SMALL)
+
+    def send(self, stream_id: int, body: bytes) -> None:
+        """Send one message of a streaming response; see `paused`."""
+        if stream_id not in self._streams:
+            return
+        stream = self._stateful(stream_id)
+        self._spoken += 1
+        size = len(body) + PREFIX_BYTES
+        if (
+            stream.started
+            and stream.closing is None
+            and not stream.queued
+            and size <= self._frame_bytes
+            and size <= stream.window
+            and size <= self._window
+        ):
+            stream.window -= size
+            self._window -= size
+            self._out += (DATA_HEADER.pack(size << 8, 0, stream_id, 0, len(body)), body)
+            return
+        if not stream.started:
+            stream.started = True
+            self._send_block(stream_id, self._head_block, end_stream=False)
+            if self._head_block == HEAD_INSERT:
+                self._head_block = HEAD_NEWEST
+        self._send_data(stream_id, stream, len(body).to_bytes(PREFIX_BYTES), body)
+
+    def finish(self, stream_id: int) -> None:
+        """End a response with OK."""
+        stream = self._streams.get(stream_id)
+        if stream is None or not stream.started:
+            self.fail(stream_id, Status(Code.OK, ""))
+        elif stream.queued:
+            self._end_data(stream_id, stream, TAIL_LITERAL)
+        elif self._head_block == HEAD_NEWEST:
+            self._end_data(stream_id, stream, TAIL_INSERT)
+            self._head_block = HEAD_INDEXED
+            self._tail_block = TAIL_INDEXED
+            self._set_direct()
+        else:
+            self._end_data(stream_id, stream, self._tail_block)
+
+    def fail(self, stream_id: int, status: Status) -> None:
+        """End a response with a status; when no message was sent, there are trailers only."""
+        if stream_id not in self._streams:
+            self._orphans.discard(stream_id)
+            return
+        stream = self._stateful(stream_id)
+        trailers = literal_block(status_fields(status.code, status.message))
+        if not stream.started:
+            trailers = HEAD_LITERAL + trailers
+        self._end_data(stream_id, stream, trailers)
+
+    def expire(self, stream_id: int, status: Status) -> None:
+        """End a response with a status although its answer is still being made; that answer will be dropped."""
+        if stream_id in self._streams:
+            stream = self._stateful(stream_id)
+            if stream.requested:
+                self._orphans.add(stream_id)
+            self.fail(stream_id, status)
+
+    def respond(
+        self,
+        stream_id: int,
+        http_status: int,
+        content_type: str,
+        body: bytes,
+        fields: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Send the response to a request that is not gRPC."""
+        self.begin_page(stream_id, http_status, content_type, [*fields, ("content-length", str(len(body)))])
+        stream = self._streams.get(stream_id)
+        if stream is not None and (stream.head is None or stream.head.method != "HEAD"):
+            self.send_page(stream_id, body)
+        self.end_page(stream_id)
+
+    def begin_page(
+        self, stream_id: int, http_status: int, content_type: str, fields: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Send the head of a response to a request that is not gRPC; `send_page` and `end_page` follow."""
+        if stream_id in self._streams:
+            stream = self._stateful(stream_id)
+            head = [(b":status", str(http_status).encode()), (b"content-type", content_type.encode())]
+            head += [(name.lower().encode(), value.encode()) for name, value in fields]
+            stream.started = True
+            self._send_block(stream_id, literal_block(head), end_stream=False)
+
+    def send_page(self, stream_id: int, data: bytes) -> None:
+        """Send a part of a response that was begun; see `paused`."""
+        if stream_id in self._streams:
+            self._send_data(stream_id, self._stateful(stream_id), data)
+
+    def end_page(self, stream_id: int) -> None:
+        """End a response that was begun, or count as made an answer that nobody waits for any more."""
+        if stream_id in self._streams:
+            self._end_data(stream_id, self._stateful(stream_id), b"")
+        else:
+            self._orphans.discard(stream_id)
+
+    def _refuse(self, stream_id: int, http_status: int, status: Status) -> None:
+        stream = self._stateful(stream_id)
+        fields = [(b":status", str(http_status).encode()), (b"content-type", b"application/grpc")]
+        self._end_data(stream_id, stream, literal_block(fields + status_fields(status.code, status.message)))
+
+    def _send_block(self, stream_id: int, block: bytes, *, end_stream: bool) -> None:
+        if self._size_update:
+            block = self._size_update + block
+            self._size_update = b""
+        super()._send_block(stream_id, block, end_stream=end_stream)
+
+    def _end_data(self, stream_id: int, stream: Stream, trailers: bytes) -> None:
+        stream.requested = False
+        super()._end_data(stream_id, stream, trailers)
+
+    def _ended(self, stream_id: int, stream: Stream) -> None:
+        self._forget(stream_id)
+        if stream.remote_open:  # the rest of the request is not needed (RFC 9113 section 8.1)
+            self._reset(stream_id, ErrorCode.NO_ERROR)
+
+    def _on_setting(self, name: int, value: int) -> None:
+        if name == frames.HEADER_TABLE_SIZE and value < TABLE_BYTES and self._head_block != HEAD_LITERAL:
+            self._head_block = HEAD_LITERAL
+            self._tail_block = TAIL_LITERAL
+            self._size_update = EMPTY_TABLE
+        super()._on_setting(name, value)
+        self._set_direct()
+
+    def _set_direct(self) -> None:
+        """Set the size up to which a response is sent directly, in bytes of a message with its prefix.
+
+        Such a response fits into one frame and into the window of a stream without state. The size is 0 while the
+        response blocks are not in the peer's table.
+        """
+        indexed = self._tail_block == TAIL_INDEXED
+        self._direct_bytes = min(self._stream_window, frames.FRAME_BYTES) if indexed else 0
 
     # -- keeping alive ------------------------------------------------------------------------------------------------
 
