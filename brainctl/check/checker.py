@@ -93,6 +93,8 @@ class Checker:
         elif op in ("notify", "watch"):
             self._events += len(line.get("events", ()))
             self._note(self._watches.take(line))
+            if line.get("lost"):
+                self._forget(self._watches.endpoint(line["watch"]))
         elif op in ("grant", "keepalive", "revoke"):
             self._operations += 1
             self._leases.take(line)
@@ -147,7 +149,8 @@ class Checker:
         at = line.get("at", 0)
         if line["op"] == "range" and (at or line.get("serializable")):
             heappush(self._past, (at or revision, next(self._number), line))
-            self._note(self._went_back(line))
+            if not at:
+                self._note(self._went_back(line))
             if line.get("serializable"):
                 return
         self._recent.append(line)
@@ -173,6 +176,11 @@ class Checker:
             yield Anomaly("revision-went-back", text, (before, line), line["rev"])
         else:
             self._told[place] = line
+
+    def _forget(self, endpoint: int) -> None:
+        """Compare nothing with what an endpoint has told before: it may have been started anew, behind the others."""
+        for place in [place for place in self._told if place[1] == endpoint]:
+            del self._told[place]
 
     def _mark(self, since: int) -> None:
         """Replay all revisions that were known before `since`."""

@@ -92,6 +92,8 @@ class Line(Request, total=False):
     time: int
     created: bool
     canceled: bool
+    lost: bool
+    """Whether the stream has ended because the connection, or the server, was lost."""
     events: list[list[str | int | KvFields | None]]
     name: str
     until: int | None

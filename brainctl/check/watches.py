@@ -186,6 +186,10 @@ class Watches:
             self._seen.setdefault(version.mod, {})[version.key] = version
         return found
 
+    def endpoint(self, number: int) -> int:
+        """Return the endpoint of a watch that has not been settled yet."""
+        return self._all[number].line.get("endpoint", 0)
+
     def settle(self, replay: Replay) -> list[Anomaly]:
         """Compare all responses that the replay has reached with it; forget what it has passed."""
         found: list[Anomaly] = []

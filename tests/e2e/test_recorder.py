@@ -222,6 +222,8 @@ def test_the_command_records_checks_and_leaves_nothing(tmp_path: Path) -> None:
         _, *lines = map(json.loads, file.read_text().splitlines())
         assert {line["endpoint"] for line in lines if "endpoint" in line} == {0, 1}
         assert [line["op"] for line in lines].count("hash") == 2
+        ended = [line["watch"] for line in lines if line.get("canceled")]
+        assert len(ended) == len(set(ended)), "the end of a watch is written once"
         left = etcdctl(server.endpoint, "get", "", "--prefix", "--keys-only").stdout.split()
         assert left == ["/brainctl-check"]
         again = brainctl(*at, "check", "history", "--record", str(file))

@@ -82,20 +82,22 @@ class Watcher:
         tape = shared.tape
         place: Line = {"op": "watch", "watch": number, "client": number, "endpoint": self._endpoint}
         tape.add({**place, "time": tape.now(), **wanted})
-        reason = "ended by the recorder"
+        reason, lost = "ended by the recorder", False
         try:
             stream = cast("AsyncGenerator[pb.WatchResponse]", self._store.watch(_requests(wanted)))
             async with aclosing(stream) as responses:
                 async for response in responses:
                     self._note(number, response)
                     if response.canceled:
-                        break
-            reason = "ended by the server"
+                        reason = ""
+                        return
+            reason, lost = "ended by the server", True
         except BrainctlError as error:
-            reason = str(error)
+            reason, lost = str(error), True
         finally:
-            end: Line = {"op": "notify", "watch": number, "time": tape.now(), "rev": 0}
-            tape.add({**end, "canceled": True, "reason": reason})
+            if reason:  # else the server has said so
+                end: Line = {"op": "notify", "watch": number, "time": tape.now(), "rev": 0}
+                tape.add({**end, "canceled": True, "lost": lost, "reason": reason})
 
     def _note(self, number: int, response: pb.WatchResponse) -> None:
         line: Line = {"op": "notify", "watch": number, "time": self._shared.tape.now(), "rev": response.header.revision}

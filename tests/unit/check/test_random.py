@@ -94,6 +94,17 @@ def test_a_watch_of_the_prefix_tells_which_unknown_writes_have_happened() -> Non
     assert not blind.holds
 
 
+def test_a_member_that_was_started_anew_may_be_behind() -> None:
+    put = {"op": "put", "client": 1, "endpoint": 0, "called": 0, "returned": 1, "key": "a", "value": "", "rev": 2}
+    read = {"op": "range", "client": 2, "endpoint": 1, "key": "a", "serializable": True}
+    newest: Line = read | {"called": 2, "returned": 3, "rev": 2, "kvs": [["a", 2, 2, 1, "", 0]]}
+    older: Line = read | {"called": 9, "returned": 10, "rev": 1, "kvs": []}
+    watch = {"op": "watch", "watch": 1, "client": 3, "endpoint": 1, "key": "a", "start": 2}
+    end: Line = {"op": "notify", "watch": 1, "rev": 0, "canceled": True}
+    assert [one.kind for one in verdict_of([put, watch, newest, end, older]).anomalies] == ["revision-went-back"]
+    assert verdict_of([put, watch, newest, end | {"lost": True}, older]).holds
+
+
 def test_leases_that_end_are_explained_by_their_time() -> None:
     second = 10**9
     lines: list[Line] = [{"op": "grant", "client": 1, "called": 0, "returned": second, "id": 7, "ttl": 2}]

@@ -130,6 +130,26 @@ def test_a_watch_of_a_report() -> None:
     assert judged(events[0], events[1] | {"Value": {"Hash": 12345}}) == ["watch-wrong-event"]
 
 
+def test_reads_of_the_past_tell_no_order() -> None:
+    puts = [
+        {"op": "put", "client": 1, "called": 10 * n, "returned": 10 * n + 5, "key": "a", "value": f"{n}", "rev": 1 + n}
+        for n in (1, 2)
+    ]
+
+    def past(revision: int, text: str, called: int) -> dict[str, Any]:
+        read = {"op": "range", "client": 2, "called": called, "returned": called + 1, "key": "a", "rev": -1}
+        shaped = operation(read | {"kvs": [["a", 2, revision, 1, text, 0]], "count": 1})
+        shaped["Input"]["Range"]["Revision"] = revision
+        return shaped
+
+    def judged(*reads: dict[str, Any]) -> Verdict:
+        file = (2, "operations.json", "".join(map(json.dumps, reads)).encode())
+        return verdict_of(read_report([*report(puts), file]))
+
+    assert judged(past(3, "2", 40), past(2, "1", 50)).holds
+    assert [one.kind for one in judged(past(3, "1", 40)).anomalies] == ["wrong-answer"]
+
+
 def test_what_is_no_report() -> None:
     with pytest.raises(InvalidInput, match=r"client-1/operations.json is no report of etcd's tests: KeyError: 'Input'"):
         read_report([(1, "operations.json", b"{}")])
