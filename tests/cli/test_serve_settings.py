@@ -2,6 +2,7 @@
 
 import configparser
 import inspect
+import os
 import re
 import shutil
 import socket
@@ -17,6 +18,8 @@ from brainctl.cli.main import load
 from brainctl.cli.serve_flags import CONFIG_FILE, ETCD_SETTING, FLAGS, ServeFlag
 from brainctl.cli.settings import Kind
 from brainctl.commands.serve import command as serve
+from brainctl.commands.serve import places
+from brainctl.commands.serve.cluster import name_of, role_of
 from brainctl.commands.serve.settings import ServeSettings
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
 from brainctl.server.notify import notify
@@ -255,3 +258,24 @@ def test_the_sample_file_shows_every_setting() -> None:
 def test_the_manual_lists_every_setting() -> None:
     text = (ROOT / "docs" / "serve.md").read_text()
     assert [flag.name for flag in FLAGS if f"`--{flag.name}" not in text] == []
+
+
+@pytest.mark.parametrize("url", ["http://0.0.0.0:2379", "https://[::]:2379/", "http://:2379"])
+def test_an_address_at_which_no_other_server_finds_this_one_is_noticed(url: str) -> None:
+    assert places.reaching_nobody(["http://10.0.0.1:2379", url]) == url
+    assert places.reaching_nobody(["http://10.0.0.1:2379", "https://[::1]:2379", "http://h0.0.0.0:2379"]) == ""
+
+
+def test_a_server_without_a_name_gets_one_that_no_other_on_this_machine_has() -> None:
+    assert name_of("mine", "127.0.0.1:2379") == "mine"
+    names = [
+        name_of("default", listen) for listen in ("127.0.0.1:2379,:1", "http://127.0.0.1:2380/", "unix:///s", ":0")
+    ]
+    assert names[:2] == [f"{socket.gethostname()}-2379", f"{socket.gethostname()}-2380"]
+    assert names[2:] == [f"{socket.gethostname()}-{os.getpid()}"] * 2
+
+
+def test_a_role_is_one_of_three() -> None:
+    assert [role_of(role) for role in ("auto", "leader", "follower")] == ["auto", "leader", "follower"]
+    with pytest.raises(BadArguments, match="--role: auto, leader, follower are roles, not 'boss'"):
+        role_of("boss")

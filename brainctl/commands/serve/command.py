@@ -181,6 +181,8 @@ async def _serve(session: Session, plan: ServeOptions) -> None:
     def ready(address: str) -> None:
         urls = plan.advertise or places.urls_of(plan.listen, address, has_tls=tls is not None)
         served.announce(address.partition(",")[0], urls)
+        if served.shared is not None and (url := places.reaching_nobody(urls)):
+            session.warn(f"warning: other servers of the store cannot reach {url}: set --advertise-client-urls")
         node.cluster.client_urls = urls
         ready_file = plan.settings.text("ready-file")
         if ready_file:

@@ -1,6 +1,7 @@
 """The addresses at which a server listens, and the URLs by which others find it."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from brainctl.commands.serve.settings import ServeSettings
@@ -9,6 +10,7 @@ from brainctl.errors import BadArguments
 PLAIN: Final = ("http://", "unix://")
 _TLS: Final = ("https://", "unixs://")
 _ADVERTISED: Final = re.compile(r"(?:https?://[^/]+:[0-9]+/?|unixs?:.+)")
+_WILDCARD: Final = re.compile(r"https?://(?:0\.0\.0\.0|\[::\]|)(?::[0-9]*)?/?$")
 _PEER: Final = re.compile(r"https?://[^/?#\s]+:[0-9]+/?")
 
 
@@ -67,6 +69,11 @@ def urls_of(listen: str, bound: str, *, has_tls: bool) -> list[str]:
         scheme = "https" if has_tls and not given.startswith(PLAIN) else "http"
         urls.append(address if "://" in address else f"{scheme}://{address}")
     return urls
+
+
+def reaching_nobody(urls: Sequence[str]) -> str:
+    """Return the first URL that names no address of this machine, such as http://0.0.0.0:2379; "" when all do."""
+    return next((url for url in urls if _WILDCARD.match(url)), "")
 
 
 def _urls(settings: ServeSettings, name: str, kind: re.Pattern[str]) -> tuple[str, ...]:
