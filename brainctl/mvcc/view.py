@@ -7,7 +7,7 @@ compacted nor in the future.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.steps import Steps
@@ -153,6 +153,14 @@ class Pinned:
 
     def leased(self) -> None:
         """See `View.leased`: it would be those of a later revision."""
+
+
+@runtime_checkable
+class ReadsRows(Protocol):
+    """View that reads keys as they are stored, which costs half of reading versions."""
+
+    def rows(self, start: bytes, end: bytes | None, revision: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Yield the live keys of a range at `revision` and their marshalled KeyValues, about a step at a time."""
 
 
 class AsyncView(Protocol):

@@ -6,6 +6,7 @@
 * `side.py`: what a side is; `files.py`: files as sides, `exported.py`: lists of keys as sides.
 * `scope.py`: which keys are compared, `seen.py`: two sides as the scope shows them.
 * `history.py`: revisions, and the log of a store. `pace.py`: the limit of bytes per second.
+* `checkpoint.py`: how far a comparison is, in a file. `fix.py`: the writes that mend differences.
 * `reading.py`: the reads from one store. `accounts.py`: users and roles.
 
 Example: the first store is at revision 100, the second at 98, both take writes, and lag is allowed. Keys are read on

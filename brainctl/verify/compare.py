@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from brainctl.clock import Clock
 from brainctl.stores.store import Store
 from brainctl.verify.accounts import Accounts
+from brainctl.verify.checkpoint import Reached
 from brainctl.verify.difference import (
     Difference,
     ExtraLease,
+    KeyDifference,
     LeaseDifference,
     LeaseMismatch,
     MissingLease,
@@ -83,6 +85,7 @@ class Comparison:
         max_lag: int = 0,
         history: bool = False,
         rate: int = 0,
+        resume: Reached | None = None,
     ) -> None:
         """Create the comparison of two sides.
 
@@ -97,6 +100,7 @@ class Comparison:
             max_lag: How many revisions one may be behind the other.
             history: Compare every revision that both still have, too.
             rate: The bytes per second to read on the first side; 0 for no limit.
+            resume: Where an earlier comparison of the same sides has stopped.
         """
         self._expected, self._found = seen(expected, found, scope)
         self._scope = scope
@@ -107,10 +111,15 @@ class Comparison:
         self._max_lag = max_lag
         self._stores = (store_of(expected), store_of(found)) if history else None
         self._pace = Pace(rate, clock)
+        self._resume = resume
         self.newest = Newest(0, 0)
         """The newest revision of each store, as last read."""
         self.on_progress: Callable[[int], None] = lambda _keys: None
         """Called after each page with the number of keys compared so far."""
+        self.on_difference: Callable[[Difference], None] = lambda _difference: None
+        """Called with each difference, also with those that the report does not list."""
+        self.on_reached: Callable[[Reached], None] = lambda _reached: None
+        """Called now and then with how far the keys are compared."""
 
     async def run(self) -> Report:
         """Compare everything.
@@ -129,30 +138,41 @@ class Comparison:
         began = self._clock.monotonic()
         stand = await self._standing()
         report = Report(min(stand.newest), stand.newest)
-        _count(report, [stand.difference] if stand.difference else [])
+        self._count(report, [stand.difference] if stand.difference else [])
         if self._accounts is not None:
             accounts, gone = await self._accounts.differences(FIRST_PAUSE, live=self._live)
             report.rechecked += gone
-            _count(report, accounts)
-        counts = Counts(report.revision)
-        keys = KeyComparison(self._expected, self._found, self._common_revision, counts, self._scope, live=self._live)
-        keys.on_progress = self.on_progress
-        keys.pace = self._pace.wait
+            self._count(report, accounts)
         if self._stores is not None:
             await self._history(report, self._stores)
-        async for found in keys.differences():
-            _count(report, found)
-        report.revision, report.keys, report.bytes, report.hashed = (
-            counts.revision,
-            counts.keys,
-            counts.bytes,
-            counts.hashed,
-        )
-        report.rechecked += counts.gone
+        await self._keys(report)
         if self._with_leases:
             await self._leases(report)
         report.seconds = round(self._clock.monotonic() - began, 3)
         return report
+
+    async def _keys(self, report: Report) -> None:
+        """Compare keys, from where an earlier comparison has stopped."""
+        before, listed = self._resume, list[KeyDifference]()
+        counts, different = Counts(report.revision), 0
+        if before is not None:
+            counts = Counts(before.revision, before.keys, before.size, before.hashed, before.gone, before.place)
+            different, listed = before.different, [*before.differences]
+            self._count(report, listed)
+            report.different += different - len(listed)
+        keys = KeyComparison(self._expected, self._found, self._common_revision, counts, self._scope, live=self._live)
+        keys.on_progress = self.on_progress
+        keys.pace = self._pace.wait
+        async for found in keys.differences():
+            self._count(report, found)
+            different += len(found)
+            listed += found[: LISTED - len(listed)]
+            if counts.place:
+                so_far = (counts.keys, counts.size, counts.hashed, counts.gone)
+                self.on_reached(Reached(counts.revision, counts.place, *so_far, different, tuple(listed)))
+        report.revision, report.keys, report.bytes = counts.revision, counts.keys, counts.size
+        report.hashed = counts.hashed
+        report.rechecked += counts.gone
 
     async def _history(self, report: Report, stores: tuple[Store, Store]) -> None:
         """Compare the state at the oldest revision that both have, and every revision since."""
@@ -165,9 +185,17 @@ class Comparison:
         base = KeyComparison(self._expected, self._found, self._common_revision, Counts(first), self._scope, live=False)
         base.pace = self._pace.wait
         async for found in base.differences():
-            _count(report, [as_change(first, entry) for entry in found])
+            self._count(report, [as_change(first, entry) for entry in found])
         async for changes in differences(*stores, first + 1, report.revision, self._scope, seen):
-            _count(report, changes)
+            self._count(report, changes)
+
+    def _count(self, report: Report, found: Iterable[Difference]) -> None:
+        """Add differences to a report; beyond LISTED count them only."""
+        for entry in found:
+            report.different += 1
+            self.on_difference(entry)
+            if len(report.differences) < LISTED:
+                report.differences.append(entry)
 
     async def _standing(self) -> Standing:
         """Return the revisions of both sides, and whether one lacks some that it should have."""
@@ -198,7 +226,7 @@ class Comparison:
             survivors = {entry.lease for entry in found}
             found = [entry for entry in await self._lease_differences(report) if entry.lease in survivors]
         report.rechecked += len(first) - len(found)
-        _count(report, found)
+        self._count(report, found)
 
     async def _lease_differences(self, report: Report) -> list[LeaseDifference]:
         """Return the present differences of leases, in the order of their ids."""
@@ -219,11 +247,3 @@ def _accounts(expected: Side, found: Side) -> Accounts | None:
     """Return the comparison of users and roles; None when a side has none to show."""
     first, second = expected.accounts(), found.accounts()
     return None if first is None or second is None else Accounts(first, second)
-
-
-def _count(report: Report, found: Iterable[Difference]) -> None:
-    """Add differences to a report; beyond LISTED count them only."""
-    for entry in found:
-        report.different += 1
-        if len(report.differences) < LISTED:
-            report.differences.append(entry)

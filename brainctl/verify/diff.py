@@ -89,14 +89,16 @@ class Merge:
 
     def differences(self) -> Iterator[KeyDifference]:
         """Compare, and remove, the keys that were read on both sides; yield the differences."""
-        low = self._low()
+        low = self.low
         keys, kvs = self.expected.cut(low)
         other_keys, other_kvs = self.found.cut(low)
         self.compared += len(keys)
         if kvs != other_kvs:
             yield from _merge(keys, kvs, other_keys, other_kvs)
 
-    def _low(self) -> bytes | None:
+    @property
+    def low(self) -> bytes | None:
+        """Return the key below which both sides were read; None when both have ended."""
         bounds = [side.bound for side in (self.expected, self.found) if side.bound is not None]
         return min(bounds, default=None)
 

@@ -16,7 +16,7 @@ from brainctl.verify.diff import Merge
 from brainctl.verify.difference import KeyDifference, difference
 from brainctl.verify.narrow import joined, narrow
 from brainctl.verify.range_hashes import Hashed, PageHashes, RangeHashes
-from brainctl.verify.scope import Scope
+from brainctl.verify.scope import Range, Scope
 from brainctl.verify.side import Side
 
 RECHECKS = 5
@@ -37,12 +37,14 @@ class Counts:
     """The revision at which keys are read; a live comparison moves it on."""
     keys: int = 0
     """The keys of the first store."""
-    bytes: int = 0
+    size: int = 0
     """The bytes of the marshalled KeyValues of these keys."""
     hashed: int = 0
     """Number of these keys that were compared by hashes."""
     gone: int = 0
     """Differences that were gone in a recheck."""
+    place: bytes = b""
+    """Key below which all are compared; empty before the first and after the last one."""
 
 
 class _Hashes(NamedTuple):
@@ -89,7 +91,7 @@ class KeyComparison:
     async def differences(self) -> AsyncIterator[list[KeyDifference]]:
         """Yield the differences, a list at a time, in key order."""
         hashes = await self._hashes()
-        for start, end in self._scope.ranges():
+        for start, end in _from(self._scope.ranges(), self._counts.place):
             ways = self._merged(start, end) if hashes is None else self._narrowed(hashes, start, end)
             async for found in ways:
                 yield found
@@ -101,9 +103,11 @@ class KeyComparison:
             if span.equal:
                 counts.keys += span.keys
                 counts.hashed += span.keys
-                counts.bytes += span.size
+                counts.size += span.size
                 self.on_progress(counts.keys)
                 await self.pace(span.size)
+                counts.place = span.end
+                yield []
             else:
                 async for found in self._merged(span.start, span.end):
                     yield found
@@ -133,7 +137,7 @@ class KeyComparison:
     async def _merged(self, start: bytes, end: bytes) -> AsyncIterator[list[KeyDifference]]:
         """Read the keys of a range on both sides, page by page, and yield the differences."""
         merge, counts = Merge(start, end), self._counts
-        before = counts.keys, counts.bytes - self._expected.read_bytes
+        before = counts.keys, counts.size - self._expected.read_bytes
         while not merge.complete:
             await self._read(merge)
             found = list(merge.differences())
@@ -141,11 +145,12 @@ class KeyComparison:
                 seen = len(found)
                 found = await self._surviving(found)
                 counts.gone += seen - len(found)
-            so_far = counts.bytes
+            so_far = counts.size
             counts.keys = before[0] + merge.compared
-            counts.bytes = before[1] + self._expected.read_bytes
+            counts.size = before[1] + self._expected.read_bytes
             self.on_progress(counts.keys)
-            await self.pace(counts.bytes - so_far)
+            await self.pace(counts.size - so_far)
+            counts.place = end if merge.low is None else merge.low
             yield found
 
     async def _read(self, merge: Merge) -> None:
@@ -198,6 +203,11 @@ class KeyComparison:
             return difference(key, expected, found)
 
         return await gather(one, keys, RECHECKED_AT_A_TIME)
+
+
+def _from(ranges: list[Range], place: bytes) -> list[Range]:
+    """Return what is left of ranges behind a key."""
+    return [(max(start, place), end) for start, end in ranges if not end or end > place]
 
 
 async def _at_once(_size: int) -> None:

@@ -1,12 +1,14 @@
 """brainctl verify on parts of stores, on copies that were moved, on files, and against lists of keys."""
 
 import asyncio
+import io
 import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +17,12 @@ import pytest
 
 from brainctl.cli.main import run
 from brainctl.clock import ManualClock
-from brainctl.errors import ExitCode
+from brainctl.errors import BrainctlError, ExitCode
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.registry import open_store
+from brainctl.verify.checkpoint import CheckpointFile, Reached
+from brainctl.verify.narrow import narrow
 from tests.conftest import NewBrainctl, NewEtcd
 from tests.peers.servers import brainctl_argv, clean_environment, etcdctl
 
@@ -202,6 +206,8 @@ def test_snapshots_and_data_directories(shell: Shell, new_etcd: NewEtcd, tmp_pat
         (("--members", "--from", "a"), "without --from"),
         (("--from", "a", "--own-log", "--prefix", "b"), "--own-log compares whole stores"),
         (("--from", "a", "--to", "b", "--history", "--values-only"), "neither moved copies nor values only"),
+        (("--from", "a", "--to", "b", "--fix", "--follow"), "go with one comparison of --from and --to"),
+        (("--from", "a", "--to", "b", "--checkpoint", "c", "--values-only"), "needs one revision to go on at"),
         (("--from", "nothing", "--to", "b"), "'nothing' is no store"),
     ],
 )
@@ -326,7 +332,7 @@ def test_the_commands_of_the_page_do_what_it_says(
         done = shell(*argv)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         ran += 1
-    assert ran == 10
+    assert ran == 12
 
 
 def delete(url: str, key: str) -> None:
@@ -336,3 +342,108 @@ def delete(url: str, key: str) -> None:
         await store.close()
 
     asyncio.run(write())
+
+
+def test_it_is_mended_after_a_confirmation(
+    shell: Shell, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = stores
+    put(left, ("/a/07", "here"), ("/new", "n"))
+    put(right, ("/a/07", "there"), ("/extra", "x"))
+    sides = ("--from", left, "--to", right)
+    shown = ["put    /a/07 (4 bytes)", "delete /extra", "put    /new (1 bytes)"]
+    asked = shell(*sides, "--fix")
+    assert asked.stderr.splitlines() == [*shown, f"Error: --fix writes 3 keys of {right}: add --yes"]
+    monkeypatch.setattr("brainctl.commands.verify.fixing.sys.stdin", Answering("n\n"))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    refused = shell(*sides, "--fix")
+    assert refused.returncode == ExitCode.DIFFERENT
+    assert refused.stderr.endswith("Go on? [y/N] Error: nothing was changed\n")
+    assert shell.kinds(*sides) == ["different-key", "extra-key", "missing-key"]
+    monkeypatch.setattr("brainctl.commands.verify.fixing.sys.stdin", Answering("y\n"))
+    done = shell(*sides, "--fix")
+    assert (done.returncode, done.stderr.endswith("3 keys written; compare again\n")) == (0, True), done
+    assert shell.kinds(*sides, "--values-only") == []
+    more = shell(*sides, "--fix", "--yes", "--max-lag", "9")
+    assert more.returncode == ExitCode.DIFFERENT
+    assert "differences are not of values or leases of keys, or mended already: nothing to write" in more.stderr
+
+
+class Answering(io.StringIO):
+    """A terminal at which somebody has typed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_file_is_not_mended(shell: Shell, stores: tuple[str, str], tmp_path: Path) -> None:
+    left, right = stores
+    file = str(tmp_path / "list")
+    put(right, ("/a/07", "there"))
+    put(left, ("/a/07", "here"))
+    assert shell("--from", left, "--export", file).returncode == 0
+    for sides, text in (
+        (("--from", right, "--to", file), "--fix writes to the store of --to, which is a file"),
+        (("--from", file, "--to", right), "--fix takes values from --from, which is a list without values"),
+    ):
+        refused = shell(*sides, "--fix", "--yes")
+        assert (refused.returncode, text in refused.stderr) == (ExitCode.INVALID_INPUT, True), refused
+
+
+def test_every_difference_is_a_line_of_a_file(
+    shell: Shell, stores: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainctl.verify.compare.LISTED", 10)
+    left, right = stores
+    put(left, *((f"/many/{n:02}", "v") for n in range(20)))
+    put(right, ("/one", "v"))
+    file = tmp_path / "differences"
+    report = shell.report("--from", left, "--to", right, "--differences", str(file))
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) == report["different"] == 21
+    assert lines[:10] == report["differences"]
+
+
+def test_a_comparison_goes_on_where_it_stopped(
+    shell: Shell, stores: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainctl.commands.verify.progress_file.PAUSE", 0.0)
+    monkeypatch.setattr("brainctl.verify.keys.narrow", partial(narrow, keys=4))
+    left, right = stores
+    put(left, ("/a/07", "here"), ("/a/25", "here"))
+    put(right, ("/a/07", "there"), ("/a/25", "there"))
+    file = tmp_path / "progress"
+    sides = ("--from", left, "--to", right, "--checkpoint", str(file))
+    whole = shell.report(*sides)
+    assert not file.exists(), "it was complete"
+    reached: list[Reached] = []
+
+    def stop(self: CheckpointFile, state: Reached) -> None:
+        shown(self, state)
+        reached.append(state)
+        if state.place > b"/a/12":
+            raise BrainctlError("killed here")
+
+    shown = CheckpointFile.write
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFile, "write", stop)
+        assert shell(*sides).returncode == ExitCode.ERROR
+    assert (reached[-1].different, file.exists()) == (1, True)
+    before = list(reached)
+    other = shell("--from", left, "--to", left, "--checkpoint", str(file))
+    assert (other.returncode, "is of another comparison" in other.stderr) == (ExitCode.INVALID_INPUT, True)
+
+    def note(self: CheckpointFile, state: Reached) -> None:
+        shown(self, state)
+        reached.append(state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFile, "write", note)
+        again = shell.report(*sides)
+    assert min(state.place for state in reached[len(before) :]) > before[-1].place, "nothing was compared twice"
+    del again["seconds"], whole["seconds"]
+    assert again == whole
+    assert not file.exists()
+    file.write_text("{}")
+    broken = shell(*sides)
+    assert (broken.returncode, "is no checkpoint" in broken.stderr) == (ExitCode.INVALID_INPUT, True)

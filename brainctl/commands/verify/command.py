@@ -10,6 +10,7 @@ from brainctl.cli.session import Session
 from brainctl.cli.store_urls import compacted
 from brainctl.client.failure import CommandFailed
 from brainctl.clock import SystemClock
+from brainctl.commands.verify.difference_file import DifferenceFile
 from brainctl.commands.verify.options import VerifyOptions, parse
 from brainctl.errors import ExitCode, Unsupported
 
@@ -45,26 +46,33 @@ async def run(session: Session, order: VerifyOptions) -> None:
 async def _round(session: Session, order: VerifyOptions, opening: "Opening") -> str:
     """Compare all pairs once; return words for the differences, empty when there are none."""
     found: list[tuple[Pair, Report]] = []
-    async for pair in opening.pairs(order):
-        report = await _compare(pair, order, opening)
-        _show(session, order, pair, report)
-        found.append((pair, report))
+    with DifferenceFile(order.differences) as file:
+        async for pair in opening.pairs(order):
+            report = await _compare(pair, order, opening, file)
+            _show(session, order, pair, report)
+            found.append((pair, report))
     if order.html:
         from brainctl.commands.verify.html_report import write_html
 
         write_html(order.html, [(pair.names, report) for pair, report in found])
     count = sum(report.different for _, report in found)
+    if order.fix and count:
+        from brainctl.commands.verify.fixing import fix
+
+        count -= await fix(session, order, *found[0])
     if not count:
         return ""
     some = "1 difference" if count == 1 else f"{count} differences"
     return f"{some} at revision {max(report.revision for _, report in found if report.different)}"
 
 
-async def _compare(pair: "Pair", order: VerifyOptions, opening: "Opening") -> "Report":
+async def _compare(pair: "Pair", order: VerifyOptions, opening: "Opening", file: DifferenceFile) -> "Report":
     """Compare two sides."""
+    from brainctl.commands.verify.progress_file import ProgressFile
     from brainctl.commands.verify.report import revisions
     from brainctl.verify.compare import Comparison
 
+    kept = ProgressFile(order, SystemClock()) if order.checkpoint else None
     comparison = Comparison(
         pair.expected,
         pair.found,
@@ -76,14 +84,21 @@ async def _compare(pair: "Pair", order: VerifyOptions, opening: "Opening") -> "R
         max_lag=order.max_lag,
         history=order.history,
         rate=order.rate,
+        resume=kept.read() if kept else None,
     )
+    comparison.on_difference = file.add
+    if kept:
+        comparison.on_reached = kept.reached
     total = await opening.keys(pair.expected) if on_terminal() else 0
     with (
         compacted(lambda: f"no revision can be read on both sides: {revisions(comparison.newest)}"),
         progress("comparing", keys) as shown,
     ):
         comparison.on_progress = lambda compared: shown(compared, total)
-        return await comparison.run()
+        report = await comparison.run()
+    if kept:
+        kept.complete()
+    return report
 
 
 def _show(session: Session, order: VerifyOptions, pair: "Pair", report: "Report") -> None:

@@ -37,6 +37,10 @@ class VerifyOptions(NamedTuple):
     """Seconds between two comparisons; None for a single one."""
     exit_on_difference: bool = False
     html: str = ""
+    differences: str = ""
+    checkpoint: str = ""
+    fix: bool = False
+    yes: bool = False
 
     def scope(self) -> "Scope":
         """Return which keys are compared."""
@@ -110,6 +114,18 @@ def parse(
     html: Annotated[
         str, typer.Option("--html", metavar="FILE", help="write the report as a page that needs no other file, too")
     ] = "",
+    differences: Annotated[
+        str,
+        typer.Option("--differences", metavar="FILE", help="write all differences to a file, as lines of JSON"),
+    ] = "",
+    checkpoint: Annotated[
+        str,
+        typer.Option("--checkpoint", metavar="FILE", help="keep the progress in a file, and go on where it says"),
+    ] = "",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="show what makes --to equal in values and leases, and write it when confirmed")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask before --fix writes")] = False,
 ) -> VerifyOptions:
     """Compare two stores: every key, value, create and mod revision, version and lease, and the users and roles.
 
@@ -127,6 +143,10 @@ def parse(
         raise BadArguments("--map-prefix and --values-only are for a comparison, not for --export")
     if (own_log and parts) or (history and (mapping or values_only)):
         raise BadArguments("--own-log compares whole stores, and --history neither moved copies nor values only")
+    if (checkpoint or fix) and (follow or members or own_log or history):
+        raise BadArguments("--checkpoint and --fix go with one comparison of --from and --to, without --history")
+    if checkpoint and values_only:
+        raise BadArguments("--checkpoint needs one revision to go on at, which --values-only does not have")
     lag = read_int(max_lag, "--max-lag")
     if lag < 0:
         raise BadArguments("--max-lag must be 0 at least")
@@ -151,6 +171,10 @@ def parse(
         interval=read_duration(interval, "--interval") if follow else None,
         exit_on_difference=exit_on_difference,
         html=html,
+        differences=differences,
+        checkpoint=checkpoint,
+        fix=fix,
+        yes=yes,
     )
 
 

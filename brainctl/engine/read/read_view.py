@@ -304,6 +304,27 @@ class ReadView:
                     stretch, size = [], 0
             yield stretch
 
+    def rows(self, start: bytes, end: bytes | None, revision: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """See `ReadsRows.rows`."""
+        at = self._moment(revision)
+        place: bytes | None = start
+        while place is not None:
+            if at < self.indexed:
+                addresses, place = self._live_at(place, end, at)
+                versions = [version_of(record) for records in self._few(addresses, self._found) for record in records]
+                yield [version.key for version in versions], [version.kv for version in versions]
+                continue
+            keys, entries, place = self._index.page(place, end, STEP_KEYS, live=True)
+            begin, size = 0, 0
+            kvs: list[bytes] = []
+            for some in self._few([entry >> SHIFT for entry in entries], self._kvs):
+                kvs += some
+                size += sum(map(len, some))
+                if size > STEP_BYTES:
+                    yield keys[begin : begin + len(kvs)], kvs
+                    begin, size, kvs = begin + len(kvs), 0, []
+            yield keys[begin : begin + len(kvs)], kvs
+
     def leased(self) -> Iterator[KeyVersion]:
         """See `View.leased`; keys that never had a lease are not read."""
         for key in self._index.leased():

@@ -3,7 +3,7 @@
 A call does a bounded amount of work: it returns the parts that it has hashed, and says that the range goes on.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 
 from google.protobuf.message import DecodeError
@@ -13,8 +13,8 @@ from brainctl.etcdpb import verification_pb2 as vpb
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.ranges import bounds
 from brainctl.mvcc.state_hash import Cutter, Follower, Part, leaves_of
-from brainctl.mvcc.steps import STEP_KEYS, Steps, cost
-from brainctl.mvcc.view import AsyncView, View
+from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS, Steps
+from brainctl.mvcc.view import AsyncView, ReadsRows, View
 from brainctl.node.backend import Backend, Reply
 from brainctl.node.fresh_revision import fresh_revision
 from brainctl.node.handler import Handler, refusal
@@ -88,18 +88,19 @@ class _Work:
         self._hasher = self._follower or Cutter(self.end or b"", request.keys)
         self._keys = self._bytes = 0
 
-    def take(self, versions: list[KeyVersion]) -> bool:
-        """Hash the next versions; return whether to go on reading behind them."""
-        kvs = [version.kv for version in versions]
+    def take(self, keys: list[bytes], kvs: list[bytes]) -> bool:
+        """Hash the next keys; return whether to go on reading behind them."""
         sizes = list(map(len, kvs))
-        self._hasher.add([version.key for version in versions], leaves_of(kvs), sizes)
+        self._hasher.add(keys, leaves_of(kvs), sizes)
         self._keys += len(kvs)
         self._bytes += sum(sizes)
         follower = self._follower
         if follower is not None and follower.overrun:
             self.place = follower.skip() or None
             return False
-        if self._hasher.parts and (self._keys >= CALL_KEYS or self._bytes >= CALL_BYTES):
+        # What was cut in one call is followed in one: the last part is complete only when a key behind it is seen.
+        calls = 1 if follower is None else 2
+        if self._hasher.parts and (self._keys >= calls * CALL_KEYS or self._bytes >= calls * CALL_BYTES):
             self.place = None
             return False
         return True
@@ -124,19 +125,28 @@ class _Work:
 def _hash_steps(work: _Work, view: View, revision: int) -> Steps[None]:
     """Do the work, in steps."""
     while work.place is not None:
-        for versions in view.stretches(work.place, work.end, revision):
-            if not work.take(versions):
+        for keys, kvs in _rows(view, work.place, work.end, revision):
+            if not work.take(keys, kvs):
                 break
-            yield cost(versions)
+            yield 1 + len(keys) + sum(map(len, kvs)) // (STEP_BYTES // STEP_KEYS)
         else:
             work.exhaust()
+
+
+def _rows(view: View, start: bytes, end: bytes | None, revision: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Yield keys and marshalled KeyValues of a range."""
+    if isinstance(view, ReadsRows):
+        yield from view.rows(start, end, revision)
+        return
+    for versions in view.stretches(start, end, revision):
+        yield [version.key for version in versions], [version.kv for version in versions]
 
 
 async def _hash_remote(work: _Work, view: AsyncView, revision: int) -> None:
     """Do the work on a view over a network."""
     while work.place is not None:
         async for versions in _groups(view.versions(work.place, work.end, revision)):
-            if not work.take(versions):
+            if not work.take([version.key for version in versions], [version.kv for version in versions]):
                 break
         else:
             work.exhaust()
