@@ -225,7 +225,7 @@ class Engine:
             piece = slice(at, at + STEP_KEYS)
             changes, before = commit.changes[piece], commit.before[piece] if has_before else []
             self._index_changes(commit, prepared, changes, prepared.addresses[piece], prepared.parts[piece], before)
-            self._index.delta.settle()
+            self._index.delta.sort()
             yield 2 * len(changes)
         self._show(commit, prepared)
 
@@ -248,13 +248,13 @@ class Engine:
         background.new_bytes += header.span
 
     @property
-    def prepare_due(self) -> bool:
-        """Return whether the log will soon need another segment, so that `prepare` is to be called."""
-        return self._writer.prepare_due
+    def next_segment_due(self) -> bool:
+        """Return whether the log will soon need another segment, so that `allocate_next_segment` is to be called."""
+        return self._writer.next_segment_due
 
-    def prepare(self) -> Work:
+    def allocate_next_segment(self) -> Work:
         """Return work, for any thread, that makes the next segment of the log, so that no write has to wait for it."""
-        return self._writer.prepare()
+        return self._writer.allocate_next_segment()
 
     @property
     def unconfirmed(self) -> bool:

@@ -245,7 +245,7 @@ class Leadership:
         if not done:
             commit.add_done_callback(_ignore)
             transaction.abandon()
-            if not await self._seal(head):
+            if not await self._rule_out(head):
                 silent = TikvFailed(Failure.UNAVAILABLE, "no answer in time", self.client.where)
                 raise NotWritten.of(silent)
         elif error := commit.exception():
@@ -365,7 +365,7 @@ class Leadership:
                 return True
             raise self._lost(head, tried)
 
-    async def _seal(self, tried: Head) -> bool:
+    async def _rule_out(self, tried: Head) -> bool:
         """Return whether a commit that is still under way happened, and otherwise make sure that it never will.
 
         For that the head is rewritten, so that the commit conflicts.

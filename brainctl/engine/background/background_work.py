@@ -95,7 +95,7 @@ class BackgroundWork:
         """
         if everything:
             yield from self._reclaim.sweep(self._view.removable, budget)
-            yield from self._seal(nudge or self._write_empty)
+            yield from self._begin_segment(nudge or self._write_empty)
             if self._index.runs or self._index.frozen is not None:
                 yield from self.index(budget // 8, everything=True)  # a byte of index takes longer
         ratio = None if everything else self._options.garbage_ratio
@@ -183,12 +183,12 @@ class BackgroundWork:
         self.new_records = self.new_bytes = 0
         return LogCoverage.of(self._segments, self._view.revision, self._view.compacted, self._meta)
 
-    def _seal(self, nudge: Callable[[], None]) -> Iterator[Work]:
+    def _begin_segment(self, nudge: Callable[[], None]) -> Iterator[Work]:
         """Make the log continue in a new segment when something in the last one is dead."""
         last = max(self._segments, default=0)
         if not last or not (self._segments[last].dead or self._segments[last].graves):
             return
-        self._writer.seal()
+        self._writer.begin_segment()
         while max(self._segments) == last:
             nudge()
             yield rest

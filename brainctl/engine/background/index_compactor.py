@@ -154,7 +154,7 @@ class IndexCompactor:
         job = self._build(source, lambda: ((), self._index.runs))
         yield from self._jobs.run(job.job, budget, job.abandon)
         if job.run is not None:
-            self._index.settle(job.run)
+            self._index.replace_frozen(job.run)
             self._durable = covered.segment
             self._covered, self._superseded = None, Superseded()
 

@@ -254,16 +254,16 @@ class KeyIndex:
     # -- levels -------------------------------------------------------------------------------------------------
 
     def freeze(self) -> MemTable:
-        """Begin a new memtable, and return the previous one, which stays unchanged below it until `settle`."""
+        """Begin a new memtable, and return the previous one, which stays unchanged below it until `replace_frozen`."""
         assert self.frozen is None
-        self.delta.settle()
+        self.delta.sort()
         self.frozen = self.delta
         self.delta = MemTable()
         self._entries = self.delta.entries
         self._deep = True
         return self.frozen
 
-    def settle(self, run: Run) -> None:
+    def replace_frozen(self, run: Run) -> None:
         """Replace the frozen memtable by the run that was written from it."""
         assert self.frozen is not None
         self._absent.clear()

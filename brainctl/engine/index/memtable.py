@@ -78,7 +78,7 @@ class MemTable:
         keys = self._order.slice(start, end, limit)
         return keys, list(map(self.entries.__getitem__, keys))
 
-    def settle(self) -> None:
+    def sort(self) -> None:
         """Put the keys in order now, as `pages` requires.
 
         Nothing may be changed afterwards if another thread calls `pages`.
@@ -87,7 +87,7 @@ class MemTable:
             keys.position(b"")
 
     def pages(self) -> Iterator[tuple[list[bytes], list[int]]]:
-        """Yield all keys in order and their entries, page by page, once it is settled; on any thread."""
+        """Yield all keys in order and their entries, page by page, once it is sorted; on any thread."""
         entry_of = self.entries.__getitem__
         for keys in self._order.chunks():
             yield keys, list(map(entry_of, keys))

@@ -173,7 +173,7 @@ class LogWriter:
         if self._next is not None:
             self._next.close()
 
-    def seal(self) -> None:
+    def begin_segment(self) -> None:
         """Let the next batch begin a new segment."""
         self._end.tail = None
 
@@ -215,12 +215,12 @@ class LogWriter:
         return made
 
     @property
-    def prepare_due(self) -> bool:
+    def next_segment_due(self) -> bool:
         """Return whether the log will soon need another segment, and none is being made."""
         end = self._end
         return end.tail is not None and end.offset * 2 > end.tail.size and self._next is None and not end.spares
 
-    def prepare(self) -> Callable[[], None]:
+    def allocate_next_segment(self) -> Callable[[], None]:
         """Reserve the next segment, and return the work that makes its file, for any thread."""
         self._next = self._number()
         return partial(self._make_ahead, self._next)

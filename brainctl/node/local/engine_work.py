@@ -65,8 +65,8 @@ class EngineWork:
         if self._engine.background.index_due and not self._indexing:
             self._indexing = True
             self._tasks.spawn(self._index())
-        if self._engine.prepare_due:
-            self._tasks.spawn(asyncio.to_thread(self._engine.prepare()))
+        if self._engine.next_segment_due:
+            self._tasks.spawn(asyncio.to_thread(self._engine.allocate_next_segment()))
 
     async def _reclaim(self) -> None:
         """Give back space in small steps on another thread, one step at a time."""

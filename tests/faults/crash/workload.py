@@ -46,8 +46,8 @@ class Workload:
             for _ in range(self._rng.choice((2, 50))):
                 if not engine.background.index_step(4096):
                     break
-            if engine.prepare_due:
-                engine.prepare()()
+            if engine.next_segment_due:
+                engine.allocate_next_segment()()
         else:
             for _ in engine.background.defragment():
                 pass

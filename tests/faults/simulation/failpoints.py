@@ -67,7 +67,7 @@ PLACES: Final = (
     Place("the delta is frozen", KeyIndex, "freeze"),
     Place("a run is finished", RunWriter, "finish"),
     Place("a run is synced", RunBuild, "_sync"),
-    Place("a run is taken into use", KeyIndex, "settle"),
+    Place("a run is taken into use", KeyIndex, "replace_frozen"),
     Place("runs are merged", KeyIndex, "exchange"),
     Place("a log is read again", opening, "_recover"),
     Place("orphans are removed", opening, "_remove_orphans"),

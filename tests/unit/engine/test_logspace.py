@@ -193,8 +193,8 @@ def test_a_prepared_segment_is_used_and_found_again():
         commit = model.commit([(b"key/%d" % number, VALUE)])
         write(engine, commit)
         model.apply(commit)
-        if engine.prepare_due:
-            engine.prepare()()
+        if engine.next_segment_due:
+            engine.allocate_next_segment()()
             prepared += 1
             model.check(Engine.open("/d", fs.clone(), OPTIONS), [])
     assert prepared > 2
@@ -208,8 +208,8 @@ def test_a_batch_too_large_for_the_prepared_segment_gets_its_own():
         commit = model.commit([(b"key/%d" % size, b"v" * size)])
         write(engine, commit)
         model.apply(commit)
-        if engine.prepare_due:
-            engine.prepare()()
+        if engine.next_segment_due:
+            engine.allocate_next_segment()()
         model.check(Engine.open("/d", fs.clone(), replace(OPTIONS, segment_size=8192)), [])
 
 
@@ -224,9 +224,9 @@ def test_a_segment_that_is_made_ahead_too_late_stays_as_it_is(segments: int):
         write(engine, commit)
         model.apply(commit)
 
-    while not engine.prepare_due:
+    while not engine.next_segment_due:
         put()
-    late = engine.prepare()
+    late = engine.allocate_next_segment()
     last = max(engine._segments)
     while max(engine._segments) < last + segments:
         put()

@@ -121,7 +121,7 @@ def test_sealing_a_commit_that_does_not_end(backend_of: OpenBackend, monkeypatch
             writer = backend.writer._lead
             swallower.left = 1
             tried = writer.head._replace(sequence=writer.head.sequence + 1)
-            assert not await writer._seal(tried)
+            assert not await writer._rule_out(tried)
             assert (await state_of(backend)).head == writer.head
             assert writer.head.sequence > tried.sequence
 
