@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from brainctl.migrate.migrator import Migrator as Migrator
     from brainctl.migrate.observer import Observer as Observer
     from brainctl.migrate.options import MigrateOptions as MigrateOptions
+    from brainctl.migrate.planner import MigrationPlan as MigrationPlan
+    from brainctl.migrate.planner import Planner as Planner
     from brainctl.migrate.report import MigrationReport as MigrationReport
     from brainctl.migrate.source import Source as Source
     from brainctl.stores.etcd.target import EtcdTarget as EtcdTarget
@@ -31,9 +33,11 @@ __all__ = [
     "Goal",
     "History",
     "MigrateOptions",
+    "MigrationPlan",
     "MigrationReport",
     "Migrator",
     "Observer",
+    "Planner",
     "ReplicaTarget",
     "Source",
     "Store",
@@ -48,9 +52,11 @@ _HOMES = {
     "Goal": "brainctl.migrate.machine.state",
     "History": "brainctl.migrate.machine.record",
     "MigrateOptions": "brainctl.migrate.options",
+    "MigrationPlan": "brainctl.migrate.planner",
     "MigrationReport": "brainctl.migrate.report",
     "Migrator": "brainctl.migrate.migrator",
     "Observer": "brainctl.migrate.observer",
+    "Planner": "brainctl.migrate.planner",
     "ReplicaTarget": "brainctl.stores.store",
     "Source": "brainctl.migrate.source",
     "Store": "brainctl.stores.store",
