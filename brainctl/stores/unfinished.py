@@ -30,6 +30,7 @@ _READS = (
     "/etcdserverpb.Auth/UserList",
     "/etcdserverpb.Auth/RoleGet",
     "/etcdserverpb.Auth/RoleList",
+    "/brainctlpb.Verification/HashRange",
 )
 """Methods that change nothing; transactions and alarms are looked at request by request."""
 
