@@ -38,27 +38,34 @@ async def run_hook(command: str, seconds: float, **variables: str) -> None:
         HookFailed: The command ended with another exit code than 0, or took longer than `seconds`.
     """
     environment = os.environ | {f"BRAINCTL_{name.upper()}": value for name, value in variables.items()}
-    process = await asyncio.create_subprocess_exec(
-        *(_SHELL, "-c", _WATCHED, _SHELL, command),
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=sys.stderr,
-        stderr=sys.stderr,
-        start_new_session=True,
-    )
+    end, word = os.pipe()
     try:
-        async with asyncio.timeout(seconds):
-            code = await process.wait()
-    except TimeoutError:
-        raise HookFailed(
-            f"the hook {command!r} was ended because it took longer than {seconds:g} s (--freeze-timeout)"
-        ) from None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(_SHELL, "-c", _WATCHED, _SHELL, command),
+                env=environment,
+                stdin=end,
+                stdout=sys.stderr,
+                stderr=sys.stderr,
+                start_new_session=True,
+            )
+        finally:
+            os.close(end)
+        try:
+            async with asyncio.timeout(seconds):
+                code = await process.wait()
+        except TimeoutError:
+            raise HookFailed(
+                f"the hook {command!r} was ended because it took longer than {seconds:g} s (--freeze-timeout)"
+            ) from None
+        finally:
+            if process.returncode is None:
+                await asyncio.shield(_end(process))
+            else:
+                with suppress(BrokenPipeError):
+                    os.write(word, b"\n")  # all is well
     finally:
-        if process.returncode is None:
-            await asyncio.shield(_end(process))
-        elif process.stdin is not None:
-            process.stdin.write(b"\n")  # the word that all is well
-            process.stdin.close()
+        os.close(word)
     if code:
         raise HookFailed(f"the hook {command!r} ended with exit code {code}")
 
