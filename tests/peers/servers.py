@@ -13,8 +13,8 @@ from tests.peers.process import Child, accepts, free_port
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without variables that would configure etcd, etcdctl or brainctl; with this brainctl in it."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ETCD_", "ETCDCTL_", "BRAINCTL_"))}
+    """The environment without variables that would configure etcd, etcdctl, gRPC or brainctl, this one in it."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ETCD_", "ETCDCTL_", "BRAINCTL_", "GRPC_"))}
     return kept | {"PYTHONPATH": str(ROOT)}
 
 

@@ -5,3 +5,7 @@ interprets a failed call. The rest are details of connections: `proxy.py` (HTTP 
 (certificates), `tunnel.py` (TLS without verification), `diagnosis.py` (why there is no connection), `arrivals.py`
 (bytes received), `discovery.py` (endpoints from DNS).
 """
+
+import os
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # our errors say what its log would; gRPC reads this on import

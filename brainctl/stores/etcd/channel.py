@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import SplitResult
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # our errors say what its log would; gRPC reads this on import
-
 import grpc
 import grpc.aio
 

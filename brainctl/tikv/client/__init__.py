@@ -22,12 +22,15 @@ one of its other locks asks the primary and commits or removes that lock. In one
 prewrite, which needs all keys in one region.
 """
 
+import os
 from collections.abc import Sequence
 from enum import Enum
 
 from brainctl.errors import InvalidInput
 from brainctl.tikv.client.limits import LONGEST_READ_SECONDS, PATIENCE, PAUSE
 from brainctl.tikv.client.seam import Client, Pair, Reader, Security, Transaction
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # our errors say what its log would; gRPC reads this on import
 
 __all__ = [
     "LONGEST_READ_SECONDS",
