@@ -109,6 +109,9 @@ class Channels:
         except (grpc.aio.UsageError, asyncio.InvalidStateError) as error:
             # The connection was closed by `close` or `renew` in between.
             raise NoAnswer(str(error), sent=True) from None
+        except asyncio.CancelledError:
+            _not_by_caller()
+            raise
 
     def stream(self, address: str, path: str) -> Stream:
         """Begin a call with many requests and answers."""
@@ -181,6 +184,9 @@ class _Stream:
             raise _no_answer(error) from None
         except (grpc.aio.UsageError, asyncio.InvalidStateError) as error:
             raise NoAnswer(str(error), sent=True) from None
+        except asyncio.CancelledError:
+            _not_by_caller()
+            raise
         if not isinstance(answer, bytes):
             raise NoAnswer("the stream has ended", sent=True)
         return answer
@@ -197,6 +203,17 @@ async def _close(channel: grpc.aio.Channel) -> None:
     except asyncio.CancelledError:
         await channel.close(None)
         raise
+
+
+def _not_by_caller() -> None:
+    """Check that the task which makes a call is being cancelled itself: gRPC raises the same where the call was.
+
+    Raises:
+        NoAnswer: its connection was closed.
+    """
+    task = asyncio.current_task()
+    if task is not None and not task.cancelling():
+        raise NoAnswer("the connection was closed", sent=True) from None
 
 
 def _marshal(request: Marshalled) -> bytes:

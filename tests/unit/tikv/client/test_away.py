@@ -130,3 +130,26 @@ def test_locks_of_a_killed_client_run_out(
             assert len(await (await now(client)).get([key.encode(), other.encode()])) == 2
 
     run(work())
+
+
+def test_the_safe_point_passes_no_lock_of_a_dead_client(tmp_path: Path, prefix: str, client_of: OpenClient) -> None:
+    async def work(cluster: Playground) -> None:
+        key, other = f"{prefix}/k", f"t{prefix}/k"
+        locker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", LOCKER, cluster.endpoint, key, other), stdout=asyncio.subprocess.PIPE
+        )
+        assert locker.stdout is not None
+        assert await locker.stdout.readline() == b"locked\n"
+        locker.send_signal(signal.SIGKILL)
+        await locker.wait()
+        async with client_of(cluster) as client:
+            upto = await client.timestamp()
+            while await client.safe_point() < upto:
+                try:
+                    await client.collect(upto)
+                except TikvFailed as error:
+                    assert error.failure in NOT_WRITTEN  # noqa: PT017 - several may be refused
+            await write(client, {key.encode(): b"1", other.encode(): b"1"})
+
+    with Playground(tmp_path / "cluster") as cluster:
+        run(work(cluster))
