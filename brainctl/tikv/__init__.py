@@ -11,6 +11,7 @@ reading order:
 * Following another process: `published_state`, `log_follower`.
 * Writing: `leadership` (who may write), `holder` (who does), `prefetched_view` and `group_commit` (evaluate a group of
   requests), `writer` (queue and commit), `bulk_writer` and `ahead` (more than one transaction takes).
+* Several servers: `instances` (who is there), `succession` (who takes the lead when), `process_space` (who is dead).
 * In the background: `reclaim` (after a compaction), `safepoint` (TiKV's own garbage collection).
 * The whole: `backend` (what a node uses), `replica` (what a migration uses).
 
