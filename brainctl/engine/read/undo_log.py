@@ -65,6 +65,6 @@ class UndoLog:
         else:
             here = [row for row in rows if start <= row[0] < end]
         here.reverse()  # the dict keeps the last row of a key: the oldest change, which tells how it was at `revision`
-        ended = [row[1] for row in here]
+        ended = [address for _key, address in here]
         died = len([address for address in ended if address < 0])
         return WayBack({key: abs(address) for key, address in here}, ended.count(0) - died)
