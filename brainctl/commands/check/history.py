@@ -47,11 +47,11 @@ def parse(
     workload: Annotated[
         str, typer.Option("--workload", metavar="|".join(NAMES), help="what the recorded clients do [kv]")
     ] = "kv",
-    duration: Annotated[str, typer.Option("--duration", metavar="duration", help="for how long [60s]")] = "",
+    duration: Annotated[str, typer.Option("--duration", metavar="duration", help="time to record for [60s]")] = "",
     clients: Annotated[str, typer.Option("--clients", metavar="int", help="how many clients work at once [10]")] = "",
     rate: Annotated[str, typer.Option("--rate", metavar="int", help="operations per second [200]")] = "",
     prefix: Annotated[
-        str, typer.Option("--prefix", metavar="string", help="of all keys that are touched [one of its own]")
+        str, typer.Option("--prefix", metavar="string", help="prefix of all keys that are touched [one of its own]")
     ] = "",
     compact: Annotated[
         bool, typer.Option("--compact", help="compact the store now and then: the whole history, that of others too")

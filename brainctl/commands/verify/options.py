@@ -102,11 +102,11 @@ def parse(
         bool, typer.Option("--history", help="compare every revision that both still have, too")
     ] = False,
     rate: Annotated[
-        str, typer.Option("--rate", metavar="bytes", help="read at most this each second, such as 20MB")
+        str, typer.Option("--rate", metavar="bytes", help="limit for reads, in bytes per second, such as 20MB")
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", help="compare again and again, until Ctrl-C")] = False,
     interval: Annotated[
-        str, typer.Option("--interval", metavar="duration", help="pause between two comparisons of --follow")
+        str, typer.Option("--interval", metavar="duration", help="time between two comparisons of --follow")
     ] = "10m",
     exit_on_difference: Annotated[
         bool, typer.Option("--exit-on-difference", help="end --follow when a comparison finds a difference")
