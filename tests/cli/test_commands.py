@@ -14,7 +14,7 @@ from brainctl.cli.main import COMMANDS, load, root
 from tests.peers.servers import brainctl, brainctl_argv, clean_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-OWN = frozenset(("help", "link", "overwrite"))
+OWN = frozenset(("compact", "help", "link", "overwrite"))
 """Flags without a value that etcdctl does not have; = is not for them."""
 NOT_ETCDCTL = frozenset(("serve", "store", "trace", "migrate", "verify", "demo"))
 
