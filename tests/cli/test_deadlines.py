@@ -10,6 +10,7 @@ import pytest
 
 from brainctl.errors import ExitCode
 from brainctl.stores.etcd import discovery
+from brainctl.tikv.client import limits
 from tests.cli.running import Runner
 from tests.peers.process import free_port
 
@@ -105,8 +106,21 @@ def test_one_silent_endpoint_of_several_is_a_deadline(ports: dict[bytes, int], r
     assert both.code == ExitCode.ERROR, "one of them refuses"
 
 
-def test_control_nobody_there_is_none(run: Runner) -> None:
+def test_a_silent_placement_driver_is_a_deadline(
+    ports: dict[bytes, int], run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PATIENCE", 0.1)
+    monkeypatch.setattr(limits, "LEAST_SECONDS", 0.1)
+    for first in (b"", SETTINGS):
+        ran = run("get", "k", "--store", f"tikv://127.0.0.1:{ports[first]}/p")
+        assert ran.code == ExitCode.TIMEOUT, ran
+        assert "its Placement Driver does not answer" in ran.err
+
+
+def test_control_nobody_there_is_none(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = f"127.0.0.1:{free_port()}"
+    monkeypatch.setattr(limits, "PATIENCE", 0.1)
+    assert run("get", "k", "--store", f"tikv://{endpoint}/p").code == ExitCode.CONNECTION
     assert run("get", "k", "--endpoints", endpoint).code == ExitCode.CONNECTION
     assert run("endpoint", "health", "--endpoints", endpoint).code == ExitCode.ERROR
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from brainctl.errors import ExitCode
 from brainctl.tikv.client import limits
 from brainctl.tikv.client.traffic import Traffic
 from brainctl.tikv.errors import Failure, TikvFailed, TikvUnavailable
@@ -14,10 +15,20 @@ class Failures:
         self.where = where
         self.traffic = traffic
 
-    def of(self, failure: Failure, sentence: str, raw: str = "") -> TikvFailed:
-        """Return the error for a failure with a sentence about it."""
+    def of(self, failure: Failure, sentence: str, raw: str = "", *, late: bool = False) -> TikvFailed:
+        """Return the error for a failure with a sentence about it.
+
+        Args:
+            failure: what it means.
+            sentence: the cause in words.
+            raw: the client's own text.
+            late: whether the cause is that the time ran out.
+        """
         kind = TikvUnavailable if failure is Failure.UNAVAILABLE else TikvFailed
-        return kind(failure, sentence, self.where, raw)
+        failed = kind(failure, sentence, self.where, raw)
+        if late:
+            failed.exit_code = ExitCode.TIMEOUT
+        return failed
 
 
 class Attempts:

@@ -46,15 +46,17 @@ _NOT_SENT = "failed to connect to all addresses"
 class NoAnswer(Exception):
     """A server did not answer a call."""
 
-    def __init__(self, text: str, *, sent: bool) -> None:
+    def __init__(self, text: str, *, sent: bool, late: bool = False) -> None:
         """Create the error.
 
         Args:
             text: what gRPC says.
             sent: whether the server may have got the request.
+            late: whether the time ran out, rather than the connection being refused or lost.
         """
         super().__init__(text)
         self.sent = sent
+        self.late = late
 
 
 class Method(Generic[Request, Answer]):
@@ -223,7 +225,8 @@ def _marshal(request: Marshalled) -> bytes:
 def _no_answer(error: grpc.aio.AioRpcError) -> NoAnswer:
     details = error.details() or ""
     never = error.code() is grpc.StatusCode.UNAVAILABLE and details.startswith(_NOT_SENT)
-    return NoAnswer(f"{error.code().name}: {details}", sent=not never)
+    late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    return NoAnswer(f"{error.code().name}: {details}", sent=not never, late=late)
 
 
 def _credentials(security: Security) -> grpc.ChannelCredentials:

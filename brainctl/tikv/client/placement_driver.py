@@ -121,32 +121,35 @@ class PlacementDriver:
                 answer = await self._channels.call(address, method, request, attempts.answer_seconds)
                 if answer.header.error.type in _ANSWERS:
                     return answer
-                said = answer.header.error.message
+                said, late = answer.header.error.message, False
             except NoAnswer as error:
-                said = str(error)
+                said, late = str(error), error.late
             self.forget_leader(address)
-            await attempts.pause(attempts.failures.of(Failure.UNAVAILABLE, SILENT, said))
+            await attempts.pause(attempts.failures.of(Failure.UNAVAILABLE, SILENT, said, late=late))
 
     async def _find_leader(self, seconds: float) -> None:
         tasks = [asyncio.ensure_future(self._ask_member(member, seconds)) for member in self._members]
+        late = False
         try:
             for task in asyncio.as_completed(tasks):
                 answer = await task
-                if answer is not None and answer.leader.client_urls:
+                if isinstance(answer, NoAnswer):
+                    late |= answer.late
+                elif answer.leader.client_urls:
                     self._take(answer)
                     return
         finally:
             for task in tasks:
                 task.cancel()
-        raise NoAnswer("no member tells a leader", sent=False)
+        raise NoAnswer("no member tells a leader", sent=False, late=late)
 
-    async def _ask_member(self, member: str, seconds: float) -> pd.GetMembersResponse | None:
+    async def _ask_member(self, member: str, seconds: float) -> pd.GetMembersResponse | NoAnswer:
         try:
             return await self._channels.call(
                 member, methods.MEMBERS, pd.GetMembersRequest(), min(seconds, limits.ANSWER_SECONDS)
             )
-        except NoAnswer:
-            return None
+        except NoAnswer as error:
+            return error
 
     def _take(self, answer: pd.GetMembersResponse) -> None:
         """Remember the leader, and further members; those of the configuration are never forgotten."""

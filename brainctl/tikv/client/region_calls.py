@@ -185,7 +185,7 @@ class RegionCalls:
         further = self._cache.next_peer(region)
         if not further:
             self._cache.drop(region)
-        await attempts.pause(attempts.failures.of(Failure.UNAVAILABLE, NO_SERVER, str(error)))
+        await attempts.pause(attempts.failures.of(Failure.UNAVAILABLE, NO_SERVER, str(error), late=error.late))
         if not further:
             raise Regroup
 

@@ -35,6 +35,8 @@ class Timestamps:
         self._task: asyncio.Task[None] | None = None
         self._stream: Stream | None = None
         self._leader = ""
+        self._refused = False
+        """Whether the last attempt was refused or cut, rather than left without an answer."""
 
     async def get(self, attempts: Attempts) -> int:
         """Return a timestamp that is larger than all that were given before this call.
@@ -51,7 +53,7 @@ class Timestamps:
                 return await future
         except TimeoutError:
             attempts.failures.traffic.failures[Failure.UNAVAILABLE] += 1
-            raise attempts.failures.of(Failure.UNAVAILABLE, SILENT) from None
+            raise attempts.failures.of(Failure.UNAVAILABLE, SILENT, late=not self._refused) from None
 
     async def close(self) -> None:
         """End the stream; who waits gets no timestamp."""
@@ -71,13 +73,14 @@ class Timestamps:
                 return
             try:
                 found = await self._ask(len(batch))
-            except (NoAnswer, TimeoutError):
+            except (NoAnswer, TimeoutError) as error:
+                self._refused = isinstance(error, NoAnswer) and not error.late
                 self._drop()
                 self._waiting = batch + self._waiting
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, limits.LONGEST_PAUSE)
                 continue
-            pause = limits.FIRST_PAUSE
+            pause, self._refused = limits.FIRST_PAUSE, False
             for future, timestamp in zip(batch, found, strict=True):
                 if not future.done():
                     future.set_result(timestamp)
