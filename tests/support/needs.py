@@ -1,8 +1,8 @@
 """What a test needs of the machine, found from what it uses: the markers of `tests.peers.MARKERS`, and root.
 
-A test needs a peer when its code, its fixtures, or what they call in the folder of tests, ask `tests.peers.require` for
-it. Of a fixture with parameters, and of a parametrized test, the parameter says it: the class of a server, or a name.
-What needs root is skipped without it (skipif), and the reason says so.
+A test needs a peer when its code, its fixtures, or what they call in the folders tests and bench, ask
+`tests.peers.require` for it. Of a fixture with parameters, and of a parametrized test, the parameter says it: the
+class of a server, or a name. What needs root is skipped without it (skipif), and the reason says so.
 """
 
 import sys
@@ -14,6 +14,9 @@ from types import CodeType
 import pytest
 
 from tests.peers import MARKERS, require
+
+FOLDERS = ("tests.", "bench.")
+"""Beginnings of the names of modules that are looked into."""
 
 
 def markers_of(item: pytest.Item) -> set[str]:
@@ -42,7 +45,7 @@ def _of_parameter(name: str, value: object) -> frozenset[str]:
 
 @cache
 def _of(thing: object) -> frozenset[str]:
-    """Return the markers of what `thing` reaches in the folder of tests."""
+    """Return the markers of what `thing` reaches in the folders of tests and of measurements."""
     found: set[str] = set()
     seen: set[int] = set()
     left = [thing]
@@ -69,7 +72,7 @@ def _of(thing: object) -> frozenset[str]:
 
 
 def _ours(thing: object) -> bool:
-    return str(getattr(thing, "__module__", "")).startswith("tests.") and thing is not require
+    return str(getattr(thing, "__module__", "")).startswith(FOLDERS) and thing is not require
 
 
 def _requires(kind: type) -> bool:
@@ -89,11 +92,11 @@ def _words(code: CodeType) -> tuple[set[str], set[str]]:
 
 
 def _used(names: Iterable[str], known: dict[str, object]) -> Iterator[object]:
-    """Yield what names of a function are: globals, and attributes of modules of the folder of tests."""
+    """Yield what names of a function are: globals, and attributes of modules of those folders."""
     found = [known[name] for name in names if name in known]
     yield from found
     modules = [value for value in found if ismodule(value)]
-    modules += [sys.modules[name] for name in names if name.startswith("tests.") and name in sys.modules]
+    modules += [sys.modules[name] for name in names if name.startswith(FOLDERS) and name in sys.modules]
     for module in modules:
-        if module.__name__.startswith("tests."):
+        if module.__name__.startswith(FOLDERS):
             yield from (vars(module)[name] for name in names if name in vars(module))
