@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -20,6 +22,34 @@ from brainctl.stores.unary import Reply
 from tests.peers.servers import Brainctl, Etcd, brainctl, etcdctl
 
 PREFIX = "/check/"
+
+
+class Waiting(EtcdStore):
+    """A client that counts the writes that wait for their answer."""
+
+    writes = 0
+
+    async def call(self, method: str, request: Any, reply: type[Reply]) -> Reply:
+        write = isinstance(request, pb.PutRequest | pb.TxnRequest | pb.DeleteRangeRequest)
+        self.writes += write
+        try:
+            return await super().call(method, request, reply)
+        finally:
+            self.writes -= write
+
+
+async def kill_in_a_write(server: Etcd | Brainctl, stores: list[Waiting]) -> None:
+    """Kill the server before it has answered a write, and start it again."""
+    while True:
+        os.kill(server.pid, signal.SIGSTOP)
+        # Answers that were on their way arrive meanwhile. A write that still waits then gets none.
+        await asyncio.sleep(0.2)
+        if any(store.writes for store in stores):
+            break
+        os.kill(server.pid, signal.SIGCONT)
+        await asyncio.sleep(0.01)
+    server.kill()
+    server.start()
 
 
 class Wrong(EtcdStore):
@@ -143,21 +173,17 @@ def record(
     target = EtcdTarget(endpoints=(server.endpoint,))
 
     async def whole() -> Recorded:
-        stores = [EtcdStore(target) if fault is None else Wrong(target, fault) for _ in range(2)]
+        stores = [Waiting(target) if fault is None else Wrong(target, fault) for _ in range(2)]
         stop, lines = asyncio.Event(), 0
-
-        def restart() -> None:
-            nonlocal lines
-            lines += 1
-            server.kill()
-            server.start()
+        killing: list[asyncio.Task[None]] = []
 
         def write(data: bytes) -> None:
             nonlocal lines
             out.write(data)
             lines += b'"returned"' in data
-            if killed_at and lines == killed_at:
-                asyncio.get_running_loop().call_soon(restart)
+            if killed_at and lines >= killed_at and not killing:
+                waiting = [store for store in stores if isinstance(store, Waiting)]
+                killing.append(asyncio.ensure_future(kill_in_a_write(server, waiting)))
             planted = sum(store.planted for store in stores if isinstance(store, Wrong))
             if lines >= answered and (fault is None or planted >= PLANTED):
                 stop.set()
@@ -166,7 +192,9 @@ def record(
         named = [(server.endpoint, store) for store in stores]
         try:
             with file.open("wb") as out:
-                return await Recording(named, wanted, write, SystemClock(), Random(7)).run(stop)
+                recorded = await Recording(named, wanted, write, SystemClock(), Random(7)).run(stop)
+            await asyncio.gather(*killing)
+            return recorded
         finally:
             for store in stores:
                 await store.close()
