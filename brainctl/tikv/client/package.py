@@ -24,7 +24,7 @@ from brainctl.tikv.client.own import OwnClient
 from brainctl.tikv.client.package_texts import fitting, not_connected, translate
 from brainctl.tikv.client.panics import divert_panics
 from brainctl.tikv.client.seam import Client, Pair, Reader, Security, Transaction
-from brainctl.tikv.client.traffic import FIRST_PAGE, LARGEST_GET, PAGE_BYTES, Traffic
+from brainctl.tikv.client.traffic import FIRST_PAGE, LARGEST_GET, PAGE_BYTES, Traffic, fitting_page
 from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed, TikvUnavailable
 
 Result = TypeVar("Result")
@@ -123,21 +123,7 @@ class _Reads(Reader):
             if len(pairs) < size or (limit and left <= 0):
                 return
             start = pairs[-1][0] + b"\0"
-            weight = sum(len(key) + len(value) for key, value in pairs) // len(pairs)
-            page = min(largest, page * limits.GROWTH, max(1, PAGE_BYTES // weight))
-
-    async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
-        """See `Reader`."""
-        found: list[bytes] = []
-        async for page in self.key_pages(start, end):
-            found += page
-            if limit and len(found) >= limit:
-                return found[:limit]
-        return found
-
-    async def count(self, start: bytes, end: bytes) -> int:
-        """See `Reader`."""
-        return sum([len(page) async for page in self.key_pages(start, end)])
+            page = min(largest, page * limits.GROWTH, fitting_page(pairs))
 
     async def key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
         """See `Reader`."""

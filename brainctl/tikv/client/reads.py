@@ -15,7 +15,7 @@ from brainctl.tikv.client.region_calls import RegionCalls, Regroup, gather_all
 from brainctl.tikv.client.regions import Region
 from brainctl.tikv.client.seam import Pair, Reader
 from brainctl.tikv.client.timestamps import Timestamps
-from brainctl.tikv.client.traffic import FIRST_PAGE, LARGEST_GET, PAGE_BYTES
+from brainctl.tikv.client.traffic import FIRST_PAGE, LARGEST_GET, fitting_page
 from brainctl.tikv.errors import Failure
 from brainctl.tikvpb import kvrpcpb_pb2 as kv
 
@@ -96,25 +96,11 @@ class Reads(Reader):
             traffic.scanned.learn([value for _, value in pairs])
             if pairs:
                 yield pairs
-                weight = sum(len(key) + len(value) for key, value in pairs) // len(pairs)
-                page = min(largest, page * limits.GROWTH, max(1, PAGE_BYTES // weight))
+                page = min(largest, page * limits.GROWTH, fitting_page(pairs))
             left -= len(pairs)
             if limit and left <= 0:
                 return
             start = pairs[-1][0] + b"\0" if len(pairs) == size else stop
-
-    async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
-        """See `Reader`."""
-        found: list[bytes] = []
-        async for page in self.key_pages(start, end):
-            found += page
-            if limit and len(found) >= limit:
-                return found[:limit]
-        return found
-
-    async def count(self, start: bytes, end: bytes) -> int:
-        """See `Reader`."""
-        return sum([len(page) async for page in self.key_pages(start, end)])
 
     async def key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
         """See `Reader`."""

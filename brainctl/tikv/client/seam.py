@@ -36,17 +36,22 @@ class Reader(Protocol):
         0.
         """
 
-    @abstractmethod
     async def keys(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
         """Return the keys of a range in order, up to `limit` when that is not 0."""
+        found: list[bytes] = []
+        async for page in self.key_pages(start, end):
+            found += page
+            if limit and len(found) >= limit:
+                return found[:limit]
+        return found
 
     @abstractmethod
     def key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
         """Yield the keys of a range in order, in pages of varying size."""
 
-    @abstractmethod
     async def count(self, start: bytes, end: bytes) -> int:
         """Return the number of keys in a range."""
+        return sum([len(page) async for page in self.key_pages(start, end)])
 
 
 class Transaction(Reader):

@@ -1,7 +1,7 @@
 """Count what a client asks of TiKV, and learn from it how large values are."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from brainctl.clock import Durations
 from brainctl.tikv.errors import Failure
@@ -14,6 +14,11 @@ FIRST_PAGE = 64
 """Pairs in the largest first page of a range."""
 LARGE = PAGE_BYTES // FIRST_PAGE
 """Bytes from which on a value is large: fewer than a first page of such values fit into a reply."""
+
+
+def fitting_page(pairs: Sequence[tuple[bytes, bytes]]) -> int:
+    """Return how many pairs like these, of which there is at least one, have PAGE_BYTES; 1 at least."""
+    return max(1, PAGE_BYTES // (sum(len(key) + len(value) for key, value in pairs) // len(pairs)))
 
 
 class Weight:
