@@ -1,4 +1,4 @@
-"""What contradicts etcd's promises, in words, with the few lines of the history that show it."""
+"""Describe contradictions to etcd's promises in words, with the few lines of the history that show each."""
 
 from typing import NamedTuple
 

@@ -38,7 +38,7 @@ class Verdict(NamedTuple):
     not_checked: int
     """Reads and responses that look further back than the window of the replay."""
     undecided: str
-    """Why there is no verdict; empty when there is one."""
+    """Reason for which there is no verdict; empty when there is one."""
     revision: int
     """The newest revision that was replayed."""
 

@@ -28,7 +28,7 @@ class Judge:
         self.position = revision
         """The newest revision that was looked at; in front of the replay while there are several worlds."""
         self.undecided = ""
-        """Why nothing more is judged."""
+        """Reason for which nothing more is judged; empty until then."""
         self._worlds = [World(self.replay, Order())]
         self._leases = leases
         self._watches = watches

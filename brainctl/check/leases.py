@@ -1,4 +1,4 @@
-"""When a lease may end: not before the time that its last renewal gave it, and not long after that.
+"""Check that a lease ends not before the time that its last renewal gave it, and not long after that.
 
 A renewal took place between its call and its return, so the lease lives at least until call + TTL, and ends by itself
 at most some time after return + TTL. etcd prolongs leases by their TTL when a leader changes; that is allowed for.

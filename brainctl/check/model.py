@@ -1,4 +1,4 @@
-"""What etcd's operations do to the keys, and what they must answer: one revision at a time, without side effects.
+"""Model the effect of etcd's operations on the keys, and their answers: one revision at a time, without side effects.
 
 Written from the documentation of etcd's API, on purpose without the modules that brainctl serves with.
 """

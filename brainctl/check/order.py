@@ -1,4 +1,4 @@
-"""Whether every call fits between its call and its return, given the order that revisions give away.
+"""Check that every operation fits between its call and its return, in the order that revisions give away.
 
 In the order of revisions, each operation takes effect at a moment between its call and its return, and the moments only
 move on. That is possible exactly if no operation has returned before one that comes earlier in the order was called.

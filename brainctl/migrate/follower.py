@@ -12,7 +12,7 @@ from brainctl.migrate.retry import RetryPolicy
 from brainctl.migrate.source import Source
 
 WAITING_EVENTS = 100
-"""When more events than this wait for the state machine, the stream is not read."""
+"""Number of events waiting for the state machine above which the stream is not read."""
 
 
 class Follower:

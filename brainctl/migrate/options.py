@@ -12,7 +12,7 @@ class MigrateOptions:
 
     history: History = History.ALL
     goal: Goal = Goal.SYNCED
-    """When the process ends by itself."""
+    """Goal at which the process ends by itself."""
     overwrite: bool = False
     """Empty the target and start over."""
     even_if_served: bool = False

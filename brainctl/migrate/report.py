@@ -34,7 +34,7 @@ class MigrationReport:
     retries: int
     seconds: float
     reason: str
-    """Why the process ended before its goal; empty when it did not."""
+    """Reason for which the process ended before its goal; empty when it reached it."""
 
     @classmethod
     def of(cls, figures: Figures, source: str, target: str, reason: str, *, resumed: bool, auth: Auth | None) -> Self:

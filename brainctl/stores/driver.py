@@ -46,7 +46,7 @@ class Serving(NamedTuple):
     collects: bool = True
     """Move TiKV's garbage collection on."""
     role: str = "auto"
-    """When a server of a store that several can serve takes the lead: `auto`, `leader` or `follower`."""
+    """Rule by which a server of a store that several can serve takes the lead: `auto`, `leader` or `follower`."""
     name: str = "default"
     """The name of the server among those that serve the store."""
     peer_urls: tuple[str, ...] = ()

@@ -51,7 +51,7 @@ class Scheme(NamedTuple):
     measures: bool = True
     """Whether a store tells the bytes that it takes up, so that they can be limited."""
     why_not: Mapping[Can, str] = MappingProxyType({})
-    """Why it cannot do something that one might expect of it."""
+    """Reason for which it cannot do something that one might expect of it."""
 
 
 ETCD = Scheme(

@@ -52,7 +52,7 @@ class Instance(NamedTuple):
     space: str
     """Namespace in which `pid` means something (`process_space`)."""
     beat: int
-    """When the record was written, in milliseconds of the cluster's clock."""
+    """Time at which the record was written, in milliseconds of the cluster's clock."""
 
     @classmethod
     def here(cls, name: str, peer_urls: Sequence[str]) -> Self:

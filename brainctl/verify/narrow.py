@@ -1,4 +1,4 @@
-"""Where two stores differ, found by the hashes of ever smaller ranges.
+"""Find the keys in which two stores differ by the hashes of ever smaller ranges.
 
 Example with parts of 16 384, 512 and 16 keys, and two stores of a million keys of which one is different: 62 hashes of
 each side differ in one place; 32 hashes of that part again, and 32 of the part found there; 16 keys are then read.

@@ -1,4 +1,4 @@
-"""What a comparison needs of each of its two sides."""
+"""Name what a comparison needs of each of its two sides."""
 
 from typing import NamedTuple, Protocol
 

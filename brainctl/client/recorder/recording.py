@@ -51,7 +51,7 @@ class Recorded(NamedTuple):
     answered: int
     wanted: float
     left_behind: str
-    """Why the prefix could not be emptied; empty when it was."""
+    """Reason for which the prefix could not be emptied; empty when it was."""
     stopped: bool
     """Whether it was told to stop before its time was over."""
 

@@ -19,7 +19,7 @@ class Tape:
         self._write = write
         self._clock = clock
         self._open: dict[int, int] = {}
-        """When operations were called that have not returned, in the order of their calls."""
+        """Times of the calls that have not returned, in the order of the calls."""
         self._numbers = count()
         self._lines = 0
         self.answered = 0

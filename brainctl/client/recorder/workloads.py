@@ -1,4 +1,4 @@
-"""What the clients of a recording do, again and again, until the time is over."""
+"""Choose the operations that the clients of a recording repeat until its time is over."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -37,7 +37,7 @@ class Job:
         self.path = path
         self.finished = False
         self.error: OSError | StoreDamaged | None = None
-        """Why the job ended before its time; None when it did not."""
+        """Error that ended the job early; None when there was none."""
         self.stats = Stats()
         """Counters of the job; its own, since it may run on any thread."""
         self.budget = 0

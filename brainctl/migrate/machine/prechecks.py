@@ -1,4 +1,4 @@
-"""What stands in the way of a migration, from what is known of both sides before anything is written."""
+"""Find the obstacles to a migration, from what is known of both sides before anything is written."""
 
 from enum import StrEnum
 from typing import NamedTuple

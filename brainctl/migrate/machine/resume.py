@@ -1,4 +1,4 @@
-"""How a process begins on a target: anew, or where the record says that the last process ended."""
+"""Decide where a process begins on a target: anew, or where the record says that the last process ended."""
 
 from typing import NamedTuple
 

@@ -20,7 +20,7 @@ class Verdict(NamedTuple):
     locks: list[kv.LockInfo]
     """The locks that are in the way."""
     failure: Failure | None
-    """Why repeating would not help; None when only locks are in the way."""
+    """Failure that repeating would not mend; None when only locks are in the way."""
     sentence: str = ""
     raw: str = ""
 
