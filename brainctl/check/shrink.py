@@ -37,9 +37,9 @@ def shrink(anomaly: Anomaly, header: Header, around: Sequence[Line], replay: Rep
     named = [line for line in around if any(line is one for one in anomaly.lines)] or list(anomaly.lines)
     for part in (named, _related(named, around)):
         small = _history(header, part, replay)
-        lines = [_started(line, small["revision"]) for line in part]
-        if (shown := _shows(small, lines, anomaly.kind)) is not None:
-            return _smaller(small, lines, shown)
+        for lines in ([_started(line, small["revision"]) for line in part], [*part]):
+            if (shown := _shows(small, lines, anomaly.kind)) is not None:
+                return _smaller(small, lines, shown)
     return None
 
 

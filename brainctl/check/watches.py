@@ -33,13 +33,25 @@ class Response(NamedTuple):
     line: Line
 
 
+class Told(NamedTuple):
+    """The newest revision that the watches of an endpoint have been told."""
+
+    revision: int
+    lines: Sequence[Line]
+    """The creation of the watch, and the response."""
+
+
 class Watch:
     """One watch, from its creation to its end."""
 
-    def __init__(self, line: Line, prefix: str) -> None:
+    def __init__(self, line: Line, prefix: str, told: Told) -> None:
         self.line = line
         self.first = line.get("start", 0)
         """The first revision that it may deliver."""
+        self._told = told
+        """The newest revision of the endpoint before this watch was asked for."""
+        self._may_begin_earlier = False
+        """Whether it began at a revision that is not known, the one in its creation or one before."""
         self.at = self.checked = self.first - 1
         """The newest revision that it has reported as reached, and the newest that was compared with the log."""
         self.is_open = True
@@ -57,11 +69,17 @@ class Watch:
     def take(self, line: Line) -> Iterator[Anomaly]:
         """Take a response, and yield what is wrong with it by itself."""
         if line.get("created") and not self.first:
-            self.at = self.checked = line["rev"]
-            self.first = self.at + 1
+            self._begin(line["rev"] + 1)
+            self._may_begin_earlier = True
         if line.get("canceled"):
             self.is_open = False
         events = [_event(fields) for fields in line.get("events", ())]
+        if self._may_begin_earlier and events:
+            self._may_begin_earlier = False
+            # etcd 3.7 reads the revision of the response after the watch has begun (api/v3rpc/watch.go, recvLoop), so
+            # a change between the two has an event, though it is not newer than that revision.
+            if (first := max(self._told.revision + 1, events[0].version.mod)) < self.first:
+                self._begin(first)
         for event in events:
             yield from self._one(event.version, line)
         if events:
@@ -72,6 +90,11 @@ class Watch:
             if line["rev"] > self.at:
                 self.at = line["rev"]
                 self.waiting.append(Response(self.at, (), line))
+
+    def _begin(self, revision: int) -> None:
+        """Take a revision as the first that the watch delivers."""
+        self.first = revision
+        self.at = self.checked = revision - 1
 
     def settle(self, replay: Replay) -> Iterator[Anomaly | None]:
         """Compare what the replay has reached, and yield what is wrong; None for what is older than its window."""
@@ -99,7 +122,8 @@ class Watch:
         mod, place = version.mod, (version.mod, version.key)
         if not self._wants(version) or mod < self.first:
             text = f"an event of {quoted(version.key)} at revision {mod}, which it had not asked for"
-            yield self._wrong("watch-filter", text, mod, line)
+            told = self._told.lines if mod <= self._told.revision and not self.line.get("start") else ()
+            yield self._wrong("watch-filter", text, mod, *told, line)
         elif mod <= self._bookmark:
             text = f"an event of revision {mod} after it had reported revision {self._bookmark} as reached"
             yield self._wrong("watch-bookmark", text, mod, line)
@@ -166,6 +190,8 @@ class Watches:
         self._all: dict[int, Watch] = {}
         self._seen: dict[int, dict[str, Version]] = {}
         """The events above the replay, by revision and key."""
+        self._told: dict[int, Told] = {}
+        """The newest revision of each endpoint."""
         self._reached: int | None = None
         self.not_checked = 0
         """Responses that began before the window of the replay."""
@@ -173,18 +199,27 @@ class Watches:
     def take(self, line: Line) -> Sequence[Anomaly]:
         """Take the creation of a watch or a response, and return what is wrong with it by itself."""
         if line["op"] == "watch":
-            self._all[line["watch"]] = Watch(line, self._prefix)
+            told = self._told.get(line.get("endpoint", 0), Told(0, ()))
+            self._all[line["watch"]] = Watch(line, self._prefix, told)
             return ()
         watch = self._all.get(line["watch"])
         if watch is None:
             raise InvalidHistory(f"there is no watch {line['watch']}, or it has ended")
         found = [*watch.take(line)]
+        self._hear(watch.line, line)
         if watch.is_whole:
             self._reached = max(self._reached or 0, watch.at)
         for fields in line.get("events", ()):
             version = _event(fields).version
             self._seen.setdefault(version.mod, {})[version.key] = version
         return found
+
+    def _hear(self, watch: Line, line: Line) -> None:
+        endpoint = watch.get("endpoint", 0)
+        if line.get("lost"):
+            self._told.pop(endpoint, None)  # it may have been started anew, behind the others
+        elif endpoint not in self._told or line["rev"] > self._told[endpoint].revision:
+            self._told[endpoint] = Told(line["rev"], (watch, line))
 
     def endpoint(self, number: int) -> int:
         """Return the endpoint of a watch that has not been settled yet."""

@@ -189,6 +189,15 @@ CASES = [
     ),
     Case("watch-filter", [*WRITES, watch(key="a", end=""), notify(3, A2, A3)], change(3, key="b"), "had not asked for"),
     Case("watch-filter", [*WRITES, watch(), notify(4, A2, A3, B4)], change(3, start=3), "had not asked for"),
+    Case(  # told 3 before it asks for what comes from now on
+        "watch-filter",
+        [
+            *(*WRITES, watch(), notify(3, A2, A3)),
+            *(watch(start=0, watch=2), notify(3, created=True, watch=2), notify(4, B4, watch=2), notify(4, B4)),
+        ],
+        replace(notify(4, A3, B4, watch=2), notify(4, B4), place=-2),
+        "had not asked for",
+    ),
     Case(
         "watch-order",
         [*WRITES, watch(), notify(4, A2, A3, B4)],
@@ -275,6 +284,14 @@ def test_control_the_right_history_passes(case: Case) -> None:
     assert not verdict.not_checked
 
 
+def test_a_watch_from_now_on_may_deliver_what_changed_while_it_was_created() -> None:
+    asked = [*WRITES, watch(start=0), notify(4, created=True)]
+    whole = verdict_of([*asked, notify(4, A3, B4)])
+    assert whole.holds, whole.anomalies
+    control = verdict_of([*asked, notify(3, A2), notify(4, B4)])
+    assert [anomaly.kind for anomaly in control.anomalies] == ["watch-lost-event"]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
 def test_a_broken_promise_is_named(case: Case) -> None:
     verdict = verdict_of(planted(case))
@@ -297,7 +314,7 @@ def test_the_counterexample_is_small_and_shows_the_same(case: Case) -> None:
     finding = examine(header, lines)
     small = finding.counterexample
     assert small is not None, finding.verdict.anomalies
-    assert len(small.lines) <= 4
+    assert len(small.lines) <= 5
     again = check(small.header, small.lines)
     picture = ET.fromstring(svg(small))
     bars = picture.findall("{http://www.w3.org/2000/svg}rect")
