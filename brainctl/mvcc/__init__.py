@@ -9,7 +9,7 @@ Modules in reading order:
 * the data: `keyversion` (one version of one key), `commit` (what one group commit makes durable), `record_names`;
 * the state that rules read: `view` (the interface of a backend), `pending_writes` (writes that are not durable yet);
 * writes: `batch` (the writes of one group commit), `requests` (checks that need no state), `txn` (which branch of a
-  transaction runs), `put_batch` (many puts at once), `read_set` (what a network store loads beforehand);
+  transaction runs), `put_burst` (puts that arrived together), `read_set` (what a network store loads beforehand);
 * reads: `ranges`, `range_response_kvs`, `point_get`, `sorting`, `prefix`, `hashkv`, `header`;
 * long work in steps: `steps`, `weight` (is a request long?), `tally` (counters);
 * watches: `watch_stream` (the protocol of one stream), `watch_hub` (who receives which events), `watcher`,

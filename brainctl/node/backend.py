@@ -1,6 +1,6 @@
 """The interface between the RPCs of a node and what keeps its data (the local engine, or TiKV).
 
-`Backend` is what both have. Its properties `points`, `runs`, `steps`, `local` and `traffic` are what one of them has
+`Backend` is what both have. Its properties `points`, `bursts`, `steps`, `local` and `traffic` are what one of them has
 beyond that: faster ways, and what belongs to a directory or to TiKV. A node looks there for what it can use.
 """
 
@@ -33,7 +33,7 @@ class Replies(Protocol):
         """Receive the answer to one request.
 
         Args:
-            place: The position of the request in the run, from 0 on.
+            place: The position of the request in the burst, from 0 on.
             answer: The marshalled response or the error.
         """
 
@@ -47,7 +47,7 @@ Evaluate = Callable[[Batch, Any], bytes | Steps[bytes]]
 When it raises ApiError, it has staged nothing. It may return steps instead, which have not begun and whose result is
 the response, when the batch allows it (`Batch.slices`).
 """
-EvaluateRun = Callable[[Batch, list[bytes]], tuple[list[bytes | BrainctlError], int]]
+EvaluateBurst = Callable[[Batch, list[bytes]], tuple[list[bytes | BrainctlError], int]]
 """Evaluates several marshalled requests in order; returns their answers, and how many of the answers are errors."""
 
 
@@ -57,10 +57,10 @@ ObserverSteps = Callable[[Commit], Steps[None]]
 """Does the work of an `Observer` in steps, for a commit with very many changes (more than LARGE_CHANGES)."""
 
 
-class TakesRuns(Protocol):
+class TakesBursts(Protocol):
     """A backend that evaluates several requests with one call, which costs less per request."""
 
-    def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
+    def submit_burst(self, evaluate: EvaluateBurst, bodies: list[bytes], replies: Replies) -> None:
         """Queue writes in their order, as `Backend.submit` does for one write."""
 
 
@@ -107,7 +107,7 @@ class Backend(Protocol):
         """Return the shorter way to one key; None when there is none."""
 
     @property
-    def runs(self) -> TakesRuns | None:
+    def bursts(self) -> TakesBursts | None:
         """Return what evaluates several writes at once; None when there is none."""
 
     @property

@@ -81,7 +81,7 @@ class Node:
         alarms = self._maintenance.alarms
         self._alarms = alarms
         self._kv = KvService(AlarmedBackend(backend, alarms), options, backend.points)
-        self._runs = backend.runs
+        self._bursts = backend.bursts
         handlers: dict[str, Handler] = {
             **self._auth.handlers(),
             **self._kv.handlers(),
@@ -202,13 +202,13 @@ class Node:
     ) -> None:
         """Serve KV.Put for several requests of one sender, in their order, as `call` does.
 
-        They are evaluated as one run when none of them needs a look of its own: authentication is off, no alarm is
+        They are evaluated as one burst when none of them needs checks of its own: authentication is off, no alarm is
         raised, and the longest request fits below the quota and the limit of a request.
         """
         longest = max(map(len, bodies))
-        plain = not self._auth.enabled and self._alarms.takes_run(longest) and self._kv.takes_run(longest)
-        if plain and self._runs is not None:
-            self._runs.submit_run(evaluate_puts, bodies, replies)
+        plain = not self._auth.enabled and self._alarms.takes_burst(longest) and self._kv.takes_burst(longest)
+        if plain and self._bursts is not None:
+            self._bursts.submit_burst(evaluate_puts, bodies, replies)
         else:
             for place, body in enumerate(bodies):
                 self.call(PUT, body, partial(replies.one, place), token, common_name)

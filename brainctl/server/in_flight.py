@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 MOST_BYTES: Final = 64 << 20
 """Bytes that a disk writes in a second or less: more in flight makes nothing faster."""
 SMALL_BYTES: Final = 64 << 10
-"""Runs of requests up to this are let in ahead of larger ones, up to twice the limit."""
+"""Bursts of requests up to this are let in ahead of larger ones, up to twice the limit."""
 _SHARE: Final = 4
 """Divisor of the memory of clients; the quotient may be in flight."""
 
@@ -25,7 +25,7 @@ class InFlight:
         self.limit = min(MOST_BYTES, clients_bytes // _SHARE)
         self.held = 0
         self.delayed = 0
-        """Requests, or runs of them, that had to wait."""
+        """Requests, or bursts of them, that had to wait."""
         self._waiting: deque[Callable[[], object]] = deque()
 
     def admit(self, size: int, wake: Callable[[], object]) -> bool:

@@ -103,7 +103,7 @@ class TikvBackend:
         self._on_failure: Callable[[BrainctlError], None] | None = None
         self.view = LiveView(self._shown, self._reads)
         self.safe_point = SafePoint(client) if collects else None
-        self.points = self.runs = self.steps = self.local = None
+        self.points = self.bursts = self.steps = self.local = None
         """See `Backend`: what only a directory has."""
         self._closed = False
         self._reclaimed = asyncio.Event()

@@ -106,7 +106,7 @@ class Merge:
 def _merge(
     keys: list[bytes], kvs: list[bytes], other_keys: list[bytes], other_kvs: list[bytes]
 ) -> Iterator[KeyDifference]:
-    """Yield the differences of two sorted runs, in key order."""
+    """Yield the differences of two sorted lists, in key order."""
     left = right = 0
     while left < len(keys) or right < len(other_keys):
         if right == len(other_keys) or (left < len(keys) and keys[left] < other_keys[right]):

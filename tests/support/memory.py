@@ -75,7 +75,7 @@ class MemoryBackend:
     def __init__(self) -> None:
         self.view = MemoryView()
         self.header = Header(1, 2, 3)
-        self.points = self.runs = self.steps = self.local = self.traffic = None
+        self.points = self.bursts = self.steps = self.local = self.traffic = None
         self.size = self.size_in_use = 0
         self.term = 1
         self.observers: list[Callable[[Commit], None]] = []

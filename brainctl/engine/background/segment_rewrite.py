@@ -111,17 +111,17 @@ class SegmentRewrite:
         new = self.new
         assert new is not None
         place, warm = DATA, 0
-        for run in old.runs():
-            if run.end > warm:
-                warm = self._read_ahead(run.place, run.end)
-            records = old.mapped[run.place : run.end]
-            if crc32c(records, old.seed) != run.crc:
-                raise StoreDamaged(f"{old.path}: the records at offset {run.place} are damaged")
+        for span in old.spans():
+            if span.end > warm:
+                warm = self._read_ahead(span.place, span.end)
+            records = old.mapped[span.place : span.end]
+            if crc32c(records, old.seed) != span.crc:
+                raise StoreDamaged(f"{old.path}: the records at offset {span.place} are damaged")
             self.job.budget -= len(records)
             self.job.stats.reclaim_read_bytes += len(records)
-            for first, last, count in _stretches(records, run.address, self.drop):
+            for first, last, count in _stretches(records, span.address, self.drop):
                 kept = records[first:last]
-                header = ExtentHeader(len(kept), crc32c(kept, old.seed), run.address + first, count)
+                header = ExtentHeader(len(kept), crc32c(kept, old.seed), span.address + first, count)
                 self._note(new, place, header, kept)
                 yield pack_extent(header, old.seed) + kept
                 place += EXTENT_SIZE + len(kept)

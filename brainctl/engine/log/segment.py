@@ -206,23 +206,23 @@ class Segment:
         Raises:
             StoreDamaged: A header is not sound.
         """
-        for run in self.runs():
-            extents.add(run.address, run.place, run.end - run.place)
+        for span in self.spans():
+            extents.add(span.address, span.place, span.end - span.place)
 
     def _mark_all(self) -> None:
         """Build the table of revisions from the headers of batches, or from the first records of extents."""
         del self._mark_revisions[:], self._mark_offsets[:]
         self._next_mark = 0
-        for run in self.runs():
+        for span in self.spans():
             if self.extents is None:
-                self.mark(run.first, run.place - frame.HEADER_SIZE)
+                self.mark(span.first, span.place - frame.HEADER_SIZE)
             else:
-                revision, kind = MOD_AND_KIND.unpack_from(self.record(run.address))
+                revision, kind = MOD_AND_KIND.unpack_from(self.record(span.address))
                 if kind <= TOMBSTONE:
-                    self.mark(revision, run.place - EXTENT_SIZE)
+                    self.mark(revision, span.place - EXTENT_SIZE)
         self.unmarked = False
 
-    def runs(self, offset: int = DATA) -> Iterator[RecordSpan]:
+    def spans(self, offset: int = DATA) -> Iterator[RecordSpan]:
         """Yield the batches or extents from the one at `offset` up to the published end.
 
         Raises:
@@ -240,10 +240,10 @@ class Segment:
 
     def records(self, offset: int = DATA) -> Iterator[tuple[int, bytes]]:
         """Yield offset of first writing and checked bytes of each record, from the batch or extent at `offset` on."""
-        for run in self.runs(offset):
-            shift = run.address - run.place
-            at = run.place
-            while at < run.end:
+        for span in self.spans(offset):
+            shift = span.address - span.place
+            at = span.place
+            while at < span.end:
                 record = self.record(at + shift)
                 yield at + shift, record
                 at += len(record)

@@ -34,7 +34,7 @@ class LocalBackend:
         self.commits = commits = GroupCommit(engine, loop)
         """The writes. Their methods are bound here once, so that a put costs no second call."""
         self.submit = commits.submit
-        self.submit_run = commits.submit_run
+        self.submit_burst = commits.submit_burst
         self.subscribe = commits.subscribe
         self.header = commits.header
         self.slices = commits.slices
@@ -42,7 +42,7 @@ class LocalBackend:
         self.tally = commits.tally
         self._on_closing: Callable[[], None] | None = None
         """Called by `close` after the last write, while the lock of the directory is still held."""
-        self.points = self.runs = self.steps = self
+        self.points = self.bursts = self.steps = self
         self.traffic = None
         self.local = LocalEngine(engine, commits.stages, commits.tally, self._call_on_closing)
         self._tasks = BackgroundTasks(loop)

@@ -29,7 +29,7 @@ from brainctl.mvcc.pending_writes import PendingWrites
 from brainctl.mvcc.steps import Steps, release
 from brainctl.mvcc.tally import Tally
 from brainctl.mvcc.weight import LARGE_CHANGES
-from brainctl.node.backend import Evaluate, EvaluateRun, Observer, ObserverSteps, Replies, Reply
+from brainctl.node.backend import Evaluate, EvaluateBurst, Observer, ObserverSteps, Replies, Reply
 from brainctl.node.lane import Lane
 from brainctl.node.local.batch_window import BatchWindow
 from brainctl.node.local.write_stages import GroupTimeline, Stages
@@ -171,14 +171,14 @@ class GroupCommit:
         else:
             self._join(reply, answer, 1, opens=True)
 
-    def submit_run(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
-        """See `TakesRuns.submit_run`."""
+    def submit_burst(self, evaluate: EvaluateBurst, bodies: list[bytes], replies: Replies) -> None:
+        """See `TakesBursts.submit_burst`."""
         if self.failure is not None or self._closed:
             for place in range(len(bodies)):
                 replies.one(place, ApiError(STOPPED))
             return
         if self._lane.taken:
-            self._lane.wait(partial(self.submit_run, evaluate, bodies, replies))
+            self._lane.wait(partial(self.submit_burst, evaluate, bodies, replies))
             return
         opens = self._opens()
         try:
@@ -186,7 +186,7 @@ class GroupCommit:
         except Exception:
             self._break()
             raise
-        self._join(_Run(replies, answers, failed), b"", len(bodies), opens=opens)
+        self._join(_Burst(replies, answers, failed), b"", len(bodies), opens=opens)
 
     def _open_batch(self) -> Batch:
         return Batch(self._staged, self.engine.record, self.header, slices=True)
@@ -209,7 +209,7 @@ class GroupCommit:
         self.fail(StoreFailed("a write could not be evaluated; the server stops rather than guess").advised(_REPORT))
 
     def _join(self, reply: Reply, answer: bytes | BrainctlError, writes: int, *, opens: bool) -> None:
-        """Add an evaluated write (or a run of `writes` writes) to the open batch; close the batch if it is time."""
+        """Add an evaluated write (or a burst of `writes` puts) to the open batch; close the batch if it is time."""
         path = self._path
         if opens:
             path.evaluated = self._now()
@@ -405,8 +405,8 @@ def _is_large(commit: Commit) -> bool:
     return len(commit.changes) > LARGE_CHANGES and not commit.imported
 
 
-class _Run:
-    """The reply of a run of writes: passes on the answers when the run is durable, or one error to all of them."""
+class _Burst:
+    """The reply to a burst of puts: passes on the answers when the burst is durable, or one error to all of them."""
 
     __slots__ = ("_answers", "_failed", "_replies")
 

@@ -8,7 +8,7 @@ not gRPC), `write_buffer` (what is written to the socket, and when).
 The way of five puts that came in one read of the socket:
 
     data_received         ServerConnection.receive returns one Requests event with five stream ids and bodies
-    UnaryCalls.serve      counts them, and gives all five to the node as one run (`Node.puts`)
+    UnaryCalls.serve      counts them, and gives all five to the node as one burst (`Node.puts`)
     the node              answers once they are durable: `reply_all`, in a later turn of the event loop
     ServerConnection      has the bytes of five responses
     WriteBuffer.flush     writes them to the socket with one call, at the end of that turn

@@ -161,7 +161,7 @@ class Http2Protocol(asyncio.Protocol):
         self._streams.close_all()
 
     def _on_event(self, event: Event) -> None:
-        """Serve one event that is not a run of unary calls."""
+        """Serve one event that is not a burst of unary calls."""
         match event:
             case Opened(stream_id, head):
                 self._streams.begin(stream_id, head)

@@ -1,7 +1,7 @@
 """Serve the unary calls of one HTTP/2 connection.
 
 What a call costs here is paid for every get and every put, so calls that came together stay together: they are counted
-once, and puts go to the node as one run, whose answers come back at once.
+once, and puts go to the node as one burst, whose answers come back at once.
 """
 
 import asyncio
@@ -132,7 +132,7 @@ class UnaryCalls:
         return served
 
     def _serve_puts(self, head: Head, stream_ids: list[int], bodies: list[bytes], method: Method) -> int:
-        """Give all puts to the node as one run, and return how many they are; 0 when too much is in flight."""
+        """Give all puts to the node as one burst, and return how many they are; 0 when too much is in flight."""
         size = sum(map(len, bodies))
         if not self._admit(size):
             return 0
@@ -176,7 +176,7 @@ class UnaryCalls:
             self._deadlines.pop(stream_id, None)
 
     def released(self, size: int) -> None:
-        """Note that a run of `size` bytes is answered."""
+        """Note that a burst of `size` bytes is answered."""
         self._calls.in_flight.release(size)
 
     def reply_all(self, stream_ids: list[int], method: Method, answers: list[bytes]) -> None:
@@ -210,7 +210,7 @@ class _LargeReply:
 
 
 class _Replies:
-    """Takes the answers to a run of calls; see brainctl.node.backend.Replies."""
+    """Takes the answers to a burst of calls; see brainctl.node.backend.Replies."""
 
     __slots__ = ("_calls", "_left", "_method", "_size", "_stream_ids")
 

@@ -11,7 +11,7 @@ from brainctl.errors import BrainctlError, UnknownOutcome
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
-from brainctl.node.backend import Evaluate, EvaluateRun, Replies, Reply
+from brainctl.node.backend import Evaluate, EvaluateBurst, Replies, Reply
 from brainctl.node.local.backend import LocalBackend
 from brainctl.node.local.group_commit import IDENTITY
 from tests.faults.simulation.model import Model, Refused
@@ -110,7 +110,7 @@ class RecordedBackend(LocalBackend):
         self.journal = journal
         self._early = early
         self.submit = self._submit_recorded
-        self.submit_run = self._submit_run_recorded
+        self.submit_burst = self._submit_burst_recorded
 
     def _submit_recorded(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
         """As in Medium."""
@@ -138,7 +138,7 @@ class RecordedBackend(LocalBackend):
 
         self.commits.submit(evaluated, request, answered)
 
-    def _submit_run_recorded(self, evaluate: EvaluateRun, bodies: list[bytes], replies: Replies) -> None:
+    def _submit_burst_recorded(self, evaluate: EvaluateBurst, bodies: list[bytes], replies: Replies) -> None:
         """As in Medium."""
         entries: list[tuple[int, Message | str]] = []
 
@@ -146,7 +146,7 @@ class RecordedBackend(LocalBackend):
             entries.extend(self.journal.hand_in(pb.PutRequest.FromString(body)) for body in bodies)
             return evaluate(batch, bodies)
 
-        self.commits.submit_run(evaluated, bodies, _Answered(self.journal, entries, replies))
+        self.commits.submit_burst(evaluated, bodies, _Answered(self.journal, entries, replies))
 
 
 class _Answered:

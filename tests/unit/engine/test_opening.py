@@ -97,7 +97,7 @@ def test_a_batch_that_is_longer_than_an_opening_looks_ahead_has_a_segment_of_its
     for length in (100, 3000, 5000, 100, 20_000, 100, 6000):
         store.put((b"key/%d" % length, b"v" * length))
     for part in store.engine._segments.values():
-        longest = max(run.end - run.place for run in part.runs())
+        longest = max(span.end - span.place for span in part.spans())
         assert part.size > 16 << 10 or longest <= 4096
         assert not part.stale
     store.reopened()

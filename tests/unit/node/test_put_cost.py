@@ -16,7 +16,7 @@ CALLS = 76
 
 
 class Answers:
-    """Takes the answer to a run of one put."""
+    """Takes the answer to a burst of one put."""
 
     def __init__(self) -> None:
         self.answer = asyncio.get_running_loop().create_future()

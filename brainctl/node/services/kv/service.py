@@ -6,7 +6,7 @@ from brainctl.errors import REQUEST_TOO_LARGE, ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.point_get import point_key
-from brainctl.mvcc.put_batch import put_run
+from brainctl.mvcc.put_burst import put_burst
 from brainctl.mvcc.ranges import check_range
 from brainctl.mvcc.requests import check_txn
 from brainctl.mvcc.steps import Steps
@@ -67,7 +67,7 @@ class KvService:
             return
         self._submit(Batch.put, request, reply)
 
-    def takes_run(self, longest: int) -> bool:
+    def takes_burst(self, longest: int) -> bool:
         """Return whether puts of at most `longest` bytes may be evaluated with `evaluate_puts`."""
         return longest <= self._max_bytes
 
@@ -110,12 +110,12 @@ class KvService:
 
 
 def evaluate_puts(batch: Batch, bodies: list[bytes]) -> tuple[list[bytes | BrainctlError], int]:
-    """Evaluate several marshalled PutRequests in order; this is an `EvaluateRun`."""
-    return put_run(batch, bodies, _put)
+    """Evaluate several marshalled PutRequests in order; this is an `EvaluateBurst`."""
+    return put_burst(batch, bodies, _put)
 
 
 def _put(batch: Batch, body: bytes) -> bytes:
-    """Evaluate one marshalled PutRequest that the fast path of `put_run` does not take."""
+    """Evaluate one marshalled PutRequest that the fast path of `put_burst` does not take."""
     try:
         request = pb.PutRequest.FromString(body)
     except DecodeError as error:

@@ -57,7 +57,7 @@ class AlarmService:
             guarded[path] = self._within_quota(path, guarded[path])
         return guarded
 
-    def takes_run(self, longest: int) -> bool:
+    def takes_burst(self, longest: int) -> bool:
         """Return whether puts of at most `longest` bytes need no check each: no alarm is raised, and there is room."""
         return not self.raised and longest <= self._quota.short
 

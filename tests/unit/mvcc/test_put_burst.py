@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from brainctl.errors import BrainctlError, StoreDamaged
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.mvcc import put_batch as module
+from brainctl.mvcc import put_burst as module
 from brainctl.mvcc.batch import Batch, lease_record
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.pending_writes import PendingWrites
-from brainctl.mvcc.put_batch import put_run
+from brainctl.mvcc.put_burst import put_burst
 from brainctl.wire.varint import varint
 from tests.differential import operations
 from tests.support.memory import MemoryView
@@ -76,7 +76,7 @@ def compare(groups: list[list[bytes]], revision: int) -> None:
                 expected.append(put(alone, body))
             except BrainctlError as error:
                 expected.append(str(error))
-        answers, failed = put_run(together, group, put)
+        answers, failed = put_burst(together, group, put)
         assert [str(answer) if isinstance(answer, BrainctlError) else answer for answer in answers] == expected
         assert failed == sum(isinstance(answer, BrainctlError) for answer in answers)
     assert together.commit == alone.commit

@@ -1,4 +1,4 @@
-"""Puts that came together, evaluated in one go: where a busy store spends most of the time that its rules take.
+"""Bursts of puts, evaluated with one call: where a busy store spends most of the time that its rules take.
 
 Most clients send a put with a key and a value, in this order, and nothing else. Both fields stand in the request
 exactly as they must stand in the KeyValue that is written, so they are copied out of the one into the other, without
@@ -22,7 +22,7 @@ _SHORTEST: Final = 6
 """Bytes of the shortest request with a key and a value, each of one byte: two tags, two lengths, two contents."""
 
 
-def put_run(
+def put_burst(
     batch: Batch, bodies: Sequence[bytes], other: Callable[[Batch, bytes], bytes]
 ) -> tuple[list[bytes | BrainctlError], int]:
     """Evaluate several KV.Puts in order, and return their answers and the number of errors among these.
