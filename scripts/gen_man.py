@@ -27,7 +27,7 @@ MEANINGS = {
     ExitCode.NOT_EMPTY: "the target holds data already",
     ExitCode.UNKNOWN_OUTCOME: "a change may or may not have happened",
     ExitCode.LISTEN: "the address to listen at cannot be had",
-    ExitCode.TOO_SLOW: "a medium does not reach what was required of it",
+    ExitCode.TOO_SLOW: "a disk does not reach what was required of it",
     ExitCode.TIMEOUT: "no answer came in time",
     ExitCode.BAD_ARGS: "arguments are missing, too many, or exclude each other",
     ExitCode.SIGINT: "interrupted (Ctrl-C); a write that was under way may have happened",

@@ -46,7 +46,7 @@ COMMANDS = {
     "role": ("role", "Manage roles and what they allow"),
     "serve": ("serve.command", "Serve the etcd API from a directory or from TiKV"),
     "store": ("store.command", "Look at a store, check it, save what is left of it"),
-    "flash": ("flash.command", "Measure the medium under a store, and what a store does to it"),
+    "flash": ("flash.command", "Measure the disk under a store, and what a store does to it"),
     "migrate": ("migrate.command", "Copy a store into another one, live"),
     "verify": ("verify.command", "Compare two stores"),
     "trace": ("trace.command", "Show where the time of a write goes"),

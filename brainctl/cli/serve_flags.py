@@ -158,9 +158,7 @@ FLAGS = (
         "limit for the reads and writes that reclaim space, in bytes per second (0: no limit)",
         64 << 20,
     ),
-    _time(
-        "scrub-interval", "time between two scrubs, which read all data from the medium to find rot (0: never)", "24h"
-    ),
+    _time("scrub-interval", "time between two scrubs, which read all data from the disk to find rot (0: never)", "24h"),
     _number("scrub-rate", "BYTES", "limit for the reads of a scrub, in bytes per second (0: no limit)", 16 << 20),
     _text(
         "role",

@@ -3,7 +3,7 @@
 Synchronous and deterministic: time, randomness and files are passed in, and threads are the caller's.
 
 `engine` is the place to begin: an `Engine` has a `view`, which reads, and `background`, which keeps the store small.
-`options`, `stats`, `sector` and `write_history` (what a store has written to its medium, by hour and day) stand beside
+`options`, `stats`, `sector` and `write_history` (what a store has written to its disk, by hour and day) stand beside
 it. Folders, from the bottom up; each one imports only those before it:
 
 * `vfs`: the file system that the engine uses, passed in;

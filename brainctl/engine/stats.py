@@ -1,4 +1,4 @@
-"""Counters of what the engine has written to its medium."""
+"""Counters of what the engine has written to its disk."""
 
 from dataclasses import dataclass, fields
 

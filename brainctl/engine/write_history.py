@@ -1,4 +1,4 @@
-"""The bytes a store has written to its medium since it was created, by hour and by day, in the file WEAR beside it.
+"""The bytes a store has written to its disk since it was created, by hour and by day, in the file WEAR beside it.
 
 An estimate: it is written once an hour and when the store is closed, so a crash loses the counts since. No store needs
 it; it may be removed.

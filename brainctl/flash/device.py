@@ -1,4 +1,4 @@
-"""What the kernel reports about the medium under a directory: /proc/self/mountinfo and /sys/block."""
+"""What the kernel reports about the disk under a directory: /proc/self/mountinfo and /sys/block."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ MEMORY = frozenset(("tmpfs", "ramfs", "hugetlbfs"))
 
 
 class Device(NamedTuple):
-    """The medium under a directory."""
+    """The disk under a directory."""
 
     file_system: str
     """The type of the file system, such as ext4; empty when it cannot be found."""
@@ -81,7 +81,7 @@ class Device(NamedTuple):
 
 
 def look(directory: Path, sysfs: Path = Path("/sys"), mounts: Path = Path("/proc/self/mountinfo")) -> Device:
-    """Find the medium under an existing directory; fields that cannot be found are empty.
+    """Find the disk under an existing directory; fields that cannot be found are empty.
 
     Raises:
         OSError: The directory cannot be read.

@@ -1,4 +1,4 @@
-"""How long a medium lasts at the rate at which a store writes to it.
+"""How long a disk lasts at the rate at which a store writes to it.
 
 Example: a disk of 1 TB rated for 1 drive write per day over 5 years may take 1825 TB. A store that writes 100 GB per
 day would need 50 years for that, and uses a tenth of the daily allowance.
@@ -25,10 +25,10 @@ class Rate(NamedTuple):
 
 
 class Endurance(NamedTuple):
-    """Life of a medium of that rating at that rate."""
+    """Life of a disk of that rating at that rate."""
 
     rated_bytes: int
-    """The total of bytes that the medium is rated to take from the host."""
+    """The total of bytes that the disk is rated to take from the host."""
     years: float
     """The years in which the store alone writes as much."""
     share: float

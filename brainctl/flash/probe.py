@@ -1,4 +1,4 @@
-"""The measurement of how fast a medium makes writes durable. Its file has no name, so that nothing can stay behind."""
+"""The measurement of how fast a disk makes writes durable. Its file has no name, so that nothing can stay behind."""
 
 import errno
 import os
@@ -75,7 +75,7 @@ def cases() -> list[Case]:
 
 
 def probe(directory: Path, clock: Clock, seconds: float, limit: int, rng: Random) -> Measured:
-    """Measure the medium under `directory` for about `seconds`, writing at most `limit` bytes.
+    """Measure the disk under `directory` for about `seconds`, writing at most `limit` bytes.
 
     A fifth of both is for sequential writing.
 

@@ -22,7 +22,7 @@ _GROUP = Case(PREPARED, 64 << 10)
 _PUT_BYTES = 1536
 """The bytes that a put of 1 KiB takes in the log."""
 _TOO_FAST = 20e-6
-"""No flush of a real medium takes less than this, in seconds."""
+"""No flush of a real disk takes less than this, in seconds."""
 LEVELS = {"etcd": IOPS, "heavy": HEAVY_IOPS}
 """The sequential writes per second, by name of a level that can be required."""
 
@@ -40,7 +40,7 @@ class Check(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Return whether the medium is good enough."""
+        """Return whether the disk is good enough."""
         return self.found < self.limit if self.unit == "ms" else self.found >= self.limit
 
 
@@ -62,13 +62,13 @@ def failed(found: list[Check], level: str) -> list[Check]:
 
 
 def sentences(measured: Measured, device: Device) -> list[str]:
-    """Return in words what load the medium can carry, as far as the medium is the bound."""
+    """Return in words what load the disk can carry, as far as the disk is the bound."""
     one, group = measured.cases[_BATCH], measured.cases[_GROUP]
     appended = measured.cases[_ETCD_LOG]
     clients = (64 << 10) // _PUT_BYTES
     stream = measured.stream_bytes_per_second / _PUT_BYTES
     together = min(clients * group.per_second, stream)
-    filled = f"{_round(stream)} is where the medium is full; the processor may be the bound before"
+    filled = f"{_round(stream)} is where the disk is saturated; the processor may be the bound before"
     words = [
         f"one client that waits for each put: about {_round(one.per_second)} puts/s of 1 KiB",
         f"{clients} clients at once, one group commit each time: up to {_round(together)} puts/s; {filled}",
@@ -84,14 +84,14 @@ def sentences(measured: Measured, device: Device) -> list[str]:
         )
     if not device.is_memory and one.at(0.5) < _TOO_FAST:
         words.append(
-            f"half of the syncs took under {one.at(0.5) * 1e6:.0f} us: something between here and the medium does not "
+            f"half of the syncs took under {one.at(0.5) * 1e6:.0f} us: something between here and the disk does not "
             "flush, so power loss may lose what was acknowledged"
         )
     return words
 
 
 def _verdict(measured: Measured) -> str:
-    """Return in a sentence which load of etcd the medium is good for."""
+    """Return in a sentence which load of etcd the disk is good for."""
     found = checks(measured)
     if not failed(found, "heavy"):
         return "good for a heavily loaded etcd, or many of them"

@@ -307,7 +307,7 @@ class Node:
         await self.backend.close()
 
     def tell_wear(self, reply: Callable[[dict[str, object] | BrainctlError], None]) -> None:
-        """Answer with what the store has written to its medium and what takes its space.
+        """Answer with what the store has written to its disk and what takes its space.
 
         Args:
             reply: Receives the directory, the space and the wear. It receives Unsupported when the data is not in the
@@ -315,7 +315,7 @@ class Node:
         """
         log, local = self.wear, self._local
         if log is None or local is None:
-            reply(Unsupported("there is no medium here to tell of"))
+            reply(Unsupported("the data is in TiKV: this server writes to no disk that it could report on"))
             return
         engine = local.engine
 

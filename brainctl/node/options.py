@@ -41,6 +41,6 @@ class NodeOptions:
     watch_bytes: int | None = None
     """Limit for the memory of watchers, in bytes; None for no limit."""
     scrub: ScrubOptions = field(default_factory=ScrubOptions)
-    """Options for scrubbing the medium."""
+    """Options for scrubbing the disk."""
     retention: Retention | None = None
     """The history to keep; None keeps all of it until a client compacts."""

@@ -1,1 +1,1 @@
-"""brainctl flash: `probe` measures a medium, `report` and `lines` show what a store does to it."""
+"""brainctl flash: `probe` measures a disk, `report` and `lines` show what a store does to it."""

@@ -4,6 +4,6 @@ from brainctl.cli.command import command, group
 from brainctl.commands.flash.probe import parse_probe, probe
 from brainctl.commands.flash.report import parse_report, report
 
-app = group("Measure the medium under a store, and what a store does to it.")
+app = group("Measure the disk under a store, and what a store does to it.")
 app.command("probe")(command(parse_probe, probe))
 app.command("report")(command(parse_report, report))

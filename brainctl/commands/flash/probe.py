@@ -41,19 +41,19 @@ def parse_probe(
         typer.Option(
             "--require",
             metavar="etcd|heavy",
-            help="exit with 17 when the medium is too slow for etcd, or for a heavy load",
+            help="exit with 17 when the disk is too slow for etcd, or for a heavy load",
         ),
     ] = "",
     plot: Annotated[
         str, typer.Option("--plot", metavar="FILE", help="file to draw the distributions into, .svg or .png")
     ] = "",
 ) -> Probe:
-    """Measure how fast the medium under the directory DIR makes writes durable, and say what load it carries.
+    """Measure how fast the disk under the directory DIR makes writes durable, and say what load it carries.
 
     Writes of several sizes, each with an fdatasync, behind the end of a file and into prepared space; then sequential
     writing. Compared with what etcd asks for: 99 of 100 fdatasyncs within 10 ms, commits within 25 ms, 50 sequential
     writes per second, and 500 for a heavy load (--require heavy). Its file has no name and is gone afterwards, however
-    it ends. Other load on the medium counts: measure it as it will be used.
+    it ends. Other load on the disk counts: measure it as it will be used.
     """
     if args is None or len(args) != 1:
         raise BadArguments("flash probe command needs one directory")

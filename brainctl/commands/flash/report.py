@@ -23,10 +23,10 @@ PAGE_SECONDS = 120.0
 
 
 class Rating(NamedTuple):
-    """Rating of the medium."""
+    """Rating of the disk."""
 
     bytes: int
-    """Bytes that the medium is rated to take in its life; 0 when that is not known."""
+    """Bytes that the disk is rated to take in its life; 0 when that is not known."""
     warranty_years: float
 
 
@@ -51,7 +51,7 @@ def parse_report(
     rated_tbw: Annotated[
         str,
         typer.Option(
-            "--rated-tbw", metavar="bytes", help="bytes that the medium is rated to take in its life, such as 300TB"
+            "--rated-tbw", metavar="bytes", help="bytes that the disk is rated to take in its life, such as 300TB"
         ),
     ] = "",
     rated_dwpd: Annotated[
@@ -59,7 +59,7 @@ def parse_report(
         typer.Option(
             "--rated-dwpd",
             metavar="number",
-            help="rating of the medium in drive writes per day, instead of --rated-tbw",
+            help="rating of the disk in drive writes per day, instead of --rated-tbw",
         ),
     ] = "",
     capacity: Annotated[
@@ -72,7 +72,7 @@ def parse_report(
         str, typer.Option("--plot", metavar="FILE", help="file to draw the writes by day into, .svg or .png")
     ] = "",
 ) -> Report:
-    """Show what a store has written to its medium and why, for how long the medium lasts so, and what takes its space.
+    """Show what a store has written to its disk and why, for how long the disk lasts so, and what takes its space.
 
     STORE is a directory, or what --store or the first of --endpoints names when it is missing; a server tells it to its
     own machine only. The counts are those since the store was made, as far as they were kept: a crash loses an hour at
@@ -163,7 +163,7 @@ def _draw(path: Path, found: Found) -> None:
         if any(period.counts.by_category[category] for period in days)
     }
     series["key-values"] = [period.counts.payload_bytes / 1e6 for period in days]
-    plot.bars(path, "Written to the medium by day", "MB", [day(period.start) for period in days], series)
+    plot.bars(path, "Written to the disk by day", "MB", [day(period.start) for period in days], series)
 
 
 def _number(text: str, flag: str) -> float:

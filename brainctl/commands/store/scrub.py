@@ -15,7 +15,7 @@ POLL_SECONDS = 0.1
 
 
 def parse_scrub(args: StoreArgument = None) -> str:
-    """Have the server that holds STORE read all that is on its medium, past the page cache, and wait until it has.
+    """Have the server that holds STORE read all that is on its disk, past the page cache, and wait until it has.
 
     STORE is the directory, --store, or the first of --endpoints when it is missing; it must be on this machine. Reads
     and writes go on. What has rotted goes to standard error with its file and offset, the server raises the alarm

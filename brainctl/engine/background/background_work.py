@@ -148,7 +148,7 @@ class BackgroundWork:
         return True
 
     def scrub(self) -> Scrub:
-        """Return a pass over all that the store has on its medium now. Reads, writes and reclaim may go on meanwhile.
+        """Return a pass over all that the store has on its disk now. Reads, writes and reclaim may go on meanwhile.
 
         It does nothing until the pieces of work of `Scrub.run` are run.
         """

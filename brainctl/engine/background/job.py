@@ -113,7 +113,7 @@ class Jobs:
                 work()
 
     def give_up(self, error: OSError | StoreDamaged, path: str) -> NoReturn:
-        """Raise the error of a job; after an I/O error the engine stops, since nothing on the medium is trusted.
+        """Raise the error of a job; after an I/O error the engine stops, since nothing on the disk is trusted.
 
         Raises:
             StoreFailed: It is an I/O error.

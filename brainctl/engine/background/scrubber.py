@@ -1,6 +1,6 @@
-"""Read everything that a live store has on its medium, to find damage before a reader does.
+"""Read everything that a live store has on its disk, to find damage before a reader does.
 
-It reads past the page cache where that is possible: the medium is to be checked, not the memory. Meanwhile reads,
+It reads past the page cache where that is possible: the disk is to be checked, not the memory. Meanwhile reads,
 writes and reclaim go on; what reclaim replaces is read in its new form. Bytes of the log that are still to be written
 are not checked.
 """
@@ -128,7 +128,7 @@ class _Reading:
             self.file.close()
 
     def __getitem__(self, place: slice) -> bytes:
-        """Return bytes of the file as they are on the medium; fewer at its end."""
+        """Return bytes of the file as they are on the disk; fewer at its end."""
         offset, length = place.start, place.stop - place.start
         if not self._at <= offset <= offset + length <= self._at + len(self._window):
             assert self.file is not None
@@ -151,7 +151,7 @@ def _segment(part: Segment, end: int, reading: _Reading) -> Generator[None, None
 
 
 def _run(run: Run, reading: _Reading) -> Generator[None, None, None]:
-    """Check that the medium holds what the memory shows of a run, and that this is intact; yield now and then.
+    """Check that the disk holds what the memory shows of a run, and that this is intact; yield now and then.
 
     Raises:
         StoreDamaged: it is not.
@@ -160,7 +160,7 @@ def _run(run: Run, reading: _Reading) -> Generator[None, None, None]:
         data = reading[at : min(at + _PIECE, run.header.size)]
         offset = run.differs(data, at)
         if offset is not None:
-            raise StoreDamaged(f"{run.path}: the byte at offset {offset} is damaged on the medium")
+            raise StoreDamaged(f"{run.path}: the byte at offset {offset} is damaged on the disk")
         yield
     for number, _key in enumerate(run.prove()):
         if number % _KEYS == 0:

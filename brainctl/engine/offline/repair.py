@@ -128,7 +128,7 @@ def save(found: Survey, engine: Engine, bump: int = 0) -> Repaired:
 
 
 def _must_be_idle(source: str, fs: FileSystem) -> None:
-    """Check that no process has the store open. A medium that can only be read is not locked.
+    """Check that no process has the store open. A disk that can only be read is not locked.
 
     Raises:
         StoreInUse: a process has it open.

@@ -47,7 +47,7 @@ class File(Protocol):
         """Return up to `length` bytes at `offset`; fewer at the end of the file."""
 
     def read_through(self, length: int, offset: int) -> bytes:
-        """Read like `read`, but past the page cache where possible: the bytes that the medium holds."""
+        """Read like `read`, but past the page cache where possible: the bytes that the disk holds."""
 
     def sync(self) -> None:
         """Make the bytes written and the size durable."""

@@ -3,7 +3,7 @@
 * `compactor.py`: automatic compaction; `retention.py` decides at which revision.
 * `scrubber.py`: reads the store now and then and raises the alarm CORRUPT when it finds damage.
 * `watch_backfill.py`: reads history for unsynced watchers, a bounded piece at a time.
-* `write_history.py`: counts what a store writes to its medium, over restarts.
+* `write_history.py`: counts what a store writes to its disk, over restarts.
 
 A watch that falls behind, over the local engine. The store is at revision 9000 and compacted at 100; a client asks for
 a watch from revision 5001:

@@ -1,4 +1,4 @@
-"""The count of what a store writes to its medium, kept over restarts, and the report of what takes its space."""
+"""The count of what a store writes to its disk, kept over restarts, and the report of what takes its space."""
 
 import asyncio
 from pathlib import Path

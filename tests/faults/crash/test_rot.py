@@ -1,4 +1,4 @@
-"""Bytes that change on the medium: whatever file and structure they are in, no reader ever gets wrong data."""
+"""Bytes that change on the disk: whatever file and structure they are in, no reader ever gets wrong data."""
 
 from collections.abc import Callable
 from random import Random

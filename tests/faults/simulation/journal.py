@@ -90,7 +90,7 @@ class Journal:
 
 
 class RecordedBackend(LocalBackend):
-    """The local medium, with a journal of all that is written through it.
+    """The local backend, with a journal of all that is written through it.
 
     With `early` it answers before anything is durable: a planted bug, for controls.
     """
@@ -113,7 +113,7 @@ class RecordedBackend(LocalBackend):
         self.submit_burst = self._submit_burst_recorded
 
     def _submit_recorded(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:
-        """As in Medium."""
+        """As in Backend."""
         if type(request).__name__ not in RESPONSES:
             self.commits.submit(evaluate, request, reply)
             return
@@ -139,7 +139,7 @@ class RecordedBackend(LocalBackend):
         self.commits.submit(evaluated, request, answered)
 
     def _submit_burst_recorded(self, evaluate: EvaluateBurst, bodies: list[bytes], replies: Replies) -> None:
-        """As in Medium."""
+        """As in Backend."""
         entries: list[tuple[int, Message | str]] = []
 
         def evaluated(batch: Batch, bodies: list[bytes]) -> tuple[list[bytes | BrainctlError], int]:

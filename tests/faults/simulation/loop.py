@@ -171,7 +171,7 @@ class _Writer:
 
 @contextmanager
 def simulated_writer(loop: SimulatedLoop, rng: Random) -> Iterator[None]:
-    """The thread of a local medium that is made within is one of the loop."""
+    """The thread of a local backend that is made within is one of the loop."""
     writer = _Writer(loop, rng)
     threading = type("threading", (), {"Thread": staticmethod(writer.thread)})
     with pytest.MonkeyPatch.context() as patch:

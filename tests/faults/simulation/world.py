@@ -1,4 +1,4 @@
-"""A whole server in one thread: the real node, medium and engine, over files, time and threads that are simulated.
+"""A whole server in one thread: the real node, backend and engine, over files, time and threads that are simulated.
 
 A world does one random thing after the other: requests, reads, watches, time that passes, wall clocks that jump,
 compaction, defragmentation, errors of the file system, restarts, kills and power cuts at any point, also in the middle

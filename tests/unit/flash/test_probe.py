@@ -52,7 +52,7 @@ def test_bytes_and_time_are_bounded(tmp_path: Path) -> None:
 
 
 def figures(seconds: float) -> Measured:
-    """A medium that takes so long for whatever is synced."""
+    """A disk that takes so long for whatever is synced."""
     return Measured({case: Latencies([seconds] * 100) for case in cases()}, 1e8, True, 0, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""What a store does to its medium: counted over restarts, offline and online alike, and what that means."""
+"""What a store does to its disk: counted over restarts, offline and online alike, and what that means."""
 
 import json
 from pathlib import Path
