@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from brainctl.cli.main import run
 from brainctl.clock import ManualClock
@@ -272,6 +273,28 @@ def test_it_goes_on_until_a_difference(new_brainctl: NewBrainctl) -> None:
     assert not json.loads(rest.splitlines()[-1])["equal"]
     assert child.returncode == ExitCode.DIFFERENT
     assert b"difference" in said
+
+
+def test_each_round_writes_its_metrics(shell: Shell, stores: tuple[str, str], tmp_path: Path) -> None:
+    left, right = stores
+    page, labels = tmp_path / "verify.prom", {"from": left, "to": right}
+
+    def value(name: str, **more: str) -> float | None:
+        families = text_string_to_metric_families(page.read_text())
+        samples = [sample for family in families for sample in family.samples]
+        of = {**labels, **more} if name != "rounds_total" else {}
+        return next((one.value for one in samples if (one.name, one.labels) == (f"brainctl_verify_{name}", of)), None)
+
+    assert shell("--from", left, "--to", right, "--metrics", str(page)).returncode == 0
+    assert (value("differences"), value("rounds_total")) == (0, 1)
+    put(left, ("/a/07", "here"))
+    report = shell.report("--from", left, "--to", right, "--metrics", str(page))
+    assert value("differences") == report["different"] > 0
+    assert value("newest_revision", store="from") == value("newest_revision", store="to") + 1
+    assert value("keys") == report["keys"]
+    done = shell("--from", left, "--to", right, "--metrics", str(tmp_path / "no" / "verify.prom"))
+    assert done.returncode == ExitCode.INVALID_INPUT
+    assert "cannot write the metrics" in done.stderr
 
 
 def test_the_page_is_whole(shell: Shell, stores: tuple[str, str], tmp_path: Path) -> None:

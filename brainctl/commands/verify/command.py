@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from itertools import count
 from typing import TYPE_CHECKING
 
 from brainctl.cli.command import single
@@ -34,8 +35,9 @@ async def run(session: Session, order: VerifyOptions) -> None:
         if order.export:
             await _export(session, order, opening)
             return
+        numbers = count(1)
         while True:
-            different = await _round(session, order, opening)
+            different = await _round(session, order, opening, next(numbers))
             if order.interval is None or (different and order.exit_on_difference):
                 break
             await asyncio.sleep(order.interval)
@@ -43,8 +45,8 @@ async def run(session: Session, order: VerifyOptions) -> None:
         raise CommandFailed(different, ExitCode.DIFFERENT)
 
 
-async def _round(session: Session, order: VerifyOptions, opening: "Opening") -> str:
-    """Compare all pairs once; return words for the differences, empty when there are none."""
+async def _round(session: Session, order: VerifyOptions, opening: "Opening", number: int) -> str:
+    """Compare all pairs for the `number`-th time; return words for the differences, empty when there are none."""
     found: list[tuple[Pair, Report]] = []
     with DifferenceFile(order.differences) as file:
         async for pair in opening.pairs(order):
@@ -55,14 +57,18 @@ async def _round(session: Session, order: VerifyOptions, opening: "Opening") -> 
         from brainctl.commands.verify.html_report import write_html
 
         write_html(order.html, [(pair.names, report) for pair, report in found])
-    count = sum(report.different for _, report in found)
-    if order.fix and count:
+    if order.metrics:
+        from brainctl.commands.verify.metrics_file import write_metrics
+
+        write_metrics(order.metrics, number, [(pair.names, report) for pair, report in found], SystemClock().wall())
+    different = sum(report.different for _, report in found)
+    if order.fix and different:
         from brainctl.commands.verify.fixing import fix
 
-        count -= await fix(session, order, *found[0])
-    if not count:
+        different -= await fix(session, order, *found[0])
+    if not different:
         return ""
-    some = "1 difference" if count == 1 else f"{count} differences"
+    some = "1 difference" if different == 1 else f"{different} differences"
     return f"{some} at revision {max(report.revision for _, report in found if report.different)}"
 
 

@@ -37,6 +37,7 @@ class VerifyOptions(NamedTuple):
     """Seconds between two comparisons; None for a single one."""
     exit_on_difference: bool = False
     html: str = ""
+    metrics: str = ""
     differences: str = ""
     checkpoint: str = ""
     fix: bool = False
@@ -114,6 +115,14 @@ def parse(
     html: Annotated[
         str, typer.Option("--html", metavar="FILE", help="write the report as a page that needs no other file, too")
     ] = "",
+    metrics: Annotated[
+        str,
+        typer.Option(
+            "--metrics",
+            metavar="FILE",
+            help="write metrics for the textfile collector of node_exporter after each round",
+        ),
+    ] = "",
     differences: Annotated[
         str,
         typer.Option("--differences", metavar="FILE", help="write all differences to a file, as lines of JSON"),
@@ -171,6 +180,7 @@ def parse(
         interval=read_duration(interval, "--interval") if follow else None,
         exit_on_difference=exit_on_difference,
         html=html,
+        metrics=metrics,
         differences=differences,
         checkpoint=checkpoint,
         fix=fix,
