@@ -1,13 +1,16 @@
 """The peers are built, start, answer and stop."""
 
+import socket
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.peers import require
 from tests.peers.build import _key, main
+from tests.peers.ports import BLOCK, Ports
 from tests.peers.process import Child, ChildFailed
 from tests.peers.servers import Etcd, Playground, etcdctl
 
@@ -57,3 +60,16 @@ def test_a_child_that_ends_early_is_reported(tmp_path: Path) -> None:
     child = Child([sys.executable, "-c", "print('no such flag'); raise SystemExit(3)"], tmp_path / "log")
     with pytest.raises(ChildFailed, match="no such flag"):
         child.wait_until(lambda: False)
+
+
+def test_no_port_is_taken_twice() -> None:
+    with closing(Ports()) as one, closing(Ports()) as other:
+        taken = [ports.take(1) for _ in range(BLOCK + 1) for ports in (one, other)]
+        assert len(set(taken)) == len(taken)
+
+
+def test_a_port_on_which_somebody_listens_is_left_out() -> None:
+    with closing(Ports()) as ports, socket.socket() as other:
+        other.bind(("127.0.0.1", ports.take(1) + 2))
+        first = ports.take(3)
+        assert other.getsockname()[1] not in range(first, first + 3)

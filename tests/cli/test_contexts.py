@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import Runner
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 from tests.peers.servers import Etcd
 
 

@@ -12,7 +12,7 @@ from brainctl.errors import ExitCode
 from brainctl.stores.etcd import discovery
 from brainctl.tikv.client import limits
 from tests.cli.running import Runner
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 """The first frame of a server of HTTP/2: settings, without any."""

@@ -16,7 +16,7 @@ from brainctl.errors import BadArguments, ConnectionFailed
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.etcd.target import EtcdTarget, Tls, split_endpoint
 from brainctl.stores.registry import open_store
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 from tests.peers.servers import Etcd, etcdctl
 
 FORMS = [

@@ -19,7 +19,7 @@ from brainctl.errors import BadArguments, BrainctlError
 from tests.conftest import NewBrainctl
 from tests.peers import require
 from tests.peers.certificates import Authority
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 from tests.peers.servers import Brainctl, brainctl, clean_environment, etcdctl
 
 SERVED = {flag.name: flag.kind for flag in FLAGS}

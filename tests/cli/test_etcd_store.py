@@ -15,7 +15,7 @@ from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.etcd.target import EtcdTarget, Tls, split_endpoint
 from tests.cli.cutting import Cutting
 from tests.conftest import NewEtcd
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 from tests.peers.servers import Etcd, etcdctl
 
 PUT = "/etcdserverpb.KV/Put"

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from brainctl.cli.examples import EXAMPLES
 from brainctl.cli.main import COMMANDS, load
 from brainctl.etcdpb import rpc_pb2 as pb
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 from tests.peers.servers import Brainctl, Etcd, Playground, brainctl_argv, clean_environment
 from tests.support.rpc import Remote
 

@@ -14,7 +14,7 @@ from brainctl.stores.etcd.target import EtcdTarget, Tls
 from brainctl.stores.registry import open_store
 from tests.cli.connecting import Proxy
 from tests.peers.certificates import Authority
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 from tests.peers.servers import Brainctl, Etcd, brainctl, etcdctl
 
 VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "grpc_proxy", "all_proxy", "ALL_PROXY")

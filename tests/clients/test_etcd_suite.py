@@ -6,17 +6,15 @@ The programs are those of etcd's module of tests; they start a server by the nam
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import tomllib
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.peers import ROOT, require
-from tests.peers.process import free_port
+from tests.peers.ports import free_ports
 
 HERE = Path(__file__).resolve().parent / "etcd-suite"
 EXCLUDED = {
@@ -24,6 +22,7 @@ EXCLUDED = {
     for suite, reasons in tomllib.loads((HERE / "excluded.toml").read_text()).items()
 }
 PORTS = 5
+"""Of a cluster of one member."""
 WHOLE = os.environ.get("BRAINCTL_WHOLE_SUITES") == "true"
 """Run all of the suite, which takes minutes; else the parts that every run has."""
 SHARDS = {
@@ -49,25 +48,12 @@ def programs(tmp_path: Path) -> Path:
     return directory
 
 
-def base_port() -> int:
-    """The first of as many free ports as a cluster of one member has."""
-    while True:
-        first = free_port()
-        with ExitStack() as sockets:
-            try:
-                for port in range(first, first + PORTS):
-                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except (OSError, OverflowError):
-                continue
-            return first
-
-
 def run(suite: str, programs: Path, *flags: str) -> str:
     directory = require("etcd-suite")
     done = subprocess.run(
         [str(directory / f"{suite}.test"), "-bin-dir", str(programs), *flags],
         cwd=directory / "fixtures",
-        env=os.environ | {"E2E_TEST_MINIMAL": "true", "SUITE_BASE_PORT": str(base_port())},
+        env=os.environ | {"E2E_TEST_MINIMAL": "true", "SUITE_BASE_PORT": str(free_ports(PORTS))},
         capture_output=True,
         text=True,
         errors="replace",

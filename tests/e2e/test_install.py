@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.peers import ROOT
-from tests.peers.process import Child, accepts, free_port
+from tests.peers.ports import free_port
+from tests.peers.process import Child, accepts
 
 NOT_IN_IT = ("tests", "bench", "scripts")
 

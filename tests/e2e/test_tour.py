@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers.process import Child, accepts, free_port
+from tests.peers.ports import free_port
+from tests.peers.process import Child, accepts
 from tests.peers.servers import brainctl_argv, clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]

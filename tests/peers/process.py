@@ -14,14 +14,6 @@ STOP_SECONDS = 60.0
 POLL_SECONDS = 0.01
 
 
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def accepts(port: int) -> bool:
     """Whether somebody listens on the port of the loopback interface."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

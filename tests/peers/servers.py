@@ -9,7 +9,8 @@ from typing import Self
 
 from tests.peers import ROOT, require
 from tests.peers.certificates import Authority
-from tests.peers.process import Child, accepts, free_port
+from tests.peers.ports import free_port
+from tests.peers.process import Child, accepts
 
 
 def clean_environment() -> dict[str, str]:

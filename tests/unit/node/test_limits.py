@@ -10,7 +10,8 @@ from brainctl.errors import REQUEST_TOO_LARGE, TOO_MANY_OPS, Code, Status
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.wire import frames
 from tests.peers import require
-from tests.peers.process import Child, free_port
+from tests.peers.ports import free_port
+from tests.peers.process import Child
 from tests.peers.servers import Brainctl, Etcd, brainctl_argv, clean_environment, etcdctl
 from tests.support.rpc import Refused, Remote
 

@@ -34,7 +34,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.etcd.target import EtcdTarget, Tls
 from tests.peers.certificates import Authority
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 from tests.peers.servers import Brainctl, Etcd, Server, brainctl
 
 CORE = re.compile(r"ipv4:|ssl_|SSL|C-ares|errno|RST_STREAM|recvmsg|Handshake|status:|Socket closed|Deadline|_ssl\.c")

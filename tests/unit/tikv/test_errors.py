@@ -10,7 +10,7 @@ from brainctl.errors import ConnectionFailed
 from brainctl.tikv.client import open_client
 from brainctl.tikv.client.package_texts import classify
 from brainctl.tikv.errors import NOT_WRITTEN, Failure, TikvFailed
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 from tests.peers.servers import Playground
 
 KEY_ERROR = 'Multiple key errors: [KeyError(KeyError { locked: None, retryable: "", abort: "", conflict: '

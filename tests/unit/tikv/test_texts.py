@@ -21,7 +21,7 @@ from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.leadership import NotWritten
 from brainctl.tikv.replica import ReplicaWriter
 from brainctl.tikv.value_codec import Head
-from tests.peers.process import free_port
+from tests.peers.ports import free_port
 from tests.peers.servers import Brainctl, Etcd, Playground, brainctl, clean_environment
 from tests.unit.tikv.calls import put
 from tests.unit.tikv.conftest import OpenBackend
