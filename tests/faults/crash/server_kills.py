@@ -163,7 +163,10 @@ class Kills:
         threads.append(threading.Thread(target=self.tidy, args=(apis[-1], over)))
         for thread in threads:
             thread.start()
-        time.sleep(self.rng.uniform(0.05, 0.6))
+        known = self.acknowledged
+        while self.acknowledged == known and any(thread.is_alive() for thread in threads):
+            time.sleep(0.01)  # a kill before anything was written shows nothing
+        time.sleep(self.rng.uniform(0.0, 0.5))
         server.kill()
         self.seconds += time.monotonic() - began
         over.set()

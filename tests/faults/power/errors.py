@@ -31,7 +31,8 @@ IMAGE_BYTES = 300 << 20
 WRITERS = 4
 BEFORE = 200
 """At most so many puts are acknowledged before the disk fails."""
-STOP_SECONDS = 10.0
+STOP_SECONDS = {"brainctl": 120.0, "etcd": 10.0}
+"""How long a server is given to stop: etcd goes on after some failures, and is given up sooner."""
 FAULTS = {
     "one write": "one write of the device fails",
     "one flush": "one flush of the device fails",
@@ -188,7 +189,7 @@ def observe(server: Server, load: Load, tripped: Path, outcome: Outcome) -> None
     """Wait until the server has stopped, or has had the time to."""
     assert server.child is not None
     with suppress(subprocess.TimeoutExpired):
-        outcome.code = server.child.process.wait(STOP_SECONDS)
+        outcome.code = server.child.process.wait(STOP_SECONDS[server.name])
     ended = time.monotonic()
     load.stop()
     assert tripped.exists(), "the disk has not failed"
