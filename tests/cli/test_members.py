@@ -11,6 +11,9 @@ import pytest
 from tests.peers import require
 from tests.peers.servers import Etcd, brainctl
 
+PATIENT = ("--heartbeat-interval", "500", "--election-timeout", "5000")
+"""In milliseconds: a loaded machine must not let the members elect a leader of their own accord."""
+
 
 class Joining(Etcd):
     """A member that joins a cluster, configured by what `member add` has printed."""
@@ -23,6 +26,7 @@ class Joining(Etcd):
         client = f"http://{self.endpoint}"
         return [
             *(str(require("etcd")), "--data-dir", str(self.data_dir), "--log-level", "error", "--unsafe-no-fsync"),
+            *PATIENT,
             *("--listen-client-urls", client, "--advertise-client-urls", client),
             *("--listen-peer-urls", self.printed["ETCD_INITIAL_ADVERTISE_PEER_URLS"]),
             *(f"--{name[5:].lower().replace('_', '-')}={value}" for name, value in self.printed.items()),
@@ -35,7 +39,7 @@ class Joining(Etcd):
 
 @pytest.fixture
 def first(tmp_path: Path) -> Iterator[Etcd]:
-    with Etcd(tmp_path / "first") as server:
+    with Etcd(tmp_path / "first", *PATIENT) as server:
         yield server
 
 

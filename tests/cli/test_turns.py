@@ -105,7 +105,7 @@ def test_the_lock_of_a_dead_holder_is_free_when_its_lease_has_run_out(start: Sta
 
 
 def test_a_command_does_not_outlive_its_lock(endpoint: str, start: Start) -> None:
-    holder = start(ours(), "lock", "lost", "--ttl", "2", "--", "sh", "-c", "echo running; exec sleep 60")
+    holder = start(ours(), "lock", "lost", "--ttl", "5", "--", "sh", "-c", "echo running; exec sleep 60")
     assert line(holder) == "running"
     lease = keys(endpoint, "lost")[0].rpartition("/")[2]
     assert etcdctl(endpoint, "lease", "revoke", lease).returncode == 0

@@ -30,7 +30,7 @@ def watching(name: str, etcd: Etcd, *argv: str, **environment: str) -> Iterator[
         stderr=subprocess.PIPE,
         env={**clean_environment(), **environment},
     )
-    watchdog = Timer(60, process.kill)  # lines that never come are a failure, not a hang
+    watchdog = Timer(240, process.kill)  # lines that never come are a failure, not a hang
     watchdog.start()
     with process:
         try:

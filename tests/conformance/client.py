@@ -21,7 +21,8 @@ MAINTENANCE = "/etcdserverpb.Maintenance/"
 LOCK = "/v3lockpb.Lock/"
 ELECTION = "/v3electionpb.Election/"
 WATCH = "/etcdserverpb.Watch/Watch"
-SECONDS = 60.0
+SECONDS = 240.0
+"""The longest life of a watch stream."""
 ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 SMALL_WINDOW = [*ANY_SIZE, ("grpc.http2.bdp_probe", 0)]
 """The client's window stays at 64 KiB, instead of growing with what the server has to send."""

@@ -9,7 +9,7 @@ from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.conformance.client import LEASE, Client, refused
 from tests.conformance.conftest import Own
-from tests.contract.driver import after
+from tests.contract.driver import after, put
 
 UNKNOWN = 0x7FFF_FFFF_0000_0002
 
@@ -57,8 +57,7 @@ def test_b4_05a_a_revoke_deletes_the_keys_in_one_revision_in_their_order(server:
 
 def test_b4_05b_and_so_does_the_end_of_its_time(server: Client, key: bytes) -> None:
     lease = server.grant(2).ID
-    for name in (b"b", b"a"):
-        last = server.put(key + name, lease=lease).header.revision
+    last = server.txn(success=[put(key + name, lease=lease) for name in (b"b", b"a")]).header.revision
     events = server.history(last + 1, key, after(key), 2)
     assert [e.kv.key for e in events] == [key + b"a", key + b"b"]
     assert len({e.kv.mod_revision for e in events}) == 1

@@ -167,9 +167,9 @@ def test_a_hook_has_a_time_limit(source: Etcd, hooks: Hooks, tmp_path: Path) -> 
     flags = from_to(source, f"file://{tmp_path / 'target'}")
     sleeper = tmp_path / "sleeper"
     endless = f"sleep 300 & echo $! > {sleeper}; wait"
-    done = brainctl("migrate", *flags, "--cutover", *hooks.flags(endless), "--freeze-timeout", "500ms")
+    done = brainctl("migrate", *flags, "--cutover", *hooks.flags(endless), "--freeze-timeout", "3s")
     assert done.returncode == 1, done.stderr
-    assert "was ended because it took longer than 0.5 s" in done.stderr
+    assert "was ended because it took longer than 3 s" in done.stderr
     assert hooks.ran == ["freezing", "unfreezing"]
     assert not alive(int(sleeper.read_text()))
     assert migrate(*flags, "--cutover", *hooks.flags())["phase"] == "committed"
@@ -178,7 +178,7 @@ def test_a_hook_has_a_time_limit(source: Etcd, hooks: Hooks, tmp_path: Path) -> 
 def test_an_unfreeze_hook_that_hangs_is_said(source: Etcd, tmp_path: Path) -> None:
     flags = from_to(source, f"file://{tmp_path / 'target'}")
     hooks = ("--freeze-hook", "exit 3", "--unfreeze-hook", "sleep 300")
-    done = brainctl("migrate", *flags, "--cutover", *hooks, "--freeze-timeout", "500ms")
+    done = brainctl("migrate", *flags, "--cutover", *hooks, "--freeze-timeout", "3s")
     assert done.returncode == 1, done.stderr
     assert "the source may still be frozen, by the hook 'exit 3': the hook 'sleep 300' was ended" in done.stderr
     assert "an earlier cutover was cut short" in brainctl("migrate", *flags).stderr

@@ -28,7 +28,7 @@ def test_a_served_store_is_taken_only_by_force(new_etcd: NewEtcd, new_brainctl: 
     assert forced.returncode == 0, forced.stderr
     etcdctl(server.endpoint, "put", "mine", "v")
     assert server.child is not None
-    assert server.child.process.wait(30) == 9
+    assert server.child.process.wait(120) == 9
 
 
 def test_a_running_migration_is_overwritten_only_by_force(new_etcd: NewEtcd, tikv_url: str) -> None:

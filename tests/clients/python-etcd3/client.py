@@ -68,7 +68,7 @@ def compaction(client: etcd3.Etcd3Client, prefix: str) -> None:
 
 def main() -> None:
     host, port = sys.argv[1].rsplit(":", 1)
-    client = etcd3.client(host=host, port=int(port), timeout=20)
+    client = etcd3.client(host=host, port=int(port), timeout=120)
     for step in (keys, transactions, watches, leases, locks, compaction):
         step(client, sys.argv[2])
     client.close()
