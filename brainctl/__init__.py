@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from brainctl.stores.registry import open_store as open_store
     from brainctl.stores.store import ReplicaTarget as ReplicaTarget
     from brainctl.stores.store import Store as Store
+    from brainctl.stores.unfinished import Admission as Admission
     from brainctl.verify.verifier import Verifier as Verifier
 
 __version__ = "0.1.0"
 __all__ = [
+    "Admission",
     "BrainctlError",
     "EtcdTarget",
     "Goal",
@@ -47,6 +49,7 @@ __all__ = [
     "open_store",
 ]
 _HOMES = {
+    "Admission": "brainctl.stores.unfinished",
     "BrainctlError": "brainctl.errors",
     "EtcdTarget": "brainctl.stores.etcd.target",
     "Goal": "brainctl.migrate.machine.state",

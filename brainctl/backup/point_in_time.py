@@ -11,7 +11,7 @@ from brainctl.engine.offline import rebuild
 from brainctl.engine.offline.inventory import remains
 from brainctl.engine.offline.salvage_scan import Batch, Record, read_file, scan
 from brainctl.engine.vfs.filesystem import OsFileSystem
-from brainctl.errors import BrainctlError, ExitCode, InvalidInput
+from brainctl.errors import BrainctlError, ExitCode, InvalidInput, StoreDamaged
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 
@@ -114,6 +114,36 @@ def small_records(directory: Path, revision: int) -> Small:
             elif isinstance(piece, Record):
                 _take(records, piece.data)
     return _without_alarms(records, at)
+
+
+def newest_records(directory: Path) -> dict[bytes, bytes]:
+    """Return the small records at the end of a log, which may be that of a backup, or damaged.
+
+    Every log segment begins with all of them, so only the newest one that holds anything is read. It is empty where
+    nothing can be read.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    fs = OsFileSystem()
+    try:
+        found = remains(str(directory), fs)
+    except StoreDamaged:
+        return {}
+    for part in reversed(found.parts):
+        if part.generation:
+            continue
+        records: dict[bytes, bytes] = {}
+        known = False
+        data, _lost = read_file(fs, f"{directory}/{part.name}")
+        for piece in scan(data, part.kind, part.seed(found.store)):
+            if isinstance(piece, Batch):
+                known = known or bool(piece.header.flags & batch.SNAPSHOT)
+            elif isinstance(piece, Record):
+                _take(records, piece.data)
+        if known:
+            return records
+    return {}
 
 
 def _take(records: dict[bytes, bytes], data: bytes) -> None:

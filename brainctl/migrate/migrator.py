@@ -22,7 +22,7 @@ from brainctl.stores.auth import Auth
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.registry import open_replica, open_store
 from brainctl.stores.store import ReplicaTarget, Store
-from brainctl.stores.unfinished import Admission
+from brainctl.stores.unfinished import CAUTIOUS, UNNOTICED, Admission
 from brainctl.verify.compare import Comparison
 from brainctl.verify.difference import ExtraLease, MissingRevisions
 from brainctl.verify.reading import StoreReader
@@ -44,7 +44,7 @@ class Migrator:
         *,
         observer: Observer | None = None,
         etcd: EtcdTarget | Callable[[], EtcdTarget] = EtcdTarget(()),  # noqa: B008 - immutable
-        admission: Admission | None = None,
+        admission: Admission = CAUTIOUS._replace(copying=True),  # noqa: B008 - immutable
         clock: Clock | None = None,
         random: Random | None = None,
     ) -> None:
@@ -56,7 +56,7 @@ class Migrator:
             options: What to do.
             observer: Receives progress and warnings.
             etcd: How to reach a server: certificates, credentials, limits; or what returns that when it is needed.
-            admission: What to do with a source that is an unfinished copy itself; None reads it without a warning.
+            admission: What to do with a source that is an unfinished copy itself; it is refused.
             clock: The clock; the default is that of the system.
             random: The source of the random name of this process; the default is that of the system.
         """
@@ -193,7 +193,7 @@ class Migrator:
         Not counted are a lease that the source has lost without losing a key, which runs out by itself, and revisions
         that the target lacks because the source has moved on: the caller compares again.
         """
-        target = await open_store(self._target, self._etcd, self._still)  # it is not finished while it is compared
+        target = await open_store(self._target, self._etcd, self._still, admission=UNNOTICED)
         try:
             sides = StoreReader(source), StoreReader(target)
             report = await Comparison(*sides, self._clock, auth=self._options.auth).run()

@@ -21,7 +21,7 @@ from brainctl.stores.auth import Auth
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.registry import open_replica
 from brainctl.stores.schemes import Can
-from brainctl.stores.unfinished import Admission
+from brainctl.stores.unfinished import CAUTIOUS, Admission
 from brainctl.stores.urls import directory_of, having
 
 SAMPLE_PAGES = 8
@@ -53,7 +53,7 @@ class Planner:
         options: MigrateOptions = MigrateOptions(),  # noqa: B008 - immutable
         *,
         etcd: EtcdTarget | Callable[[], EtcdTarget] = EtcdTarget(()),  # noqa: B008 - immutable
-        admission: Admission | None = None,
+        admission: Admission = CAUTIOUS._replace(copying=True),  # noqa: B008 - immutable
         clock: Clock | None = None,
         free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
     ) -> None:

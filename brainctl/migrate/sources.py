@@ -27,7 +27,7 @@ async def open_source(
     etcd: EtcdTarget | Callable[[], EtcdTarget],
     clock: Clock,
     still: Clock,
-    admission: Admission | None = None,
+    admission: Admission,
 ) -> Source:
     """Open the source of a migration.
 
@@ -36,7 +36,7 @@ async def open_source(
         etcd: How to reach a server.
         clock: The clock of the migration.
         still: The clock of a store that is opened in this process: while it stands still, no lease expires.
-        admission: With it, an unfinished copy is warned of, and not changed.
+        admission: What to do with an unfinished copy.
 
     Raises:
         InvalidInput: It is no source, or there is nothing.

@@ -6,7 +6,6 @@ Example: `store = await open_store("file:///var/lib/brainctl")`, then `await sto
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from brainctl.clock import Clock
 from brainctl.errors import Unsupported
@@ -15,10 +14,8 @@ from brainctl.stores.driver import Driver, Opening, Served, Serving
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.schemes import Can, Scheme
 from brainctl.stores.store import ReplicaTarget, Store
+from brainctl.stores.unfinished import CAUTIOUS, Admission
 from brainctl.stores.urls import having
-
-if TYPE_CHECKING:
-    from brainctl.stores.unfinished import Admission
 
 
 def driver_of(scheme: Scheme) -> Driver:
@@ -39,7 +36,7 @@ async def open_store(
     clock: Clock | None = None,
     *,
     create: bool = False,
-    admission: "Admission | None" = None,
+    admission: Admission = CAUTIOUS,
 ) -> Store:
     """Open the store at `url`.
 
@@ -48,7 +45,7 @@ async def open_store(
         target: How to reach a server, or what returns that when a server is to be reached.
         clock: The time of a store that is opened in this process: while it stands still, no lease expires.
         create: Create the store if there is none. Otherwise a mistyped name is noticed by reads and writes alike.
-        admission: With it, a copy that a migration has not finished is only read, or refused.
+        admission: What to do with a copy that a migration has not finished; it is read with a warning, not written.
 
     Raises:
         InvalidInput: The URL has no known form, or there is no store.

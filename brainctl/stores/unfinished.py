@@ -4,6 +4,7 @@ Of the record of the migration (brainctl/migrate/machine/record.py) only the nee
 """
 
 import struct
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
@@ -130,6 +131,16 @@ class Admission(NamedTuple):
             raise refusal(url, standing, "served")
         missing = "" if standing.unfinished else "; what its source has taken since is not in it"
         self.warn(f"warning: {url} is served, but {standing}{missing}")
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text.removeprefix("warning: "), stacklevel=2)
+
+
+CAUTIOUS = Admission(allowed=False, warn=_warn)
+"""Treatment where a program does not choose one: read with a Python warning, not written."""
+UNNOTICED = Admission(allowed=False, warn=lambda _: None)
+"""Treatment by who knows that the copy is not finished: read, not written."""
 
 
 def refusal(url: str, standing: object, what: str) -> Unfinished:

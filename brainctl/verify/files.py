@@ -12,10 +12,12 @@ from tempfile import TemporaryDirectory
 
 from brainctl.backup import hard_links
 from brainctl.backup.etcd_database import naming, open_database
-from brainctl.backup.restore import restore, restore_backup
+from brainctl.backup.restore import Restored, restore, restore_backup
 from brainctl.clock import ManualClock
 from brainctl.errors import InvalidInput
 from brainctl.stores.in_process import open_directory
+from brainctl.stores.unfinished import Admission
+from brainctl.stores.urls import of_directory
 from brainctl.verify.exported import MARK, KeyList
 from brainctl.verify.reading import StoreReader
 from brainctl.verify.scope import Scope
@@ -30,8 +32,10 @@ def is_copy(path: Path) -> bool:
     return path.is_file() or (path / hard_links.NAME).exists() or _database(path) is not None
 
 
-async def open_copy(path: Path, scope: Scope, stack: AsyncExitStack) -> Side:
+async def open_copy(path: Path, scope: Scope, stack: AsyncExitStack, admission: Admission) -> Side:
     """Open a file or a directory for which `is_copy` returns True; `stack` closes what was opened.
+
+    A backup of a store into which a migration had not finished its copy is read with a warning.
 
     Raises:
         InvalidInput: It is of no known kind.
@@ -43,13 +47,14 @@ async def open_copy(path: Path, scope: Scope, stack: AsyncExitStack) -> Side:
     if make is None:
         return KeyList(path, scope)
     directory = Path(stack.enter_context(TemporaryDirectory(prefix="brainctl-verify-"))) / "store"
-    await asyncio.to_thread(make, directory)
+    restored = await asyncio.to_thread(make, directory)
+    admission.to_read(restored.migration, of_directory(str(path)))
     store = open_directory(directory, ManualClock())
     stack.push_async_callback(store.close)
     return StoreReader(store, stands=True)
 
 
-def _maker(path: Path) -> Callable[[Path], object] | None:
+def _maker(path: Path) -> Callable[[Path], Restored] | None:
     """Return what makes a store of a file or a directory; None for a list of keys.
 
     Raises:
@@ -66,9 +71,9 @@ def _maker(path: Path) -> Callable[[Path], object] | None:
     with naming(database):
         opened = open_database(database)
 
-    def make(directory: Path) -> None:
+    def make(directory: Path) -> Restored:
         with naming(database):
-            restore(opened, directory)
+            return restore(opened, directory)
 
     return make
 

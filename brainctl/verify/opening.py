@@ -3,19 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
 
 from brainctl.clock import ManualClock
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.registry import open_store
+from brainctl.stores.unfinished import Admission
 from brainctl.stores.urls import parse
 from brainctl.verify.files import is_copy, open_copy
 from brainctl.verify.reading import StoreReader
 from brainctl.verify.scope import Scope
 from brainctl.verify.side import Side
-
-if TYPE_CHECKING:
-    from brainctl.stores.unfinished import Admission
 
 
 async def open_side(
@@ -23,7 +20,7 @@ async def open_side(
     etcd: EtcdTarget | Callable[[], EtcdTarget],
     scope: Scope,
     stack: AsyncExitStack,
-    admission: "Admission | None" = None,
+    admission: Admission,
 ) -> Side:
     """Open one side.
 
@@ -32,14 +29,14 @@ async def open_side(
         etcd: How to reach a server, or what returns that when it is needed.
         scope: What is compared.
         stack: Closes what was opened.
-        admission: With it, a copy that a migration has not finished is read with a warning.
+        admission: What to do with a copy that a migration has not finished.
 
     Raises:
         BrainctlError: It cannot be opened.
     """
     found = parse(url)
     if found.scheme.is_path and await asyncio.to_thread(is_copy, found.path):
-        return await open_copy(found.path, scope, stack)
+        return await open_copy(found.path, scope, stack, admission)
     still = ManualClock()  # no lease runs out in a store that is only looked at
     store = await open_store(url, etcd, still, admission=admission)
     stack.push_async_callback(lambda: asyncio.shield(store.close()))

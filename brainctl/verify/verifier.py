@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 from brainctl.clock import Clock, SystemClock
 from brainctl.stores.etcd.target import EtcdTarget
+from brainctl.stores.unfinished import CAUTIOUS, Admission
 from brainctl.verify.compare import Comparison, Report
 from brainctl.verify.opening import open_side
 from brainctl.verify.scope import Scope
@@ -23,6 +24,7 @@ class Verifier:
         auth: bool = True,
         max_lag: int = 0,
         etcd: EtcdTarget | Callable[[], EtcdTarget] = EtcdTarget(()),  # noqa: B008 - immutable
+        admission: Admission = CAUTIOUS,
         clock: Clock | None = None,
     ) -> None:
         """Create a comparison; nothing is opened before `run`.
@@ -35,6 +37,7 @@ class Verifier:
             auth: Compare users and roles.
             max_lag: How many revisions one side may be behind the other.
             etcd: How to reach a server: certificates, credentials, limits; or what returns that when it is needed.
+            admission: What to do with a copy that a migration has not finished; it is read with a warning.
             clock: The clock; the default is that of the system.
         """
         self._urls = (expected, found)
@@ -43,6 +46,7 @@ class Verifier:
         self._auth = auth
         self._max_lag = max_lag
         self._etcd = etcd
+        self._admission = admission
         self._clock = clock or SystemClock()
 
     async def run(self) -> Report:
@@ -53,7 +57,7 @@ class Verifier:
             BrainctlError: A store cannot be opened or read.
         """
         async with AsyncExitStack() as stack:
-            expected, found = [await open_side(url, self._etcd, Scope(), stack) for url in self._urls]
+            expected, found = [await open_side(url, self._etcd, Scope(), stack, self._admission) for url in self._urls]
             return await Comparison(
                 expected,
                 found,

@@ -2,19 +2,24 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from brainctl.errors import ExitCode
+from brainctl.cli import main
+from brainctl.clock import ManualClock
+from brainctl.errors import ExitCode, InvalidInput
 from brainctl.etcdpb import kv_pb2, rpc_pb2
 from brainctl.migrate.machine.phases import Phase
 from brainctl.migrate.machine.record import History, Record
-from brainctl.stores.registry import open_replica
+from brainctl.migrate.migrator import Migrator
+from brainctl.stores.registry import open_replica, open_store
 from brainctl.stores.store import Checkpoint
-from brainctl.stores.unfinished import COMMITTED, SYNCED, Standing, changes
+from brainctl.stores.unfinished import COMMITTED, SYNCED, Admission, Standing, changes
+from brainctl.verify.verifier import Verifier
 from tests.conftest import NewEtcd
 from tests.peers.servers import Brainctl, Playground, brainctl, brainctl_argv, clean_environment, etcdctl
 
@@ -48,6 +53,13 @@ COPIES = [
 FILE_READS = [
     ("store", "check", "{dir}"),
     ("snapshot", "save", "--link", "{tmp}/links"),
+    ("snapshot", "save", "--link", "{tmp}/later", "--base", "{tmp}/links"),
+    ("snapshot", "status", "{tmp}/links"),
+    ("snapshot", "status", "{tmp}/later"),
+    ("verify", "--from", "file://{tmp}/links", "--to", "file://{tmp}/target"),
+    ("verify", "--from", "file://{tmp}/target", "--to", "file://{tmp}/later"),
+    ("store", "dump", "{dir}"),
+    ("store", "defrag", "{dir}"),
     ("snapshot", "restore", "{tmp}/links", "--data-dir", "{tmp}/restored"),
     ("store", "repair", "{dir}", "--into", "{tmp}/repaired"),
     ("flash", "report", "{dir}"),
@@ -111,6 +123,83 @@ def test_it_is_read_with_a_warning(kind: str, urls: dict[str, str], tmp_path: Pa
         assert done.returncode == 0, (argv, done.stderr)
         assert "is an unfinished copy: a migration from cluster c1 " + HOW_FAR in done.stderr, (argv, done.stderr)
     assert asyncio.run(left(url)) == before
+
+
+def test_a_backup_beside_a_server_is_made_with_a_warning(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/store"
+    asyncio.run(leave(url, Phase.COPYING))
+    with Brainctl(tmp_path / "server", "--even-unfinished", store=url):
+        done = brainctl("--store", url, "snapshot", "save", "--link", str(tmp_path / "links"))
+    assert (done.returncode, HOW_FAR in done.stderr) == (0, True), done.stderr
+
+
+def test_a_backup_of_a_finished_copy_is_read_without_a_warning(tmp_path: Path) -> None:
+    """The control of the table."""
+    url, links = f"file://{tmp_path}/store", str(tmp_path / "links")
+    asyncio.run(leave(url, Phase.COMMITTED))
+    for argv in [
+        ("snapshot", "save", "--link", links),
+        ("snapshot", "status", links),
+        ("verify", "--from", url, "--to", f"file://{links}"),
+        ("store", "dump", f"{tmp_path}/store"),
+    ]:
+        done = brainctl("--store", url, *argv)
+        assert (done.returncode, "unfinished" in done.stderr) == (0, False), (argv, done.stderr)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_program_reads_it_with_a_warning_and_does_not_write_it(
+    kind: str, urls: dict[str, str], tmp_path: Path
+) -> None:
+    url = urls[kind]
+    before = asyncio.run(left(url))
+
+    async def use() -> None:
+        with pytest.warns(UserWarning, match=HOW_FAR):
+            store = await open_store(url)
+        try:
+            assert (await store.range(rpc_pb2.RangeRequest(key=b"k"))).count == 1
+            with pytest.raises(InvalidInput, match=HOW_FAR):
+                await store.put(rpc_pb2.PutRequest(key=b"k"))
+        finally:
+            await store.close()
+        await leave(f"file://{tmp_path}/other", Phase.COPYING)
+        with pytest.warns(UserWarning, match=HOW_FAR):
+            assert (await Verifier(url, f"file://{tmp_path}/other").run()).equal
+        with pytest.raises(InvalidInput, match="is not copied, because"):
+            await Migrator(url, f"file://{tmp_path}/target").run()
+        store = await open_store(url, clock=ManualClock(), admission=Admission(allowed=True, warn=lambda _: None))
+        await store.close()
+
+    asyncio.run(use())
+    assert asyncio.run(left(url)) == before
+
+
+LOOKS = {
+    "commands/migrate/overwriting.py": "asks before the store is overwritten, whatever is in it",
+    "commands/migrate/status.py": "shows the record",
+    "commands/store/command.py": "`store info` shows the record",
+    "migrate/planner.py": "reads the record of the target and says what it means",
+    "migrate/migrator.py": "goes on where the record ends",
+}
+"""Modules that read the record themselves, or are about another store than a user's."""
+
+
+def test_whatever_opens_a_store_asks_for_its_record() -> None:
+    """By the text of the modules: who reads the files of a store has an Admission in hand."""
+    opens = re.compile(
+        r"\b(read_info|open_directory|open_replica|open_node|Engine\.open|restore_backup|show_backup|open_backend)\b"
+        r"|engine\.offline\.(check|dump|repair)\b|hard_links import save\b"
+    )
+    package = Path(main.__file__).parent.parent
+    found = {
+        str(path.relative_to(package)): "admission" in text
+        for folder in ("commands", "client", "output", "check", "flash", "migrate", "verify", "server")
+        for path in (package / folder).rglob("*.py")
+        if opens.search(text := path.read_text())
+    }
+    assert sorted(name for name, asks in found.items() if not asks and name not in LOOKS) == []
+    assert LOOKS.keys() <= found.keys()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,7 +10,7 @@ from brainctl.commands.store.fields import show
 from brainctl.errors import BadArguments, StoreInUse
 from brainctl.output.gotext import size
 from brainctl.stores.schemes import Can, forms
-from brainctl.stores.urls import directory_of
+from brainctl.stores.urls import directory_of, of_directory
 
 if TYPE_CHECKING:
     from brainctl.backup.hard_links import Saved
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 async def save_links(session: Session, target: Path, base: Path | None) -> None:
     """Back a directory up, under its lock, or beside the server that has it."""
     from brainctl.backup.hard_links import save
+    from brainctl.backup.point_in_time import newest_records
     from brainctl.engine.offline.info import read_info
     from brainctl.engine.recovery import store_directory
     from brainctl.engine.vfs import directory_lock
@@ -38,6 +39,7 @@ async def save_links(session: Session, target: Path, base: Path | None) -> None:
         holder = directory_lock.holder(str(directory), OsFileSystem())
         if holder is None or not holder.endpoint:
             raise
+        session.admission.to_read(newest_records(directory).get(CHECKPOINT), url)
         saved = await _beside(session, directory, target, base, holder.endpoint)
     else:
         try:
@@ -69,9 +71,12 @@ async def _beside(session: Session, directory: Path, target: Path, base: Path | 
 def show_backup(session: Session, directory: Path) -> None:
     """Show what is in a backup, and what it is based on."""
     from brainctl.backup.hard_links import chain
+    from brainctl.backup.point_in_time import newest_records
+    from brainctl.mvcc.record_names import CHECKPOINT
 
     links = chain(directory)
     backup = links[0][1]
+    session.admission.to_read(newest_records(directory).get(CHECKPOINT), of_directory(str(directory)))
     own = sum((directory / name).stat().st_size for name in backup.own)
     fields = {
         "store": f"{backup.store:016x}",

@@ -86,14 +86,17 @@ def parse_dump(
 
 def dump(session: Session, plan: Dump) -> None:
     """Print it."""
+    from brainctl.backup.point_in_time import newest_records
     from brainctl.engine.offline import dump as engine_dump
     from brainctl.engine.recovery.store_directory import has_pieces, no_store
     from brainctl.engine.vfs.filesystem import OsFileSystem
+    from brainctl.mvcc.record_names import CHECKPOINT
 
     if session.settings.write_out not in ("simple", "json"):
         raise Unsupported(f"{session.settings.write_out} not supported as output format")
     if not has_pieces(plan.directory):
         raise no_store(plan.directory)
+    session.admission.to_read(newest_records(plan.directory).get(CHECKPOINT), f"file://{plan.directory}")
     line = _json_line if session.settings.write_out == "json" else text_line
     damaged = False
     for entry in engine_dump.dump(str(plan.directory), OsFileSystem(), plan.file):

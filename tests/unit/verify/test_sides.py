@@ -15,6 +15,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.registry import open_store
 from brainctl.stores.store import Store
+from brainctl.stores.unfinished import CAUTIOUS
 from brainctl.verify.compare import Comparison, Report
 from brainctl.verify.difference import (
     Difference,
@@ -60,7 +61,7 @@ class Sides:
                 self._open[place] = StoreReader(await opened(self.urls[place], self._stack))
             else:
                 assert is_copy(self.paths[place])
-                self._open[place] = await open_copy(self.paths[place], Scope(), self._stack)
+                self._open[place] = await open_copy(self.paths[place], Scope(), self._stack, CAUTIOUS)
         return self._open[place] if kind != "list" else self._open.pop(place)  # a comparison closes the file
 
     def compare(self, one: tuple[str, str] | Side, other: tuple[str, str] | Side) -> Report:
