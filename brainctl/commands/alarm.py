@@ -8,9 +8,8 @@ from brainctl.cli.command import command, group
 from brainctl.cli.session import Session
 from brainctl.errors import BadArguments
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.store import Store
+from brainctl.stores.alarms import ALARM, alarms
 
-ALARM = "/etcdserverpb.Maintenance/Alarm"
 NoArguments = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
 
@@ -25,11 +24,6 @@ async def list_alarms(session: Session, plan: None) -> None:
     del plan
     async with session.open() as store:
         session.show(await alarms(store))
-
-
-async def alarms(store: Store) -> pb.AlarmResponse:
-    """Return the alarms that are raised."""
-    return await store.call(ALARM, pb.AlarmRequest(action=pb.AlarmRequest.GET), pb.AlarmResponse)
 
 
 def parse_disarm(args: NoArguments = None) -> None:

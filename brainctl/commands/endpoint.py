@@ -12,12 +12,12 @@ from brainctl.cli.session import Session
 from brainctl.cli.settings import read_int
 from brainctl.client.failure import CommandFailed, exit_of
 from brainctl.clock import SystemClock
-from brainctl.commands.alarm import alarms
 from brainctl.errors import ApiError, BrainctlError, Code, ExitCode
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.output.answers import EndpointHash, Endpoints, EndpointStatus, Health
 from brainctl.output.gotext import duration
 from brainctl.output.simple import unhealthy
+from brainctl.stores.alarms import alarms
 
 
 def parse_cluster(args: Passed = None, cluster: Cluster = False) -> bool:

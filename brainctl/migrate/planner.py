@@ -10,6 +10,7 @@ from brainctl.engine.log import manifest
 from brainctl.engine.recovery.store_directory import must_be_ours
 from brainctl.engine.vfs.filesystem import OsFileSystem
 from brainctl.errors import BrainctlError, StoreInUse
+from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.migrate.machine.events import BaseChosen, PageRead, ReadPage
 from brainctl.migrate.machine.phases import Phase
 from brainctl.migrate.machine.prechecks import Finding, Level, SourceFacts, TargetFacts, Wanted, findings
@@ -17,6 +18,7 @@ from brainctl.migrate.machine.record import History, Record
 from brainctl.migrate.options import MigrateOptions
 from brainctl.migrate.source import Source
 from brainctl.migrate.sources import open_source
+from brainctl.stores.alarms import alarms
 from brainctl.stores.auth import Auth
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.registry import open_replica
@@ -111,10 +113,12 @@ class Planner:
             facts = facts._replace(users=None)
         if source.store is not None:
             status = await source.store.status()
+            raised = (await alarms(source.store)).alarms if status.errors else ()
             facts = facts._replace(
                 version=status.version,
                 size_in_use=status.dbSizeInUse,
                 errors=tuple(status.errors),
+                is_damaged=any(alarm.alarm == pb.CORRUPT for alarm in raised),
                 is_learner=status.isLearner,
             )
         return await self._measured(source, facts)

@@ -3,13 +3,18 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import NewBrainctl
+from brainctl.errors import ExitCode
+from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.stores.alarms import ALARM
+from tests.conftest import NewBrainctl, NewEtcd
 from tests.peers.servers import Etcd, brainctl, brainctl_argv, clean_environment, etcdctl
+from tests.support.rpc import Remote
 
 ROUNDS = 5
 
@@ -73,6 +78,15 @@ def test_a_plan_ends_as_the_migration_would(case: str, source: Etcd, new_brainct
     assert done.returncode == migrate(source, target, *flags) != 0
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("Error: ")
+
+
+def test_a_source_that_has_found_damage_is_not_copied(new_etcd: NewEtcd, tmp_path: Path) -> None:
+    """Only the alarm tells it: its text is that of any other error of a server."""
+    source, target = new_etcd(), f"file://{tmp_path / 'target'}"
+    for alarm, code in ((pb.NOSPACE, ExitCode.OK), (pb.CORRUPT, ExitCode.DAMAGED)):
+        with closing(Remote(source.endpoint)) as server:
+            server.call(ALARM, pb.AlarmRequest(action=pb.AlarmRequest.ACTIVATE, memberID=1, alarm=alarm))
+        assert plan(source, target)[0] == code
 
 
 def test_what_a_flag_allows_is_no_obstacle(source: Etcd, tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ class SourceFacts(NamedTuple):
     roles: int = 0
     errors: tuple[str, ...] = ()
     """Errors that the server reports of itself: alarms, no leader."""
+    is_damaged: bool = False
+    """Whether it has raised the alarm CORRUPT."""
     is_learner: bool = False
     sample_keys: int = 0
     """The keys that were read at the newest revision to measure it; below their bytes, and the seconds it took."""
@@ -108,12 +110,10 @@ def _of_source(source: SourceFacts, wanted: Wanted) -> list[Finding]:
     if source.is_learner:
         text = "the endpoint of the source is a learner, which serves no linearizable reads: name another member"
         found.append(Finding(Level.BLOCKING, text, ExitCode.INVALID_INPUT))
-    for error in source.errors:
-        if "CORRUPT" in error:
-            text = f"the source has detected damage of its data: {error}"
-            found.append(Finding(Level.BLOCKING, text, ExitCode.DAMAGED))
-        else:
-            found.append(Finding(Level.WARNING, f"the source says: {error}"))
+    if source.is_damaged:
+        text = "the source has detected damage of its data (alarm CORRUPT): repair it, or migrate from another member"
+        found.append(Finding(Level.BLOCKING, text, ExitCode.DAMAGED))
+    found += [Finding(Level.WARNING, f"the source says: {error}") for error in source.errors]
     if source.leases:
         text = f"{source.leases} leases begin with their whole TTL when the target is served"
         found.append(Finding(Level.NOTE, text))

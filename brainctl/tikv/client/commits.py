@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from brainctl.tikv.client.attempts import Attempts
 from brainctl.tikv.client.background import Background
 from brainctl.tikv.client.heartbeat import Heartbeat
+from brainctl.tikv.client.key_errors import ENDED, LOCKED, judge
 from brainctl.tikv.client.locks import refused
 from brainctl.tikv.client.methods import CHECK_STATUS, COMMIT, PREWRITE, ROLLBACK
-from brainctl.tikv.client.plan import ENDED, LOCKED, UNDETERMINED, Plan, judge
+from brainctl.tikv.client.plan import UNDETERMINED, Plan
 from brainctl.tikv.client.reads import Cluster
 from brainctl.tikv.client.region_calls import Fate, Regroup, gather_all
 from brainctl.tikv.client.regions import Region

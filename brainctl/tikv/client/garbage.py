@@ -2,10 +2,10 @@
 
 from brainctl.tikv.client import limits
 from brainctl.tikv.client.attempts import Attempts
+from brainctl.tikv.client.key_errors import LOCKED
 from brainctl.tikv.client.locks import refused
 from brainctl.tikv.client.methods import SCAN_LOCKS
 from brainctl.tikv.client.placement_driver import PlacementDriver
-from brainctl.tikv.client.plan import LOCKED
 from brainctl.tikv.client.reads import Cluster
 from brainctl.tikv.client.region_calls import Regroup
 from brainctl.tikv.errors import Failure

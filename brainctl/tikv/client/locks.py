@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from brainctl.tikv.client.attempts import Attempts
+from brainctl.tikv.client.key_errors import LOCKED, judge
 from brainctl.tikv.client.methods import CHECK_SECONDARIES, CHECK_STATUS, RESOLVE, UNLOCK
-from brainctl.tikv.client.plan import LOCKED, judge
 from brainctl.tikv.client.region_calls import RegionCalls
 from brainctl.tikv.client.regions import Region
 from brainctl.tikv.client.timestamps import Timestamps, physical

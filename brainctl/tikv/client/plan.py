@@ -1,54 +1,13 @@
-"""Decide what a commit sends, and what the answers say about it: without I/O."""
+"""Decide what a commit sends: without I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 from brainctl.tikv.client import limits
 from brainctl.tikv.client.regions import batches
-from brainctl.tikv.errors import Failure
 from brainctl.tikvpb import kvrpcpb_pb2 as kv
 
-LOCKED = "the locks of another process stand in the way"
-ENDED = "another process ended the transaction, since its locks had run out"
 UNDETERMINED = "the answer to a commit was lost, and it may have happened"
 _CHECKED = kv.PrewriteRequest.DO_PESSIMISTIC_CHECK
-
-
-class Verdict(NamedTuple):
-    """The meaning of errors about keys."""
-
-    locks: list[kv.LockInfo]
-    """The locks that are in the way."""
-    failure: Failure | None
-    """Failure that repeating would not mend; None when only locks are in the way."""
-    sentence: str = ""
-    raw: str = ""
-
-
-def judge(errors: Iterable[kv.KeyError]) -> Verdict:
-    """Return what errors about keys mean. One that does not pass counts more than a lock."""
-    locks: list[kv.LockInfo] = []
-    for error in errors:
-        if error.HasField("locked"):
-            locks.append(error.locked)
-            continue
-        failure, sentence = _meaning(error)
-        return Verdict(locks, failure, sentence, str(error))
-    return Verdict(locks, None)
-
-
-def _meaning(error: kv.KeyError) -> tuple[Failure, str]:
-    if error.HasField("conflict") or error.retryable:
-        return Failure.CONFLICT, "another transaction wrote one of the keys first"
-    if error.HasField("already_exist"):
-        return Failure.EXISTS, "a key that was to be new exists"
-    if error.HasField("deadlock"):
-        return Failure.LOCKED, LOCKED
-    if error.HasField("txn_lock_not_found") or error.HasField("txn_not_found") or "ollback" in error.abort:
-        return Failure.CONFLICT, ENDED
-    if "KeyTooLarge" in error.abort:
-        return Failure.TOO_LARGE, "the key is longer than it takes"
-    return Failure.UNDETERMINED, "a request was refused for a reason that brainctl does not know"
 
 
 class Plan:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from brainctl.tikv.client import limits
 from brainctl.tikv.client.attempts import Attempts, Failures
+from brainctl.tikv.client.key_errors import LOCKED
 from brainctl.tikv.client.locks import Locks, refused
 from brainctl.tikv.client.methods import BATCH_GET, GET, SCAN
-from brainctl.tikv.client.plan import LOCKED
 from brainctl.tikv.client.region_calls import RegionCalls, Regroup, gather_all
 from brainctl.tikv.client.regions import Region
 from brainctl.tikv.client.seam import Pair, Reader

@@ -9,8 +9,9 @@ from brainctl.tikv.client.background import Background
 from brainctl.tikv.client.channels import Channels
 from brainctl.tikv.client.commits import Commit
 from brainctl.tikv.client.heartbeat import Heartbeat
+from brainctl.tikv.client.key_errors import LOCKED, judge
 from brainctl.tikv.client.methods import LOCK, UNLOCK
-from brainctl.tikv.client.plan import LOCKED, Plan, judge
+from brainctl.tikv.client.plan import Plan
 from brainctl.tikv.client.reads import Cluster, Reads
 from brainctl.tikv.client.regions import Region
 from brainctl.tikv.client.seam import Transaction

@@ -26,7 +26,7 @@ def test_nothing_stands_in_the_way() -> None:
     ("source", "target", "wanted", "code"),
     [
         ({"is_learner": True}, {}, {}, ExitCode.INVALID_INPUT),
-        ({"errors": ("memberID:1 alarm:CORRUPT ",)}, {}, {}, ExitCode.DAMAGED),
+        ({"errors": ("memberID:1 alarm:CORRUPT ",), "is_damaged": True}, {}, {}, ExitCode.DAMAGED),
         ({}, {"empty": False, "revision": 9}, {}, ExitCode.NOT_EMPTY),
         ({}, {"empty": False, "holder": "process 1"}, {"overwrite": True}, ExitCode.IN_USE),
         ({}, {"empty": False, "revision": 900, "record": RECORD._replace(cluster=8)}, {}, ExitCode.INVALID_INPUT),

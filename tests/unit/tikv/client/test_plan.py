@@ -3,7 +3,8 @@
 import pytest
 
 from brainctl.tikv.client import limits
-from brainctl.tikv.client.plan import Plan, judge
+from brainctl.tikv.client.key_errors import judge
+from brainctl.tikv.client.plan import Plan
 from brainctl.tikv.client.timestamps import spread
 from brainctl.tikv.errors import NOT_WRITTEN, Failure
 from brainctl.tikvpb import kvrpcpb_pb2 as kv
