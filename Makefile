@@ -17,13 +17,14 @@ demo: .venv/runtime  ## migrate a server under live writes into a second store, 
 test: .venv/develop check peers  ## everything, with real peers, in parallel
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
-check: .venv/develop lint  ## layers, generated files, documentation
+check: .venv/develop lint  ## layers, generated files, documentation, subjects of commits
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python scripts/gen_proto.py --check
 	$(BIN)/python scripts/gen_man.py --check
 	$(BIN)/python scripts/gen_completions.py --check
 	$(BIN)/python scripts/draw_threads.py --check
 	$(BIN)/python scripts/build_docs.py --check
+	$(BIN)/python scripts/check_commits.py
 	$(BIN)/towncrier build --draft --version next > /dev/null
 
 lint: .venv/develop  ## style and types
