@@ -1,6 +1,11 @@
-"""Draw docs/demo.svg from what `brainctl demo` really prints."""
+"""Draw docs/demo.svg from what `brainctl demo` really prints.
 
+Ports, times and numbers of changes differ in each run: a picture that differs in them alone is left as it is.
+"""
+
+import html
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,13 +41,29 @@ FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http
 """
 
 
+def shown(picture: str) -> list[str]:
+    """Return the lines of output that a picture shows, without the command above them."""
+    lines: dict[str, str] = {}
+    for line, text in re.findall(r'clip-path="url\(#demo-line-(\d+)\)">([^<]*)</text>', picture):
+        lines[line] = lines.get(line, "") + html.unescape(text).replace("\N{NO-BREAK SPACE}", " ").rstrip("\n")
+    return list(lines.values())[1:]
+
+
+def shape(lines: list[str]) -> list[str]:
+    """Return the lines with each number, and the spaces at their ends, made the same."""
+    return [re.sub(r"\d+(?:\.\d+)?", "0", line).rstrip() for line in lines]
+
+
 def main() -> None:
     """Entry point."""
     command = [sys.executable, "-m", "brainctl", "demo", *sys.argv[1:]]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ brainctl demo", style="bold"))
-    for line in output.splitlines():
+    lines = output.splitlines()
+    if PICTURE.exists() and shape(shown(PICTURE.read_text())) == shape(lines):
+        return
+    for line in lines:
         text = Text(line)
         text.stylize("bold green", 0, STEP_COLUMNS)
         console.print(text)

@@ -1,6 +1,8 @@
 """`brainctl demo` tells the whole story, and would notice a lost write."""
 
 import asyncio
+import runpy
+from pathlib import Path
 from random import Random
 
 from brainctl.client.steady_writer import KEYS, PREFIX, LiveWriter
@@ -9,12 +11,18 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from tests.contract.stores import memory
 from tests.peers.servers import brainctl
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def test_the_demo_migrates_verifies_and_cuts_over() -> None:
     done = brainctl("demo", "--keys", "300", "--rate", "100", seconds=120)
     assert (done.returncode, done.stderr) == (0, "")
     steps = [line.split()[0] for line in done.stdout.splitlines()]
     assert steps == ["source", "writes", "copy", "commit", "verify", "check", "watch", "cutover", "check", "done"]
+    drawing = runpy.run_path(str(ROOT / "scripts" / "draw_demo.py"))
+    picture = drawing["shown"]((ROOT / "docs" / "demo.svg").read_text())
+    assert drawing["shape"](picture) == drawing["shape"](done.stdout.splitlines()), "run `make generate`"
+    assert drawing["shape"](["a 1"]) != drawing["shape"](["b 1"]), "control"
     assert "300 keys" in done.stdout
     assert "equal at revision" in done.stdout
 
