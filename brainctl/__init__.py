@@ -9,6 +9,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # true for type checkers; the module typing takes ten times as long to load as this one
 if TYPE_CHECKING:
     from brainctl.errors import BrainctlError as BrainctlError
+    from brainctl.migrate.fixed_source import FixedSource as FixedSource
     from brainctl.migrate.machine.record import History as History
     from brainctl.migrate.machine.state import Goal as Goal
     from brainctl.migrate.migrator import Migrator as Migrator
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from brainctl.migrate.planner import Planner as Planner
     from brainctl.migrate.report import MigrationReport as MigrationReport
     from brainctl.migrate.source import Source as Source
+    from brainctl.migrate.target import Target as Target
+    from brainctl.migrate.target import TargetState as TargetState
     from brainctl.stores.etcd.target import EtcdTarget as EtcdTarget
     from brainctl.stores.etcd.target import Tls as Tls
     from brainctl.stores.registry import create_store as create_store
     from brainctl.stores.registry import open_store as open_store
-    from brainctl.stores.store import ReplicaTarget as ReplicaTarget
     from brainctl.stores.store import Store as Store
     from brainctl.stores.unfinished import Admission as Admission
     from brainctl.verify.verifier import Verifier as Verifier
@@ -32,6 +34,7 @@ __all__ = [
     "Admission",
     "BrainctlError",
     "EtcdTarget",
+    "FixedSource",
     "Goal",
     "History",
     "MigrateOptions",
@@ -40,9 +43,10 @@ __all__ = [
     "Migrator",
     "Observer",
     "Planner",
-    "ReplicaTarget",
     "Source",
     "Store",
+    "Target",
+    "TargetState",
     "Tls",
     "Verifier",
     "create_store",
@@ -52,6 +56,7 @@ _HOMES = {
     "Admission": "brainctl.stores.unfinished",
     "BrainctlError": "brainctl.errors",
     "EtcdTarget": "brainctl.stores.etcd.target",
+    "FixedSource": "brainctl.migrate.fixed_source",
     "Goal": "brainctl.migrate.machine.state",
     "History": "brainctl.migrate.machine.record",
     "MigrateOptions": "brainctl.migrate.options",
@@ -60,9 +65,10 @@ _HOMES = {
     "Migrator": "brainctl.migrate.migrator",
     "Observer": "brainctl.migrate.observer",
     "Planner": "brainctl.migrate.planner",
-    "ReplicaTarget": "brainctl.stores.store",
     "Source": "brainctl.migrate.source",
     "Store": "brainctl.stores.store",
+    "Target": "brainctl.migrate.target",
+    "TargetState": "brainctl.migrate.target",
     "Tls": "brainctl.stores.etcd.target",
     "Verifier": "brainctl.verify.verifier",
     "create_store": "brainctl.stores.registry",

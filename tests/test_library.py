@@ -1,5 +1,6 @@
 """The library: its names, what loading it costs, and the programs in docs/library.md."""
 
+import asyncio
 import base64
 import json
 import re
@@ -11,9 +12,12 @@ from pathlib import Path
 import pytest
 
 import brainctl
+from brainctl.errors import InvalidInput
+from brainctl.migrate.target import StoreTarget
+from brainctl.stores.registry import open_replica
 from tests.conftest import NewEtcd
 from tests.peers.servers import brainctl as run_brainctl
-from tests.peers.servers import clean_environment
+from tests.peers.servers import clean_environment, etcdctl
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -31,7 +35,7 @@ def python(*argv: str) -> str:
 def programs(tmp_path: Path) -> list[tuple[Path, str]]:
     """Each program of the page as a file, and the output that the page shows behind it."""
     found = [match.groups() for match in BLOCK.finditer((ROOT / "docs/library.md").read_text())]
-    assert [kind for kind, _ in found] == ["python", "text"] * 2
+    assert [kind for kind, _ in found] == ["python", "text"] * 3
     for number, (_, program) in enumerate(found[::2]):
         (tmp_path / f"{number}.py").write_text(program)
     return [(tmp_path / f"{number}.py", output) for number, (_, output) in enumerate(found[1::2])]
@@ -90,3 +94,26 @@ def test_the_second_program_of_the_page(programs: list[tuple[Path, str]], tmp_pa
     assert python(str(program), str(tmp_path / "keys.json"), target) == output
     assert run_brainctl("get", "", "--prefix", "--store", target).stdout == "a/b\n1\nc\n\0two\n"
     assert python(str(program), str(tmp_path / "keys.json"), target) == output, "it goes on"
+
+
+def test_the_third_program_of_the_page(programs: list[tuple[Path, str]], new_etcd: NewEtcd, tmp_path: Path) -> None:
+    program, output = programs[2]
+    server, file = new_etcd(), tmp_path / "keys.json"
+    for argv in (("put", "a", "1"), ("put", "b", "2"), ("del", "a")):
+        assert etcdctl(server.endpoint, *argv).returncode == 0
+    assert python(str(program), f"etcd://{server.endpoint}", str(file)) == output
+    assert json.loads(file.read_text())["keys"] == {"b": "2"}
+    for argv in (("put", "c", "3"), ("put", "b", "4"), ("del", "b")):
+        assert etcdctl(server.endpoint, *argv).returncode == 0
+    assert python(str(program), f"etcd://{server.endpoint}", str(file)) == output.replace("4", "7"), "it goes on"
+    held = json.loads(file.read_text())
+    assert (held["keys"], held["epoch"]) == ({"c": "3"}, 2)
+
+
+def test_a_target_of_a_programs_own_is_not_cut_over_to(tmp_path: Path) -> None:
+    source = brainctl.FixedSource.of_keys("keys", {b"k": b"v"})
+    options = brainctl.MigrateOptions(goal=brainctl.Goal.CUTOVER)
+    target = StoreTarget(asyncio.run(open_replica(f"file://{tmp_path / 'copy'}")))
+    with pytest.raises(InvalidInput, match="cannot be compared with the source"):
+        asyncio.run(brainctl.Migrator(source, target, options).run())
+    asyncio.run(target.close())

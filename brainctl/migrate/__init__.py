@@ -6,9 +6,10 @@ In reading order:
   outputs), `state.py` (the decisions), `base_copy.py`, `event_buffer.py`, `lease_ledger.py` and `auth_book.py` (what is
   due to be written), `record.py` (the record that the target keeps with each write), `resume.py` (may a migration go
   on), `witness.py` (evidence that the source is what it was).
-* `source.py`: the interface of what is migrated from. `etcd_source/`: any store of the etcd API;
-  `snapshot_source.py`: a database file of etcd; `sources.py` opens either by its URL.
-* `takeover.py`, `target_handle.py`: take the target over, and write to it.
+* `source.py`: the interface of what is migrated from. `etcd_source/`: any store of the etcd API; `fixed_source.py`:
+  what never changes, such as a database file of etcd (`snapshot_source.py`); `sources.py` opens either by its URL.
+* `target.py`: the interface of what is migrated into, and a store of brainctl as a target. `takeover.py`,
+  `target_handle.py`: take the target over, and write to it.
 * `runner.py`: carries out the actions of the state machine, and passes it the answers as events; `follower.py` passes
   it the changes of the source. `migrator.py`: all of it, from opening both sides to the report. `planner.py`: the dry
   run, whose rules are in `machine/prechecks.py`.

@@ -17,11 +17,12 @@ from brainctl.migrate.runner import Runner
 from brainctl.migrate.source import Source
 from brainctl.migrate.sources import open_source
 from brainctl.migrate.takeover import frozen_by, prepare
+from brainctl.migrate.target import StoreTarget, Target
 from brainctl.migrate.target_handle import TargetHandle
 from brainctl.stores.auth import Auth
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.registry import open_replica, open_store
-from brainctl.stores.store import ReplicaTarget, Store
+from brainctl.stores.store import Store
 from brainctl.stores.unfinished import CAUTIOUS, UNNOTICED, Admission
 from brainctl.verify.compare import Comparison
 from brainctl.verify.difference import ExtraLease, MissingRevisions
@@ -39,7 +40,7 @@ class Migrator:
     def __init__(
         self,
         source: str | Source,
-        target: str,
+        target: str | Target,
         options: MigrateOptions = MigrateOptions(),  # noqa: B008 - immutable
         *,
         observer: Observer | None = None,
@@ -52,7 +53,8 @@ class Migrator:
 
         Args:
             source: The URL of the source, or a source of another kind, which is closed at the end.
-            target: The URL of the target, which is created if there is none.
+            target: The URL of the target, which is created if there is none, or a target of another kind, which is
+                closed at the end. Such a one is not compared and cannot be cut over to.
             options: What to do.
             observer: Receives progress and warnings.
             etcd: How to reach a server: certificates, credentials, limits; or what returns that when it is needed.
@@ -65,7 +67,9 @@ class Migrator:
         self._given = source
         self._source = str(source)
         """The source in words: its URL."""
-        self._target = target
+        self._given_target = target
+        self._target = str(target)
+        """The target in words: its URL."""
         self._options = options
         self._observer = observer or Unobserved()
         self._etcd = etcd
@@ -105,7 +109,7 @@ class Migrator:
             self._check_goal(source)
             target = await self._open_target(sides.target)
             try:
-                if hook := frozen_by(await target.checkpoint()):
+                if hook := frozen_by((await target.look()).checkpoint):
                     observer.warn(f"an earlier cutover was cut short: the source may be frozen, by the hook {hook!r}")
                 await self._check_auth(source, sides.source)
                 plan = await self._prepare(source, target, sides.source)
@@ -117,11 +121,16 @@ class Migrator:
             await source.close()
 
     def _check_goal(self, source: Source) -> None:
-        """Check that the source can be followed and compared, where that is wanted.
+        """Check that the source can be followed, and both sides compared, where that is wanted.
 
         Raises:
-            InvalidInput: It is a file.
+            InvalidInput: The source is a file, or the target is not a store of brainctl.
         """
+        if not isinstance(self._given_target, str) and self._options.goal is Goal.CUTOVER:
+            raise InvalidInput(
+                f"{self._target} cannot be compared with the source before a cutover: end with Goal.SYNCED or "
+                "Goal.FOLLOW, and compare the two yourself"
+            )
         if source.store is None and self._options.goal is not Goal.SYNCED:
             raise InvalidInput(
                 f"{self._source} is a file, which takes no writes: copy it without --follow and --cutover, and compare "
@@ -141,11 +150,16 @@ class Migrator:
             return self._given
         return await open_source(self._given, self._etcd, self._clock, self._still, self._admission)
 
-    async def _open_target(self, side: Side, *also: type[BrainctlError]) -> ReplicaTarget:
+    async def _open_target(self, side: Side, *also: type[BrainctlError]) -> Target:
         """Open the target once it answers; all calls of it wait for it as well."""
-        return PatientTarget(await side.call(lambda: open_replica(self._target), *also), side)
 
-    async def _prepare(self, source: Source, target: ReplicaTarget, side: Side) -> Plan:
+        async def opened() -> Target:
+            given = self._given_target
+            return StoreTarget(await open_replica(given)) if isinstance(given, str) else given
+
+        return PatientTarget(await side.call(opened, *also), side)
+
+    async def _prepare(self, source: Source, target: Target, side: Side) -> Plan:
         """Take the target over, once the source answers."""
         await side.call(source.cluster)
         options = self._options
@@ -158,16 +172,16 @@ class Migrator:
             even_if_served=options.even_if_served,
         )
 
-    async def _migrate(self, source: Source, target: ReplicaTarget, plan: Plan, sides: Sides) -> MigrationReport:
+    async def _migrate(self, source: Source, target: Target, plan: Plan, sides: Sides) -> MigrationReport:
         """Run the state machine, and report."""
         # After a comparison, whoever looks at the directory for a moment is waited for.
         slot = TargetHandle(target, lambda: self._open_target(sides.target, StoreInUse), plan.run, plan.epoch)
         options = self._options
         try:
             hook = options.freeze_hook.encode(errors="replace").decode()[:LONGEST_HOOK]
-            held = await target.auth() if options.auth else None
-            leases = await target.leases()
-            migration = Migration(plan.record, leases, options.goal, clean=plan.clean, hook=hook, auth=held)
+            held = await target.look()
+            auth = held.auth if options.auth else None
+            migration = Migration(plan.record, held.leases, options.goal, clean=plan.clean, hook=hook, auth=auth)
 
             async def revision() -> int:
                 return await sides.source.call(source.revision)

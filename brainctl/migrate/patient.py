@@ -5,13 +5,15 @@ the target's revision are skipped.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
 from brainctl.errors import BrainctlError
+from brainctl.migrate.machine.events import Reset, Write
 from brainctl.migrate.retry import Side
-from brainctl.stores.store import Checkpoint, ReplicaTarget
+from brainctl.migrate.target import Target, TargetState
+from brainctl.stores.store import Checkpoint
 
 Answer = TypeVar("Answer")
 
@@ -22,73 +24,31 @@ AWAY_SECONDS = 1.0
 
 
 class PatientTarget:
-    """A `ReplicaTarget` that repeats the calls of another one while it does not answer."""
+    """A `Target` that repeats the calls of another one while it does not answer."""
 
-    def __init__(self, target: ReplicaTarget, side: Side) -> None:
+    def __init__(self, target: Target, side: Side) -> None:
         self._target = target
         self._side = side
         self._answers = True
 
-    @property
-    def revision(self) -> int:
-        """See `ReplicaTarget.revision`."""
-        return self._target.revision
-
-    @property
-    def longest_key(self) -> int | None:
-        """See `ReplicaTarget.longest_key`."""
-        return self._target.longest_key
-
-    async def is_empty(self) -> bool:
-        """See `ReplicaTarget.is_empty`."""
-        return await self._call(self._target.is_empty)
+    async def look(self) -> TargetState:
+        """See `Target.look`."""
+        return await self._call(self._target.look)
 
     async def served_by(self, *, or_migrated: bool) -> str:
-        """See `ReplicaTarget.served_by`."""
+        """See `Target.served_by`."""
         return await self._call(lambda: self._target.served_by(or_migrated=or_migrated), long=True)
 
-    async def checkpoint(self) -> Checkpoint | None:
-        """See `ReplicaTarget.checkpoint`."""
-        return await self._call(self._target.checkpoint)
-
     async def take_over(self, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget.take_over`."""
+        """See `Target.take_over`."""
         await self._call(lambda: self._target.take_over(checkpoint))
 
-    async def import_base(self, kvs: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget.import_base`."""
-        await self._call(lambda: self._target.import_base(kvs, base_revision, checkpoint))
-
-    async def leases(self) -> Sequence[int]:
-        """See `ReplicaTarget.leases`."""
-        return await self._call(self._target.leases)
-
-    async def import_leases(self, leases: Sequence[tuple[int, int, int]], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget.import_leases`."""
-        await self._call(lambda: self._target.import_leases(leases, checkpoint))
-
-    async def drop_leases(self, leases: Sequence[int], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget.drop_leases`."""
-        await self._call(lambda: self._target.drop_leases(leases, checkpoint))
-
-    async def auth(self) -> Mapping[bytes, bytes]:
-        """See `ReplicaTarget.auth`."""
-        return await self._call(self._target.auth)
-
-    async def import_auth(self, records: Mapping[bytes, bytes], checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget.import_auth`."""
-        await self._call(lambda: self._target.import_auth(records, checkpoint))
-
-    async def apply(self, events: Sequence[bytes], revision: int, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget.apply`."""
-        await self._call(lambda: self._target.apply(events, revision, checkpoint))
-
-    async def reset(self, checkpoint: Checkpoint) -> None:
-        """See `ReplicaTarget.reset`."""
-        await self._call(lambda: self._target.reset(checkpoint), long=True)
+    async def write(self, action: Write, checkpoint: Checkpoint) -> None:
+        """See `Target.write`."""
+        await self._call(lambda: self._target.write(action, checkpoint), long=isinstance(action, Reset))
 
     async def close(self) -> None:
-        """See `ReplicaTarget.close`. It does not wait for a target that does not answer."""
+        """See `Target.close`. It does not wait for a target that does not answer."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS if self._answers else AWAY_SECONDS):
                 try:

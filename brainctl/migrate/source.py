@@ -1,7 +1,8 @@
 """The interface of what is migrated from: pages of keys as of one revision, the changes since, leases and users.
 
 Its answers are the events of the state machine. `etcd_source/` implements it over any store of the etcd API,
-`snapshot_source.py` over a file: the shortest example of a source.
+`fixed_source.py` over
+what never changes, such as a file: the shortest example of a source.
 """
 
 from collections.abc import AsyncGenerator, Mapping

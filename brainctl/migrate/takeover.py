@@ -7,12 +7,13 @@ from brainctl.migrate.machine.phases import Phase
 from brainctl.migrate.machine.record import History, Record
 from brainctl.migrate.machine.resume import Plan, check_resume
 from brainctl.migrate.source import Source
-from brainctl.stores.store import Checkpoint, ReplicaTarget
+from brainctl.migrate.target import Target, TargetState
+from brainctl.stores.store import Checkpoint
 
 
 async def prepare(
     source: Source,
-    target: ReplicaTarget,
+    target: Target,
     history: History,
     random: Random,
     *,
@@ -37,17 +38,18 @@ async def prepare(
         Unsupported: The source has a key that the target does not take.
     """
     cluster = await source.cluster()
-    stored = await target.checkpoint()
+    held = await target.look()
+    stored = held.checkpoint
     if stored is None or overwrite:
         record = Record(Phase.NEW, cluster, history, frozen=frozen_by(stored))
-        plan = await _fresh(target, stored, record, random, overwrite=overwrite)
+        plan = _fresh(held, record, random, overwrite=overwrite)
     else:
         record = Record.decode(stored.state)
-        check_resume(record, target.revision, cluster, history)
+        check_resume(record, held.revision, cluster, history)
         plan = Plan(record, _identity(random), stored.epoch + 1, resumed=True, clean=False)
     await source.begin(record)
-    if record.phase is Phase.NEW and target.longest_key is not None:
-        await _check_keys(source, target.longest_key)
+    if record.phase is Phase.NEW and held.longest_key is not None:
+        await _check_keys(source, held.longest_key)
     if not even_if_served and (holder := await target.served_by(or_migrated=overwrite)):
         raise StoreInUse(f"the target is in use by {holder}: stop that first, or end it by --even-if-served")
     await target.take_over(Checkpoint(plan.run, plan.epoch, plan.record.encode()))
@@ -69,15 +71,14 @@ async def _check_keys(source: Source, longest: int) -> None:
         )
 
 
-async def _fresh(
-    target: ReplicaTarget, stored: Checkpoint | None, record: Record, random: Random, *, overwrite: bool
-) -> Plan:
+def _fresh(held: TargetState, record: Record, random: Random, *, overwrite: bool) -> Plan:
     """Return the plan of a migration that begins.
 
     Raises:
         NotEmpty: The target holds data, and `overwrite` is not set.
     """
-    clean = stored is None and await target.is_empty()
+    stored = held.checkpoint
+    clean = stored is None and held.empty
     if not clean and not overwrite:
         raise NotEmpty("the target holds data that no migration has written; --overwrite removes it")
     epoch = stored.epoch + 1 if stored is not None else 1

@@ -5,19 +5,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from brainctl.errors import Fenced
-from brainctl.migrate.machine.events import Apply, DropLeases, GrantLeases, ImportBase, Reset, SetAuth, Write
+from brainctl.migrate.machine.events import Write
 from brainctl.migrate.machine.phases import STREAMING
 from brainctl.migrate.machine.record import Record
-from brainctl.stores.store import Checkpoint, ReplicaTarget
+from brainctl.migrate.target import Target
+from brainctl.stores.store import Checkpoint
 
-OpenTarget = Callable[[], Awaitable[ReplicaTarget]]
+OpenTarget = Callable[[], Awaitable[Target]]
 """Opens the target, without taking it over."""
 
 
 class TargetHandle:
     """Carries out the writes of one process: all of them carry its run (its random name) and its epoch."""
 
-    def __init__(self, target: ReplicaTarget, reopen: OpenTarget, run: str, epoch: int) -> None:
+    def __init__(self, target: Target, reopen: OpenTarget, run: str, epoch: int) -> None:
         """Create the handle of an open target.
 
         Args:
@@ -26,7 +27,7 @@ class TargetHandle:
             run: The random name of this process.
             epoch: The number of the take-over; a write with a lower one than the stored is refused.
         """
-        self._target: ReplicaTarget | None = target
+        self._target: Target | None = target
         self._reopen = reopen
         self._run = run
         self._epoch = epoch
@@ -40,7 +41,7 @@ class TargetHandle:
         """
         async with self._using:
             target = await self._taken()
-            await _write(target, action, Checkpoint(self._run, self._epoch, action.record.encode()))
+            await target.write(action, Checkpoint(self._run, self._epoch, action.record.encode()))
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
@@ -63,7 +64,7 @@ class TargetHandle:
         async with self._using:
             target = self._target or await self._reopen()
             try:
-                return Record.decode(self._own(await target.checkpoint()).state)
+                return Record.decode(self._own((await target.look()).checkpoint).state)
             finally:
                 if target is not self._target:
                     await target.close()
@@ -78,13 +79,14 @@ class TargetHandle:
         if target is not None:
             await target.close()
 
-    async def _taken(self) -> ReplicaTarget:
+    async def _taken(self) -> Target:
         """Return the target; if it was closed, open it and take it over with the next epoch."""
         if self._target is None:
             target = await self._reopen()
             try:
-                stored = self._own(await target.checkpoint())
-                _check_untouched(target.revision, Record.decode(stored.state))
+                held = await target.look()
+                stored = self._own(held.checkpoint)
+                _check_untouched(held.revision, Record.decode(stored.state))
                 checkpoint = stored._replace(epoch=stored.epoch + 1)
                 await target.take_over(checkpoint)
             except BaseException:
@@ -115,20 +117,3 @@ def _check_untouched(revision: int, record: Record) -> None:
             f"the target is at revision {revision}, but this migration left it at {record.watermark}: another process "
             "has written to it; stop that one, and start over with --overwrite"
         )
-
-
-async def _write(target: ReplicaTarget, action: Write, checkpoint: Checkpoint) -> None:
-    """Carry out a write action; it is durable on return."""
-    match action:
-        case Reset():
-            await target.reset(checkpoint)
-        case ImportBase(kvs, record):
-            await target.import_base(kvs, record.base, checkpoint)
-        case Apply(events, record):
-            await target.apply(events, record.watermark, checkpoint)
-        case GrantLeases(leases, _):
-            await target.import_leases(leases, checkpoint)
-        case DropLeases(ids, _):
-            await target.drop_leases(ids, checkpoint)
-        case SetAuth(records, _):
-            await target.import_auth(records, checkpoint)

@@ -75,7 +75,7 @@ class SourceModel:
 
 
 class TargetModel:
-    """What a ReplicaTarget promises, in memory. `stored` outlives the process that wrote it."""
+    """What a target of stores promises (`ReplicaTarget`), in memory. `stored` outlives the process that wrote it."""
 
     def __init__(self) -> None:
         self.stored: Checkpoint | None = None

@@ -14,6 +14,7 @@ from brainctl.migrate.progress import Figures
 from brainctl.migrate.retry import Sides, Waiting
 from brainctl.migrate.runner import Runner
 from brainctl.migrate.takeover import prepare
+from brainctl.migrate.target import StoreTarget
 from brainctl.migrate.target_handle import TargetHandle
 from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.etcd.target import EtcdTarget
@@ -74,15 +75,15 @@ async def start(
     """What the command does, up to the point where it runs."""
     clock, watched = SystemClock(), Watched()
     source = StoreSource(store, clock)
-    plan = await prepare(source, target, history, Random(), overwrite=overwrite)
+    plan = await prepare(source, StoreTarget(target), history, Random(), overwrite=overwrite)
     migration = Migration(plan.record, await target.leases(), goal, clean=plan.clean, hook=hooks[0])
     sides = Sides.of("source", "target", clock, 30.0, watched.waiting)
     freezer = Freezer(lambda: sides.source.call(source.revision), clock, *hooks, 5.0)
 
-    async def reopen() -> TargetModel:
-        return target
+    async def reopen() -> StoreTarget:
+        return StoreTarget(target)
 
-    slot = TargetHandle(target, reopen, plan.run, plan.epoch)
+    slot = TargetHandle(await reopen(), reopen, plan.run, plan.epoch)
     return Runner(migration, source, slot, freezer, compare, watched, clock, sides), watched
 
 

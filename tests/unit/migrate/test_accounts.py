@@ -18,6 +18,7 @@ from brainctl.migrate.machine.record import History
 from brainctl.migrate.machine.state import Goal, Migration
 from brainctl.migrate.retry import Sides
 from brainctl.migrate.takeover import prepare
+from brainctl.migrate.target import StoreTarget
 from brainctl.migrate.target_handle import TargetHandle
 from brainctl.mvcc.permission import ROLES, STATE, USERS, AuthState
 from brainctl.stores import auth
@@ -40,14 +41,14 @@ async def start(
 ) -> tuple[runner.Runner, Watched]:
     clock, watched = SystemClock(), Watched()
     source = StoreSource(store, clock)
-    plan = await prepare(source, target, History.ALL, Random(1), overwrite=False)
+    plan = await prepare(source, StoreTarget(target), History.ALL, Random(1), overwrite=False)
     migration = Migration(plan.record, (), goal, clean=plan.clean, auth=await target.auth())
     freezer = Freezer(source.revision, clock, "", "", 5.0)
 
-    async def reopen() -> TargetModel:
-        return target
+    async def reopen() -> StoreTarget:
+        return StoreTarget(target)
 
-    slot = TargetHandle(target, reopen, plan.run, plan.epoch)
+    slot = TargetHandle(await reopen(), reopen, plan.run, plan.epoch)
     sides = Sides.of("source", "target", clock, 30.0, watched.waiting)
     return runner.Runner(migration, source, slot, freezer, compare, watched, clock, sides), watched
 

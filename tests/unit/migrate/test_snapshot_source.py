@@ -11,10 +11,10 @@ import pytest
 from brainctl.clock import ManualClock, SystemClock
 from brainctl.errors import BrainctlError, InvalidInput, SnapshotDamaged, StoreInUse
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.migrate.fixed_source import FixedSource
 from brainctl.migrate.machine.record import History
 from brainctl.migrate.machine.state import Goal
 from brainctl.migrate.migrator import MigrateOptions, Migrator
-from brainctl.migrate.snapshot_source import SnapshotSource
 from brainctl.stores.registry import open_store
 from brainctl.stores.store import Store
 from brainctl.stores.watching import Watching
@@ -101,8 +101,8 @@ def test_a_snapshot_becomes_the_store_that_it_is_of(saved: Saved, tmp_path: Path
 
 def test_a_page_has_about_a_mebibyte(saved: Saved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The large key fills a page; with the smallest pages each key is one, and nothing is lost between them."""
-    monkeypatch.setattr("brainctl.migrate.snapshot_source.PAGE_BYTES", 1)
-    monkeypatch.setattr("brainctl.migrate.snapshot_source.REVISIONS", 1)
+    monkeypatch.setattr("brainctl.migrate.fixed_source.PAGE_BYTES", 1)
+    monkeypatch.setattr("brainctl.migrate.fixed_source.REVISIONS", 1)
     target = f"file://{tmp_path / 'target'}"
     asyncio.run(Migrator(saved.url, target).run())
     done = brainctl("verify", "--from", f"etcd://{saved.server.endpoint}", "--to", target)
@@ -138,7 +138,7 @@ def test_a_copy_goes_on_from_the_same_file_only(saved: Saved, tmp_path: Path) ->
             async def fail(*_: object) -> None:
                 raise torn
 
-            patch.setattr(SnapshotSource, "fetch", fail)
+            patch.setattr(FixedSource, "fetch", fail)
             with pytest.raises(Torn):
                 await Migrator(saved.url, target).run()
         with Etcd(tmp_path / "etcd") as server:
