@@ -20,6 +20,10 @@ SAY_SECONDS = 1.0
 """The least number of seconds between two reports of a wait."""
 SILENT_SECONDS = 3.0
 """A request without an answer is reported after this number of seconds, and then again each time it passes."""
+LEAST_SECONDS = 30.0
+"""Seconds that each request gets, also where --retry-for is over sooner: opening a store takes several (the client of
+TiKV is loaded, and repeats for eight seconds by itself), and then tells why it cannot be reached.
+"""
 HURRIED_SECONDS = 10.0
 """Seconds for which a request may still go without an answer when the process is about to end."""
 
@@ -123,7 +127,7 @@ class Side:
             Away: The store has not answered since `since` for too long; the text has `error`, its last error.
         """
         task = asyncio.ensure_future(request)
-        limit = max(since + self._seconds, self.now + HURRIED_SECONDS)
+        limit = max(since + self._seconds, self.now + LEAST_SECONDS)
         try:
             while not (await asyncio.wait({task}, timeout=SILENT_SECONDS))[0]:
                 self.failed(error, since)

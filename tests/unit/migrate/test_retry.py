@@ -17,6 +17,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "SAY_SECONDS", 0.0)
     monkeypatch.setattr(retry, "SILENT_SECONDS", 0.02)
     monkeypatch.setattr(retry, "HURRIED_SECONDS", 0.05)
+    monkeypatch.setattr(retry, "LEAST_SECONDS", 0.05)
 
 
 def run(
@@ -64,6 +65,19 @@ def test_an_outage_is_one_whether_requests_fail_or_hang() -> None:
     assert away == sorted(away)
     assert {waiting.error for waiting in said} == {"refused"}
     assert all(0 <= waiting.left_seconds <= 1 for waiting in said)
+
+
+def test_a_request_has_the_time_to_say_why_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that begins when --retry-for is almost over, or takes longer than all of it."""
+    monkeypatch.setattr(retry, "LEAST_SECONDS", 60.0)
+
+    async def slow() -> str:
+        await asyncio.sleep(0.1)
+        raise ConnectionFailed("refused")
+
+    end, _ = run(0.01, slow)
+    assert isinstance(end, Away)
+    assert (end.exit_code, str(end).endswith(": refused")) == (ExitCode.CONNECTION, True)
 
 
 def test_an_answer_ends_it() -> None:
