@@ -35,6 +35,10 @@ NOISE = (
 )
 
 
+CHEAP = ("--bcrypt-cost", "4")
+"""Passwords are hashed by both servers many times."""
+
+
 class Outcome(NamedTuple):
     code: int
     out: bytes
@@ -116,13 +120,13 @@ def _granted(output: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def etcdctl_on_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
-    with Etcd(tmp_path_factory.mktemp("etcd")) as server:
+    with Etcd(tmp_path_factory.mktemp("etcd"), *CHEAP) as server:
         yield Side([str(require("etcdctl"))], server)
 
 
 @pytest.fixture(scope="module")
 def brainctl_on_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
-    with Etcd(tmp_path_factory.mktemp("etcd")) as server:
+    with Etcd(tmp_path_factory.mktemp("etcd"), *CHEAP) as server:
         yield Side(brainctl_argv(), server)
 
 
@@ -172,7 +176,7 @@ def test_brainctl_answers_as_etcdctl_does(name: str, etcdctl_on_etcd: Side, brai
 
 @pytest.mark.parametrize("name", ["kv", "lease", "txn", "auth", "turns", "members"])
 def test_etcdctl_finds_no_difference_in_brainctl_serve(name: str, tmp_path: Path) -> None:
-    with Etcd(tmp_path / "etcd") as etcd, Brainctl(tmp_path / "brainctl") as brainctl:
+    with Etcd(tmp_path / "etcd", *CHEAP) as etcd, Brainctl(tmp_path / "brainctl", *CHEAP) as brainctl:
         program = [str(require("etcdctl"))]
         wrong = differences(name, Side(program, etcd), Side(program, brainctl), SERVED)
     assert not wrong, "\n" + "\n".join(wrong)

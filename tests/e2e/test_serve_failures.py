@@ -5,14 +5,16 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from brainctl.errors import ExitCode, StoreFull
+from brainctl.etcdpb import rpc_pb2 as pb
 from tests.peers.process import Child
 from tests.peers.servers import Brainctl, brainctl, brainctl_argv, clean_environment
+from tests.support.rpc import Refused, Remote
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
@@ -39,6 +41,16 @@ def refused(directory: Path, *flags: str) -> tuple[int, str]:
 
 def put(server: Brainctl, key: str, value: str) -> subprocess.CompletedProcess[str]:
     return brainctl("put", key, "--endpoints", server.endpoint, stdin=value)
+
+
+def fill(endpoint: str) -> list[str]:
+    """Put large values until one is refused; the keys that were acknowledged."""
+    acknowledged: list[str] = []
+    with closing(Remote(endpoint)) as api, suppress(Refused):
+        for number in range(100):
+            api.call("/etcdserverpb.KV/Put", pb.PutRequest(key=b"k%03d" % number, value=b"x" * 1_400_000))
+            acknowledged.append(f"k{number:03}")
+    return acknowledged
 
 
 def keys(directory: Path) -> list[str]:
@@ -69,11 +81,7 @@ def test_a_read_only_directory_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_stops_the_server_and_loses_nothing(tmp_path: Path) -> None:
     with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=70m", "tmpfs") as disk:
         with Brainctl(tmp_path, store=f"file://{disk / 'data'}") as server:
-            acknowledged = []
-            for number in range(100):
-                if put(server, f"k{number:03}", "x" * 1_400_000).returncode:
-                    break
-                acknowledged.append(f"k{number:03}")
+            acknowledged = fill(server.endpoint)
             assert server.child is not None
             assert server.child.process.wait(120) == ExitCode.NO_SPACE
             assert "no space" in server.child.output().lower()
