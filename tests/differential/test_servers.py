@@ -15,7 +15,7 @@ from tests.differential.operations import Step, steps
 from tests.differential.two import Two
 from tests.support.planted import with_fault
 
-STEPS = int(os.environ.get("BRAINCTL_DIFFERENTIAL_STEPS", "5000"))
+STEPS = int(os.environ.get("BRAINCTL_DIFFERENTIAL_STEPS", "3000"))
 SEED = int(os.environ.get("BRAINCTL_DIFFERENTIAL_SEED", "0"))
 AVERAGE = 55
 """How many steps a sequence has on average."""

@@ -97,7 +97,7 @@ def test_a_process_that_dies_at_any_step_leaves_nothing_or_all(
         model = MemoryBackend()
         async with backend_of(Role.FOLLOWER) as reader:
             for steps in range(1, 40):
-                async with backend_of() as backend:
+                async with backend_of(usurping=True) as backend:
                     await same_state(model, await state_of(reader), requests)
                     for _ in range(6):
                         request = requests.put()
