@@ -27,7 +27,8 @@ NOISE = (
     (re.compile(rb'(?<=remaining\()\d+s|(?<="TTL" : )\d+(?=\n"Granted)|(?<="ttl":)"?\d+"?'), b'"LEFT"'),
     (re.compile(rb"\b\d+(\.\d)? [kM]?B\b"), b"SIZE"),  # when the backend was committed last
     (re.compile(rb"\b\d+%"), b"SHARE"),
-    (re.compile(rb'(?<=DBSizeInUse" : )\d+|(?<="dbSizeInUse":)"?\d+"?'), b"0"),
+    (re.compile(rb'(?<="DBSizeInUse" : )\d+|(?<="dbSizeInUse":)"?\d+"?'), b"0"),
+    (re.compile(rb'(?<="DBSize" : )\d+|(?<="dbSize":)"?\d+"?'), b"0"),  # and how many of its pages that took
     (re.compile(rb"\d[\d.]*(ns|\xc2\xb5s|ms|s)\b(?=$|\n|\"| *\xe2)"), b"TOOK"),
     (re.compile(rb" +TOOK"), b" TOOK"),
     (re.compile(rb"(?<=Member|luster) +(?=[0-9a-f]+)", re.MULTILINE), b" "),  # ids that are shorter by chance
@@ -58,7 +59,8 @@ class Side:
 
     def run(self, line: transcripts.Line) -> Outcome:
         argv = [self._filled(word) for word in line.argv]
-        environment = {**clean_environment(), "ETCDCTL_ENDPOINTS": self.server.endpoint, **line.environment}
+        where = {"ETCDCTL_ENDPOINTS": self.server.endpoint, "ETCDCTL_DIAL_TIMEOUT": "60s"}
+        environment = {**clean_environment(), **where, **line.environment}
         done = subprocess.run(
             [*self.program, *argv], input=line.stdin, capture_output=True, timeout=120, check=False, env=environment
         )

@@ -158,8 +158,8 @@ def brainctl_argv() -> list[str]:
 def brainctl(
     *args: str, stdin: str | None = None, seconds: float = 120, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line under test to its end."""
-    return _run([*brainctl_argv(), *args], stdin, seconds, cwd)
+    """Run the command line under test to its end. Connecting may take longer than two seconds on a loaded machine."""
+    return _run([*brainctl_argv(), *args], stdin, seconds, cwd, BRAINCTL_DIAL_TIMEOUT="60s")
 
 
 def etcdctl(endpoint: str, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -168,9 +168,9 @@ def etcdctl(endpoint: str, *args: str, stdin: str | None = None) -> subprocess.C
 
 
 def _run(
-    argv: Sequence[str], stdin: str | None, seconds: float, cwd: Path | None = None
+    argv: Sequence[str], stdin: str | None, seconds: float, cwd: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    environment = clean_environment() | {"ETCDCTL_API": "3"}
+    environment = clean_environment() | {"ETCDCTL_API": "3"} | variables
     return subprocess.run(
         argv, input=stdin or "", capture_output=True, text=True, timeout=seconds, env=environment, check=False, cwd=cwd
     )
