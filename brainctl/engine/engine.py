@@ -299,9 +299,9 @@ class Engine:
     ) -> None:
         """Put some changes of a commit into the index and the caches; the lists go together, place by place."""
         view = self.view
-        if view.pages:
+        if view.range_cache:
             for change in changes:
-                view.pages.change(change.key, change.kv if change.version else None)
+                view.range_cache.change(change.key, change.kv if change.version else None)
         keys = [change.key for change in changes]
         revisions = [change.mod_revision for change in changes]
         if prepared.fresh:

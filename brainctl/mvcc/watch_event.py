@@ -25,7 +25,7 @@ class Event(NamedTuple):
     """Tag, length and marshalled mvccpb.Event."""
 
 
-class Page(NamedTuple):
+class EventBatch(NamedTuple):
     """Whole revisions that travel in one response."""
 
     first: int
@@ -46,16 +46,16 @@ def event(change: KeyVersion, before: KeyVersion | None = None) -> Event:
     return Event(change.mod_revision, b"Z%b%b" % (varint(len(parts)), parts))
 
 
-def pages(events: list[Event], size: int) -> list[Page]:
-    """Return events of rising revisions in pages of about `size` bytes; a revision is never split."""
+def event_batches(events: list[Event], size: int) -> list[EventBatch]:
+    """Return events of rising revisions in batches of about `size` bytes; a revision is never split."""
     if sum(len(one.field) for one in events) <= size:
-        return [Page(events[0].revision, events[-1].revision, events, b"".join([one.field for one in events]))]
-    return finish(pages_steps(events, size))
+        return [EventBatch(events[0].revision, events[-1].revision, events, b"".join([one.field for one in events]))]
+    return finish(event_batches_steps(events, size))
 
 
-def pages_steps(events: list[Event], size: int) -> Steps[list[Page]]:
-    """Return, in steps, what `pages` returns."""
-    found: list[Page] = []
+def event_batches_steps(events: list[Event], size: int) -> Steps[list[EventBatch]]:
+    """Return, in steps, what `event_batches` returns."""
+    found: list[EventBatch] = []
     part: list[Event] = []
     blobs: list[bytes] = []
     taken = 0
@@ -66,13 +66,13 @@ def pages_steps(events: list[Event], size: int) -> Steps[list[Page]]:
             if taken >= size and before is not None and one.revision != before.revision:
                 part += piece[start:index]
                 blobs.append(b"".join([event.field for event in piece[start:index]]))
-                found.append(Page(part[0].revision, part[-1].revision, part, b"".join(blobs)))
+                found.append(EventBatch(part[0].revision, part[-1].revision, part, b"".join(blobs)))
                 part, blobs, start, taken = [], [], index, 0
             taken += len(one.field)
         part += piece[start:]
         blobs.append(b"".join([event.field for event in piece[start:]]))
         yield len(piece) // 2
-    found.append(Page(part[0].revision, part[-1].revision, part, b"".join(blobs)))
+    found.append(EventBatch(part[0].revision, part[-1].revision, part, b"".join(blobs)))
     return found
 
 
@@ -114,20 +114,20 @@ def progress(header: bytes, watch_id: int) -> bytes:
     return header + watch_id_field(watch_id)
 
 
-def fragments(head: bytes, page: Page, size: int) -> Iterator[bytes]:
-    """Yield the responses that carry one page to a watcher that accepts parts of revisions.
+def fragments(head: bytes, batch: EventBatch, size: int) -> Iterator[bytes]:
+    """Yield the responses that carry one batch to a watcher that accepts parts of revisions.
 
     Each stays below `size` bytes unless a single event does not fit; all but the last say that more follow.
 
     Args:
         head: The header and the watch id.
-        page: The events.
+        batch: The events.
         size: Bytes of a response.
     """
     overhead = len(head) + len(_FRAGMENT)
     part: list[bytes] = []
     taken = overhead
-    for one in page.events:
+    for one in batch.events:
         if part and taken + len(one.field) >= size:
             yield b"".join([head, _FRAGMENT, *part])
             part, taken = [], overhead

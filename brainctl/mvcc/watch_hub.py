@@ -17,7 +17,7 @@ from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.steps import STEP_BYTES, STEP_KEYS, Steps, in_pieces
 from brainctl.mvcc.view import Revision
-from brainctl.mvcc.watch_event import Event, Page, canceled, event, fragments, pages, pages_steps
+from brainctl.mvcc.watch_event import Event, EventBatch, canceled, event, event_batches, event_batches_steps, fragments
 from brainctl.mvcc.watch_index import WatcherGroup, WatchIndex
 from brainctl.mvcc.watch_room import WatchRoom
 from brainctl.mvcc.watcher import State, Watcher, WatchSink
@@ -167,7 +167,7 @@ class WatchHub:
         batches = _select(self._synced, commit.changes, commit.before, 0, {})
         header = self.header(self.revision)
         for audience, events in batches.items():
-            shared = pages(events, self._response_size)
+            shared = event_batches(events, self._response_size)
             # A copy: sending may pause or close a stream, which removes watchers from this audience.
             for watcher in list(audience.members):
                 if watcher.state is State.SYNCED and not self._send(watcher, header, shared):
@@ -264,8 +264,8 @@ class WatchHub:
                 yield len(piece)
         for audience in audiences:
             events = batches.get(audience, [])
-            shared = (yield from pages_steps(events, self._response_size)) if events else []
-            cost = 1 + sum(len(page.body) for page in shared) // _BYTES_PER_KEY
+            shared = (yield from event_batches_steps(events, self._response_size)) if events else []
+            cost = 1 + sum(len(batch.body) for batch in shared) // _BYTES_PER_KEY
             header = self.header(self.revision)
             for watcher in list(audience.members):
                 if watcher.state is State.BEHIND and first <= watcher.next <= last:
@@ -273,14 +273,16 @@ class WatchHub:
                     yield cost
         self._answer_progress()
 
-    def _feed_one(self, watcher: Watcher, header: bytes, events: list[Event], shared: list[Page], last: int) -> None:
+    def _feed_one(
+        self, watcher: Watcher, header: bytes, events: list[Event], shared: list[EventBatch], last: int
+    ) -> None:
         """Send the events of a piece to one watcher, and let it catch up, wait for the next piece, or park."""
         if watcher.next < self.compact_revision:
             self._cancel(watcher)
             return
         if shared and watcher.next > shared[0].first:
             own = [one for one in events if one.revision >= watcher.next]
-            shared = pages(own, self._response_size) if own else []
+            shared = event_batches(own, self._response_size) if own else []
         sent = self._send(watcher, header, shared)
         if watcher.state is not State.BEHIND:
             return
@@ -316,23 +318,23 @@ class WatchHub:
         watcher.stream.send(canceled(self.header(0), watcher.watch_id, compact_revision, reason))
         watcher.stream.ended(watcher)
 
-    def _send(self, watcher: Watcher, header: bytes, found: list[Page]) -> bool:
-        """Send pages to a watcher.
+    def _send(self, watcher: Watcher, header: bytes, found: list[EventBatch]) -> bool:
+        """Send event batches to a watcher.
 
         Return False when its stream is paused before all were sent; `next` is then the first revision that was not.
         """
         head = header + watcher.id_field
-        for page in found:
+        for batch in found:
             if watcher.stream.paused:
-                watcher.next = page.first
+                watcher.next = batch.first
                 return False
             watcher.idle_since_tick = False
-            if watcher.fragment and len(head) + len(page.body) >= self._fragment_size:
-                for part in fragments(head, page, self._fragment_size):
+            if watcher.fragment and len(head) + len(batch.body) >= self._fragment_size:
+                for part in fragments(head, batch, self._fragment_size):
                     watcher.stream.send(part)
             else:
-                watcher.stream.send(head + page.body)
-            self.events_sent += len(page.events)
+                watcher.stream.send(head + batch.body)
+            self.events_sent += len(batch.events)
             if watcher.state is State.ENDED:
                 break
         return True

@@ -6,7 +6,7 @@ In reading order:
 * `first_bytes`: the beginning of a connection: its handshake, and what it speaks
 * `http2/`: a connection of HTTP/2, with unary and streaming calls; the frames are those of `brainctl.wire`
 * `node_protocol`: the interface of a node; `status`: its errors as gRPC statuses
-* `http1`, `http_request`, `pages`, `metrics`: requests that are not gRPC
+* `http1`, `http_request`, `http_handlers`, `metrics`: requests that are not gRPC
 * `gateway/`: the API as JSON under /v3/
 * `health`, `reflection`: the services of gRPC itself
 * `malloc`, `collector`, `notify`: settings of the process, and systemd

@@ -9,10 +9,10 @@ from brainctl.errors import BrainctlError
 from brainctl.server.connections import Connection, Connections
 from brainctl.server.first_bytes import Served
 from brainctl.server.gateway.access import GatewayAccess
+from brainctl.server.http_handlers import HttpHandlers, Monitoring
 from brainctl.server.listen import Listener
 from brainctl.server.listen import listen as open_listener
 from brainctl.server.node_protocol import Node
-from brainctl.server.pages import Monitoring, Pages
 from brainctl.server.tls.context import ServerTls
 from brainctl.wire.limits import Limits
 
@@ -25,8 +25,8 @@ class Server:
     def __init__(self, node: Node, limits: Limits | None = None, access: GatewayAccess | None = None) -> None:
         self.node = node
         self.limits = limits or Limits()
-        self.pages = Pages(node, access, self.limits)
-        self.room = self.pages.calls.room
+        self.handlers = HttpHandlers(node, access, self.limits)
+        self.room = self.handlers.calls.room
         self.connections = Connections(self.room)
         self._tls: list[ServerTls] = []
         self._listeners: list[Listener] = []
@@ -49,12 +49,12 @@ class Server:
             InvalidInput: An address cannot be read.
             ListenFailed: It cannot be had.
         """
-        pages_tls = tls.for_pages() if tls is not None and metrics else None
-        self._tls = [each for each in (tls, pages_tls) if each is not None]
+        metrics_tls = tls.for_monitoring() if tls is not None and metrics else None
+        self._tls = [each for each in (tls, metrics_tls) if each is not None]
         try:
             addresses = [await self._listen(part, tls, None) for part in listen.split(",")]
             for part in filter(None, metrics.split(",")):
-                await self._listen(part, pages_tls, Monitoring(self.pages))
+                await self._listen(part, metrics_tls, Monitoring(self.handlers))
         except BrainctlError:
             self._close_listeners()
             raise
@@ -64,7 +64,7 @@ class Server:
 
     async def _listen(self, given: str, tls: ServerTls | None, monitoring: Monitoring | None) -> str:
         used = None if given.startswith(("http://", "unix://")) else tls
-        served = Served(self.node, self.pages, self.limits, self.connections, self.remove, used, monitoring)
+        served = Served(self.node, self.handlers, self.limits, self.connections, self.remove, used, monitoring)
         listener = await open_listener(given, served.accept)
         self._listeners.append(listener)
         return listener.address
@@ -104,7 +104,7 @@ class Server:
         for connection in self.connections:
             connection.tick()
         self.room.tick(len(self.connections))
-        self.pages.calls.buffers.tick()
+        self.handlers.calls.buffers.tick()
         for tls in self._tls:
             tls.refresh()
         self._timer = asyncio.get_running_loop().call_later(1, self._tick)

@@ -11,8 +11,8 @@ from brainctl.log import Fact
 from brainctl.server.connections import Connection, Connections
 from brainctl.server.http1 import Http1Protocol
 from brainctl.server.http2.connection import Http2Protocol
+from brainctl.server.http_handlers import HttpHandlers, Monitoring
 from brainctl.server.node_protocol import Node
-from brainctl.server.pages import Monitoring, Pages
 from brainctl.server.tls.context import HANDSHAKE_SECONDS, ServerTls
 from brainctl.wire.frames import PREFACE
 from brainctl.wire.limits import Limits
@@ -30,14 +30,14 @@ class Served(NamedTuple):
     """Services of a listener for its connections."""
 
     node: Node
-    pages: Pages
+    handlers: HttpHandlers
     limits: Limits
     connections: Connections
     on_lost: Callable[[Connection], None]
     tls: ServerTls | None
     """The TLS side, None without TLS."""
     monitoring: Monitoring | None
-    """The only pages of a listener that has nothing else, in HTTP/1.1; None for other listeners."""
+    """The only handlers of a listener that serves nothing else, in HTTP/1.1; None for other listeners."""
 
     def accept(self) -> asyncio.Protocol:
         """Return the protocol of a connection that has just come."""
@@ -137,15 +137,15 @@ class FirstBytes(asyncio.Protocol):
         if self._buffer[0] == _TLS_HANDSHAKE:  # a client of https:// would wait for an answer that it understands
             self.abort()
             return
-        buffers = served.pages.calls.buffers
+        buffers = served.handlers.calls.buffers
         protocol: Http2Protocol | Http1Protocol
         is_http2 = served.monitoring is None and self._buffer.startswith(PREFACE[:_TELLING_BYTES])
         if is_http2:
             user = served.tls.user(self._transport.get_extra_info("peercert")) if served.tls else None
-            protocol = Http2Protocol(served.node, served.pages, served.limits, served.on_lost, user)
+            protocol = Http2Protocol(served.node, served.handlers, served.limits, served.on_lost, user)
         else:
-            pages = served.monitoring or served.pages
-            protocol = Http1Protocol(pages, served.limits, served.on_lost, served.connections.waits, buffers)
+            handlers = served.monitoring or served.handlers
+            protocol = Http1Protocol(handlers, served.limits, served.on_lost, served.connections.waits, buffers)
         if not served.connections.replace(self, protocol, waits=not is_http2):
             self.abort()
             return

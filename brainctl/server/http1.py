@@ -7,8 +7,8 @@ from typing import Final, cast
 
 from brainctl.log import Fact
 from brainctl.server.buffers import SMALL_BYTES, Buffers
-from brainctl.server.http_request import BROKEN, Call, HttpRequest, Page, is_local
-from brainctl.server.pages import Monitoring, Pages
+from brainctl.server.http_handlers import HttpHandlers, Monitoring
+from brainctl.server.http_request import BROKEN, Call, HttpRequest, HttpResponse, is_local
 from brainctl.wire.http1 import (
     CONTINUE,
     LAST_CHUNK,
@@ -16,8 +16,8 @@ from brainctl.wire.http1 import (
     Http1Reader,
     Http1Request,
     chunk,
-    response,
     response_start,
+    whole_response,
 )
 from brainctl.wire.limits import Limits
 
@@ -36,7 +36,7 @@ class Http1Protocol(asyncio.Protocol):
 
     def __init__(
         self,
-        pages: Pages | Monitoring,
+        handlers: HttpHandlers | Monitoring,
         limits: Limits,
         on_lost: Callable[["Http1Protocol"], None],
         on_waiting: Callable[["Http1Protocol", bool], None],
@@ -45,17 +45,17 @@ class Http1Protocol(asyncio.Protocol):
         """Create the protocol of a connection that is not made yet.
 
         Args:
-            pages: serves the requests.
+            handlers: serves the requests.
             limits: bounds for the client.
             on_lost: called when the connection has ended.
             on_waiting: told with False that a request is complete, and with True that it is answered.
             buffers: told how many bytes are held.
         """
-        self._pages = pages
+        self._handlers = handlers
         self._buffers = buffers
         self._on_lost = on_lost
         self._on_waiting = on_waiting
-        self._reader = Http1Reader(limits.page_bytes)
+        self._reader = Http1Reader(limits.http_body_bytes)
         self._transport: asyncio.Transport | None = None
         self._exchange: _Exchange | None = None
         """The answer in progress."""
@@ -153,7 +153,7 @@ class Http1Protocol(asyncio.Protocol):
             except Http1Fault as fault:
                 if fault.status is not None:
                     body = f"{fault.status} {fault}\n".encode()
-                    self._transport.write(response(fault.status, "text/plain", body, keep_alive=False))
+                    self._transport.write(whole_response(fault.status, "text/plain", body, keep_alive=False))
                 self._transport.close()
                 return
             if request is None:
@@ -165,9 +165,9 @@ class Http1Protocol(asyncio.Protocol):
             exchange = self._exchange = _Exchange(self, request)
             whole = HttpRequest(request.method, request.target, request.fields, request.body, self._secure, self._local)
             try:
-                exchange.keep(self._pages.serve(whole, exchange))
+                exchange.keep(self._handlers.serve(whole, exchange))
             except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
-                _log.exception(Fact("a page failed", path=request.target.partition("?")[0]))
+                _log.exception(Fact("an HTTP request failed", path=request.target.partition("?")[0]))
                 exchange.respond(BROKEN)
 
     # -- for the exchange ---------------------------------------------------------------------------------------------
@@ -207,27 +207,32 @@ class _Exchange:
         self._over = False
         self.begun = False
 
-    def respond(self, page: Page) -> None:
+    def respond(self, response: HttpResponse) -> None:
         """See Exchange."""
         if self._over:
             return
         keep = self._request.keep_alive and not self._protocol.ending
         head_only = self._request.method == "HEAD"
         self._protocol.write(
-            response(
-                page.status, page.content_type, page.body, keep_alive=keep, head_only=head_only, fields=page.fields
+            whole_response(
+                response.status,
+                response.content_type,
+                response.body,
+                keep_alive=keep,
+                head_only=head_only,
+                fields=response.fields,
             )
         )
         self._finish(keep=keep)
 
-    def begin(self, page: Page) -> None:
+    def begin(self, response: HttpResponse) -> None:
         """See Exchange."""
         if not self._over:
             self.begun = True
             chunks = self._request.chunks
             self._protocol.write(
-                response_start(page.status, page.content_type, chunks=chunks, fields=page.fields)
-                + (chunk(page.body) if chunks else page.body)
+                response_start(response.status, response.content_type, chunks=chunks, fields=response.fields)
+                + (chunk(response.body) if chunks else response.body)
             )
 
     def send(self, data: bytes) -> None:

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Final, NamedTuple, Protocol
 
 
-class Page(NamedTuple):
+class HttpResponse(NamedTuple):
     """A whole response."""
 
     status: int
@@ -15,7 +15,7 @@ class Page(NamedTuple):
     """Header fields besides those that every response has."""
 
 
-BROKEN: Final = Page(500, "text/plain; charset=utf-8", b"internal error; the server's log has more\n")
+BROKEN: Final = HttpResponse(500, "text/plain; charset=utf-8", b"internal error; the server's log has more\n")
 """Answer when answering failed."""
 
 
@@ -53,11 +53,11 @@ class Exchange(Protocol):
     What is done once the client has gone away is dropped.
     """
 
-    def respond(self, page: Page) -> None:
-        """Answer with a whole page."""
+    def respond(self, response: HttpResponse) -> None:
+        """Answer with a whole response."""
 
-    def begin(self, page: Page) -> None:
-        """Begin an answer whose length is not known, with the body of `page`."""
+    def begin(self, response: HttpResponse) -> None:
+        """Begin an answer whose length is not known, with the status, fields and body of `response`."""
 
     def send(self, data: bytes) -> None:
         """Send the next part of an answer.

@@ -46,8 +46,8 @@ class Resumed(NamedTuple):
     stream_id: int
 
 
-class PageRequest(NamedTuple):
-    """A complete HTTP request that is not gRPC: answer with `respond`, or begin_page, send_page and end_page."""
+class PlainRequest(NamedTuple):
+    """A complete HTTP request that is not gRPC. Answer: `respond`, or begin_response, send_body and end_response."""
 
     stream_id: int
     head: Head
@@ -77,4 +77,4 @@ class Closed(NamedTuple):
     text: str
 
 
-Event = Requests | Opened | Message | HalfClosed | Reset | Resumed | PageRequest | Ended | GoingAway | Closed
+Event = Requests | Opened | Message | HalfClosed | Reset | Resumed | PlainRequest | Ended | GoingAway | Closed

@@ -208,7 +208,7 @@ def _length(fields: dict[str, str], most: int, *, is_1_1: bool) -> int | None:
     return int(text)
 
 
-def response(
+def whole_response(
     status: int,
     content_type: str,
     body: bytes,

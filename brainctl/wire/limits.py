@@ -8,7 +8,7 @@ class Limits(NamedTuple):
 
     message_bytes: int = 3 * 512 * 1024 + 512 * 1024
     """Bytes of the largest gRPC message: etcd's 1.5 MiB of request and 512 KiB around it."""
-    page_bytes: int = 4 * 1024 * 1024
+    http_body_bytes: int = 4 * 1024 * 1024
     """Bytes of the largest body of a request that is not gRPC: such a message in base64 and JSON."""
     header_list_bytes: int = 256 * 1024
     """Bytes of the largest header list, decoded; also of the largest header block as it is sent, over all its frames.

@@ -8,7 +8,7 @@ from typing import Any, Final
 from brainctl.errors import ApiError, Code, Status
 from brainctl.wire import frames
 from brainctl.wire.connection import Connection
-from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Requests, Reset
+from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PlainRequest, Requests, Reset
 from brainctl.wire.frames import FRAME_HEADER, ConnectionFault, ErrorCode, StreamFault
 from brainctl.wire.grpc import DATA_HEADER, PREFIX_BYTES, MessageReader, status_fields
 from brainctl.wire.head import Head, HeadReader
@@ -302,7 +302,7 @@ class ServerConnection(Connection):
         if head.length is not None and (stream.received > head.length or (end and stream.received < head.length)):
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length does not match the body")
         if stream.reader is None:
-            self._on_page_body(stream_id, stream, head, data)
+            self._on_plain_body(stream_id, stream, head, data)
             return
         held = stream.reader.held_bytes
         try:
@@ -344,18 +344,18 @@ class ServerConnection(Connection):
             self._streams[stream_id] = None
         self._events.append(Requests(head, [stream_id], [body]))
 
-    def _on_page_body(self, stream_id: int, stream: Stream, head: Head, data: bytes) -> None:
+    def _on_plain_body(self, stream_id: int, stream: Stream, head: Head, data: bytes) -> None:
         """Take in bytes of a request that is not gRPC, and append its event when it is complete."""
         stream.body += data
         self._partial += len(data)
-        if len(stream.body) > self.limits.page_bytes:
+        if len(stream.body) > self.limits.http_body_bytes:
             self.respond(stream_id, 413, "text/plain", b"request body is too large\n")
         elif not stream.remote_open:
             body = bytes(stream.body)
             self._partial -= len(body)
             stream.body.clear()
             stream.requested = True
-            self._events.append(PageRequest(stream_id, head, body))
+            self._events.append(PlainRequest(stream_id, head, body))
 
     def _forget(self, stream_id: int) -> Stream | None:
         stream = super()._forget(stream_id)
@@ -480,16 +480,16 @@ class ServerConnection(Connection):
         fields: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Send the response to a request that is not gRPC."""
-        self.begin_page(stream_id, http_status, content_type, [*fields, ("content-length", str(len(body)))])
+        self.begin_response(stream_id, http_status, content_type, [*fields, ("content-length", str(len(body)))])
         stream = self._streams.get(stream_id)
         if stream is not None and (stream.head is None or stream.head.method != "HEAD"):
-            self.send_page(stream_id, body)
-        self.end_page(stream_id)
+            self.send_body(stream_id, body)
+        self.end_response(stream_id)
 
-    def begin_page(
+    def begin_response(
         self, stream_id: int, http_status: int, content_type: str, fields: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """Send the head of a response to a request that is not gRPC; `send_page` and `end_page` follow."""
+        """Send the head of a response to a request that is not gRPC; `send_body` and `end_response` follow."""
         if stream_id in self._streams:
             stream = self._stateful(stream_id)
             head = [(b":status", str(http_status).encode()), (b"content-type", content_type.encode())]
@@ -497,12 +497,12 @@ class ServerConnection(Connection):
             stream.started = True
             self._send_block(stream_id, literal_block(head), end_stream=False)
 
-    def send_page(self, stream_id: int, data: bytes) -> None:
+    def send_body(self, stream_id: int, data: bytes) -> None:
         """Send a part of a response that was begun; see `paused`."""
         if stream_id in self._streams:
             self._send_data(stream_id, self._stateful(stream_id), data)
 
-    def end_page(self, stream_id: int) -> None:
+    def end_response(self, stream_id: int) -> None:
         """End a response that was begun, or count as made an answer that nobody waits for any more."""
         if stream_id in self._streams:
             self._end_data(stream_id, self._stateful(stream_id), b"")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 import typer
 
 from brainctl.cli.byte_sizes import read_bytes
-from brainctl.cli.debug_page import fetch, served_at
+from brainctl.cli.debug_request import fetch, served_at
 from brainctl.cli.session import Session
 from brainctl.clock import SystemClock
 from brainctl.commands.store.fields import StoreArgument, store_url
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from brainctl.engine.write_history import WriteHistory
     from brainctl.node.jobs.write_history import Space
 
-PAGE = "/debug/wear"
-PAGE_SECONDS = 120.0
+PATH = "/debug/wear"
+TIMEOUT_SECONDS = 120.0
 
 
 class Rating(NamedTuple):
@@ -116,7 +116,7 @@ def _ask(session: Session, endpoint: str) -> Found:
     from brainctl.engine.write_history import Period, WriteHistory
     from brainctl.node.jobs.write_history import Space
 
-    told = fetch(session, endpoint, PAGE, seconds=PAGE_SECONDS)
+    told = fetch(session, endpoint, PATH, seconds=TIMEOUT_SECONDS)
     row = cast("dict[str, object]", told["wear"])
     hours, days = (
         [

@@ -133,7 +133,7 @@ def _limits(settings: ServeSettings) -> "Limits":
     defaults = Limits()
     return defaults._replace(
         message_bytes=message,
-        page_bytes=2 * message,
+        http_body_bytes=2 * message,
         streams=min(settings.number("max-concurrent-streams", 1, 2**32 - 1), 2**31 - 1),
         partial_bytes=max(defaults.partial_bytes, 4 * message),
         clients_bytes=settings.number("max-client-memory", 0),
@@ -249,7 +249,7 @@ async def _open(session: Session, plan: ServeOptions) -> "tuple[Served, Node, Pe
     )
     served = await open_backend(url, serving)
     options = plan.options if measures else replace(plan.options, quota_bytes=None)
-    peers = peer_calls(plan.tls, plan.limits.page_bytes) if served.shared is not None else None
+    peers = peer_calls(plan.tls, plan.limits.http_body_bytes) if served.shared is not None else None
     return served, _node(served, plan._replace(options=options), peers), peers
 
 

@@ -5,12 +5,12 @@ from typing import cast
 
 import typer
 
-from brainctl.cli.debug_page import fetch, served_at
+from brainctl.cli.debug_request import fetch, served_at
 from brainctl.cli.session import Session
 from brainctl.commands.store.fields import StoreArgument, show, store_url
 from brainctl.errors import BadArguments, ExitCode, InvalidInput
 
-PAGE = "/debug/scrub"
+PATH = "/debug/scrub"
 POLL_SECONDS = 0.1
 
 
@@ -33,10 +33,10 @@ async def scrub(session: Session, url: str) -> None:
     endpoint = served_at(session, url)
     if not endpoint:
         raise InvalidInput(f"nobody serves {url}: `brainctl store check` reads it")
-    state = await asyncio.to_thread(fetch, session, endpoint, PAGE, "POST")
+    state = await asyncio.to_thread(fetch, session, endpoint, PATH, "POST")
     while state["running"]:
         await asyncio.sleep(POLL_SECONDS)
-        state = await asyncio.to_thread(fetch, session, endpoint, PAGE)
+        state = await asyncio.to_thread(fetch, session, endpoint, PATH)
     findings = cast("list[str]", state["findings"])
     for finding in findings:
         session.warn(finding)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from brainctl.cli.command import command, group
-from brainctl.cli.debug_page import fetch
+from brainctl.cli.debug_request import fetch
 from brainctl.cli.options import raw
 from brainctl.cli.session import Session
 from brainctl.client.failure import CommandFailed

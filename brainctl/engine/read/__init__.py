@@ -7,8 +7,8 @@ Modules in reading order:
 * `range_cache`: ranges that were recently listed, with their answers;
 * `record_cache`: records that were recently written or read.
 
-Three ways lead to a range at revision R: at the newest revision, the pages of `range_cache`; at a recent one, these
-pages with the undo log applied; at an older one, the versions of each key, from the newest back to R, by the address
+Three ways lead to a range at revision R: at the newest revision, the cached ranges of `range_cache`; at a recent one,
+these with the undo log applied; at an older one, the versions of each key, from the newest back to R, by the address
 that each record has of the one before it.
 
 An example: the undo log

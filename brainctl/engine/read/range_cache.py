@@ -1,12 +1,12 @@
 """Ranges that were recently listed, as they were answered: a list at the newest revision is joined from them.
 
-A page has all live keys between two bounds, and their KeyValues. Pages do not overlap. A change of a key changes the
-page in whose bounds it lies, so a list reads from the index and the log only what was not listed before. A page that
-has not changed from one list to the next also keeps its part of the answer, joined: then a list costs the copying of
-its bytes. A page that changes often and is not listed is dropped.
+A cached range has all live keys between two bounds, and their KeyValues. Cached ranges do not overlap. A change of a
+key changes the cached range in whose bounds it lies, so a list reads from the index and the log only what was not
+listed before. A cached range that has not changed from one list to the next also keeps its part of the answer, joined:
+then a list costs the copying of its bytes. A cached range that changes often and is not listed is dropped.
 
-A list of 10,000 keys of 512 bytes takes 0.13 ms of CPU from pages, 2.8 ms from the record cache and 8.4 ms from the
-segments (docs/internals/engine.md).
+A list of 10,000 keys of 512 bytes takes 0.13 ms of CPU from cached ranges, 2.8 ms from the record cache and 8.4 ms
+from the segments (docs/internals/engine.md).
 """
 
 from bisect import bisect_left, bisect_right
@@ -24,22 +24,22 @@ Returns up to `limit` of its first live keys, their marshalled KeyValues, and th
 end of the range, or less.
 """
 _KEYS = 128
-"""A page is made with up to this number of keys, and may grow to twice as many."""
+"""A cached range is made with up to this number of keys, and may grow to twice as many."""
 _BYTES = 64 << 10
-"""A page is made with up to this number of bytes of KeyValues, unless one alone has more."""
+"""A cached range is made with up to this number of bytes of KeyValues, unless one alone has more."""
 _READ = 512
 """Keys that are read at a time."""
 _FEW = 32
-"""A list of fewer keys than this leaves no page behind."""
+"""A list of fewer keys than this leaves no cached range behind."""
 _CHANGES = 256
-"""A page is dropped when it has changed more often than this since it was last listed."""
+"""A cached range is dropped when it has changed more often than this since it was last listed."""
 _OVERHEAD = 4096
-"""Bytes that a page counts for beside its keys, so that there are never very many."""
+"""Bytes that a cached range counts for beside its keys, so that there are never very many."""
 _ENTRY = 120
 """Bytes that a key and its KeyValue take beside their contents, about."""
 _BYTES_PER_KEY = STEP_BYTES // STEP_KEYS
 _WHOLE = 4
-"""The cost, in keys, of taking a page that is joined."""
+"""The cost, in keys, of taking a cached range that is joined."""
 
 
 class Piece(NamedTuple):
@@ -58,7 +58,7 @@ class Piece(NamedTuple):
 
 
 class CachedRange:
-    """A page: the live keys of `start <= key < end`."""
+    """The live keys of `start <= key < end`, and their KeyValues."""
 
     __slots__ = ("_joined", "changes", "end", "keys", "kvs", "passed", "size", "start", "used")
 
@@ -88,7 +88,7 @@ class CachedRange:
     def parts(self, room: int) -> list[bytes]:
         """Return the parts of the answer for all its keys (mvcc/range_response_kvs.py).
 
-        The page may grow by `room` bytes to keep them joined: only if it did not change since the last list.
+        The cached range may grow by `room` bytes to keep them joined: only if it did not change since the last list.
         """
         if self._joined is None:
             parts = framed(self.kvs)
@@ -99,7 +99,7 @@ class CachedRange:
         return [self._joined]
 
     def change(self, key: bytes, kv: bytes | None) -> int:
-        """Set the KeyValue of a key of its range (None: it was deleted), and return by how many bytes the page grew."""
+        """Set the KeyValue of a key (None: it was deleted), and return by how many bytes the cached range grew."""
         keys, kvs = self.keys, self.kvs
         self.changes += 1
         at = bisect_left(keys, key)
@@ -122,19 +122,19 @@ class CachedRange:
 
 
 class RangeCache:
-    """Pages in about `budget` bytes of memory."""
+    """Cached ranges in about `budget` bytes of memory."""
 
     def __init__(self, budget: int, read: Read) -> None:
         self._budget = budget
         self._read = read
         self._starts: list[bytes] = []
-        self._pages: list[CachedRange] = []
+        self._ranges: list[CachedRange] = []
         self._size = 0
         self._lists = 0
 
     def __len__(self) -> int:
-        """Return the number of pages."""
-        return len(self._pages)
+        """Return the number of cached ranges."""
+        return len(self._ranges)
 
     def begin(self) -> int:
         """Return the number of a new list."""
@@ -152,18 +152,18 @@ class RangeCache:
         """
         parts: list[bytes] = []
         count = cost = 0
-        for page, first, last in self._pieces(number, start, end, limit):
-            cost += page.cost
-            if last - first == len(page.keys):
-                size = page.size
-                parts += page.parts(self._budget - self._size)
-                self._size += page.size - size
+        for cached, first, last in self._pieces(number, start, end, limit):
+            cost += cached.cost
+            if last - first == len(cached.keys):
+                size = cached.size
+                parts += cached.parts(self._budget - self._size)
+                self._size += cached.size - size
             else:
-                parts += framed(page.kvs[first:last])
+                parts += framed(cached.kvs[first:last])
             count += last - first
-            self._use(page, number)
+            self._use(cached, number)
             if cost >= STEP_KEYS:
-                return Piece([], parts, count, page.end if _before(page.end, end) else None, cost)
+                return Piece([], parts, count, cached.end if _before(cached.end, end) else None, cost)
         return Piece([], parts, count, None, cost)
 
     def rows(self, number: int, start: bytes, end: bytes | None, limit: int) -> Piece:
@@ -171,93 +171,93 @@ class RangeCache:
         keys: list[bytes] = []
         kvs: list[bytes] = []
         cost = 0
-        for page, first, last in self._pieces(number, start, end, limit):
-            cost += page.cost
-            keys += page.keys[first:last]
-            kvs += page.kvs[first:last]
-            self._use(page, number)
+        for cached, first, last in self._pieces(number, start, end, limit):
+            cost += cached.cost
+            keys += cached.keys[first:last]
+            kvs += cached.kvs[first:last]
+            self._use(cached, number)
             if cost >= STEP_KEYS:
-                return Piece(keys, kvs, len(keys), page.end if _before(page.end, end) else None, cost)
+                return Piece(keys, kvs, len(keys), cached.end if _before(cached.end, end) else None, cost)
         return Piece(keys, kvs, len(keys), None, cost)
 
     def change(self, key: bytes, kv: bytes | None) -> None:
         """Note that a key has changed: its KeyValue, or None when it was deleted."""
         number = bisect_right(self._starts, key) - 1
-        if number < 0 or not _before(key, self._pages[number].end):
+        if number < 0 or not _before(key, self._ranges[number].end):
             return
-        page = self._pages[number]
-        self._size += page.change(key, kv)
-        large = len(page.keys) > 2 * _KEYS or page.size > _OVERHEAD + 4 * _BYTES or self._size > self._budget
-        if large or page.changes > _CHANGES:
-            self._size -= page.size
-            del self._starts[number], self._pages[number]
+        cached = self._ranges[number]
+        self._size += cached.change(key, kv)
+        large = len(cached.keys) > 2 * _KEYS or cached.size > _OVERHEAD + 4 * _BYTES or self._size > self._budget
+        if large or cached.changes > _CHANGES:
+            self._size -= cached.size
+            del self._starts[number], self._ranges[number]
 
-    def _use(self, page: CachedRange, number: int) -> None:
-        page.used = number
-        page.changes = 0
+    def _use(self, cached: CachedRange, number: int) -> None:
+        cached.used = number
+        cached.changes = 0
 
     def _pieces(
         self, number: int, start: bytes, end: bytes | None, limit: int
     ) -> Iterator[tuple[CachedRange, int, int]]:
-        """Yield the pages that have the first `limit` live keys of a range, and from which of their keys to which."""
+        """Yield the cached ranges with the first `limit` live keys of a range, and from which key to which."""
         left = limit
         at: bytes | None = start
         while at is not None and _before(at, end):
             place = bisect_right(self._starts, at)
-            page = self._pages[place - 1] if place else None
-            if page is not None and _before(at, page.end):
-                pages = [page]
+            cached = self._ranges[place - 1] if place else None
+            if cached is not None and _before(at, cached.end):
+                ranges = [cached]
             else:
                 following = self._starts[place] if place < len(self._starts) else None
-                pages = self._fill(number, at, _least(following, end), left)
-            for page in pages:
-                first = bisect_left(page.keys, start) if start > page.start else 0
-                last = len(page.keys)
-                if end is not None and _before(end, page.end):
-                    last = bisect_left(page.keys, end)
+                ranges = self._fill(number, at, _least(following, end), left)
+            for cached in ranges:
+                first = bisect_left(cached.keys, start) if start > cached.start else 0
+                last = len(cached.keys)
+                if end is not None and _before(end, cached.end):
+                    last = bisect_left(cached.keys, end)
                 if limit:
                     last = min(last, first + left)
                     left -= last - first
-                yield page, first, last
+                yield cached, first, last
                 if limit and not left:
                     return
-                at = page.end
+                at = cached.end
 
     def _fill(self, number: int, start: bytes, end: bytes | None, limit: int) -> list[CachedRange]:
-        """Read the beginning of a gap between pages, and return it as pages, which are kept."""
+        """Read the beginning of a gap between cached ranges, keep it as cached ranges, and return these."""
         wanted = min(limit or _READ, _READ)
         keys, kvs, upto = self._read(start, end, wanted)
-        pages = [CachedRange(start, upto, keys, kvs)] if wanted < _FEW else _paged(start, upto, keys, kvs)
+        ranges = [CachedRange(start, upto, keys, kvs)] if wanted < _FEW else _split(start, upto, keys, kvs)
         if len(keys) < wanted and upto != end:  # the reading ended early because of deleted keys, or of large values
-            pages[0].passed = STEP_KEYS // 4
+            ranges[0].passed = STEP_KEYS // 4
         if wanted < _FEW:
-            return pages
-        size = sum(page.size for page in pages)
+            return ranges
+        size = sum(cached.size for cached in ranges)
         if self._size + size > self._budget:
             self._evict(size, number)
         if self._size + size <= self._budget:
             at = bisect_left(self._starts, start)
-            self._pages[at:at] = pages
-            self._starts[at:at] = [page.start for page in pages]
+            self._ranges[at:at] = ranges
+            self._starts[at:at] = [cached.start for cached in ranges]
             self._size += size
-        return pages
+        return ranges
 
     def _evict(self, size: int, number: int) -> None:
-        """Drop the least recently listed pages until there is room; those of the list with this number stay."""
+        """Drop the least recently listed cached ranges until there is room; those of the list with this number stay."""
         room = self._budget * 7 // 8 - size
         dropped = set()
-        for page in sorted(self._pages, key=attrgetter("used")):
+        for cached in sorted(self._ranges, key=attrgetter("used")):
             if self._size <= room:
                 break
-            if page.used != number:
-                self._size -= page.size
-                dropped.add(page.start)
-        self._pages = [page for page in self._pages if page.start not in dropped]
-        self._starts = [page.start for page in self._pages]
+            if cached.used != number:
+                self._size -= cached.size
+                dropped.add(cached.start)
+        self._ranges = [cached for cached in self._ranges if cached.start not in dropped]
+        self._starts = [cached.start for cached in self._ranges]
 
 
-def _paged(start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes]) -> list[CachedRange]:
-    """Return pages of about one size for the keys of a range."""
+def _split(start: bytes, end: bytes | None, keys: list[bytes], kvs: list[bytes]) -> list[CachedRange]:
+    """Return ranges of about one size for the keys of a range."""
     pieces = max(-(-len(kvs) // _KEYS), -(-sum(map(len, kvs)) // _BYTES), 1)
     step = -(-len(kvs) // pieces) or 1
     starts = [start, *keys[step::step]]

@@ -59,7 +59,7 @@ class ReadView:
         self._segments = segments
         self.recent = RecentRecords(cache_bytes)
         """Records of live versions; the engine adds what it publishes."""
-        self.pages = RangeCache(cache_bytes, self._read_range)
+        self.range_cache = RangeCache(cache_bytes, self._read_range)
         """Ranges that were listed; the engine changes them with each change of a key."""
         self.undo = UndoLog(revision)
         """Versions that the last changes replaced; the engine adds to it."""
@@ -129,7 +129,7 @@ class ReadView:
         total = -1 if back is None else self._index.count(start, end) - back.gained
         parts: list[bytes] = []
         found = 0
-        number = self.pages.begin()
+        number = self.range_cache.begin()
         place: bytes | None = start
         while place is not None:
             piece = self._piece(number, place, end, at, limit - found if limit else 0, back)
@@ -166,7 +166,7 @@ class ReadView:
             back: The way back to `at` for the whole range, if it is known.
         """
         if at >= self.indexed:
-            return self.pages.parts(number, start, end, limit)
+            return self.range_cache.parts(number, start, end, limit)
         piece = self._undone(number, start, end, limit, at, back)
         if piece is not None:
             return piece
@@ -186,7 +186,7 @@ class ReadView:
         """Return what `_piece` does, from the newest state and the undo log; None when that begins after `at`."""
         wanted = limit
         while True:
-            piece = self.pages.rows(number, start, end, wanted)
+            piece = self.range_cache.rows(number, start, end, wanted)
             keys, kvs, bound = piece.keys, piece.kvs, piece.following
             if bound is None and 0 < wanted <= len(keys):
                 bound = keys[-1] + b"\0"

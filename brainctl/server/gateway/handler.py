@@ -15,7 +15,7 @@ from brainctl.server.gateway.large_answers import LargeAnswers
 from brainctl.server.gateway.routes import ROUTES, Route
 from brainctl.server.http2.stream_writer import Stream
 from brainctl.server.http2.streams import STREAMS
-from brainctl.server.http_request import Call, Exchange, HttpRequest, Page
+from brainctl.server.http_request import Call, Exchange, HttpRequest, HttpResponse
 from brainctl.server.node_protocol import Node
 from brainctl.server.status import status_of
 from brainctl.wire.grpc import too_large
@@ -68,16 +68,16 @@ class Gateway:
         refusal = self._access.refusal(request.fields, secure=request.secure)
         if refusal is not None:
             status, text = refusal
-            exchange.respond(Page(status, "text/plain; charset=utf-8", f"{text}\n".encode()))
+            exchange.respond(HttpResponse(status, "text/plain; charset=utf-8", f"{text}\n".encode()))
             return None
         origin = self._access.allowed_origin(request.fields)
         cors = (("Access-Control-Allow-Origin", origin), *_CORS) if origin else ()
         if request.method == "OPTIONS":
-            exchange.respond(Page(200, "text/plain; charset=utf-8", b"", cors))
+            exchange.respond(HttpResponse(200, "text/plain; charset=utf-8", b"", cors))
             return None
         route = ROUTES.get(request.target.partition("?")[0].replace(_OLD_PREFIX, PREFIX, 1))
         if route is None or request.method != "POST":
-            exchange.respond(_error_page(_NOT_FOUND if route is None else _NOT_POST, cors))
+            exchange.respond(_error_response(_NOT_FOUND if route is None else _NOT_POST, cors))
             return None
         self._node.stages.heard()
         try:
@@ -89,7 +89,7 @@ class Gateway:
         try:
             bodies = self._bodies(route, request.body)
         except ApiError as error:
-            exchange.respond(_error_page(error, cors))
+            exchange.respond(_error_response(error, cors))
             return None
         token = next(filter(None, map(request.fields.get, _TOKENS)), None)
         method = self._calls.of(route.method)
@@ -138,9 +138,9 @@ class _Answering:
         self._task: asyncio.Task[None] | None = None
         """Task that makes a large answer."""
 
-    def page(self, body: bytes) -> Page:
-        """Return a page that is, or begins, the answer."""
-        return Page(200, _JSON, body, self._cors)
+    def response(self, body: bytes) -> HttpResponse:
+        """Return the response, or what a streamed one begins with."""
+        return HttpResponse(200, _JSON, body, self._cors)
 
     def encode(self, body: bytes) -> bytes:
         """Return the JSON of a marshalled response."""
@@ -155,7 +155,7 @@ class _Answering:
             self._task = asyncio.get_running_loop().create_task(self._respond_large(answer))
         else:
             self.end(Code.OK)
-            self.exchange.respond(self.page(self.encode(answer)))
+            self.exchange.respond(self.response(self.encode(answer)))
 
     async def _respond_large(self, answer: bytes) -> None:
         try:
@@ -164,12 +164,12 @@ class _Answering:
             self.fail(error.status)
         else:
             self.end(Code.OK)
-            self.exchange.respond(self.page(body))
+            self.exchange.respond(self.response(body))
 
     def fail(self, status: Status) -> None:
         """Answer with an error."""
         self.end(status.code)
-        self.exchange.respond(_error_page(status, self._cors))
+        self.exchange.respond(_error_response(status, self._cors))
 
     def end(self, code: Code) -> None:
         """Count the end of the call with this code; only the first time counts."""
@@ -178,9 +178,9 @@ class _Answering:
             self._method.ended(code)
 
 
-def _error_page(error: BrainctlError | Status, cors: _Fields) -> Page:
+def _error_response(error: BrainctlError | Status, cors: _Fields) -> HttpResponse:
     status, body = encode_error(error)
-    return Page(status, _JSON, body, cors)
+    return HttpResponse(status, _JSON, body, cors)
 
 
 class _OneOutlet:
@@ -209,7 +209,7 @@ class _ManyOutlet:
             self._exchange.send(line)
         else:
             self._begun = True
-            self._exchange.begin(self._answering.page(line))
+            self._exchange.begin(self._answering.response(line))
 
     def finish(self) -> None:
         """End."""
@@ -217,7 +217,7 @@ class _ManyOutlet:
         if self._begun:
             self._exchange.end()
         else:
-            self._exchange.respond(self._answering.page(b""))
+            self._exchange.respond(self._answering.response(b""))
 
     def fail(self, status: Status) -> None:
         """End with an error."""
@@ -228,7 +228,7 @@ class _ManyOutlet:
             self._exchange.send(line)
             self._exchange.end()
         else:
-            self._exchange.respond(self._answering.page(line)._replace(status=http_status))
+            self._exchange.respond(self._answering.response(line)._replace(status=http_status))
 
 
 class _Counted:

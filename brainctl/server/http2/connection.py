@@ -18,10 +18,10 @@ from brainctl.server.http2.streaming import StreamingCalls
 from brainctl.server.http2.streams import STREAMS
 from brainctl.server.http2.unary import UnaryCalls
 from brainctl.server.http2.write_buffer import WRITE_BYTES, WriteBuffer
+from brainctl.server.http_handlers import HttpHandlers
 from brainctl.server.node_protocol import Node
-from brainctl.server.pages import Pages
 from brainctl.server.status import DEADLINE_EXCEEDED
-from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PageRequest, Requests, Reset, Resumed
+from brainctl.wire.events import Closed, Event, HalfClosed, Message, Opened, PlainRequest, Requests, Reset, Resumed
 from brainctl.wire.frames import ErrorCode
 from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
@@ -39,7 +39,7 @@ class Http2Protocol(asyncio.Protocol):
     def __init__(
         self,
         node: Node,
-        pages: Pages,
+        handlers: HttpHandlers,
         limits: Limits,
         on_lost: Callable[["Http2Protocol"], None],
         common_name: str | None = None,
@@ -48,22 +48,22 @@ class Http2Protocol(asyncio.Protocol):
 
         Args:
             node: serves the calls.
-            pages: serves requests that are not gRPC.
+            handlers: serves requests that are not gRPC.
             limits: bounds for the client.
             on_lost: called when the connection has ended.
             common_name: that of the client's verified certificate, where clients are authenticated by certificates.
         """
         self._heard = node.stages.heard
         self._served = node.stages.served
-        self._pages = pages
+        self._handlers = handlers
         self._on_lost = on_lost
         self._limits = limits
-        self._calls = pages.calls
+        self._calls = handlers.calls
         self._connection = ServerConnection(_STREAMING, limits)
         self._loop = asyncio.get_running_loop()
-        self._outgoing = WriteBuffer(self._connection, limits, pages.calls, self._drop)
+        self._outgoing = WriteBuffer(self._connection, limits, handlers.calls, self._drop)
         self._deadlines: dict[int, float] = {}
-        parts = (node, self._connection, self._outgoing, pages.calls, self._deadlines, common_name)
+        parts = (node, self._connection, self._outgoing, handlers.calls, self._deadlines, common_name)
         self._unary = UnaryCalls(*parts, partial(self._loop.call_soon, self._try_again))
         self._streams = StreamingCalls(*parts)
         self._backlog: list[Event] = []
@@ -169,8 +169,8 @@ class Http2Protocol(asyncio.Protocol):
                 self._streams.message(stream_id, body)
             case Reset(stream_id):
                 self._streams.close(stream_id)
-            case PageRequest(stream_id, head, body):
-                self._streams.open_page(self._pages, stream_id, head, body)
+            case PlainRequest(stream_id, head, body):
+                self._streams.open_plain(self._handlers, stream_id, head, body)
             case Closed(code, text):
                 _log.info(Fact("a connection is closed", error=text, code=code))
                 self._streams.close_all()
@@ -216,4 +216,4 @@ def _size(event: Event) -> int:
     """Return the bytes of requests' bodies that an event holds."""
     if type(event) is Requests:
         return sum(map(len, event.bodies))
-    return len(event.body) if isinstance(event, Message | PageRequest) else 0
+    return len(event.body) if isinstance(event, Message | PlainRequest) else 0

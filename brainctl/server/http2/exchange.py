@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable
 
 from brainctl.log import Fact
-from brainctl.server.http_request import BROKEN, Call, HttpRequest, Page, is_local
-from brainctl.server.pages import Pages
+from brainctl.server.http_handlers import HttpHandlers
+from brainctl.server.http_request import BROKEN, Call, HttpRequest, HttpResponse, is_local
 from brainctl.wire.head import Head
 from brainctl.wire.server import ServerConnection
 
@@ -27,44 +27,46 @@ class Http2Exchange:
         self._closed = False
         self._begun = False
 
-    def serve(self, pages: Pages, head: Head, body: bytes, transport: asyncio.Transport | None) -> None:
-        """Pass the request to the pages, which answer it."""
+    def serve(self, handlers: HttpHandlers, head: Head, body: bytes, transport: asyncio.Transport | None) -> None:
+        """Pass the request to the handlers, which answer it."""
         fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.fields}
         fields["host"] = head.authority or fields.get("host", "")
         secure = transport is not None and transport.get_extra_info("sslcontext") is not None
         local = transport is not None and is_local(transport.get_extra_info("peername"))
         try:
-            self._call = pages.serve(HttpRequest(head.method, head.path, fields, body, secure, local), self)
+            self._call = handlers.serve(HttpRequest(head.method, head.path, fields, body, secure, local), self)
         except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
-            _log.exception(Fact("a page failed", path=head.path.partition("?")[0]))
+            _log.exception(Fact("an HTTP request failed", path=head.path.partition("?")[0]))
             self.respond(BROKEN)
         if self._closed:
             self._close_call()
 
     # -- Exchange -----------------------------------------------------------------------------------------------------
 
-    def respond(self, page: Page) -> None:
+    def respond(self, response: HttpResponse) -> None:
         """See `Exchange`."""
-        self._connection.respond(self._stream_id, page.status, page.content_type, page.body, page.fields)
+        self._connection.respond(
+            self._stream_id, response.status, response.content_type, response.body, response.fields
+        )
         self._over()
         self._flush()
 
-    def begin(self, page: Page) -> None:
+    def begin(self, response: HttpResponse) -> None:
         """See `Exchange`."""
         self._begun = True
-        self._connection.begin_page(self._stream_id, page.status, page.content_type, page.fields)
-        self.send(page.body)
+        self._connection.begin_response(self._stream_id, response.status, response.content_type, response.fields)
+        self.send(response.body)
 
     def send(self, data: bytes) -> None:
         """See `Exchange`."""
-        self._connection.send_page(self._stream_id, data)
+        self._connection.send_body(self._stream_id, data)
         self._flush()
         if self._connection.paused(self._stream_id):
             self.pause()
 
     def end(self) -> None:
         """See `Exchange`."""
-        self._connection.end_page(self._stream_id)
+        self._connection.end_response(self._stream_id)
         self._over()
         self._flush()
 
@@ -97,4 +99,4 @@ class Http2Exchange:
         call, self._call = self._call, None
         if call is not None:
             call.close()
-            self._connection.end_page(self._stream_id)
+            self._connection.end_response(self._stream_id)

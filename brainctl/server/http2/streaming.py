@@ -12,8 +12,8 @@ from brainctl.server.http2.exchange import Http2Exchange
 from brainctl.server.http2.open_streams import OpenStreams
 from brainctl.server.http2.streams import STREAMS
 from brainctl.server.http2.write_buffer import WriteBuffer
+from brainctl.server.http_handlers import HttpHandlers
 from brainctl.server.node_protocol import Node
-from brainctl.server.pages import Pages
 from brainctl.server.status import DEADLINE_EXCEEDED, INTERNAL, SOONEST_SECONDS, status_of
 from brainctl.wire.head import Head
 from brainctl.wire.server import ServerConnection
@@ -86,12 +86,12 @@ class StreamingCalls:
             _log.exception(Fact("a stream failed"))
             self.fail(stream_id, INTERNAL)
 
-    def open_page(self, pages: Pages, stream_id: int, head: Head, body: bytes) -> None:
+    def open_plain(self, handlers: HttpHandlers, stream_id: int, head: Head, body: bytes) -> None:
         """Serve a request that is not gRPC."""
         soon, over = self._outgoing.flush_soon, partial(self.close, stream_id)
         exchange = Http2Exchange(self._connection, stream_id, soon, over)
         self.open.add(stream_id, exchange)
-        exchange.serve(pages, head, body, self._outgoing.transport)
+        exchange.serve(handlers, head, body, self._outgoing.transport)
 
     # -- to the client ------------------------------------------------------------------------------------------------
 

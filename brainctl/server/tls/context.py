@@ -83,8 +83,8 @@ class ServerTls:
         else:
             _log.info(Fact("the certificate was renewed"))
 
-    def for_pages(self) -> "ServerTls":
-        """Return the same for a listener that speaks HTTP/1.1 only."""
+    def for_monitoring(self) -> "ServerTls":
+        """Return a context with this one's certificates for a listener that speaks HTTP/1.1 only."""
         return ServerTls(self._options, ("http/1.1",))
 
     def permits(self, certificate: Certificate | None) -> bool:

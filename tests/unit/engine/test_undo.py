@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from brainctl.engine.engine import Engine, EngineOptions
-from brainctl.engine.read import range_cache as pages
+from brainctl.engine.read import range_cache
 from brainctl.engine.read import undo_log as undo
 from brainctl.engine.read.undo_log import UndoLog, WayBack
 from brainctl.mvcc.commit import Commit
@@ -21,7 +21,7 @@ KEYS = [b"a/%02d" % number for number in range(30)] + [b"b", b"\xff"]
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(undo, "_CHANGES", 24)
     for name, value in {"_KEYS": 4, "_READ": 8, "_FEW": 3}.items():
-        monkeypatch.setattr(pages, name, value)
+        monkeypatch.setattr(range_cache, name, value)
 
 
 def some_changes(rng: Random, model: Model) -> Commit:

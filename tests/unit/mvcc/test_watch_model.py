@@ -19,7 +19,7 @@ from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.pending_writes import PendingWrites
 from brainctl.mvcc.steps import Steps
-from brainctl.mvcc.watch_event import Event, Page
+from brainctl.mvcc.watch_event import Event, EventBatch
 from brainctl.node.jobs import watch_backfill as catch_up
 from brainctl.node.services.watch import WatchService, WatchSession
 from tests.support.memory import MemoryBackend
@@ -324,9 +324,9 @@ def forget_parked(self: watch_hub.WatchHub, stream: watch_stream.WatchStream) ->
         self._sync(watcher)
 
 
-def split_anywhere(events: list[Event], size: int) -> list[Page]:
+def split_anywhere(events: list[Event], size: int) -> list[EventBatch]:
     del size
-    return [Page(event.revision, event.revision, [event], event.field) for event in events]
+    return [EventBatch(event.revision, event.revision, [event], event.field) for event in events]
 
 
 def always_answer(self: watch_stream.WatchStream) -> None:
@@ -348,7 +348,7 @@ def nothing_before(*_: object) -> Steps[tuple[dict[catch_up.Place, None], list[K
     ("owner", "name", "broken"),
     [
         (watch_hub.WatchHub, "resume", forget_parked),
-        (watch_hub, "pages", split_anywhere),
+        (watch_hub, "event_batches", split_anywhere),
         (watch_stream.WatchStream, "answer_progress", always_answer),
         (watch_stream.WatchStream, "pause", never_paused),
         (watch_hub.WatchHub, "compacted", lambda *_: None),

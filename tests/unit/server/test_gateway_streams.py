@@ -49,7 +49,7 @@ def test_a_watch_ends_with_its_client():
         assert not closed(edge.node)
         writer.transport.abort()
         await until(lambda: closed(edge.node))
-        assert edge.server.pages.calls.of("/etcdserverpb.Watch/Watch").failed == {1: 1}
+        assert edge.server.handlers.calls.of("/etcdserverpb.Watch/Watch").failed == {1: 1}
 
     on_edge(scenario)
 

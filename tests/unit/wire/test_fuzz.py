@@ -7,7 +7,7 @@ from brainctl.errors import COMPACTED
 from brainctl.wire import frames
 from brainctl.wire.client import ClientConnection
 from brainctl.wire.connection import Connection
-from brainctl.wire.events import Closed, Event, Message, Opened, PageRequest, Requests
+from brainctl.wire.events import Closed, Event, Message, Opened, PlainRequest, Requests
 from brainctl.wire.headers import literal_block
 from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
@@ -96,11 +96,11 @@ def act(server: ServerConnection, event: Event, answer: str) -> None:
                 server.fail(stream_id, COMPACTED)
             elif answer != "hold":
                 server.reply(stream_id, body * 40)
-    if answer == "hold" or not isinstance(event, Opened | Message | PageRequest):
+    if answer == "hold" or not isinstance(event, Opened | Message | PlainRequest):
         return
     if answer == "fail":
         server.fail(event.stream_id, COMPACTED)
-    elif isinstance(event, PageRequest):
+    elif isinstance(event, PlainRequest):
         server.respond(event.stream_id, 200, "text/plain", bytes(3000))
     elif isinstance(event, Message):
         server.send(event.stream_id, event.body * 40)

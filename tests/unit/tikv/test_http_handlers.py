@@ -1,4 +1,4 @@
-"""The pages of a server whose TiKV is away: they answer, and say why; and its metrics."""
+"""The HTTP handlers of a server whose TiKV is away: they answer, and say why; and its metrics."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ import pytest
 
 from brainctl.clock import SystemClock
 from brainctl.node.node import Node
-from brainctl.server import pages
-from brainctl.server.http_request import HttpRequest, Page
+from brainctl.server import http_handlers
+from brainctl.server.http_request import HttpRequest, HttpResponse
 from brainctl.tikv.backend import open_backend
 from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
@@ -17,19 +17,19 @@ from tests.unit.tikv.proxy import proxied
 
 
 class Told:
-    """An exchange that keeps the page."""
+    """An exchange that keeps the response."""
 
     def __init__(self) -> None:
-        self.page: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        self.response: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
 
-    def respond(self, page: Page) -> None:
-        self.page.set_result(page)
+    def respond(self, response: HttpResponse) -> None:
+        self.response.set_result(response)
 
 
-async def page(served: pages.Pages, target: str) -> Page:
+async def fetch(served: http_handlers.HttpHandlers, target: str) -> HttpResponse:
     told = Told()
     served.serve(HttpRequest("GET", target, {}, b"", secure=False, local=True), told)
-    return await asyncio.wait_for(told.page, 60)
+    return await asyncio.wait_for(told.response, 60)
 
 
 def figures(text: bytes) -> Mapping[str, float]:
@@ -43,16 +43,16 @@ def test_probes_are_answered_while_tikv_is_silent(
     async def run() -> None:
         async with proxied(tikv) as behind:
             backend = await open_backend([behind.endpoint], prefix, Role.FOLLOWER)
-            served = pages.Pages(Node(backend, SystemClock()))
-            assert (await page(served, "/readyz"))[0] == 200
+            served = http_handlers.HttpHandlers(Node(backend, SystemClock()))
+            assert (await fetch(served, "/readyz"))[0] == 200
             behind.store.hold(lambda _: True, forward=False)
-            monkeypatch.setattr(pages, "ANSWER_SECONDS", 0.5)
+            monkeypatch.setattr(http_handlers, "ANSWER_SECONDS", 0.5)
             for target in ("/readyz", "/livez", "/health"):
-                status, _, body = (await page(served, target))[:3]
+                status, _, body = (await fetch(served, target))[:3]
                 assert status == 503
                 assert b"the store has not answered within 0.5 s" in body
             # What needs no TiKV is answered all the same.
-            assert (await page(served, "/metrics"))[0] == (await page(served, "/version"))[0] == 200
+            assert (await fetch(served, "/metrics"))[0] == (await fetch(served, "/version"))[0] == 200
             behind.store.cut()
             behind.store.release()
             await asyncio.wait_for(backend.close(), 120)
@@ -63,12 +63,12 @@ def test_probes_are_answered_while_tikv_is_silent(
 def test_metrics_tell_what_tikv_is_asked_for(tikv: Playground, prefix: str) -> None:
     async def run() -> None:
         backend = await open_backend([tikv.endpoint], prefix, Role.LEADER)
-        served = pages.Pages(Node(backend, SystemClock()))
-        before = figures((await page(served, "/metrics"))[2])
+        served = http_handlers.HttpHandlers(Node(backend, SystemClock()))
+        before = figures((await fetch(served, "/metrics"))[2])
         await put(backend, b"a")
         await put(backend, b"b")
         assert (await read(backend, b"a", b"c")).count == 2
-        after = figures((await page(served, "/metrics"))[2])
+        after = figures((await fetch(served, "/metrics"))[2])
         commits = 'brainctl_tikv_request_seconds_count{kind="commit"}'
         assert after[commits] - before[commits] >= 2
         scanned = 'brainctl_tikv_keys_total{kind="scan"}'

@@ -1,4 +1,4 @@
-"""The pages under /debug/ of a server of brainctl, which it shows to its own machine only, over loopback."""
+"""Requests for the paths under /debug/ of a server of brainctl, which answers them to its own machine only."""
 
 import json
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -10,13 +10,13 @@ from brainctl.errors import ExitCode
 from brainctl.stores.schemes import Can
 from brainctl.stores.urls import parse
 
-PAGE_SECONDS = 5
+TIMEOUT_SECONDS = 5
 
 
 def fetch(
-    session: Session, endpoint: str, path: str, method: str = "GET", seconds: float = PAGE_SECONDS
+    session: Session, endpoint: str, path: str, method: str = "GET", seconds: float = TIMEOUT_SECONDS
 ) -> dict[str, object]:
-    """Return the JSON object of a page under /debug/ of a server.
+    """Return the JSON object at a path under /debug/ of a server.
 
     Raises:
         CommandFailed: the server cannot be reached, answers with an error, or is not brainctl.

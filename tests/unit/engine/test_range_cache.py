@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainctl.engine.read import range_cache as pages
+from brainctl.engine.read import range_cache
 from brainctl.engine.read.range_cache import RangeCache
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.keyversion import marshal_kv
@@ -47,7 +47,7 @@ def check_list(found: RangeCache, store: Keys, start: bytes, end: bytes | None, 
 
 
 def whole(
-    read: Callable[..., pages.Piece], number: int, start: bytes, end: bytes | None, limit: int
+    read: Callable[..., range_cache.Piece], number: int, start: bytes, end: bytes | None, limit: int
 ) -> tuple[list[bytes], int]:
     """All pieces of a range."""
     kvs: list[bytes] = []
@@ -55,7 +55,7 @@ def whole(
     place: bytes | None = start
     while place is not None and not (limit and count >= limit):
         piece = read(number, place, end, limit - count if limit else 0)
-        assert piece.cost <= 2 * pages.STEP_KEYS
+        assert piece.cost <= 2 * range_cache.STEP_KEYS
         kvs += piece.kvs
         count += piece.live
         place = piece.following
@@ -66,7 +66,7 @@ def whole(
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"_KEYS": 3, "_BYTES": 500, "_READ": 8, "_FEW": 2, "_OVERHEAD": 40, "_ENTRY": 10, "STEP_KEYS": 12}
     for name, value in sizes.items():
-        monkeypatch.setattr(pages, name, value)
+        monkeypatch.setattr(range_cache, name, value)
 
 
 @given(st.dictionaries(KEYS, st.binary(max_size=100), max_size=40), st.lists(STEPS, max_size=60))
@@ -83,11 +83,11 @@ def test_lists_are_what_the_keys_say(keys: dict[bytes, bytes], steps: list[tuple
             store.keys.pop(key, None)
         found.change(key, store.kv(key))
     check_list(found, store, b"", None, 0)
-    starts = [page.start for page in found._pages]
+    starts = [cached.start for cached in found._ranges]
     assert starts == sorted(set(starts)) == found._starts
-    ends = [page.end for page in found._pages]
+    ends = [cached.end for cached in found._ranges]
     assert all(end is not None and end <= start for end, start in zip(ends[:-1], starts[1:], strict=True))
-    assert found._size == sum(page.size for page in found._pages) <= 1500
+    assert found._size == sum(cached.size for cached in found._ranges) <= 1500
 
 
 def test_what_was_listed_is_not_read_again():
@@ -107,16 +107,16 @@ def test_what_was_listed_is_not_read_again():
     assert store.reads == before
 
 
-def test_a_page_that_changes_and_is_not_listed_is_given_up():
+def test_a_cached_range_that_changes_and_is_not_listed_is_dropped():
     store = Keys({b"%02d" % number: b"v" for number in range(40)})
     found = RangeCache(1 << 20, store.read)
     check_list(found, store, b"", None, 0)
-    pages_before = len(found)
-    for _ in range(pages._CHANGES + 1):
+    before_it = len(found)
+    for _ in range(range_cache._CHANGES + 1):
         found.change(b"17", store.kv(b"17"))
-    assert len(found) == pages_before - 1
+    assert len(found) == before_it - 1
     check_list(found, store, b"", None, 0)
-    assert len(found) == pages_before
+    assert len(found) == before_it
 
 
 def test_a_store_larger_than_the_budget_keeps_what_it_can():

@@ -1,11 +1,11 @@
-"""Pages as such, without a connection: what is only for the machine of the server."""
+"""HttpHandlers as such, without a connection: what is only for the machine of the server."""
 
 from typing import Any
 
 import pytest
 
-from brainctl.server.http_request import HttpRequest, Page, is_local
-from brainctl.server.pages import Pages
+from brainctl.server.http_handlers import HttpHandlers
+from brainctl.server.http_request import HttpRequest, HttpResponse, is_local
 from tests.unit.server.echo import EchoNode
 
 
@@ -13,11 +13,11 @@ class Held:
     """An exchange that keeps what it is answered with."""
 
     def __init__(self) -> None:
-        self.pages: list[Page] = []
-        self.respond = self.pages.append
+        self.responses: list[HttpResponse] = []
+        self.respond = self.responses.append
 
-    def begin(self, page: Page) -> None:
-        raise AssertionError(page)
+    def begin(self, response: HttpResponse) -> None:
+        raise AssertionError(response)
 
     def send(self, data: bytes) -> None:
         raise AssertionError(data)
@@ -27,10 +27,12 @@ class Held:
 
 
 @pytest.mark.parametrize(("local", "status"), [(True, 404), (False, 403)])
-def test_debug_pages_are_for_this_machine_only(local: bool, status: int):
+def test_debug_paths_are_for_this_machine_only(local: bool, status: int):
     held = Held()
-    Pages(EchoNode()).serve(HttpRequest("GET", "/debug/stages?revision=1", {}, b"", secure=False, local=local), held)
-    assert [page.status for page in held.pages] == [status]
+    HttpHandlers(EchoNode()).serve(
+        HttpRequest("GET", "/debug/stages?revision=1", {}, b"", secure=False, local=local), held
+    )
+    assert [response.status for response in held.responses] == [status]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The HTTP pages beside gRPC: /health, /livez, /readyz, /version, /metrics, with etcd's paths and JSON."""
+"""The HTTP handlers beside gRPC: /health, /livez, /readyz, /version, /metrics, with etcd's paths and JSON."""
 
 from asyncio import get_running_loop
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from brainctl.server.call_stats import Calls
 from brainctl.server.gateway.access import GatewayAccess
 from brainctl.server.gateway.handler import Gateway, is_gateway
 from brainctl.server.http_paths import clean_path
-from brainctl.server.http_request import Call, Exchange, HttpRequest, Page
+from brainctl.server.http_request import Call, Exchange, HttpRequest, HttpResponse
 from brainctl.server.metrics import Metrics
 from brainctl.server.node_protocol import Node
 from brainctl.wire.limits import Limits
@@ -27,23 +27,23 @@ _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _DEBUG: Final = "/debug/"
 SCRUB: Final = f"{_DEBUG}scrub"
-"""Page about the scrubbing of the store; POST begins a pass."""
+"""Path that answers with the state of the scrubber; POST begins a pass."""
 _MONITORING: Final = {"/metrics", "/health", "/livez", "/readyz"}
 _STATUS: Final = "/etcdserverpb.Maintenance/Status"
 _ALARM: Final = "/etcdserverpb.Maintenance/Alarm"
 _RANGE: Final = "/etcdserverpb.KV/Range"
 ANSWER_SECONDS = 3.0
-"""Seconds for which a page waits for the store: probes of Kubernetes give up after one second by default."""
+"""Seconds for which a handler waits for the store: probes of Kubernetes give up after one second by default."""
 
 
 Query = dict[str, list[str]]
-Answer = Callable[[Page], None]
+Answer = Callable[[HttpResponse], None]
 Check = Callable[[Callable[[str], None]], None]
 """Calls back with why the check fails, "" when it does not."""
 
 
-class Pages:
-    """The pages of one node. Every answer comes through a callback, because a node may take its time."""
+class HttpHandlers:
+    """The handlers of one node. Every answer comes through a callback, because a node may take its time."""
 
     def __init__(self, node: Node, access: GatewayAccess | None = None, limits: Limits | None = None) -> None:
         limits = limits or Limits()
@@ -54,7 +54,7 @@ class Pages:
         self._gateway = Gateway(node, self.calls, access, limits.message_bytes)
         self._measured = Metrics(node, self.calls)
         self._token = node.process_token
-        self._pages: dict[str, Callable[[Query, Answer], None]] = {
+        self._handlers: dict[str, Callable[[Query, Answer], None]] = {
             "/health": self._health,
             "/version": self._version,
             "/metrics": self._metrics,
@@ -83,17 +83,17 @@ class Pages:
             return None
         if self._has_gateway and is_gateway(path):
             return self._gateway.serve(request, exchange)
-        page = self._pages.get(path)
-        if page is None:
-            exchange.respond(Page(404, _TEXT, b"404 page not found\n"))
+        handle = self._handlers.get(path)
+        if handle is None:
+            exchange.respond(HttpResponse(404, _TEXT, b"404 page not found\n"))
         elif path.startswith(_DEBUG) and not request.local:
-            exchange.respond(Page(403, _TEXT, b"this page is for the machine of the server only\n"))
+            exchange.respond(HttpResponse(403, _TEXT, b"this page is for the machine of the server only\n"))
         elif request.method == "POST" and path == SCRUB:
             self._start_scrub(exchange.respond)
         elif request.method not in {"GET", "HEAD"}:
-            exchange.respond(Page(405, _TEXT, b"Method Not Allowed\n"))
+            exchange.respond(HttpResponse(405, _TEXT, b"Method Not Allowed\n"))
         else:
-            page(parse_qs(query, keep_blank_values=True), exchange.respond)
+            handle(parse_qs(query, keep_blank_values=True), exchange.respond)
         return None
 
     # -- /health: alarms, then a read ---------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class Pages:
                 self.calls.unhealthy += 1
             else:
                 self.calls.healthy += 1
-            answer(_health_page(reason))
+            answer(_health_response(reason))
 
         def on_alarms(reply: bytes | BrainctlError) -> None:
             alarms = pb.AlarmResponse.FromString(reply).alarms if isinstance(reply, bytes) else ()
@@ -122,9 +122,9 @@ class Pages:
     # -- /livez and /readyz: named checks -----------------------------------------------------------------------------
 
     def _add_checks(self, path: str, checks: dict[str, Check]) -> None:
-        self._pages[path] = partial(self._run_checks, checks)
+        self._handlers[path] = partial(self._run_checks, checks)
         for name, check in checks.items():
-            self._pages[f"{path}/{name}"] = partial(self._run_checks, {name: check})
+            self._handlers[f"{path}/{name}"] = partial(self._run_checks, {name: check})
 
     def _run_checks(self, checks: dict[str, Check], query: Query, answer: Answer) -> None:
         excluded = set(query.get("exclude", ()))
@@ -136,9 +136,9 @@ class Pages:
             if not waiting:
                 text = "".join(lines)
                 if failed:
-                    answer(Page(503, _TEXT, text.encode() + b"\n"))
+                    answer(HttpResponse(503, _TEXT, text.encode() + b"\n"))
                 else:
-                    answer(Page(200, _TEXT, (text if "verbose" in query else "").encode() + b"ok\n"))
+                    answer(HttpResponse(200, _TEXT, (text if "verbose" in query else "").encode() + b"ok\n"))
                 return
             name, check = waiting.pop(0)
             check(lambda reason: note(name, reason))
@@ -182,20 +182,20 @@ class Pages:
 
     # -- /version and /metrics ----------------------------------------------------------------------------------------
 
-    def _status(self, answer: Answer, page: Callable[[pb.StatusResponse], Page]) -> None:
+    def _status(self, answer: Answer, render: Callable[[pb.StatusResponse], HttpResponse]) -> None:
         def on_status(reply: bytes | BrainctlError) -> None:
             if isinstance(reply, BrainctlError):
-                answer(Page(503, _TEXT, f"{reply}\n".encode()))
+                answer(HttpResponse(503, _TEXT, f"{reply}\n".encode()))
             else:
-                answer(page(pb.StatusResponse.FromString(reply)))
+                answer(render(pb.StatusResponse.FromString(reply)))
 
         self._call(_STATUS, pb.StatusRequest(), on_status)
 
     def _version(self, _query: Query, answer: Answer) -> None:
-        self._status(answer, _version_page)
+        self._status(answer, _version_response)
 
     def _metrics(self, _query: Query, answer: Answer) -> None:
-        self._status(answer, lambda status: Page(200, _METRICS, self._measured.text(status)))
+        self._status(answer, lambda status: HttpResponse(200, _METRICS, self._measured.text(status)))
 
     # -- /debug/: over loopback only ----------------------------------------------------------------------------------
 
@@ -204,26 +204,26 @@ class Pages:
         text = query.get("revision", [""])[0]
         found = self._node.stages.describe(int(text)) if text.isascii() and text.isdigit() and len(text) < 20 else None
         if found is None:
-            answer(Page(404, _TEXT, b"no group commit of late made that revision\n"))
+            answer(HttpResponse(404, _TEXT, b"no group commit of late made that revision\n"))
         else:
-            answer(Page(200, _JSON, orjson.dumps(found)))
+            answer(HttpResponse(200, _JSON, orjson.dumps(found)))
 
     def _scrub(self, _query: Query, answer: Answer) -> None:
         """Answer with the state of the scrubbing."""
         scrubber = self._node.scrubber
         if scrubber is None:
-            answer(Page(404, _TEXT, b"there are no files here that could rot\n"))
+            answer(HttpResponse(404, _TEXT, b"there are no files here that could rot\n"))
         else:
-            answer(Page(200, _JSON, orjson.dumps(scrubber.state)))
+            answer(HttpResponse(200, _JSON, orjson.dumps(scrubber.state)))
 
     def _wear(self, _query: Query, answer: Answer) -> None:
         """Answer with what was written to the backend, and what takes its space."""
 
         def tell(told: dict[str, object] | BrainctlError) -> None:
             if isinstance(told, BrainctlError):
-                answer(Page(404, _TEXT, f"{told}\n".encode()))
+                answer(HttpResponse(404, _TEXT, f"{told}\n".encode()))
             else:
-                answer(Page(200, _JSON, orjson.dumps(told)))
+                answer(HttpResponse(200, _JSON, orjson.dumps(told)))
 
         self._node.tell_wear(tell)
 
@@ -234,32 +234,34 @@ class Pages:
 
 
 class Monitoring:
-    """The pages that --listen-metrics-urls serves: metrics and health, for whoever may not reach the rest."""
+    """The paths that --listen-metrics-urls serves: metrics and health, for whoever may not reach the rest."""
 
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
+    def __init__(self, handlers: HttpHandlers) -> None:
+        self._handlers = handlers
 
     def serve(self, request: HttpRequest, exchange: Exchange) -> Call | None:
-        """See Pages."""
+        """See HttpHandlers."""
         first = "/" + request.target.partition("?")[0].strip("/").partition("/")[0]
         if first in _MONITORING:
-            return self._pages.serve(request, exchange)
-        exchange.respond(Page(404, _TEXT, b"404 page not found\n"))
+            return self._handlers.serve(request, exchange)
+        exchange.respond(HttpResponse(404, _TEXT, b"404 page not found\n"))
         return None
 
 
-def _redirect(location: str, method: str) -> Page:
+def _redirect(location: str, method: str) -> HttpResponse:
     """Return the answer that sends a client, with the method and body that it has, to another path, as etcd's does."""
     body = f'<a href="{escape(location)}">Temporary Redirect</a>.\n\n' if method in {"GET", "HEAD"} else ""
-    return Page(307, "text/html; charset=utf-8", body.encode(), (("Location", location),))
+    return HttpResponse(307, "text/html; charset=utf-8", body.encode(), (("Location", location),))
 
 
-def _health_page(reason: str) -> Page:
+def _health_response(reason: str) -> HttpResponse:
     body = orjson.dumps({"health": "false" if reason else "true", "reason": reason})
-    return Page(503, _TEXT, body + b"\n") if reason else Page(200, _TEXT, body)
+    return HttpResponse(503, _TEXT, body + b"\n") if reason else HttpResponse(200, _TEXT, body)
 
 
-def _version_page(status: pb.StatusResponse) -> Page:
+def _version_response(status: pb.StatusResponse) -> HttpResponse:
     cluster = ".".join([*status.version.split(".")[:2], "0"]) if status.version else "not_decided"
     storage = status.storageVersion or "unknown"
-    return Page(200, _JSON, orjson.dumps({"etcdserver": status.version, "etcdcluster": cluster, "storage": storage}))
+    return HttpResponse(
+        200, _JSON, orjson.dumps({"etcdserver": status.version, "etcdcluster": cluster, "storage": storage})
+    )
