@@ -1,16 +1,31 @@
-"""The comparison of two stores, also while both take writes.
+r"""The comparison of two stores, also while both take writes.
 
-* `compare.py`: the comparison, its report and its rechecks. `lag.py`: how far one side is behind the other.
-* `keys.py`: the keys. `range_hashes.py`: hashes of ranges; `narrow.py`: the search by these for what differs.
-* `diff.py`: two ordered streams of keys merged, pure. `difference.py`: the kinds of differences.
-* `side.py`: what a side is; `files.py`: files as sides, `exported.py`: lists of keys as sides.
-* `scope.py`: which keys are compared, `seen.py`: two sides as the scope shows them.
-* `history.py`: revisions, and the log of a store. `pace.py`: the limit of bytes per second.
-* `checkpoint.py`: how far a comparison is, in a file. `fix.py`: the writes that mend differences.
-* `reading.py`: the reads from one store. `accounts.py`: users and roles.
+    verifier ---> opening ---> files, exported, reading       the two sides, by their URLs
+        \--> compare ---> keys ---> narrow ---> range_hashes    the keys: hashes first, then what differs
+                |           \-> diff ---> difference           two ordered streams merged
+                |-> history, accounts, lag                     revisions; users and roles; how far one is behind
+                |-> pace, checkpoint                           bytes per second; going on where it stopped
+                \-> scope, seen, side                          which keys, and as which names
+    fix ---> reading                                           the writes that make the second side like the first
 
-Example: the first store is at revision 100, the second at 98, both take writes, and lag is allowed. Keys are read on
-both sides at revision 98. Key "a" has mod_revision 90 on the first and 91 on the second side. In a live comparison it
-is read again on both sides at later common revisions, such as 103, up to 5 times; a difference that is still there each
-time is reported. Otherwise it is counted as rechecked.
+* `compare`: the comparison, its report and its rechecks; `keys`: the keys at a revision that both sides have;
+* `range_hashes`: hashes of ranges; `narrow`: finds by smaller and smaller ranges what differs; `diff`: merges, pure;
+* `side`: the interface of a side; `reading`: a store; `files`: snapshots, data directories; `exported`: lists of keys;
+* `scope`: which keys are compared; `seen`: two sides as the scope shows them; `history`: revisions, and the own log.
+
+Example of a live comparison: the first store is at revision 100, the second at 98, both take writes, and lag is
+allowed. Keys are read on both sides at revision 98. Key "a" has mod_revision 90 on the first and 91 on the second side.
+It is read again on both sides at later common revisions, such as 103, up to 5 times; a difference that is still there
+each time is reported. Otherwise it is counted as rechecked.
+
+Example of a merge: each side is read in pages; the second is asked for the keys up to where the first is known.
+
+    >>> from brainctl.verify.diff import Merge, Page
+    >>> merge = Merge()
+    >>> merge.expected.add(Page([b"a", b"b"], [b"kv1", b"kv2"], b"c"))     # all keys below "c"
+    >>> [(want.side is merge.found, want.start, want.end) for want in merge.wanted()]
+    [(True, b'', b'c')]
+    >>> merge.found.add(Page([b"a", b"bb"], [b"kv1", b"kv3"], b"c"))
+    >>> list(merge.differences())
+    [MissingKey(key=b'b'), ExtraKey(key=b'bb')]
 """
