@@ -112,7 +112,7 @@ def small_records(directory: Path, revision: int) -> Small:
                     records, known = {}, True
                 at = piece.header.revision
             elif isinstance(piece, Record):
-                _take(records, piece.data)
+                _apply(records, piece.data)
     return _without_alarms(records, at)
 
 
@@ -140,13 +140,13 @@ def newest_records(directory: Path) -> dict[bytes, bytes]:
             if isinstance(piece, Batch):
                 known = known or bool(piece.header.flags & batch.SNAPSHOT)
             elif isinstance(piece, Record):
-                _take(records, piece.data)
+                _apply(records, piece.data)
         if known:
             return records
     return {}
 
 
-def _take(records: dict[bytes, bytes], data: bytes) -> None:
+def _apply(records: dict[bytes, bytes], data: bytes) -> None:
     """Apply a record of the log to the small records, if it is one of theirs."""
     kind = data[KIND]
     if kind < META_SET:

@@ -92,17 +92,17 @@ class Checker:
             self._mark(line["since"])
         elif op in ("notify", "watch"):
             self._events += len(line.get("events", ()))
-            self._note(self._watches.take(line))
+            self._report(self._watches.observe(line))
             if line.get("lost"):
                 self._forget(self._watches.endpoint(line["watch"]))
         elif op in ("grant", "keepalive", "revoke"):
             self._operations += 1
-            self._leases.take(line)
+            self._leases.observe(line)
             self._unknown += op == "revoke" and line.get("returned") is None
         elif op == "hash":
-            self._note(self._hashes.take(line))
+            self._report(self._hashes.observe(line))
         elif op == "hold":
-            self._note(self._holders.take(line))
+            self._report(self._holders.observe(line))
         elif op == "compact":
             self._operations += 1
         else:
@@ -115,7 +115,7 @@ class Checker:
             self._drain(NEVER)
             past = [line for _, _, line in self._past]
             newest = max([self._watches.newest(), *(line["rev"] for line in past)])
-            self._note(self._judge.finish(newest, past))
+            self._report(self._judge.finish(newest, past))
             self._settle()
             self._not_checked += len(self._past) + self._watches.not_checked
         return Verdict(
@@ -150,7 +150,7 @@ class Checker:
         if line["op"] == "range" and (at or line.get("serializable")):
             heappush(self._past, (at or revision, next(self._number), line))
             if not at:
-                self._note(self._went_back(line))
+                self._report(self._went_back(line))
             if line.get("serializable"):
                 return
         self._recent.append(line)
@@ -202,13 +202,13 @@ class Checker:
         waiting = self._waiting
         waiting.sort(key=itemgetter(0))
         taken = 0
-        take = self._judge.take
+        observe = self._judge.observe
         for rank, line in waiting:
             if rank > limit:
                 break
             taken += 1
-            if found := take(rank, line, self._settled_by):
-                self._note(found)
+            if found := observe(rank, line, self._settled_by):
+                self._report(found)
         del waiting[:taken]
 
     def _settle(self) -> None:
@@ -220,10 +220,10 @@ class Checker:
             if found is None:
                 self._not_checked += 1
             else:
-                self._note(found)
-        self._note(self._watches.settle(replay))
+                self._report(found)
+        self._report(self._watches.settle(replay))
 
-    def _note(self, found: Iterator[Anomaly] | Sequence[Anomaly]) -> None:
+    def _report(self, found: Iterator[Anomaly] | Sequence[Anomaly]) -> None:
         for anomaly in found:
             self._found += 1
             if len(self._anomalies) < FOUND_MAX:

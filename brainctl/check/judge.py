@@ -55,7 +55,7 @@ class Judge:
         """Return whether events of watches can tell what an unknown revision was."""
         return bool(self._pending or self._leases.due or len(self._worlds) > 1 or any(self.replay.attached.values()))
 
-    def take(self, rank: int, line: Line, known_by: Line | None) -> Sequence[Anomaly]:
+    def observe(self, rank: int, line: Line, known_by: Line | None) -> Sequence[Anomaly]:
         """Take an operation whose rank is not lower than those before, and return what is wrong with it.
 
         Args:

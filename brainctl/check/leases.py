@@ -40,7 +40,7 @@ class Leases:
         """Return what is known of a lease."""
         return self._known.get(lease, _NOTHING)
 
-    def take(self, line: Line) -> None:
+    def observe(self, line: Line) -> None:
         """Take a grant, a keepalive or a revoke."""
         lease, returned = line["id"], line.get("returned")
         known = self.get(lease)

@@ -14,7 +14,7 @@ class Hashes:
         self.compared = 0
         """Hashes of a second and further member."""
 
-    def take(self, line: Line) -> Iterator[Anomaly]:
+    def observe(self, line: Line) -> Iterator[Anomaly]:
         """Compare a hash with that of the first member; a compaction between them makes them incomparable."""
         place = line["at"], line.get("compact", 0)
         first = self._first.setdefault(place, line)
@@ -35,7 +35,7 @@ class Holders:
     def __init__(self) -> None:
         self._held: dict[str, list[Line]] = {}
 
-    def take(self, line: Line) -> Iterator[Anomaly]:
+    def observe(self, line: Line) -> Iterator[Anomaly]:
         """Take a tenure that has ended, and compare it with the others of the same name."""
         name, since = line["name"], line["since"]
         held = self._held.setdefault(name, [])

@@ -54,7 +54,7 @@ class Replay:
     def apply(self, revision: int, news: Sequence[Version], cause: Line | None) -> None:
         """Replay one revision."""
         self._changes.append([(new, self._set(new)) for new in news])
-        self._note(revision, cause)
+        self._append(revision, cause)
 
     def put(self, revision: int, key: str, value: str, lease: int, cause: Line) -> None:
         """Replay one put, which is what most revisions are."""
@@ -67,9 +67,9 @@ class Replay:
         self.state[key] = new
         self._versions[key].append(new)
         self._changes.append(((new, old),))
-        self._note(revision, cause)
+        self._append(revision, cause)
 
-    def _note(self, revision: int, cause: Line | None) -> None:
+    def _append(self, revision: int, cause: Line | None) -> None:
         self._revisions.append(revision)
         self.causes.append(cause)
         self.position = revision

@@ -66,7 +66,7 @@ class Watch:
         self._seen: deque[tuple[int, str]] = deque(maxlen=REMEMBERED)
         self._bookmark = -1
 
-    def take(self, line: Line) -> Iterator[Anomaly]:
+    def observe(self, line: Line) -> Iterator[Anomaly]:
         """Take a response, and yield what is wrong with it by itself."""
         if line.get("created") and not self.first:
             self._begin(line["rev"] + 1)
@@ -196,7 +196,7 @@ class Watches:
         self.not_checked = 0
         """Responses that began before the window of the replay."""
 
-    def take(self, line: Line) -> Sequence[Anomaly]:
+    def observe(self, line: Line) -> Sequence[Anomaly]:
         """Take the creation of a watch or a response, and return what is wrong with it by itself."""
         if line["op"] == "watch":
             told = self._told.get(line.get("endpoint", 0), Told(0, ()))
@@ -205,7 +205,7 @@ class Watches:
         watch = self._all.get(line["watch"])
         if watch is None:
             raise InvalidHistory(f"there is no watch {line['watch']}, or it has ended")
-        found = [*watch.take(line)]
+        found = [*watch.observe(line)]
         self._hear(watch.line, line)
         if watch.is_whole:
             self._reached = max(self._reached or 0, watch.at)

@@ -110,7 +110,7 @@ class Engine:
 
     def announce(self, endpoint: str) -> None:
         """Write into the lock file the address at which this store is served."""
-        directory_lock.note(self._owner, Holder(os.getpid(), endpoint))
+        directory_lock.write_holder(self._owner, Holder(os.getpid(), endpoint))
 
     # -- small records and sizes --------------------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ class Runner:
             self._begin(self.migration.begin())
             self._spawn(self._poll(), self._tasks)
             while self._finish is None:
-                await self._take()
+                await self._handle_next()
         except BaseException as error:
             self._sides.hurry()
             await self._end_tasks()
@@ -145,7 +145,7 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._essential, return_exceptions=True)
 
-    async def _take(self) -> None:
+    async def _handle_next(self) -> None:
         """Pass the next event to the state machine, and start the actions that it returns."""
         event = await self._inbox.get()
         if isinstance(event, Exception):

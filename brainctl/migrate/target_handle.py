@@ -40,7 +40,7 @@ class TargetHandle:
             Fenced: Another process has taken the target over.
         """
         async with self._using:
-            target = await self._taken()
+            target = await self._owned()
             await target.write(action, Checkpoint(self._run, self._epoch, action.record.encode()))
 
     @asynccontextmanager
@@ -53,7 +53,7 @@ class TargetHandle:
         async with self._using:
             await self._release()
             yield
-            await self._taken()
+            await self._owned()
 
     async def stored(self) -> Record:
         """Return the record that the target has.
@@ -79,7 +79,7 @@ class TargetHandle:
         if target is not None:
             await target.close()
 
-    async def _taken(self) -> Target:
+    async def _owned(self) -> Target:
         """Return the target; if it was closed, open it and take it over with the next epoch."""
         if self._target is None:
             target = await self._reopen()

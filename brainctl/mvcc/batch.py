@@ -19,7 +19,7 @@ from brainctl.mvcc.pending_writes import PendingWrites
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.requests import check_delete, check_put
 from brainctl.mvcc.steps import STEP_KEYS, Steps, copied, cost, finish, in_pieces
-from brainctl.mvcc.txn import Branch, take_branch
+from brainctl.mvcc.txn import Branch, choose_branch
 from brainctl.mvcc.weight import is_long
 from brainctl.wire.varint import varint
 
@@ -158,7 +158,7 @@ class Batch:
         Which branches run, here and in nested transactions, is decided from the state before the first operation, and
         everything that could be refused is checked before anything is staged.
         """
-        branch = yield from take_branch(request, self._compared)
+        branch = yield from choose_branch(request, self._compared)
         self._check_branch(branch)
         revision = self._begin()
         responses = yield from self._run_branch(branch, revision)

@@ -26,7 +26,7 @@ class Branch(NamedTuple):
     """The branches of the nested transactions among them, in order."""
 
 
-def take_branch(request: pb.TxnRequest, stretches: Stretches) -> Steps[Branch]:
+def choose_branch(request: pb.TxnRequest, stretches: Stretches) -> Steps[Branch]:
     """Decide, from the state before the first operation, which branch runs here and in each nested transaction."""
     succeeded = True
     for guard in request.compare:
@@ -37,7 +37,7 @@ def take_branch(request: pb.TxnRequest, stretches: Stretches) -> Steps[Branch]:
     nested: list[Branch] = []
     for operation in operations:
         if operation.WhichOneof("request") == "request_txn":
-            branch = yield from take_branch(operation.request_txn, stretches)
+            branch = yield from choose_branch(operation.request_txn, stretches)
             nested.append(branch)
     return Branch(succeeded, operations, nested)
 

@@ -341,7 +341,7 @@ class WatchHub:
 
 
 def _wants_before(audience: WatcherGroup[Watcher], change: KeyVersion) -> bool:
-    return audience.interest.takes(change) and audience.interest.wants_before(change)
+    return audience.interest.matches(change) and audience.interest.wants_before(change)
 
 
 def _before_revision(changes: list[KeyVersion], before: list[KeyVersion | None], place: int) -> KeyVersion | None:
@@ -372,7 +372,7 @@ def _select(
     for place, change in enumerate(changes[first:] if first else changes, first):
         plain = full = None
         for audience in index.of(change.key):
-            if not audience.interest.takes(change):
+            if not audience.interest.matches(change):
                 continue
             if audience.interest.wants_before(change):
                 chosen = full = full or event(change, _before_revision(changes, before, place))

@@ -22,7 +22,7 @@ class Subscription(NamedTuple):
     no_put: bool = False
     no_delete: bool = False
 
-    def takes(self, change: KeyVersion) -> bool:
+    def matches(self, change: KeyVersion) -> bool:
         """Return whether a change of a key in the range passes the filters."""
         return not (self.no_put if change.version else self.no_delete)
 

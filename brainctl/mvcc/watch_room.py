@@ -21,8 +21,8 @@ class WatchRoom:
         self.refused = 0
         """Watchers that were refused."""
 
-    def take(self, size: int, own: int) -> bool:
-        """Take `size` bytes for a watcher of a stream that holds `own`; False when there is no room.
+    def reserve(self, size: int, own: int) -> bool:
+        """Reserve `size` bytes for a watcher of a stream that holds `own`; False when there is no room.
 
         A stream gets no more than what it leaves to the others, so that one alone cannot take everything.
         """

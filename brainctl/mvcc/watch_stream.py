@@ -111,7 +111,7 @@ class WatchStream:
             self.send(refused(header, reason))
             return
         size = weight(interest.start, interest.end)
-        if not self._hub.room.take(size, self._held):
+        if not self._hub.room.reserve(size, self._held):
             self.send(refused(header, TOO_MANY))
             return
         watch_id = request.watch_id or self._free_id()

@@ -38,8 +38,8 @@ class Lane:
         """Whether a long write has begun and is not durable yet."""
         self._scheduled = False
 
-    def take(self, begin: Action) -> None:
-        """Take the lane for a long write that has arrived; `go_on` will call `begin`."""
+    def reserve(self, begin: Action) -> None:
+        """Reserve the lane for a long write that has arrived; `go_on` will call `begin`."""
         self.taken = True
         self._long = begin
 

@@ -53,18 +53,18 @@ class Buffers:
 
     def report(self, holder: Holder, size: int) -> None:
         """Note that `holder` holds `size` bytes, and cut connections off when that makes it too much in all."""
-        self._note(holder, size)
+        self._count(holder, size)
         if self.held > self.limit:
             self._relieve()
 
     def forget(self, holder: Holder) -> None:
         """Note that a connection is closed."""
-        self._note(holder, 0)
+        self._count(holder, 0)
 
     def tick(self) -> None:
         """Measure what is held, once a second: what the sockets have taken meanwhile was not reported."""
         for holder in tuple(self._of):
-            self._note(holder, holder.measure())
+            self._count(holder, holder.measure())
         for holder in self._of:
             self._seconds[holder] += 1
         if self._crowded and self.held <= self.limit * _KEPT:
@@ -73,7 +73,7 @@ class Buffers:
                 Fact("connections are no longer closed for memory", held_bytes=self.held, limit_bytes=self.limit)
             )
 
-    def _note(self, holder: Holder, size: int) -> None:
+    def _count(self, holder: Holder, size: int) -> None:
         self.held += size - self._of.get(holder, 0)
         if size:
             self._of[holder] = size
@@ -85,7 +85,7 @@ class Buffers:
     def _relieve(self) -> None:
         """Cut off those that hold the most for the longest time, until enough is free."""
         for holder in tuple(self._of):
-            self._note(holder, holder.measure())
+            self._count(holder, holder.measure())
         if self.held <= self.limit:
             return
         if not self._crowded:
@@ -101,7 +101,7 @@ class Buffers:
         for holder in sorted(self._of, key=self._weight, reverse=True):
             if self.held <= self.limit * _KEPT:
                 return
-            self._note(holder, 0)
+            self._count(holder, 0)
             self.refused += 1
             holder.cut()
 

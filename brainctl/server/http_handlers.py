@@ -141,9 +141,9 @@ class HttpHandlers:
                     answer(HttpResponse(200, _TEXT, (text if "verbose" in query else "").encode() + b"ok\n"))
                 return
             name, check = waiting.pop(0)
-            check(lambda reason: note(name, reason))
+            check(lambda reason: add_result(name, reason))
 
-        def note(name: str, reason: str) -> None:
+        def add_result(name: str, reason: str) -> None:
             nonlocal failed
             failed = failed or bool(reason)
             lines.append(f"[-]{name} failed: {reason}\n" if reason else f"[+]{name} ok\n")

@@ -68,7 +68,7 @@ class LocalReplica:
         """See `ReplicaTarget.take_over`."""
         stored = await self.checkpoint()
         if stored is not None and checkpoint.epoch <= stored.epoch:
-            raise self._taken()
+            raise self._fenced()
         await self._write(Commit(self.revision), checkpoint)
 
     async def import_base(self, kvs: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
@@ -155,9 +155,9 @@ class LocalReplica:
         """
         stored = await self.checkpoint()
         if stored is None or stored.epoch != checkpoint.epoch or stored.run != checkpoint.run:
-            raise self._taken()
+            raise self._fenced()
 
-    def _taken(self) -> Fenced:
+    def _fenced(self) -> Fenced:
         return Fenced(
             f"another process has taken over the migration into {self._directory}, so this one writes no more: let "
             "that one go on, or stop it and run this command again"

@@ -137,7 +137,7 @@ class TikvReplica:
         """
         stored = await self.checkpoint()
         if stored is not None and checkpoint.epoch <= stored.epoch and stored != self._tried:
-            raise self._taken()
+            raise self._fenced()
 
     def _check(self, checkpoint: Checkpoint) -> None:
         """Check that this process took over with this checkpoint; each commit notices a later take-over by another.
@@ -147,9 +147,9 @@ class TikvReplica:
         """
         held = self._held
         if held is None or (held.run, held.epoch) != (checkpoint.run, checkpoint.epoch):
-            raise self._taken()
+            raise self._fenced()
 
-    def _taken(self) -> Fenced:
+    def _fenced(self) -> Fenced:
         return Fenced(
             f"another process has taken over the migration into {self._writer.place}, so this one writes no more: let "
             "that one go on, or stop it and run this command again"

@@ -122,7 +122,7 @@ class TikvBackend:
             StoreDamaged: a value is not what the format says.
         """
         await self._load()
-        self._shown.observers.append(self._counts.take)
+        self._shown.observers.append(self._counts.apply)
         self._shown.on_hole = self._counts.begin
         if admit is not None:
             self._succession.admit = partial(admit, self)
@@ -142,7 +142,7 @@ class TikvBackend:
         if self.safe_point is not None:
             self.spawn(self.safe_point.run())
             if self.compacted:
-                await self.safe_point.note()
+                await self.safe_point.schedule()
 
     async def _load(self) -> None:
         await self._shown.load(await self._reads.state())
@@ -320,15 +320,15 @@ class TikvBackend:
         if self.instances is not None:
             self.instances.announce(client_urls)
             self._succession.announce()
-        self.spawn(self._announce(self._succession.note(endpoint)))
+        self.spawn(self._announce(self._succession.describe_holder(endpoint)))
 
     async def _announce(self, holder: Holder) -> None:
-        async def note(view: StateView) -> Writes:
+        async def name_holder(view: StateView) -> Writes:
             del view
             return {self._layout.holder: holder.pack()}
 
         try:
-            await self.writer.edit(note, 0)
+            await self.writer.edit(name_holder, 0)
         except BrainctlError as error:
             _log.warning(Fact("the address of the server cannot be stored", error=error))
 
@@ -348,7 +348,7 @@ class TikvBackend:
             while self.writer.leads and self._shown.head.reclaimed < self._shown.head.compacted:
                 await reclaim(await self._reads.state(), self.writer.edit)
                 if self.safe_point is not None:
-                    await self.safe_point.note()
+                    await self.safe_point.schedule()
         except Fenced as error:
             self.writer.step_down(error)
         except TikvFailed as error:

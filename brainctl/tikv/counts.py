@@ -100,8 +100,8 @@ class Counts:
         self._pages.clear()
         self._floor = self._revision = revision
 
-    def take(self, commit: Commit) -> None:
-        """Take in the next commit.
+    def apply(self, commit: Commit) -> None:
+        """Apply the next commit.
 
         A migration writes or removes keys beside the log, and then changes the record IMPORTED or removes others. After
         such a commit everything is forgotten.

@@ -64,7 +64,7 @@ class Leadership:
         self.layout = layout
         self.blocks = blocks
         self.head = Head()
-        self.note: bytes | None = None
+        self.holder: bytes | None = None
         """Entry about this process that a take-over writes, packed (`holder`); None for none."""
         self._renewed = float("-inf")
         self._kept_until = float("-inf")
@@ -111,14 +111,14 @@ class Leadership:
                 # Whether or not it happened, a take-over can be repeated: it only has to be the last one.
                 await asyncio.sleep(PAUSE)
             else:
-                if await self._taken(head, writes):
+                if await self._took_over(head, writes):
                     self.head = head
                     self._renewed, self._kept_until = asked, asked + WRITER_LEASE_MS / 1000
                     return True
             finally:
                 await transaction.rollback()
 
-    async def _taken(self, head: Head, writes: Writes) -> bool:
+    async def _took_over(self, head: Head, writes: Writes) -> bool:
         """Return whether a take-over that was answered as committed happened, even if another one has come after it."""
         try:
             values = await self._read([*writes])
@@ -134,7 +134,7 @@ class Leadership:
         layout = self.layout
         writes: dict[bytes, bytes | None] = {layout.lane(number): head.epoch.to_bytes(8) for number in range(LANES)}
         writes[layout.head] = head.pack()
-        writes[layout.holder] = self.note
+        writes[layout.holder] = self.holder
         writes[layout.epoch(head.epoch)] = old.sequence.to_bytes(8)
         if head.epoch > KEPT_EPOCHS:
             writes[layout.epoch(head.epoch - KEPT_EPOCHS)] = None

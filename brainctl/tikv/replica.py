@@ -42,7 +42,7 @@ class ReplicaWriter:
         self._layout = layout
         blocks = Blocks(layout)
         self._lead = Leadership(client, layout, blocks)
-        self._lead.note = Holder.here("migrate").pack()
+        self._lead.holder = Holder.here("migrate").pack()
         self._reads = Reads(client, layout, blocks)
         self.head = Head()
         """The head as last seen."""

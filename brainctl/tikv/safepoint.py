@@ -37,8 +37,8 @@ class SafePoint:
         self._garbage = 0
         """The timestamp up to which there may be garbage before the safe point has passed it, 0 for none."""
 
-    async def note(self) -> None:
-        """Note that garbage was made until now.
+    async def schedule(self) -> None:
+        """Record that garbage was made until now, for `run` to move the safe point.
 
         Raises:
             TikvFailed: TiKV does not answer.

@@ -90,8 +90,8 @@ class Succession:
         if self._instances is not None:
             await self._instances.check_name()
         if self._role in (Role.AUTO, Role.LEADER):
-            self.note()
-            await self._take_at_start()
+            self.describe_holder()
+            await self._lead_at_start()
         if self._instances is None:
             return
         waits = False
@@ -111,9 +111,9 @@ class Succession:
             TikvFailed: TiKV does not answer.
         """
         await asyncio.sleep(WAIT_SECONDS)
-        await self._follow_and_take()
+        await self._follow_and_lead()
 
-    async def _take_at_start(self) -> None:
+    async def _lead_at_start(self) -> None:
         waits = False
         while True:
             state = await self._reads.state()
@@ -141,10 +141,10 @@ class Succession:
         key = self._layout.holder
         return Holder.unpack((await state.reader.get([key])).get(key, b""))
 
-    def note(self, endpoint: str = "") -> Holder:
+    def describe_holder(self, endpoint: str = "") -> Holder:
         """Set and return what the next take-over writes about this process."""
         holder = Holder.here("serve", endpoint, self._instances.mine.id if self._instances is not None else 0)
-        self._writer.note(holder)
+        self._writer.name_holder(holder)
         return holder
 
     # -- afterwards -----------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class Succession:
                 if self._writer.leads:
                     await self._writer.edit(_no_writes, 0)
                 else:
-                    await self._follow_and_take()
+                    await self._follow_and_lead()
             except (CopiedOver, InvalidInput) as error:
                 self.fail(error)
                 return
@@ -200,15 +200,15 @@ class Succession:
             except BrainctlError as error:
                 _log.warning(Fact("following the store is tried again", error=error))
 
-    async def _follow_and_take(self) -> None:
+    async def _follow_and_lead(self) -> None:
         state = await self._reads.state()
         await self.follow(state)
         if self._instances is not None and state.head.epoch != self._instances.epoch:
             await self._look()
         if self._role is Role.AUTO and state.head.expires <= state.time_ms:
-            await self._take(state)
+            await self._lead(state)
 
-    async def _take(self, state: StateView) -> None:
+    async def _lead(self, state: StateView) -> None:
         if self.admit is not None:
             await self.admit()
         with suppress(StoreInUse):

@@ -152,9 +152,9 @@ class Writer:
         self.identify()
         return True
 
-    def note(self, holder: Holder) -> None:
+    def name_holder(self, holder: Holder) -> None:
         """Set what the next take-over writes about this process."""
-        self._lead.note = holder.pack()
+        self._lead.holder = holder.pack()
 
     def identify(self, member: int = 0) -> None:
         """Take the ids of the cluster and, unless `member` is one, of this member from the store."""

@@ -125,7 +125,7 @@ class _MemoryLock:
     def __init__(self, held: set[str], path: str, node: _Node) -> None:
         self._held, self._path, self._node = held, path, node
 
-    def note(self, text: bytes) -> None:
+    def write(self, text: bytes) -> None:
         self._node.data[:] = text
 
     def release(self) -> None:

@@ -87,7 +87,7 @@ class Watcher:
             stream = cast("AsyncGenerator[pb.WatchResponse]", self._store.watch(_requests(wanted)))
             async with aclosing(stream) as responses:
                 async for response in responses:
-                    self._note(number, response)
+                    self._add_response(number, response)
                     if response.canceled:
                         reason = ""
                         return
@@ -99,7 +99,7 @@ class Watcher:
                 end: Line = {"op": "notify", "watch": number, "time": tape.now(), "rev": 0}
                 tape.add({**end, "canceled": True, "lost": lost, "reason": reason})
 
-    def _note(self, number: int, response: pb.WatchResponse) -> None:
+    def _add_response(self, number: int, response: pb.WatchResponse) -> None:
         line: Line = {"op": "notify", "watch": number, "time": self._shared.tape.now(), "rev": response.header.revision}
         if response.created:
             line["created"] = True

@@ -34,7 +34,7 @@ async def save_links(session: Session, target: Path, base: Path | None) -> None:
         )
     store_directory.must_be_store(directory)
     try:
-        held = directory_lock.take(str(directory), OsFileSystem(), os.getpid())
+        held = directory_lock.acquire(str(directory), OsFileSystem(), os.getpid())
     except StoreInUse:
         holder = directory_lock.holder(str(directory), OsFileSystem())
         if holder is None or not holder.endpoint:

@@ -86,7 +86,7 @@ async def _interact(session: Session, watching: Watching, keys: list[str], flags
             if following.done():
                 coming.cancel()
                 following.result()
-            _take(session, watching, _line(coming.result()), keys, flags)
+            _execute(session, watching, _line(coming.result()), keys, flags)
     finally:
         following.cancel()
 
@@ -97,7 +97,7 @@ def _line(data: bytes) -> str:
     return data[:-1].decode(errors="surrogateescape")
 
 
-def _take(session: Session, watching: Watching, line: str, keys: list[str], flags: Flags) -> None:
+def _execute(session: Session, watching: Watching, line: str, keys: list[str], flags: Flags) -> None:
     args = words(line)
     match args[:1]:
         case []:

@@ -144,7 +144,7 @@ class Reclaimer:
             for error in errors:
                 self._jobs.give_up(error, self._directory)
             self._swept += _SWEEP_BYTES * len(due)
-            self._garbage.take(due, self._segments)
+            self._garbage.resolve(due, self._segments)
 
     def _measure(self, due: DeadBatch, errors: list[OSError | StoreDamaged]) -> None:
         try:

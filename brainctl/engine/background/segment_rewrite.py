@@ -122,14 +122,14 @@ class SegmentRewrite:
             for first, last, count in _stretches(records, span.address, self.drop):
                 kept = records[first:last]
                 header = ExtentHeader(len(kept), crc32c(kept, old.seed), span.address + first, count)
-                self._note(new, place, header, kept)
+                self._add_extent(new, place, header, kept)
                 yield pack_extent(header, old.seed) + kept
                 place += EXTENT_SIZE + len(kept)
             if self.job.budget <= 0:
                 yield b""
 
     @staticmethod
-    def _note(new: Segment, place: int, header: ExtentHeader, first: bytes) -> None:
+    def _add_extent(new: Segment, place: int, header: ExtentHeader, first: bytes) -> None:
         assert new.extents is not None
         new.extents.add(header.address, place + EXTENT_SIZE, header.length)
         new.record_bytes += header.length

@@ -29,7 +29,7 @@ def make(keys: int) -> "array[int]":
     return array("Q", bytes(8 * (keys * BITS_PER_KEY // 64 + 1)))
 
 
-def note(words: "array[int]", keys: Iterable[bytes]) -> None:
+def add(words: "array[int]", keys: Iterable[bytes]) -> None:
     """Add keys to a filter."""
     keys = list(keys)
     two, size = _TWO_BITS, len(words)

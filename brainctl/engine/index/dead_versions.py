@@ -1,11 +1,11 @@
 """The versions that a compaction makes dead, and how many bytes of each segment these are.
 
-Versions are noted when they are superseded, in the order of the log, and become dead when a compaction passes the
+Versions are recorded when they are superseded, in the order of the log, and become dead when a compaction passes the
 revision that superseded them. Tombstones become dead when a compaction passes their own revision; a tombstone at
 exactly the compacted revision is kept, since a watch from there must still deliver the delete.
 
 Finding them takes three calls, so that the second can run on another thread: `DeadVersions.due` collects a batch,
-`DeadBatch.measure` finds the lengths of its records, `DeadVersions.take` adds them to their segments.
+`DeadBatch.measure` finds the lengths of its records, `DeadVersions.resolve` adds them to their segments.
 """
 
 from array import array
@@ -33,7 +33,7 @@ class DeadVersions:
         """Number of the noted versions, and of the tombstones, that segments have; both from the front."""
         self._dead_kept = self._buried_kept = 0
         """Number of the noted versions, and of the tombstones, that are in runs; both from the front."""
-        self._takes = 0
+        self._resolved = 0
 
     def supersede(self, revision: int, address: int, size: int = 0) -> None:
         """Note that the version at `address` was replaced at `revision`.
@@ -76,19 +76,19 @@ class DeadVersions:
             SupersededVersions(noted.addresses[found_dead], self._sizes[found_dead]),
             SupersededVersions(noted.graves[found_graves], self._grave_sizes[found_graves]),
             segments,
-            self._takes,
+            self._resolved,
         )
 
-    def take(self, due: "DeadBatch", segments: dict[int, Segment]) -> None:
-        """Hand a batch, which has been measured, to its segments.
+    def resolve(self, due: "DeadBatch", segments: dict[int, Segment]) -> None:
+        """Add the dead bytes of a measured batch to its segments.
 
-        Nothing is handed over when another batch was taken since this one was due, or when one of the segments was
-        replaced: what is left is due again.
+        Nothing is added when another batch was resolved since this one was due, or when one of the segments was
+        replaced: the batch is due again.
         """
         found = (*due.found_dead, *due.found_graves)
-        if due.takes != self._takes or any(segments.get(one.segment.number) is not one.segment for one in found):
+        if due.resolved != self._resolved or any(segments.get(one.segment.number) is not one.segment for one in found):
             return
-        self._takes += 1
+        self._resolved += 1
         for segment, offset, length, leased in due.found_dead:
             segment.dead.append(offset)
             segment.dead_bytes += length
@@ -109,7 +109,7 @@ class DeadVersions:
         """
         while (due := self.due(compacted, segments, 1 << 16)) is not None:
             due.measure(None)
-            self.take(due, segments)
+            self.resolve(due, segments)
 
     def _read(self, segments: dict[int, Segment]) -> None:
         """Read what the runs have noted, and put it before what was noted since the opening."""
@@ -172,11 +172,11 @@ class DeadBatch:
     """Versions that have died; `measure` finds their records and lengths."""
 
     def __init__(
-        self, dead: SupersededVersions, graves: SupersededVersions, segments: dict[int, Segment], takes: int
+        self, dead: SupersededVersions, graves: SupersededVersions, segments: dict[int, Segment], resolved: int
     ) -> None:
         self.dead = dead
         self.graves = graves
-        self.takes = takes
+        self.resolved = resolved
         """Number of batches that had been taken when this one was collected."""
         self._segments = {
             number: segments[number]

@@ -77,7 +77,7 @@ class RunWriter:
             self._add_leaf(keys[first:last], numbers[first:last])
             first = last
         self._entries += len(keys)
-        bloom_filter.note(self._filter, keys)
+        bloom_filter.add(self._filter, keys)
         if any(entry & LEASED for entry in entries):
             self._leased += [key for key, entry in zip(keys, entries, strict=True) if entry & LEASED]
         if self._end - self._written >= _BUFFER:
@@ -124,10 +124,10 @@ class RunWriter:
     def _add_leaf(self, keys: Sequence[bytes], numbers: "array[int]") -> None:
         offset = self._end
         self._append(index_block.pack(0, keys, numbers, array("q"), offset, self._salt))
-        self._note(1, keys[0], offset, self._gains)
+        self._add_fence(1, keys[0], offset, self._gains)
         self._gains += gains(numbers)
 
-    def _note(self, level: int, first: bytes, offset: int, before: int) -> None:
+    def _add_fence(self, level: int, first: bytes, offset: int, before: int) -> None:
         """Add a block to the fence of the level above it."""
         if level > len(self._fences):
             self._fences.append(_Level())
@@ -144,7 +144,7 @@ class RunWriter:
         fence, offset = self._fences[level - 1], self._end
         self._fences[level - 1] = _Level()
         self._append(index_block.pack(level, fence.keys, fence.numbers, fence.gains, offset, self._salt))
-        self._note(level + 1, fence.keys[0], offset, fence.gains[0])
+        self._add_fence(level + 1, fence.keys[0], offset, fence.gains[0])
 
     def _close_all(self) -> int:
         """Lay out all open fences, and return the offset of the topmost block; 0 when there are no keys."""

@@ -99,7 +99,7 @@ class Manifest:
     def _write(self, segments: dict[int, int], runs: tuple[int, ...]) -> None:
         _write_new(self._directory, self._fs, self.stats, Listing(self.store, segments, runs))
         self.in_doubt = True
-        _take_new(self._directory, self._fs, self.stats)
+        _install(self._directory, self._fs, self.stats)
         self.in_doubt = False
         self._segments, self._runs = segments, runs
 
@@ -111,7 +111,7 @@ def create(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> No
         OSError: It cannot be written.
     """
     _write_new(directory, fs, stats, listing)
-    _take_new(directory, fs, stats)
+    _install(directory, fs, stats)
 
 
 def _write_new(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -> None:
@@ -127,7 +127,7 @@ def _write_new(directory: str, fs: FileSystem, stats: Stats, listing: Listing) -
     stats.syncs += 1
 
 
-def _take_new(directory: str, fs: FileSystem, stats: Stats) -> None:
+def _install(directory: str, fs: FileSystem, stats: Stats) -> None:
     """Put the new manifest in the place of the one in use; durable on return."""
     fs.rename(f"{directory}/{NAME}.new", f"{directory}/{NAME}")
     fs.sync_directory(directory)

@@ -69,7 +69,7 @@ def check(
     """
     fs = fs or OsFileSystem()
     directory = os.fspath(directory)
-    held = directory_lock.take(directory, fs, os.getpid())
+    held = directory_lock.acquire(directory, fs, os.getpid())
     try:
         listing = manifest.load(directory, fs)
         if listing is None:

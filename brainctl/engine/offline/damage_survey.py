@@ -216,7 +216,7 @@ class Survey:
         for piece in self._pieces(part):
             match piece:
                 case Batch(offset, batch):
-                    self._take_batch(part, batch)
+                    self._add_batch(part, batch)
                     end = offset + batch.span
                     bounds = (min(batch.first, batch.revision), batch.revision)
                 case Extent(offset, extent):
@@ -224,16 +224,16 @@ class Survey:
                     extents.add(extent.address, offset + EXTENT_SIZE, extent.length)
                 case Record(offset, at, data):
                     sound.add(part.number << OFFSET_BITS | at)
-                    self._take(part, at, data, inside=offset < end)
+                    self._add_record(part, at, data, inside=offset < end)
                 case Hole():
-                    self._take_hole(part, piece, bounds if piece.offset < end else (0, 0))
+                    self._add_hole(part, piece, bounds if piece.offset < end else (0, 0))
                 case Unused():
                     unused = not piece.stale
         if size is not None and not unused:  # without its header it is not known whether the file was longer
             self._lose(part.number, part.name, size, 0)
         self._keep_addresses(part, sound, extents)
 
-    def _take_hole(self, part: SegmentFile, hole: Hole, bounds: tuple[int, int]) -> None:
+    def _add_hole(self, part: SegmentFile, hole: Hole, bounds: tuple[int, int]) -> None:
         """Note a hole; `bounds` are the revisions of the batch in which it is, if it is in an intact one."""
         loss = self._lose(part.number, part.name, hole.offset, hole.end - hole.offset)
         if bounds != (0, 0):
@@ -277,7 +277,7 @@ class Survey:
         if sequence > self._sequence + 1 > 1:
             self._lose(before.number, before.name, 0, 0)
 
-    def _take_batch(self, part: SegmentFile, batch: frame.BatchHeader) -> None:
+    def _add_batch(self, part: SegmentFile, batch: frame.BatchHeader) -> None:
         self._follow(part, batch.sequence)
         self._sequence = batch.sequence
         self._settle(batch.first - 1)
@@ -287,8 +287,8 @@ class Survey:
             self.meta.clear()
             self.meta_stale = False
 
-    def _take(self, part: SegmentFile, at: int, data: bytes, *, inside: bool) -> None:
-        """Take in a record; `inside` says whether it lies in an intact batch or extent."""
+    def _add_record(self, part: SegmentFile, at: int, data: bytes, *, inside: bool) -> None:
+        """Add a record; `inside` says whether it lies in an intact batch or extent."""
         mod, kind = MOD_AND_KIND.unpack_from(data)
         address = part.number << OFFSET_BITS | at
         if not inside:
@@ -297,14 +297,14 @@ class Survey:
             return
         self.records += 1
         if kind >= META_SET:
-            self._take_small(data, remove=kind != META_SET)
+            self._add_metadata(data, remove=kind != META_SET)
         elif kind == IMPORTED:
             self.imported = max(self.imported, mod)
         elif part.kind != LOG:
             self._settle(mod)
             self._seen = self.revision = max(self.revision, mod)
 
-    def _take_small(self, data: bytes, *, remove: bool) -> None:
+    def _add_metadata(self, data: bytes, *, remove: bool) -> None:
         name = key_of(data)
         if remove:
             self.meta.pop(name, None)

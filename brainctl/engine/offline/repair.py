@@ -153,16 +153,16 @@ def _state(found: Survey, bump: int) -> tuple[_State, int]:
         state.at = compacted
     for one in found.found():
         if one.data[KIND] < META_SET:
-            _note(found, state, one)
+            _follow_version(found, state, one)
     return state, compacted
 
 
-def _note(found: Survey, state: _State, one: Found) -> None:
-    """Take in a version of a key; versions come in the order of the log."""
+def _follow_version(found: Survey, state: _State, one: Found) -> None:
+    """Add a version of a key to the state; versions come in the order of the log."""
     header = header_of(one.data)
     mod = header.mod_revision
     key = key_of(one.data)
-    _note_previous(found, state, one, mod, header.previous)
+    _check_previous(found, state, one, mod, header.previous)
     if mod <= state.at:
         state.base[key] = one._replace(data=b"")  # without the bytes: all keys may be here at once
         return
@@ -181,8 +181,8 @@ def _follows(found: Survey, before: Found | None, later: RecordHeader) -> bool:
     return (old.version == 0) == (later.version == 1)
 
 
-def _note_previous(found: Survey, state: _State, one: Found, mod: int, previous: int) -> None:
-    """Note the version before this one as lost when it lay in a segment with losses, unless compaction removed it."""
+def _check_previous(found: Survey, state: _State, one: Found, mod: int, previous: int) -> None:
+    """Add the version before this one to the lost ones if it lay in a damaged segment and was not compacted away."""
     sound = found.damaged.get(previous >> OFFSET_BITS)
     if sound is None or previous in sound or mod <= found.compacted:
         return

@@ -23,7 +23,7 @@ def read_log(state: Recovered, part: Segment) -> int:
     Raises:
         StoreDamaged: a batch is missing in between.
     """
-    end, take = state.end, _taker(state, part)
+    end, index = state.end, _indexer(state, part)
     follows = bool(part.sequences[0]) or part.number - 1 in state.segments
     for offset, header in batch_reader.batches(part.mapped, part.seed, part.end, part.size, records=True):
         sequence = header.sequence
@@ -41,17 +41,17 @@ def read_log(state: Recovered, part: Segment) -> int:
         if header.flags & batch.SNAPSHOT:
             end.meta.clear()
         place = offset + HEADER_SIZE
-        at = take(place, place + header.length, 0, header.revision)
+        at = index(place, place + header.length, 0, header.revision)
         if header.flags & batch.HAS_META:
-            _take_small(part, at, place + header.length, end.meta)
+            _apply_metadata(part, at, place + header.length, end.meta)
         state.read += BATCH_RECORDS
     if part.sequences[0]:
         part.sequences = (part.sequences[0], end.sequence)
     return part.end
 
 
-def _take_small(part: Segment, at: int, end: int, meta: dict[bytes, bytes]) -> None:
-    """Take in the small records of a batch, which lie between two offsets."""
+def _apply_metadata(part: Segment, at: int, end: int, meta: dict[bytes, bytes]) -> None:
+    """Apply the small records of a batch, which lie between two offsets."""
     data = part.mapped
     while at < end:
         length, _revision, name_length, kind = NAMED.unpack_from(data, at)
@@ -63,8 +63,8 @@ def _take_small(part: Segment, at: int, end: int, meta: dict[bytes, bytes]) -> N
         at += length
 
 
-def _taker(state: Recovered, part: Segment) -> Callable[[int, int, int, int], int]:
-    """Return a function that takes in the versions of keys in a segment.
+def _indexer(state: Recovered, part: Segment) -> Callable[[int, int, int, int], int]:
+    """Return a function that indexes the versions of keys in a segment.
 
     It reads from one offset up to another, or up to the first record of another kind, and returns where it has stopped.
     Its third argument is the distance from a record's offset to its address, its last one the store's revision, for
@@ -75,7 +75,7 @@ def _taker(state: Recovered, part: Segment) -> Callable[[int, int, int, int], in
     get, supersede, bury = entries.get, state.garbage.supersede, state.garbage.bury
     number, skip = part.number << OFFSET_BITS, RECORD + 2
 
-    def take(at: int, end: int, shift: int, revision: int) -> int:
+    def index(at: int, end: int, shift: int, revision: int) -> int:
         first, base, count = at, number + shift, 0
         while at < end:
             length, mod, version, lease, previous, key_length, kind = fields(data, at)
@@ -103,7 +103,7 @@ def _taker(state: Recovered, part: Segment) -> Callable[[int, int, int, int], in
         part.record_bytes += at - first
         return at
 
-    return take
+    return index
 
 
 def _seen(found: int | None) -> int | None:
@@ -128,7 +128,7 @@ def read_packed(state: Recovered, part: Segment) -> None:
     state.segments[part.number] = part
     part.record_bytes = 0
     state.end.sequence = part.sequences[1]
-    extents, take = part.extents, _taker(state, part)
+    extents, index = part.extents, _indexer(state, part)
     assert extents is not None
     for offset, header in batch_reader.extents(part.mapped, part.seed, DATA, part.end, records=True, path=part.path):
         place = offset + EXTENT_SIZE
@@ -136,4 +136,4 @@ def read_packed(state: Recovered, part: Segment) -> None:
         _length, revision, _key_length, kind = NAMED.unpack_from(part.mapped, place)
         if kind in (PUT, TOMBSTONE):
             part.mark(revision, offset)
-        take(place, place + header.length, header.address - place, 0)
+        index(place, place + header.length, header.address - place, 0)

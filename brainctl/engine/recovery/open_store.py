@@ -36,7 +36,7 @@ def open_store(directory: str, fs: FileSystem, rng: Random | None = None) -> Ope
     try:
         store_directory.must_be_ours(directory, fs)
         fs.make_directory(directory)
-        held = directory_lock.take(directory, fs, os.getpid())
+        held = directory_lock.acquire(directory, fs, os.getpid())
     except OSError as error:
         raise io_failure(error, directory) from error
     try:
@@ -65,7 +65,7 @@ def remove_store(directory: str, fs: FileSystem) -> None:
         StoreInUse: a process has it open.
         OSError: a file cannot be removed.
     """
-    held = directory_lock.take(directory, fs, os.getpid())
+    held = directory_lock.acquire(directory, fs, os.getpid())
     try:
         for name in sorted(fs.names(directory)):
             if is_piece(name) or is_spare(name) or name.startswith(manifest.NAME):

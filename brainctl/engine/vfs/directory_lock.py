@@ -17,7 +17,7 @@ class Holder(NamedTuple):
     """Address at which it serves the store, for example "127.0.0.1:2379"; empty when it does not."""
 
 
-def take(directory: str, fs: FileSystem, pid: int) -> Lock:
+def acquire(directory: str, fs: FileSystem, pid: int) -> Lock:
     """Lock a store for process `pid`, and return the lock.
 
     Raises:
@@ -26,7 +26,7 @@ def take(directory: str, fs: FileSystem, pid: int) -> Lock:
     lock = fs.lock(f"{directory}/{NAME}")
     if lock is None:
         raise in_use(directory, _read(directory, fs))
-    note(lock, Holder(pid, ""))
+    write_holder(lock, Holder(pid, ""))
     return lock
 
 
@@ -36,9 +36,9 @@ def in_use(directory: str, holder: Holder) -> StoreInUse:
     return StoreInUse(f"{directory} is in use by process {holder.pid}").advised(step)
 
 
-def note(lock: Lock, holder: Holder) -> None:
+def write_holder(lock: Lock, holder: Holder) -> None:
     """Write into the lock file who holds the lock."""
-    lock.note(json.dumps(holder._asdict()).encode() + b"\n")
+    lock.write(json.dumps(holder._asdict()).encode() + b"\n")
 
 
 def holder(directory: str, fs: FileSystem) -> Holder | None:

@@ -80,7 +80,7 @@ class File(Protocol):
 class Lock(Protocol):
     """A lock on a file, held until released or until the process ends."""
 
-    def note(self, text: bytes) -> None:
+    def write(self, text: bytes) -> None:
         """Replace the content of the locked file, which another process reads when it finds the lock taken."""
 
     def release(self) -> None:
@@ -235,7 +235,7 @@ class OsLock:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def note(self, text: bytes) -> None:
+    def write(self, text: bytes) -> None:
         """See `Lock.note`."""
         os.pwrite(self._descriptor, text, 0)
         os.ftruncate(self._descriptor, len(text))

@@ -86,7 +86,7 @@ class BaseCopy:
             _advance(left, page)
         return Pages(kvs, size, leases, tuple(left.values()))
 
-    def take(self) -> None:
+    def discard(self) -> None:
         """Remove the pages of `peek`, which are now being written."""
         for page in list(self._next()):
             self._ready.popleft()

@@ -83,7 +83,7 @@ class Backlog:
             leases |= read.leases
         return Revisions(events, frozenset(leases), reads[-1].revision, reads)
 
-    def take(self) -> None:
+    def discard(self) -> None:
         """Remove the revisions of `peek`, which are now being written."""
         for read in list(self._next()):
             self._queue.popleft()

@@ -192,7 +192,7 @@ class Migration:
                     self._read(event)
             case SourceAt(revision, term, index):
                 self.source = max(self.source, revision)
-                self._note_position(term, index)
+                self._record_position(term, index)
                 if self.phase in STREAMING:
                     self._read_since_copy = self.source
                     self._look(revision)
@@ -221,7 +221,7 @@ class Migration:
                 self._reconciling = self._reconciling and not event.final
                 self._reconciled = self._reconciled or event.final
 
-    def _note_position(self, term: int, index: int) -> None:
+    def _record_position(self, term: int, index: int) -> None:
         """Record the position of the source's Raft log; the next write carries it."""
         seen = Position(self.record.raft_term, self.record.raft_index).up_to(Position(term, index))
         if self.phase is not Phase.COMMITTED:
@@ -352,7 +352,7 @@ class Migration:
         pages = self._base.peek()
         if pages is None or self._lacks(pages.leases):
             return None
-        self._base.take()
+        self._base.discard()
         self.record = self.record._replace(
             keys=self.record.keys + len(pages.kvs), size=self.record.size + pages.size, spans=pages.spans
         )
@@ -373,7 +373,7 @@ class Migration:
         if batch is None or self._lacks(batch.leases):
             return None
         self.leases.keep(batch.leases, batch.revision)
-        self._backlog.take()
+        self._backlog.discard()
         witness = Witness.decode(self.record.watermark, self.record.witness).extend(batch.reads)
         self.record = self.record._replace(
             watermark=batch.revision, events=self.record.events + len(batch.events), witness=witness.encode()

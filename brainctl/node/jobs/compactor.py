@@ -33,7 +33,7 @@ class Compactor:
             if revision:
                 request = pb.CompactionRequest(revision=revision)
                 backend.submit(Batch.compact, request, partial(self._settle, revision))
-        retention.note(backend.revision)
+        retention.record_interval(backend.revision)
         backend.call_later(retention.interval, self._step)
 
     def _settle(self, revision: int, answer: bytes | BrainctlError) -> None:

@@ -28,16 +28,16 @@ class Retention(Protocol):
         """Return how often to ask, in seconds."""
 
     def start(self, now: float, revision: int) -> None:
-        """Begin with `revision` as the newest, and forget what was noted before."""
+        """Begin with `revision` as the newest, and forget what was recorded before."""
 
     def due(self, now: float, revision: int) -> int:
         """Return the revision to compact at; 0 for none."""
 
     def done(self, now: float, revision: int) -> None:
-        """Note that the store was compacted at a revision."""
+        """Record that the store was compacted at a revision."""
 
-    def note(self, revision: int) -> None:
-        """Note `revision` as the newest at the end of an interval."""
+    def record_interval(self, revision: int) -> None:
+        """Record `revision` as the newest at the end of an interval."""
 
 
 class KeepPeriod:
@@ -76,7 +76,7 @@ class KeepPeriod:
         self._last_time = now
         self._last_done = revision
 
-    def note(self, revision: int) -> None:
+    def record_interval(self, revision: int) -> None:
         """See `Retention.note`."""
         self._revisions.append(revision)
 
@@ -107,5 +107,5 @@ class KeepRevisions:
         del now
         self._last_done = revision
 
-    def note(self, revision: int) -> None:
+    def record_interval(self, revision: int) -> None:
         """See `Retention.note`. Nothing is noted."""

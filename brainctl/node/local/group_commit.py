@@ -111,7 +111,7 @@ class GroupCommit:
         if isinstance(answer, bytes | BrainctlError):
             self._join(reply, answer, 1, opens=opens)
         else:
-            self._lane.take(partial(self._begin_long, evaluate, request, reply))
+            self._lane.reserve(partial(self._begin_long, evaluate, request, reply))
             if self._rests:
                 self._lane.go_on()
 

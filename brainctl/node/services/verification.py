@@ -88,7 +88,7 @@ class _Work:
         self._hasher = self._follower or Cutter(self.end or b"", request.keys)
         self._keys = self._bytes = 0
 
-    def take(self, keys: list[bytes], kvs: list[bytes]) -> bool:
+    def hash(self, keys: list[bytes], kvs: list[bytes]) -> bool:
         """Hash the next keys; return whether to go on reading behind them."""
         sizes = list(map(len, kvs))
         self._hasher.add(keys, leaves_of(kvs), sizes)
@@ -126,7 +126,7 @@ def _hash_steps(work: _Work, view: View, revision: int) -> Steps[None]:
     """Do the work, in steps."""
     while work.place is not None:
         for keys, kvs in _rows(view, work.place, work.end, revision):
-            if not work.take(keys, kvs):
+            if not work.hash(keys, kvs):
                 break
             yield 1 + len(keys) + sum(map(len, kvs)) // (STEP_BYTES // STEP_KEYS)
         else:
@@ -146,7 +146,7 @@ async def _hash_remote(work: _Work, view: AsyncView, revision: int) -> None:
     """Do the work on a view over a network."""
     while work.place is not None:
         async for versions in _groups(view.versions(work.place, work.end, revision)):
-            if not work.take([version.key for version in versions], [version.kv for version in versions]):
+            if not work.hash([version.key for version in versions], [version.kv for version in versions]):
                 break
         else:
             work.exhaust()

@@ -136,7 +136,7 @@ class PlacementDriver:
                 if isinstance(answer, NoAnswer):
                     late |= answer.late
                 elif answer.leader.client_urls:
-                    self._take(answer)
+                    self._remember(answer)
                     return
         finally:
             for task in tasks:
@@ -151,7 +151,7 @@ class PlacementDriver:
         except NoAnswer as error:
             return error
 
-    def _take(self, answer: pd.GetMembersResponse) -> None:
+    def _remember(self, answer: pd.GetMembersResponse) -> None:
         """Remember the leader, and further members; those of the configuration are never forgotten."""
         self.cluster = answer.header.cluster_id
         self._leader = _address(answer.leader.client_urls[0])

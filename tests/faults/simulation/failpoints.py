@@ -59,7 +59,7 @@ PLACES: Final = (
     Place("a dead file is kept", SegmentAllocator, "retire"),
     Place("the manifest is replaced", Manifest, "_write"),
     Place("a manifest is written", manifest, "_write_new"),
-    Place("a manifest takes its name", manifest, "_take_new"),
+    Place("a manifest takes its name", manifest, "_install"),
     Place("what is dead is measured", Reclaimer, "_measure"),
     Place("a packed segment is written", SegmentRewrite, "_write"),
     Place("a packed segment is synced", SegmentRewrite, "_sync"),

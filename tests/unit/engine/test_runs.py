@@ -95,7 +95,7 @@ def test_a_key_is_written_a_few_times_only():
 
 def test_the_filter_lets_few_others_pass():
     words = bloom_filter.make(10_000)
-    bloom_filter.note(words, [b"key/%d" % number for number in range(10_000)])
+    bloom_filter.add(words, [b"key/%d" % number for number in range(10_000)])
     passed = 0
     for number in range(20_000):
         place, bits = bloom_filter.spread(b"key/%d" % number)

@@ -59,7 +59,7 @@ async def range_stream(
     sent = 0
     while True:
         taken = _Taken(min(keys, left), chunk_bytes)
-        await _take(view, start, end, revision, taken)
+        await _collect(view, start, end, revision, taken)
         kvs = [ranges.shown(version, request) for version in taken.versions]
         sent += len(kvs)
         left -= len(kvs)
@@ -89,7 +89,7 @@ async def range_page(backend: Backend, request: pb.RangeRequest, size: int) -> b
     revision = request.revision if request.revision > 0 else now
     start, end = ranges.bounds(request.key, request.range_end)
     taken = _Taken(request.limit, size)
-    await _take(backend.view, start, end, revision, taken)
+    await _collect(backend.view, start, end, revision, taken)
     if revision < backend.compacted:
         raise ApiError(COMPACTED)
     kvs = [ranges.shown(version, request) for version in taken.versions]
@@ -146,8 +146,8 @@ class _Taken:
         return True
 
 
-async def _take(view: View | AsyncView, start: bytes, end: bytes | None, revision: int, taken: _Taken) -> None:
-    """Take the versions of a range until one does not fit."""
+async def _collect(view: View | AsyncView, start: bytes, end: bytes | None, revision: int, taken: _Taken) -> None:
+    """Collect the versions of a range until one does not fit."""
     if view.remote:
         async for version in view.versions(start, end, revision):
             if not taken.add(version):
