@@ -1,8 +1,11 @@
 """The words of the product: docstrings of functions begin with a verb, those of values and classes with a noun."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,21 +39,33 @@ VERBS = frozenset(
     )
 )
 RIDDLES = re.compile(
-    r"\b(so many|so much|let go of|lets go of|put an end to|hangs? on|is told|hears? of|none of its business|leave word"
-    r"|for the sake of|has become of)\b"
+    r"\b(so many|so much|this much|that much|let(s|ting)? go of|put(s|ting)? an end to|h[au]ngs? on|is told|hears? of"
+    r"|none of its business|leaves? word|for the sake of|has become of|what there is to|mend(s|ed|ing)?|sent away"
+    r"|nobody asked|gets? to know|say hello)\b|\b(return|yield|write|give) the same[.:;]",
+    re.IGNORECASE,
 )
+"""Phrases that a reader has to guess at. Each was found in this tree, and has been replaced."""
+PAGES = [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"))]
 
 NO_NOUN = re.compile(r"(What|How|Who|Where|Which|That|It|Its|And|The same|Of|By|They|Their|As)\b")
 
 
+@cache
+def nodes() -> list[tuple[str, ast.AST]]:
+    """Return file and node of all that the product consists of; parsed once for all tests."""
+    return [
+        (str(path.relative_to(ROOT)), node)
+        for path in sorted((ROOT / "brainctl").rglob("*.py"))
+        if not path.match("*_pb2.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+    ]
+
+
 def functions() -> Iterator[tuple[str, str, str]]:
     """Yield file, name and docstring of each function of the product that has one."""
-    for path in sorted((ROOT / "brainctl").rglob("*.py")):
-        if path.match("*_pb2.py"):
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
-                yield str(path.relative_to(ROOT)), node.name, text
+    for file, node in nodes():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+            yield file, node.name, text
 
 
 def begins_with_a_verb(text: str) -> bool:
@@ -68,17 +83,14 @@ def test_docstrings_speak_plainly() -> None:
 
 def values() -> Iterator[tuple[str, str, str]]:
     """Yield file, name and description of each class, constant and attribute of the product that has one."""
-    for path in sorted((ROOT / "brainctl").rglob("*.py")):
-        if path.match("*_pb2.py"):
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef) and (text := ast.get_docstring(node)):
-                yield str(path.relative_to(ROOT)), node.name, text
-            body = getattr(node, "body", None)
-            for value, after in pairwise(body if isinstance(body, list) else ()):
-                match value, after:
-                    case ast.Assign(targets=[name]) | ast.AnnAssign(target=name), ast.Expr(ast.Constant(str(text))):
-                        yield str(path.relative_to(ROOT)), ast.unparse(name), text
+    for file, node in nodes():
+        if isinstance(node, ast.ClassDef) and (text := ast.get_docstring(node)):
+            yield file, node.name, text
+        body = getattr(node, "body", None)
+        for value, after in pairwise(body if isinstance(body, list) else ()):
+            match value, after:
+                case ast.Assign(targets=[name]) | ast.AnnAssign(target=name), ast.Expr(ast.Constant(str(text))):
+                    yield file, ast.unparse(name), text
 
 
 def test_values_and_classes_are_described_by_nouns() -> None:
@@ -97,3 +109,86 @@ def test_control_a_description_that_is_no_noun_is_noticed(text: str) -> None:
 )
 def test_control_a_noun_is_noticed(text: str) -> None:
     assert not begins_with_a_verb(text)
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield place and text of each comment, docstring and message of the product, and of each paragraph of a page."""
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    for path in sorted((ROOT / "brainctl").rglob("*.py")):
+        if not path.match("*_pb2.py"):
+            for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+                if token.type in kinds:
+                    yield f"{path.relative_to(ROOT)}:{token.start[0]}", " ".join(token.string.split())
+    for path in sorted(PAGES):
+        for block in path.read_text().split("\n\n"):
+            yield str(path.relative_to(ROOT)), " ".join(block.split())
+
+
+def test_comments_messages_and_pages_speak_plainly() -> None:
+    found = [f"{place}: {match[0]}" for place, text in texts() for match in RIDDLES.finditer(text)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text", ["# so many at a time", '"""Return the same."""', "Keys hang on a lease.", "raise it, and mend the cause"]
+)
+def test_control_a_riddle_is_noticed(text: str) -> None:
+    assert RIDDLES.search(text)
+
+
+# -- the glossary ------------------------------------------------------------------------------------------------------
+
+GLOSSARY = ROOT / "docs" / "glossary.md"
+PAGED = (
+    "brainctl/(client|commands|engine/(index|background)|migrate|mvcc/read|node/services|stores|tikv|verify|wire/bbolt)"
+)
+"""Folders in which a page is the next keys of a range, or a page of a database file."""
+RETIRED = [
+    (re.compile(r"(?i)(^|_)medium"), "-", "disk, or backend"),
+    (re.compile(r"(^|_)notes?(_|$)"), "-", "add, record, or what is stored"),
+    (re.compile(r"[a-z]Run$|_runs?$|^runs$"), "brainctl/(engine|backup)", "burst, span, or what it is a run of"),
+    (re.compile(r"(?i)(^|_)pages?(_|$)|Page"), PAGED, "response, handler, event batch, or cached range"),
+]
+"""Names of another meaning than the glossary's, where the glossary's is meant, and what to say instead."""
+
+
+def names() -> Iterator[tuple[str, str, str]]:
+    """Yield file, name and result of each function of the product; of each class file and name."""
+    for file, node in nodes():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield file, node.name, ast.unparse(node.returns) if node.returns else ""
+        elif isinstance(node, ast.ClassDef):
+            yield file, node.name, ""
+
+
+def misused(file: str, name: str) -> list[str]:
+    """Return what to call a thing instead, when its name has another meaning in the glossary."""
+    return [
+        instead
+        for pattern, meant, instead in RETIRED
+        if pattern.search(name) and name != "_run" and not re.match(meant, file)
+    ]
+
+
+def test_names_have_the_meaning_of_the_glossary() -> None:
+    assert [f"{file}: {name}: {found}" for file, name, _ in names() if (found := misused(file, name))] == []
+
+
+def test_what_is_taken_is_returned() -> None:
+    taken = [(file, name, result) for file, name, result in names() if re.match(r"_?take(_|$)", name)]
+    assert [row for row in taken if row[2] == "None" and "take_over" not in row[1]] == []
+
+
+@pytest.mark.parametrize("name", ["medium", "_note_loss", "submit_run", "OwnRun", "begin_page", "Page"])
+def test_control_a_name_of_another_meaning_is_noticed(name: str) -> None:
+    assert misused("brainctl/server/app.py", name)
+
+
+def test_every_word_of_the_glossary_is_used() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \|$", GLOSSARY.read_text(), re.MULTILINE)
+    words = [word for row in rows if row != "word" for word in re.sub(r" \(.*\)", "", row).split(", ")]
+    code = " ".join(path.read_text() for path in (ROOT / "brainctl").rglob("*.py") if not path.match("*_pb2.py"))
+    code += " ".join(path.read_text() for path in PAGES if path != GLOSSARY)
+    plain = " ".join(re.sub(r"[#_`*-]", " ", code).lower().split())
+    assert len(words) > 100
+    assert [word for word in words if word.lower().replace("-", " ") not in plain] == []

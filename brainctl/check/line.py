@@ -111,7 +111,7 @@ class Header(TypedDict, total=False):
     kvs: list[KvFields]
     workload: NotRequired[str]
     wanted: NotRequired[float]
-    """The operations that were to be done, 0 where nobody asked for a number."""
+    """The operations that were to be done, 0 when no number was given."""
 
 
 class InvalidHistory(Exception):

@@ -49,7 +49,7 @@ class Watch:
         self.first = line.get("start", 0)
         """The first revision that it may deliver."""
         self._told = told
-        """The newest revision of the endpoint before this watch was asked for."""
+        """The newest revision of the endpoint before this watch was requested."""
         self._may_begin_earlier = False
         """Whether it began at a revision that is not known, the one in its creation or one before."""
         self.at = self.checked = self.first - 1

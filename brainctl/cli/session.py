@@ -50,7 +50,7 @@ class Session:
                 self.warn(f"{name.removeprefix('named_')}={'***' if name in SECRETS and value else value}")
 
     def show(self, answer: "Answer", *, value_only: bool = False) -> None:
-        """Write an answer to standard output in the format that was asked for, and flush it."""
+        """Write an answer to standard output in the format that was requested, and flush it."""
         from brainctl.output.answers import Style
 
         module: _Format = import_module(f"brainctl.output.{self.settings.write_out}")
@@ -109,7 +109,7 @@ class Session:
         return self.admission._replace(copying=True)
 
     def reach(self, endpoint: str = "", *, elsewhere: bool = False) -> Callable[[], "EtcdTarget"]:
-        """Return what says how to reach a server, for a store that may be one: only then a password is asked for.
+        """Return what says how to reach a server, for a store that may be one: only then a password is requested.
 
         What is wrong with a context or a file of certificates is said in any case.
 

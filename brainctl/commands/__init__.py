@@ -4,10 +4,10 @@
                                                         run(session, plan) ---> stores, client, migrate, verify, ...
 
 Each has a `parse`, which reads the arguments and returns a plan, a `run`, which carries the plan out with a session,
-and an `app`, which `brainctl.cli.command` makes of both. `parse` opens nothing: a mistake in the arguments is told
-before anything is reached. `run` writes data with `session.write`, talk with `session.warn`, and raises what went
-wrong; `cli.main` alone turns that into an exit code. No command imports another; what several share is in `options`,
-`brainctl.cli` (flags) and `brainctl.client` (recipes).
+and an `app`, which `brainctl.cli.command` makes of both. `parse` opens nothing: a mistake in the arguments is
+reported before any store is reached. `run` writes data with `session.write`, talk with `session.warn`, and raises
+what went wrong; `cli.main` alone turns that into an exit code. No command imports another; what several share is in
+`options`, `brainctl.cli` (flags) and `brainctl.client` (recipes).
 
 Read `put` first, then `get`, `txn` and `watch`. `serve`, `migrate`, `verify`, `check`, `store`, `flash`, `trace` and
 `demo` are brainctl's own; the others are etcdctl's.

@@ -1,7 +1,7 @@
 """A database file of etcd as the source of a migration: a snapshot, or `member/snap/db` of an etcd that is stopped.
 
 The copy has what the file has: the history from its compacted revision on, leases with their whole TTL, users and
-roles. The etcd that the file is of is not asked for anything. The keys and values are held in memory.
+roles. The etcd that wrote the file is not contacted. The keys and values are held in memory.
 """
 
 import asyncio

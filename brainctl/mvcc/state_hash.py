@@ -31,7 +31,7 @@ class Part(NamedTuple):
     size: int
     """The bytes of the marshalled KeyValues."""
     digest: bytes
-    """Empty when it was not computed, because there are more bytes than were asked for."""
+    """Empty when it was not computed, because there are more bytes than were requested."""
 
 
 class Cutter:

@@ -1,7 +1,7 @@
 """Pass on to the leader what only the leader can do, with the identity of the caller.
 
-Every instance reads and watches by itself. Writes, leases, compactions, alarms and users are the leader's. Who calls is
-told by the caller's own token, which all instances know; for a caller with a certificate, or this process itself, the
+Every instance reads and watches by itself. Writes, leases, compactions, alarms and users are the leader's. The caller
+is identified by its own token, which all instances know; for a caller with a certificate, or this process itself, the
 instance issues one. A forwarded call is marked, so that it is not forwarded again.
 """
 

@@ -1,4 +1,4 @@
-"""/metrics: what was counted, in the text format of Prometheus, put together when it is asked for.
+"""/metrics: what was counted, in the text format of Prometheus, put together when it is requested.
 
 A metric has the name that it has in etcd where it means the same, so that dashboards and alerts go on working; what is
 brainctl's own starts with brainctl_. See docs/metrics.md.

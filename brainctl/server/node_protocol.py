@@ -41,7 +41,7 @@ class Node(Protocol):
         """Return the record of the times of writes; who reads a connection notes in it when that began and ended."""
 
     def figures(self) -> NodeMetrics:
-        """Return what there is to count, now."""
+        """Return the current counters of the node."""
 
     @property
     def has_leader(self) -> bool:

@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 
 def notify(state: str) -> None:
-    """Send a line such as READY=1. Nothing where nobody asked; a socket that cannot be reached is only logged."""
+    """Send a line such as READY=1, if the service manager wants it; a socket that cannot be reached is only logged."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
         return

@@ -107,12 +107,12 @@ class NodeStore(UnaryCalls):
         """
         responses: asyncio.Queue[bytes] = asyncio.Queue()
 
-        def take(body: bytes) -> None:
+        def receive(body: bytes) -> None:
             responses.put_nowait(body)
             if responses.qsize() >= HELD_RESPONSES:
                 session.pause()
 
-        session = self.node.watch(take, self._token)
+        session = self.node.watch(receive, self._token)
 
         async def feed() -> None:
             async for request in requests:

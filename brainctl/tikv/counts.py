@@ -4,7 +4,7 @@ A block is a range of user keys and how many of them are live. Blocks come into 
 not known is read from TiKV once, keys only. From then on every commit that this process shows, its own or another's,
 moves the counts; a block that grows beyond its size is forgotten and read anew in smaller ones.
 
-A count is asked for at the revision of a state, which need not be the one that was shown last: the difference is in the
+A count is requested at the revision of a state, which need not be the one that was shown last: the difference is in the
 journal of the newest commits, or in the log. A page at a fixed revision remembers how many keys follow it, so the next
 page of the same list counts nothing.
 """

@@ -208,7 +208,7 @@ class Leadership:
     def is_kept(self) -> bool:
         """Return whether no other process can have taken the lead yet without force.
 
-        The lease in the store ends later than this, since its time was asked for after that of the event loop.
+        The lease in the store ends later than this, since its time was requested after that of the event loop.
         """
         return asyncio.get_running_loop().time() < self._kept_until
 
@@ -444,7 +444,7 @@ async def until_written(attempt: Callable[[], Awaitable[Result]]) -> Result:
         attempt: raises TikvFailed only when it wrote nothing, or when it may be repeated although it did.
 
     Raises:
-        TikvFailed: the last failure when PATIENCE has run out, or one that repeating does not mend.
+        TikvFailed: the last failure when PATIENCE has run out, or one that a retry does not cure.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + PATIENCE

@@ -58,7 +58,7 @@ class StateView:
         self.reader = reader
         self.head = head
         self.time_ms = 0
-        """The time of the state on the cluster's clock in milliseconds; 0 where nobody asked for it."""
+        """The time of the state on the cluster's clock in milliseconds; 0 when it was not read."""
         self._blocks = blocks
         self._loaded = loaded or {}
         self._counts = None if head.ahead else counts

@@ -1,4 +1,4 @@
-"""The differences of keys mended in the second store: values and leases become those of the first.
+"""Repairs of the second store by the differences of keys: values and leases become those of the first.
 
 A write through the API of etcd makes revisions of its own, so these cannot be made equal. Each key is written only if
 it still is as it was seen: a change that came meanwhile stays.
@@ -16,12 +16,12 @@ from brainctl.verify.reading import StoreReader
 from brainctl.verify.scope import Scope
 from brainctl.verify.side import Side
 
-_MENDED = frozenset({"value", "lease"})
+_FIXABLE = frozenset({"value", "lease"})
 """Fields that a write sets."""
 
 
 class Step(NamedTuple):
-    """A write that mends one key."""
+    """A write that repairs one key."""
 
     key: bytes
     """The key as the second store names it."""
@@ -42,11 +42,11 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Steps that mend differences, and what they leave."""
+    """Steps that repair differences, and what they leave."""
 
     steps: list[Step]
     left: int
-    """Number of differences that no write mends: of revisions, leases, users and roles, and what was mended before."""
+    """Number of differences that no write repairs: of revisions, leases, users and roles, and those repaired before."""
 
 
 def target_of(side: Side) -> Store:
@@ -61,7 +61,7 @@ def target_of(side: Side) -> Store:
 
 
 async def plan(expected: Side, found: Store, differences: Iterable[Difference], revision: int, scope: Scope) -> Plan:
-    """Return what mends the listed differences, by the keys of the first side as they were at `revision`.
+    """Return what repairs the listed differences, by the keys of the first side as they were at `revision`.
 
     Raises:
         InvalidInput: The first side has no values.
@@ -71,7 +71,9 @@ async def plan(expected: Side, found: Store, differences: Iterable[Difference], 
     steps: list[Step] = []
     left = 0
     for entry in differences:
-        is_key = isinstance(entry, MissingKey | ExtraKey) or (isinstance(entry, Mismatch) and _MENDED & {*entry.fields})
+        is_key = isinstance(entry, MissingKey | ExtraKey) or (
+            isinstance(entry, Mismatch) and _FIXABLE & {*entry.fields}
+        )
         if not is_key:
             left += 1
             continue
@@ -90,7 +92,7 @@ async def plan(expected: Side, found: Store, differences: Iterable[Difference], 
 
 
 def _is(now: Sequence[kvpb.KeyValue], wanted: kvpb.KeyValue | None) -> bool:
-    """Return whether the second store has what is wanted: it was mended after the revision that was compared."""
+    """Return whether the second store has what is wanted: it was repaired after the revision that was compared."""
     if wanted is None or not now:
         return wanted is None and not now
     return (now[0].value, now[0].lease) == (wanted.value, wanted.lease)

@@ -389,7 +389,7 @@ def test_it_is_mended_after_a_confirmation(
     assert shell.kinds(*sides, "--values-only") == []
     more = shell(*sides, "--fix", "--yes", "--max-lag", "9")
     assert more.returncode == ExitCode.DIFFERENT
-    assert "differences are not of values or leases of keys, or mended already: nothing to write" in more.stderr
+    assert "differences are not of values or leases of keys, or repaired already: nothing to write" in more.stderr
 
 
 class Answering(io.StringIO):

@@ -12,7 +12,7 @@ LISTED = 20
 PAST_REVISIONS = 100
 """Revisions that a read of the past looks back."""
 LEASE_SECONDS = (1, 3)
-"""The shortest and the longest TTL that is asked for."""
+"""The shortest and the longest TTL that is requested."""
 LOCK_SECONDS = 10
 
 

@@ -144,7 +144,7 @@ def _examined(path: Path) -> "Finding":
 
 
 def _save(plan: Plan, finding: "Finding", seconds: float, shortfall: str) -> None:
-    """Write the files that were asked for."""
+    """Write the files that were requested."""
     from brainctl.check import draw
     from brainctl.check.file import header_bytes, line_bytes
     from brainctl.commands.check import report

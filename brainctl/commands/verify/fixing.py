@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def fix(session: Session, order: VerifyOptions, pair: "Pair", report: "Report") -> int:
-    """Show and, when it is confirmed, write what makes the second store equal; return how many differences are mended.
+    """Show what makes the second store equal, write it once confirmed, and return how many differences were repaired.
 
     Raises:
         CommandFailed: It is not confirmed, or nobody can be asked.
@@ -27,7 +27,7 @@ async def fix(session: Session, order: VerifyOptions, pair: "Pair", report: "Rep
     for step in steps:
         session.warn(_preview(step))
     if left:
-        session.warn(f"{left} differences are not of values or leases of keys, or mended already: nothing to write")
+        session.warn(f"{left} differences are not of values or leases of keys, or repaired already: nothing to write")
     if not steps:
         return 0
     if not order.yes:

@@ -44,7 +44,7 @@ def environment_keys(environ: Mapping[str, str]) -> list[str]:
 
 
 def wanted(args: Sequence[str], line: Sequence[str], keys: Sequence[str], flags: Flags) -> Wanted:
-    """Return the watch that was asked for.
+    """Return the watch that was requested.
 
     Args:
         args: the arguments without flags.

@@ -1,10 +1,10 @@
 """What the index keeps for a key, packed into one integer.
 
-An entry is the address of the key's newest version times 16, plus what is asked for most: whether that is a tombstone
-(1), whether it has a lease (2), and 4 times the gain plus 1. The *gain* says by how much this level of the index
-changes the number of live keys, compared with the levels below: +1 for a key that is new here, 0 for one that was live
-and still is (or was and is not), -1 for one that is deleted here. So the number of live keys of a range is the sum of
-the gains in all levels; no levels need to be merged to count.
+An entry is the address of the key's newest version times 16, plus what is needed most often: whether that is a
+tombstone (1), whether it has a lease (2), and 4 times the gain plus 1. The *gain* says by how much this level of the
+index changes the number of live keys, compared with the levels below: +1 for a key that is new here, 0 for one that
+was live and still is (or was and is not), -1 for one that is deleted here. So the number of live keys of a range is
+the sum of the gains in all levels; no levels need to be merged to count.
 """
 
 from collections.abc import Sequence

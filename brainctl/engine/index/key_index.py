@@ -274,7 +274,7 @@ class KeyIndex:
     def _remember(self, settled: MemTable) -> None:
         """Let the cache of run entries follow a memtable that is becoming a run."""
         known = settled.entries
-        if len(known) > _KNOWN:  # to go through them would take longer than to look up again what is asked for
+        if len(known) > _KNOWN:  # to go through them would take longer than to look up again what is requested
             self._young, self._old = {}, {}
             return
         for key in known.keys() & self._old.keys():

@@ -1,4 +1,4 @@
-"""A sorted set of keys for very many inserts: new keys wait unsorted until an order is asked for."""
+"""A sorted set of keys for very many inserts: new keys wait unsorted until an order is requested."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence

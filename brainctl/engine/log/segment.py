@@ -33,7 +33,7 @@ class Extents:
     """The extents of a PACKED segment: which addresses it holds, and at which offsets of the file."""
 
     def __init__(self, read: Callable[["Extents"], None] | None = None) -> None:
-        """Create an empty table; `read`, if given, adds the extents when the first is asked for."""
+        """Create an empty table; `read`, if given, adds the extents when the first is requested."""
         self.addresses = array("Q")
         self.places = array("Q")
         self.lengths = array("Q")

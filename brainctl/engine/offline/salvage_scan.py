@@ -20,9 +20,9 @@ from brainctl.engine.sector import SECTOR
 from brainctl.engine.vfs.filesystem import File, FileSystem
 
 _PIECE = 1 << 20
-"""Bytes that a device is asked for at a time."""
+"""Bytes that are read from a device at a time."""
 _BLOCK = 4096
-"""Bytes that a device that cannot read a piece is asked for at a time."""
+"""Bytes that are read at a time where the device fails to read a whole piece."""
 
 
 class Batch(NamedTuple):

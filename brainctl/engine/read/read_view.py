@@ -37,7 +37,7 @@ class ReadView:
     """Implements mvcc.view.View.
 
     Every byte that it serves was checked against its CRC-32C; StoreDamaged is raised instead of serving others.
-    Iterators read at the revision that was current when they were asked for, and stay valid until a compaction passes
+    Iterators read at the revision that was current when they were requested, and stay valid until a compaction passes
     it.
     """
 

@@ -2,7 +2,7 @@
 
 The log is written past the page cache, so what was just written would have to be read back: the cache saves 1 us of an
 overwrite (docs/internals/write-path.md). An address never comes to mean another record, so no entry ever has to be
-invalidated. Two generations stand in for an order of use: a record that is asked for moves to the young one; when that
+invalidated. Two generations stand in for an order of use: a record that is requested moves to the young one; when that
 is full it becomes the old one, and the rest of the previous old one is dropped.
 """
 

@@ -37,7 +37,7 @@ class EngineWork:
         Args:
             engine: The open store.
             loop: The event loop that owns its state.
-            commits: Is told when the work fails, and writes the commits that it needs.
+            commits: Fails when the work fails, and writes the commits that it needs.
             tasks: Run the work.
             reclaim_rate: The most bytes per second that reclaim reads and writes; 0 is no bound.
         """

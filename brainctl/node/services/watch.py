@@ -25,7 +25,7 @@ from brainctl.node.jobs.watch_backfill import catch_up
 from brainctl.node.options import PROGRESS_SECONDS
 
 _log = logging.getLogger(__name__)
-_ADVICE = "raise --max-client-memory, or find the client that watches so much"
+_ADVICE = "raise --max-client-memory, or find the client with that many watches"
 
 
 class WatchService:

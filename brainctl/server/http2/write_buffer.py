@@ -123,7 +123,7 @@ class WriteBuffer:
         return self.full
 
     def _write(self) -> None:
-        """Pass what there is to the socket: it, or the windows of the client, may turn out to be full."""
+        """Pass the bytes of the connection to the socket: it, or the windows of the client, may turn out to be full."""
         self._unflushed = 0
         data = self._connection.take()
         if data and self.transport is not None:

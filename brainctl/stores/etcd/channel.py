@@ -161,7 +161,7 @@ class Connection:
         return [
             ("grpc.max_send_message_length", target.max_send),
             ("grpc.max_receive_message_length", target.max_receive),
-            # In spite of its name: how long gRPC itself tries to connect, 20 s unless it is told.
+            # In spite of its name, this bounds how long gRPC itself tries to connect; its default is 20 s.
             ("grpc.min_reconnect_backoff_ms", min(_LONGEST_MS, int((self._limit or _DAY) * 1000) + 1000)),
             ("grpc.keepalive_time_ms", max(1, int(target.keepalive_time * 1000))),
             ("grpc.keepalive_timeout_ms", max(1, int(target.keepalive_timeout * 1000))),

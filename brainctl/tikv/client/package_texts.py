@@ -26,7 +26,7 @@ class Cause(NamedTuple):
 
 
 _PD_SILENT = "its Placement Driver does not answer"
-_NO_LEADER = "no server leads the keys that are asked for: it is starting, or too few of its servers run"
+_NO_LEADER = "no server leads the keys that are requested: it is starting, or too few of its servers run"
 _NO_SERVER = "one of its servers cannot be reached"
 _CAUSES = (
     Cause("conflict: Some(", Failure.CONFLICT, "another transaction wrote one of the keys first"),

@@ -16,7 +16,7 @@ from brainctl.tikvpb import pdpb_pb2 as pd
 
 SILENT = "its Placement Driver does not answer"
 _ANSWERS = frozenset({pd.OK, pd.REGION_NOT_FOUND, pd.STORE_TOMBSTONE})
-"""Errors in an answer that say something about what was asked for, and not about the member that was asked."""
+"""Errors in an answer that say something about what was requested, and not about the member that was asked."""
 
 
 class _Headed(Protocol):

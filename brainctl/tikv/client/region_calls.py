@@ -16,7 +16,7 @@ from brainctl.tikvpb import kvrpcpb_pb2 as kv
 from brainctl.tikvpb import metapb_pb2 as meta
 
 NO_SERVER = "one of its servers cannot be reached"
-_UNKNOWN_REGION = "its Placement Driver does not know yet where the keys are that are asked for"
+_UNKNOWN_REGION = "its Placement Driver does not know yet where the keys are that are requested"
 
 
 class _Asking(Marshalled, Protocol):

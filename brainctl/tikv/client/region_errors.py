@@ -39,11 +39,11 @@ class Advice(NamedTuple):
     """Seconds to wait at least."""
 
 
-_NO_LEADER = "no server leads the keys that are asked for: it is starting, or too few of its servers run"
-_MOVING = "the keys that are asked for are being moved between its servers"
+_NO_LEADER = "no server leads the keys that are requested: it is starting, or too few of its servers run"
+_MOVING = "the keys that are requested are being moved between its servers"
 _STARTING = "one of its servers is not ready yet"
 _BUSY = "one of its servers is too busy to answer"
-_SET_BACK = "the keys that are asked for are being set back to an earlier time (flashback)"
+_SET_BACK = "the keys that are requested are being set back to an earlier time (flashback)"
 _FULL = "one of its servers has no space left on its disk"
 _LARGE = "the value is larger than it takes"
 

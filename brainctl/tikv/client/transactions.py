@@ -38,7 +38,7 @@ class OwnTransaction(Reads, Transaction):
         self._locking = locking
         self._heartbeat = Heartbeat(cluster.calls, cluster.failures, start)
         self._locked: list[bytes] = []
-        """Keys for which a lock was asked for, the primary first."""
+        """Keys for which a lock was requested, the primary first."""
         self._for_update = start
         self._ended = False
 
