@@ -40,6 +40,15 @@ class Read(NamedTuple):
     last: int
 
 
+class Wanted(NamedTuple):
+    """The versions that a piece of the history still lacks, and for whom that was found out."""
+
+    changes: list[KeyVersion]
+    """The changes for which `feed` wants the version before, as far as that can still be read."""
+    audiences: list[WatcherGroup[Watcher]]
+    """Those who waited for the piece; who has come with another interest since may want other versions."""
+
+
 class WatchHub:
     """Delivers the changes of a store to its watchers.
 
@@ -219,16 +228,17 @@ class WatchHub:
         self._answer_progress()
         return None
 
-    def previous_wanted(self, revisions: Iterable[Revision]) -> Steps[list[KeyVersion]]:
-        """Return, in steps, the changes for which `feed` wants the version before, as far as that can still be read.
+    def previous_wanted(self, revisions: Iterable[Revision]) -> Steps[Wanted]:
+        """Return, in steps, for which changes `feed` wants the version before, and for whom.
 
         Args:
             revisions: The piece of the history that is to be fed.
         """
         oldest = max(self.compact_revision, 1)
         wanted: list[KeyVersion] = []
-        if not any(audience.interest.prev_kv for audience in self._behind.audiences()):
-            return wanted
+        audiences = self._behind.audiences()
+        if not any(audience.interest.prev_kv for audience in audiences):
+            return Wanted(wanted, audiences)
         for revision in revisions:
             for changes in in_pieces(revision.changes) if revision.main > oldest else ():
                 wanted += [
@@ -237,21 +247,28 @@ class WatchHub:
                     if any(_wants_before(audience, change) for audience in self._behind.of(change.key))
                 ]
                 yield len(changes) // 2
-        return wanted
+        return Wanted(wanted, audiences)
 
-    def feed(self, first: int, last: int, revisions: Iterable[Revision], previous: Previous) -> Steps[None]:
+    def feed(
+        self,
+        first: int,
+        last: int,
+        revisions: Iterable[Revision],
+        previous: Previous,
+        audiences: Iterable[WatcherGroup[Watcher]],
+    ) -> Steps[None]:
         """Send, in steps, a piece of the history to the watchers that wait for it.
 
-        Watchers may come and go between the steps. One that comes with an interest that nobody had at the first step
-        waits for the next piece: no events were collected for it.
+        Watchers may come and go between the steps, and since `previous_wanted`. One that comes with an interest that
+        nobody had then waits for the next piece: versions before its changes were not asked for.
 
         Args:
             first: The first revision of the piece.
             last: The last revision of the piece; `revisions` holds all in between that changed something.
             revisions: The revisions, in order.
             previous: The versions before the changes that `previous_wanted` returned.
+            audiences: Those that it returned.
         """
-        audiences = self._behind.audiences()
         changes: list[KeyVersion] = []
         before: list[KeyVersion | None] = []
         batches: dict[WatcherGroup[Watcher], list[Event]] = {}

@@ -156,13 +156,12 @@ class LocalCatchUp:
             if piece.add_some(changes):
                 break
             yield len(changes)
-        previous, unknown = yield from self._trail.follow(
-            piece, (yield from self._hub.previous_wanted(piece.revisions))
-        )
+        wanted = yield from self._hub.previous_wanted(piece.revisions)
+        previous, unknown = yield from self._trail.follow(piece, wanted.changes)
         for change in unknown:
             previous[change.key, change.mod_revision] = view.get(change.key, change.mod_revision - 1)
             yield 1
-        yield from self._hub.feed(piece.first, piece.last, piece.revisions, previous)
+        yield from self._hub.feed(piece.first, piece.last, piece.revisions, previous, wanted.audiences)
         for revision in piece.revisions:
             yield from release(revision.changes)
 
@@ -203,12 +202,12 @@ class RemoteCatchUp:
             if piece.add(revision):
                 break
         wanted = finish(self._hub.previous_wanted(piece.revisions))
-        previous, unknown = finish(self._trail.follow(piece, wanted))
+        previous, unknown = finish(self._trail.follow(piece, wanted.changes))
         for change in unknown:
             previous[change.key, change.mod_revision] = await view.get(change.key, change.mod_revision - 1)
         # Changes compacted meanwhile may be missing from what was read; the hub then cancels instead of sending.
         self._hub.compacted(view.compacted)
-        finish(self._hub.feed(piece.first, piece.last, piece.revisions, previous))
+        finish(self._hub.feed(piece.first, piece.last, piece.revisions, previous, wanted.audiences))
 
 
 def catch_up(hub: WatchHub, backend: Backend) -> CatchUp:

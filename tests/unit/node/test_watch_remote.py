@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from brainctl.clock import ManualClock
 from brainctl.errors import BrainctlError
@@ -97,3 +98,35 @@ def test_a_failure_is_tried_again() -> None:
             action()
     world.run()
     assert world.events == [2]
+
+
+def test_who_comes_during_the_reading_gets_the_versions_before() -> None:
+    """They are looked up for those who wait, and one that comes meanwhile may want those of other keys."""
+    for moment in range(4):
+        world = World()
+        for key in (b"a", b"b", b"a", b"b"):
+            world.backend.submit(Batch.put, pb.PutRequest(key=key), lambda _: None)
+        world.create(4)
+        late = pb.WatchCreateRequest(key=b"b", start_revision=4, prev_kv=True)
+        world.view.between = at(moment, partial(world.session.receive, _create(late)))
+        world.run()
+        found = {event.kv.mod_revision: event.prev_kv.mod_revision for r in world.responses for event in r.events}
+        assert found.pop(4) == 2
+        assert found in ({}, {5: 3})
+        world.run()
+
+
+def _create(request: pb.WatchCreateRequest) -> bytes:
+    return pb.WatchRequest(create_request=request).SerializeToString()
+
+
+def at(moment: int, action: Callable[[], None]) -> Callable[[], None]:
+    """An action that happens once, after so many moments."""
+    left = [moment + 1]
+
+    def act() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            action()
+
+    return act
