@@ -33,6 +33,19 @@ HEAD_START = 0.1
 """Seconds before the next endpoint is dialed as well: longer than a connection within a data centre takes."""
 
 
+CLOSED = "the connection was given up"
+"""The reason of a call whose channel was closed while it waited."""
+
+
+def is_cancelled() -> bool:
+    """Return whether a CancelledError is for the task that runs now.
+
+    Otherwise it is gRPC's word for a call whose channel was closed: another call has found that nobody answers.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Connection:
     """A channel to one endpoint."""
 

@@ -8,7 +8,7 @@ import grpc.aio
 
 from brainctl.errors import ApiError, Code, Status, UnknownOutcome
 from brainctl.node.forwarding import KEEP_ALIVE
-from brainctl.stores.etcd.channel import Connection
+from brainctl.stores.etcd.channel import CLOSED, Connection, is_cancelled
 from brainctl.stores.etcd.outcome import is_from_server
 from brainctl.stores.etcd.target import EtcdTarget, Tls
 
@@ -49,6 +49,10 @@ class PeerCalls:
             if is_from_server(code, details):
                 raise ApiError(Status(code, details)) from error
             raise UnknownOutcome(f"{url}: no answer came: {details}") from error
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            raise UnknownOutcome(f"{url}: no answer came: {CLOSED}") from None
 
     def _connect(self, url: str) -> Connection:
         """Return a new connection, and drop those to instances that lead no more."""

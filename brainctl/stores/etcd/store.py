@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from brainctl.errors import AUTH_OLD_REVISION, INVALID_AUTH_TOKEN, ApiError, BrainctlError, Code, ConnectionFailed
 from brainctl.etcdpb import rpc_pb2 as pb
-from brainctl.stores.etcd.channel import Connection, first_dialed
+from brainctl.stores.etcd.channel import CLOSED, Connection, first_dialed, is_cancelled
 from brainctl.stores.etcd.outcome import WRITES, failure
 from brainctl.stores.etcd.target import EtcdTarget
 from brainctl.stores.unary import Reply, UnaryCalls
@@ -147,6 +147,10 @@ class EtcdStore(UnaryCalls):
             return await stub(request, metadata=metadata, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise self._failure(method, error, began, timeout) from error
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            raise failure(method, self._endpoint, Code.CANCELLED, CLOSED, timeout) from None
 
     async def _stream(
         self, method: str, request: Message, deserialize: Callable[[bytes], Reply]
@@ -169,6 +173,10 @@ class EtcdStore(UnaryCalls):
                 yield response
         except grpc.aio.AioRpcError as error:
             raise self._failure(method, error, began, limit) from error
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            raise failure(method, self._endpoint, Code.CANCELLED, CLOSED, limit) from None
 
     def _failure(self, method: str, error: grpc.aio.AioRpcError, began: float, limit: float | None) -> BrainctlError:
         """Return the error for a call that failed after `began`."""
