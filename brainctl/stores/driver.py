@@ -51,6 +51,8 @@ class Serving(NamedTuple):
     """The name of the server among those that serve the store."""
     peer_urls: tuple[str, ...] = ()
     """The peer URLs that it shows."""
+    lease_seconds: float = 5.0
+    """Seconds for which a server that leads keeps the lead while it is silent."""
 
 
 class Shared(NamedTuple):

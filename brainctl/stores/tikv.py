@@ -47,7 +47,7 @@ async def open_backend(url: StoreUrl, serving: Serving) -> Served:
         Role[serving.role.upper()],
         collects=serving.collects,
         admission=serving.admission,
-        registration=Registration(serving.name, serving.peer_urls),
+        registration=Registration(serving.name, serving.peer_urls, round(serving.lease_seconds * 1000)),
     )
     assert backend.instances is not None
     shared = Shared(backend.instances, lambda: backend.leads, backend.follow, backend.secret, backend.now_seconds)

@@ -36,7 +36,7 @@ from brainctl.tikv.holder import Holder, living_holder
 from brainctl.tikv.instances import Instances
 from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.latest_view import LiveView
-from brainctl.tikv.leadership import Leadership
+from brainctl.tikv.leadership import WRITER_LEASE_MS, Leadership
 from brainctl.tikv.published_state import PublishedState
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.reclaim import reclaim
@@ -60,6 +60,8 @@ class Registration(NamedTuple):
 
     name: str
     peer_urls: tuple[str, ...] = ()
+    lease_ms: int = WRITER_LEASE_MS
+    """Milliseconds for which it keeps the lead while it is silent."""
 
 
 class TikvBackend:
@@ -89,10 +91,11 @@ class TikvBackend:
         self._counts = Counts()
         self._reads = Reads(client, layout, blocks, self._counts)
         self._shown = PublishedState()
-        self.writer = Writer(
-            Leadership(client, layout, blocks), self._shown, self._reads, on_demand=role is Role.ON_DEMAND
+        lead = Leadership(client, layout, blocks, registration.lease_ms if registration is not None else None)
+        self.writer = Writer(lead, self._shown, self._reads, on_demand=role is Role.ON_DEMAND)
+        self.instances = (
+            Instances(client, layout, registration.name, registration.peer_urls) if registration is not None else None
         )
-        self.instances = Instances(client, layout, *registration) if registration is not None else None
         """The instances that serve the store, None in a process that is none of them."""
         self.secret = b""
         """Secret that only the instances know, 32 bytes; empty in a process that is none of them."""

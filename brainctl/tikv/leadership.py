@@ -35,6 +35,8 @@ HEARTBEAT_SECONDS = 1.0
 """Seconds without writes after which a writer commits nothing but a new `expires`, as a sign of life."""
 RENEW_SECONDS = 1.0
 """Seconds after which a commit of the writer renews its lead."""
+RENEW_SHARE = 0.2
+"""The share of a shorter lease after which it is renewed, or a sign of life is given."""
 COMMIT_SECONDS = 10.0
 """Seconds to wait for the answer to a commit before its outcome is settled over another connection."""
 KEPT_EPOCHS = 64
@@ -59,8 +61,10 @@ class NotWritten(TikvFailed):
 class Leadership:
     """The right of one process to write to a store. It makes one commit at a time."""
 
-    def __init__(self, client: Client, layout: Layout, blocks: Blocks) -> None:
+    def __init__(self, client: Client, layout: Layout, blocks: Blocks, lease_ms: int | None = None) -> None:
+        """Create it without the lead; `lease_ms` is how long it is kept by a silent writer, else WRITER_LEASE_MS."""
         self.client = client
+        self.lease_ms = WRITER_LEASE_MS if lease_ms is None else lease_ms
         self.layout = layout
         self.blocks = blocks
         self.head = Head()
@@ -102,7 +106,7 @@ class Leadership:
                     raise StoreInUse(
                         f"another process writes to {self.place}: stop it, or reach the store through it (--endpoints)"
                     )
-                head = old._replace(epoch=old.epoch + 1, sequence=old.sequence + 1, expires=now + WRITER_LEASE_MS)
+                head = old._replace(epoch=old.epoch + 1, sequence=old.sequence + 1, expires=now + self.lease_ms)
                 writes = self._take_over(old, head)
                 await transaction.commit(writes)
             except TikvFailed as error:
@@ -113,7 +117,7 @@ class Leadership:
             else:
                 if await self._took_over(head, writes):
                     self.head = head
-                    self._renewed, self._kept_until = asked, asked + WRITER_LEASE_MS / 1000
+                    self._renewed, self._kept_until = asked, asked + self.lease_ms / 1000
                     return True
             finally:
                 await transaction.rollback()
@@ -215,7 +219,8 @@ class Leadership:
     @property
     def renewal_is_due(self) -> bool:
         """Return whether the lead has to be renewed by a commit."""
-        return asyncio.get_running_loop().time() > self._renewed + RENEW_SECONDS
+        after = min(RENEW_SECONDS, self.lease_ms * RENEW_SHARE / 1000)
+        return asyncio.get_running_loop().time() > self._renewed + after
 
     async def next_head(self, **changes: int) -> Head:
         """Return the head that the next commit is to write; it renews the lead when that is due.
@@ -229,7 +234,7 @@ class Leadership:
         expires = self.head.expires
         if self.renewal_is_due:
             self._renewed = asyncio.get_running_loop().time()
-            expires = await self._now() + WRITER_LEASE_MS
+            expires = await self._now() + self.lease_ms
         return self.head._replace(sequence=self.head.sequence + 1, expires=expires, **changes)
 
     async def commit(self, transaction: Transaction, writes: Writes, head: Head) -> None:
@@ -256,7 +261,7 @@ class Leadership:
         if not await self._read_back(writes, head):
             raise NotWritten(Failure.UNAVAILABLE, UNSENT, self.client.where)
         if head.expires > self.head.expires:
-            self._kept_until = self._renewed + WRITER_LEASE_MS / 1000
+            self._kept_until = self._renewed + self.lease_ms / 1000
         self.head = head
 
     async def _read_back(self, writes: Writes, head: Head) -> bool:

@@ -18,7 +18,7 @@ from brainctl.tikv.errors import TikvFailed
 from brainctl.tikv.holder import Holder
 from brainctl.tikv.instances import BEAT_SECONDS, Instances
 from brainctl.tikv.key_codec import Layout
-from brainctl.tikv.leadership import HEARTBEAT_SECONDS
+from brainctl.tikv.leadership import HEARTBEAT_SECONDS, RENEW_SHARE
 from brainctl.tikv.published_state import PublishedState
 from brainctl.tikv.reads import Reads
 from brainctl.tikv.state_view import StateView
@@ -184,7 +184,8 @@ class Succession:
         while True:
             if self._writer.leads:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._writer.lost.wait(), HEARTBEAT_SECONDS)
+                    pause = min(HEARTBEAT_SECONDS, self._writer.lease_seconds * RENEW_SHARE)
+                    await asyncio.wait_for(self._writer.lost.wait(), pause)
             else:
                 await asyncio.sleep(FOLLOW_SECONDS)
             try:

@@ -26,7 +26,7 @@ from brainctl.tikv import ahead
 from brainctl.tikv.errors import Failure, RequestFailed, TikvFailed
 from brainctl.tikv.group_commit import Evaluated, Write, evaluate_group, take_group
 from brainctl.tikv.holder import Holder
-from brainctl.tikv.leadership import WRITER_LEASE_MS, Leadership, NotWritten, transaction_of, until_written
+from brainctl.tikv.leadership import Leadership, NotWritten, transaction_of, until_written
 from brainctl.tikv.prefetched_view import PrefetchedView
 from brainctl.tikv.published_state import PublishedState
 from brainctl.tikv.reads import Reads
@@ -123,6 +123,11 @@ class Writer:
         return self._lead.head.epoch if self.leads and self._lead.is_kept else 0
 
     @property
+    def lease_seconds(self) -> float:
+        """Return the seconds for which this process keeps the lead while it is silent."""
+        return self._lead.lease_ms / 1000
+
+    @property
     def epoch(self) -> int:
         """Return the epoch of the lead that this process took last, 0 when it never did."""
         return self._lead.head.epoch
@@ -173,7 +178,7 @@ class Writer:
                 await self._lead.release()
             except BrainctlError as error:
                 _log.warning(
-                    Fact("the lead is not released, and expires", seconds=WRITER_LEASE_MS // 1000, error=error)
+                    Fact("the lead is not released, and expires", seconds=self._lead.lease_ms / 1000, error=error)
                 )
 
     def _lose(self) -> None:

@@ -19,7 +19,7 @@ from brainctl.cli.serve_flags import CONFIG_FILE, ETCD_SETTING, FLAGS, ServeFlag
 from brainctl.cli.settings import Kind
 from brainctl.commands.serve import command as serve
 from brainctl.commands.serve import places
-from brainctl.commands.serve.cluster import name_of, role_of
+from brainctl.commands.serve.cluster import lease_of, name_of, role_of
 from brainctl.commands.serve.settings import ServeSettings
 from brainctl.errors import BadArguments, BrainctlError, InvalidInput
 from brainctl.server.notify import notify
@@ -279,3 +279,10 @@ def test_a_role_is_one_of_three() -> None:
     assert [role_of(role) for role in ("auto", "leader", "follower")] == ["auto", "leader", "follower"]
     with pytest.raises(BadArguments, match="--role: auto, leader, follower are roles, not 'boss'"):
         role_of("boss")
+
+
+def test_the_lead_is_kept_for_a_time_in_which_tikv_can_answer() -> None:
+    assert [lease_of(seconds) for seconds in (0.5, 5.0, 600.0)] == [0.5, 5.0, 600.0]
+    for seconds in (0.4, 601.0):
+        with pytest.raises(BadArguments, match=r"--lead-lease: .* out of bounds, which are 0\.5 s to 600 s"):
+            lease_of(seconds)

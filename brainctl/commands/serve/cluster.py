@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from brainctl.stores.etcd.peers import PeerCalls
 
 ROLES = ("auto", "leader", "follower")
+LEASE_SECONDS = (0.5, 600.0)
+"""The shortest and the longest --lead-lease."""
 UNNAMED = "default"
 """The name of a server that was given none, as in etcd."""
 
@@ -28,6 +30,18 @@ def role_of(text: str) -> str:
     if text not in ROLES:
         raise BadArguments(f"--role: {', '.join(ROLES)} are roles, not {text!r}")
     return text
+
+
+def lease_of(seconds: float) -> float:
+    """Return how long the lead is kept.
+
+    Raises:
+        BadArguments: That is too short for the way to TiKV and back, or too long to wait for.
+    """
+    least, most = LEASE_SECONDS
+    if not least <= seconds <= most:
+        raise BadArguments(f"--lead-lease: {seconds:g} s is out of bounds, which are {least:g} s to {most:g} s")
+    return seconds
 
 
 def name_of(given: str, listen: str) -> str:

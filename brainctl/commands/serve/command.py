@@ -14,7 +14,7 @@ from brainctl.cli.serve_flags import parameters
 from brainctl.cli.session import Session
 from brainctl.cli.settings import Given
 from brainctl.commands.serve import places
-from brainctl.commands.serve.cluster import joined, name_of, peer_calls, role_of
+from brainctl.commands.serve.cluster import joined, lease_of, name_of, peer_calls, role_of
 from brainctl.commands.serve.log import check_log, start_log
 from brainctl.commands.serve.settings import ServeSettings
 from brainctl.errors import BadArguments, BrainctlError
@@ -246,6 +246,7 @@ async def _open(session: Session, plan: ServeOptions) -> "tuple[Served, Node, Pe
         role_of(plan.settings.text("role")),
         name_of(plan.settings.text("name"), plan.listen),
         tuple(plan.options.peer_urls),
+        lease_of(plan.settings.seconds("lead-lease")),
     )
     served = await open_backend(url, serving)
     options = plan.options if measures else replace(plan.options, quota_bytes=None)
