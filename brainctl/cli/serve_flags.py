@@ -166,7 +166,7 @@ FLAGS = (
         "over TiKV: take the lead when it is free (auto), wait for it before serving (leader), or never (follower)",
         "auto",
     ),
-    _time("lead-lease", "over TiKV: how long a server that leads keeps the lead while it is silent", "5s"),
+    _time("lead-lease", "over TiKV: time for which a silent leader keeps the lead", "5s"),
     _text(
         "tikv-gc",
         "auto|off",
