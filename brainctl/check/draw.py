@@ -68,7 +68,6 @@ def _times(times: list[int], place: dict[int, int], height: int) -> Iterator[str
 
 
 def _bar(line: Line, y: int, place: dict[int, int], right: int, *, is_named: bool) -> list[str]:
-    """Return the drawing of one line."""
     begin, end = _span(line)
     x, to = place[begin], right if end == NEVER else place[end]
     kind = ("x" if is_named else "b") + (" u" if end == NEVER else "")

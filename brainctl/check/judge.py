@@ -204,7 +204,7 @@ class Judge:
         self._resolve()
 
     def _gap(self, revision: int) -> list[Anomaly]:
-        """Follow all that may have made one revision."""
+        """Add every pending operation that may have made this revision, as a world of its own."""
         found = self._revoked(revision)
         seen, complete = self._watches.seen(revision), self._watches.shows_all(revision)
         if complete and not seen and not self._exclusive:

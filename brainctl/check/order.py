@@ -25,7 +25,7 @@ class Order:
         self.latest_by: Line | None = None
 
     def copy(self) -> "Order":
-        """Return an order that goes on by itself."""
+        """Return a copy of the order that later calls do not change."""
         copied = Order()
         copied.before, copied.before_by = self.before, self.before_by
         copied.latest, copied.latest_by = self.latest, self.latest_by

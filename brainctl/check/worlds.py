@@ -1,4 +1,4 @@
-"""The ways in which operations of unknown outcome can have happened.
+"""Worlds: the ways in which operations of unknown outcome can have happened.
 
 A revision that no acknowledged operation has made was made by one whose outcome is unknown, by the end of a lease, or
 by somebody who is not in the history. Each possibility is a world of its own; answers that do not fit end worlds. While
@@ -50,7 +50,7 @@ class World:
         return self.draft.span(key, end)
 
     def add(self, revision: int, changes: Sequence[Version], cause: Line | None) -> None:
-        """Note a revision in this world alone."""
+        """Add a revision to this world alone."""
         self.log.append((revision, changes, cause))
         self.draft.changes.update((new.key, new) for new in changes)
 

@@ -29,7 +29,7 @@ def parse_grant(
 
 
 async def grant(session: Session, request: pb.LeaseGrantRequest) -> None:
-    """Grant it."""
+    """Grant a lease and show its id."""
     async with session.open() as store:
         with refusal("failed to grant lease ({})"):
             session.show(await store.lease_grant(request))
@@ -43,7 +43,7 @@ def parse_revoke(args: LeaseArgument = None) -> int:
 
 
 async def revoke(session: Session, lease: int) -> None:
-    """Revoke it."""
+    """Revoke the lease, which deletes its keys."""
     async with session.open() as store:
         with refusal("failed to revoke lease ({})"):
             response = await store.lease_revoke(pb.LeaseRevokeRequest(ID=lease))

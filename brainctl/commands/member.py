@@ -88,7 +88,7 @@ def parse_remove(args: MemberArgument = None) -> pb.MemberRemoveRequest:
 
 
 async def remove(session: Session, request: pb.MemberRemoveRequest) -> None:
-    """Remove it."""
+    """Remove the member."""
     async with session.open() as store:
         response = await store.call("/etcdserverpb.Cluster/MemberRemove", request, pb.MemberRemoveResponse)
     session.show(Done(_changed(request.ID, "removed from", response.header), response))
@@ -103,7 +103,7 @@ def parse_update(args: MemberArgument = None, peer_urls: PeerUrls = "") -> pb.Me
 
 
 async def update(session: Session, request: pb.MemberUpdateRequest) -> None:
-    """Update it."""
+    """Change the peer URLs of the member."""
     async with session.open() as store:
         response = await store.call("/etcdserverpb.Cluster/MemberUpdate", request, pb.MemberUpdateResponse)
     session.show(Done(_changed(request.ID, "updated in", response.header), response))
@@ -115,7 +115,7 @@ def parse_promote(args: MemberArgument = None) -> pb.MemberPromoteRequest:
 
 
 async def promote(session: Session, request: pb.MemberPromoteRequest) -> None:
-    """Promote it."""
+    """Promote the learner to a voting member."""
     async with session.open() as store:
         response = await store.call("/etcdserverpb.Cluster/MemberPromote", request, pb.MemberPromoteResponse)
     session.show(Done(_changed(request.ID, "promoted in", response.header), response))

@@ -160,7 +160,7 @@ def parse_grant_role(args: UserRole = None) -> pb.AuthUserGrantRoleRequest:
 
 
 async def grant_role(session: Session, request: pb.AuthUserGrantRoleRequest) -> None:
-    """Give it."""
+    """Grant the role to the user."""
     async with session.open() as store:
         response = await store.call("/etcdserverpb.Auth/UserGrantRole", request, pb.AuthUserGrantRoleResponse)
     session.show(Done(f"Role {request.role} is granted to user {request.user}\n".encode(), response))

@@ -177,7 +177,7 @@ class RetryPolicy:
         self._pause = FIRST_PAUSE
 
     def succeeded(self) -> None:
-        """Note that an answer came."""
+        """Record that the store answered: the patience with it begins anew."""
         self._since = None
         self._pause = FIRST_PAUSE
 

@@ -72,7 +72,7 @@ async def _check_keys(source: Source, longest: int) -> None:
 
 
 def _fresh(held: TargetState, record: Record, random: Random, *, overwrite: bool) -> Plan:
-    """Return the plan of a migration that begins.
+    """Return the plan of a migration that begins anew, with an empty target or one that may be overwritten.
 
     Raises:
         NotEmpty: The target holds data, and `overwrite` is not set.

@@ -1,4 +1,4 @@
-"""What one group commit makes durable, atomically: the unit that the rules hand to a backend."""
+"""A commit: the changes that one group commit makes durable, atomically; the rules hand it to a backend."""
 
 from dataclasses import dataclass, field
 

@@ -109,7 +109,7 @@ class Lessor:
         self._changed = None
 
     def publish(self, commit: Commit) -> None:
-        """Follow a commit that has become durable."""
+        """Apply the leases and attachments of a commit that has become durable."""
         if commit.meta:
             self._follow_records(commit)
         self._follow_changes(commit.changes)

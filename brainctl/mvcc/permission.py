@@ -1,4 +1,4 @@
-r"""Who may do what: permissions as sets of half-open byte ranges, and their check on every kind of request.
+r"""Permissions: sets of half-open byte ranges, and their check on every kind of request.
 
 Everything here asks the small records of a store, through a function, so that it can ask the durable state as well as a
 batch that is being filled. A request is refused with the error that etcd gives

@@ -43,7 +43,7 @@ def bounds(key: bytes, range_end: bytes) -> tuple[bytes, bytes | None]:
 
 
 def check_range(request: pb.RangeRequest) -> None:
-    """Refuse a request that no store could answer.
+    """Check that a request has a key, and a sort order and target that etcd knows.
 
     Raises:
         ApiError: The key is empty, or the sort order or target is unknown.

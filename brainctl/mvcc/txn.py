@@ -1,4 +1,4 @@
-"""Which branch of a transaction runs (etcd server/etcdserver/txn/txn.go, compareToPath and applyCompare)."""
+"""The choice of a transaction's branch (etcd server/etcdserver/txn/txn.go, compareToPath and applyCompare)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple

@@ -98,7 +98,7 @@ class WatchStream:
             self.send(progress(self._hub.header(self._hub.revision), ALL_WATCHERS))
 
     def ended(self, watcher: Watcher) -> None:
-        """Forget a watcher that the hub has cancelled."""
+        """Remove a watcher that the hub has cancelled from the stream."""
         if self.watchers.pop(watcher.watch_id, None) is not None:
             self._free(watcher)
 

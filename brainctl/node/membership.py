@@ -13,15 +13,15 @@ class Member(Protocol):
 
     @property
     def name(self) -> str:
-        """Return its name."""
+        """Return the name of the member."""
 
     @property
     def client_urls(self) -> Sequence[str]:
-        """Return the URLs at which clients reach it."""
+        """Return the URLs at which clients reach the member."""
 
     @property
     def peer_urls(self) -> Sequence[str]:
-        """Return the peer URLs that it shows."""
+        """Return the peer URLs that the member list shows; nothing listens there."""
 
 
 class Membership(Protocol):

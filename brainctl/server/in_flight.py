@@ -21,7 +21,7 @@ class InFlight:
     """The bytes of requests in flight, over all connections, and who waits until there are fewer."""
 
     def __init__(self, clients_bytes: int) -> None:
-        """Begin without any; `clients_bytes` is what clients may have the server hold."""
+        """Begin without requests; `clients_bytes` are the bytes that the server may hold for its clients."""
         self.limit = min(MOST_BYTES, clients_bytes // _SHARE)
         self.held = 0
         self.delayed = 0

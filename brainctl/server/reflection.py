@@ -57,7 +57,6 @@ class Reflection:
 
 
 def _answer_question(body: bytes, outlet: StreamWriter) -> None:
-    """Answer one question."""
     try:
         request = pb.ServerReflectionRequest.FromString(body)
     except DecodeError:

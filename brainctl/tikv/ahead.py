@@ -140,7 +140,7 @@ async def _restored(view: StateView, keys: list[bytes]) -> list[Writes]:
         if before is not None:
             group[layout.live(key) if before.live else layout.dead(key)] = before.pack()
             if before.mod <= view.compacted:
-                # It was copied there when it was replaced, and that is undone.
+                # The large revision copied the version to section d when it replaced it: undoing removes that copy.
                 group[layout.base(key)] = None
         groups.append(group)
     return groups

@@ -70,7 +70,6 @@ async def _lane(lead: Leadership, number: int, chunks: Generator[Writes, None, N
 
 
 async def _write_chunk(lead: Leadership, number: int, chunk: Writes) -> None:
-    """Write one chunk in one transaction."""
     transaction = await lead.check_lane(number)
     try:
         await lead.commit_lane(number, transaction, chunk)

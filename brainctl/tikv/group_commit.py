@@ -46,13 +46,13 @@ class Write:
 
     @property
     def too_large(self) -> bool:
-        """Return whether TiKV could not store it."""
+        """Return whether the write is larger than what TiKV stores."""
         return self.size > MAX_REQUEST_BYTES or any(
             len(start) > MAX_KEY and end == start + b"\0" for start, end, _ in self.footprint
         )
 
     def answer(self, answer: Answer) -> None:
-        """Answer the write, unless that was done."""
+        """Answer the write, unless it was answered before."""
         reply, self._reply = self._reply, None
         if reply is not None:
             reply(answer)

@@ -101,7 +101,6 @@ async def _older(reader: Reader, limits: dict[bytes, int]) -> Writes:
 
 
 def _drop(keys: Iterable[bytes]) -> Edit:
-    """Return an edit that deletes keys."""
 
     async def edit(_: StateView) -> Writes:
         return dict.fromkeys(keys)

@@ -96,7 +96,7 @@ class ReplicaWriter:
             await self._remove_all(resetting.split(b"\n"))
 
     async def write(self, meta: Meta) -> None:
-        """Set small records; on return they are durable.
+        """Set small records; they are durable on return.
 
         Raises:
             Fenced: another writer has taken over.

@@ -176,7 +176,7 @@ class StateView:
         known = counts.known(start, top, self.revision)
         behind = known.at < self.revision
         if behind and (self.compacted > known.at or self.revision - known.at > REWINDABLE):
-            # What happened since is no longer in the log, or is too much to read.
+            # The commits since then are no longer in the log, or too many to read: load the state anew.
             known = Known(0, self.revision, [], [(start, top)])
         total = known.total
         if known.held and known.at < self.revision:
@@ -240,7 +240,7 @@ class StateView:
     async def blocks(self, first: int) -> AsyncIterator[tuple[bytes, list[Stored]]]:
         """Yield the blocks of the log that hold revision `first` and later ones, with their positions."""
         log = self.layout.log
-        # What is beyond the head may be replaced by something else, and must not be remembered.
+        # Blocks beyond the head belong to a large revision that may be undone: they are not cached.
         ends = log + position(self.revision + 1, 0)
         async for page in self.reader.scan(log + position(first, 0), ends, largest=BLOCK_PAGE):
             for key, value in page:

@@ -59,7 +59,7 @@ class Succession:
         reads: Reads,
         instances: Instances | None,
     ) -> None:
-        """Create it; `instances` are those of a served store, None for a process that only this machine knows of."""
+        """Create the succession; `instances` are those of a served store, None when other machines need not know of this one."""
         self._role = role
         self._layout = layout
         self._writer = writer

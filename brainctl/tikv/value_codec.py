@@ -61,7 +61,7 @@ class Stored(NamedTuple):
 
     @property
     def replaced_live(self) -> bool:
-        """Return whether the version before it was live.
+        """Return whether the version that this one replaced was live.
 
         That is so for every deletion, which deletes something, and for a live version that is not the first of its key.
         """

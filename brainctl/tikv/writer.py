@@ -269,7 +269,7 @@ class Writer:
         return evaluated
 
     async def _commit(self, view: StateView, evaluated: Evaluated) -> None:
-        """Make a group durable, and show it.
+        """Make the commit of a group durable, then visible to readers and watchers.
 
         Raises:
             Fenced: another writer has taken over.

@@ -70,12 +70,10 @@ def _each(
 
 
 def _user(record: bytes) -> Fields:
-    """Return the compared fields of a user."""
     user = authpb.User.FromString(record)
     return {"password": user.password, "roles": sorted(user.roles), "no_password": user.options.no_password}
 
 
 def _role(record: bytes) -> Fields:
-    """Return the compared fields of a role."""
     permissions = authpb.Role.FromString(record).keyPermission
     return {"permissions": sorted((one.key, one.range_end, one.permType) for one in permissions)}

@@ -219,7 +219,6 @@ class _Row(NamedTuple):
 
 
 def _line(marshalled: bytes, of: bytes) -> bytes:
-    """Return the line of a key."""
     kv = kvpb.KeyValue.FromString(marshalled)
     row = {
         "key": _text(kv.key),
@@ -239,7 +238,6 @@ def _text(key: bytes) -> str:
 
 
 def _flags(scope: Scope) -> str:
-    """Return a scope as flags."""
     flags = [f"--prefix {_shown(scope.prefix)}"] if scope.prefix else []
     return " ".join([*flags, *(f"--exclude {_shown(one)}" for one in scope.exclude)]) or "the whole store"
 

@@ -1,4 +1,4 @@
-"""How far one side is behind the other, and whether that is a difference."""
+"""The lag of one side behind the other, and whether it counts as a difference."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Which keys are compared, and what of them. Pure."""
+"""The scope of a comparison: the keys that are compared, and which of their fields. Pure."""
 
 from typing import NamedTuple
 

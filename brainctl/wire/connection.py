@@ -543,7 +543,7 @@ class Connection:
         raise NotImplementedError
 
     def _on_reset(self, stream_id: int, code: int) -> None:
-        """Handle that the peer cancelled an open stream."""
+        """Close a stream that the peer has cancelled (RST_STREAM)."""
         raise NotImplementedError
 
     def _ended(self, stream_id: int, stream: Stream) -> None:

@@ -171,7 +171,6 @@ class HeadReader:
 
 
 def _faulty(code: ErrorCode, text: str) -> Head:
-    """Return a malformed head."""
     head = Head([])
     head.fault = (code, text)
     return head

@@ -236,6 +236,5 @@ def chunk(data: bytes) -> bytes:
 
 
 def _head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
-    """Return the head of a response."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode()

@@ -62,7 +62,7 @@ class Keepalive:
         return self._strikes <= _STRIKES
 
     def heard(self) -> None:
-        """Note that the client has sent something."""
+        """Record that bytes came from the client, which answers a pending PING as well."""
         self._heard = self._now
 
     def tick(self) -> Silence:

@@ -1,4 +1,4 @@
-"""What the index keeps for a key, packed into one integer.
+"""Index entries: address, flags and gain of a key's newest version, packed into one integer.
 
 An entry is the address of the key's newest version times 16, plus what is needed most often: whether that is a
 tombstone (1), whether it has a lease (2), and 4 times the gain plus 1. The *gain* says by how much this level of the

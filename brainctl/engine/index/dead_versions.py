@@ -23,7 +23,7 @@ class DeadVersions:
     """Superseded versions and tombstones that await their compaction."""
 
     def __init__(self, runs: Sequence[Run] = ()) -> None:
-        """Create the list with what `runs`, newest first, have noted; their files are read when it is first needed."""
+        """Create the list of what `runs` superseded, newest run first; their files are read when first needed."""
         self._unread = list(runs)
         self._noted = Superseded()
         self._sizes = array("I")
@@ -102,7 +102,7 @@ class DeadVersions:
         self._forget()
 
     def sweep(self, compacted: int, segments: dict[int, Segment]) -> None:
-        """Hand over all that has died, at once.
+        """Add the dead bytes of all due batches to their segments, without a pause.
 
         Raises:
             StoreDamaged: A run that has noted them is not sound.

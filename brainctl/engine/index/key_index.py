@@ -1,4 +1,4 @@
-"""Where the newest version of each key lies, and the keys in order.
+"""The index: the address of the newest version of each key, and the keys in order.
 
 The index has levels, newest first: a memtable (`delta`); while a run is being written from one, that one, frozen; and
 the runs. An entry in a newer level hides those below. A key whose newest version is a tombstone keeps its entry until

@@ -37,7 +37,7 @@ class Superseded:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Superseded":
-        """Create it from the bytes that `pack` returned."""
+        """Return the object whose `pack` returned these bytes."""
         rows = array("Q", data)
         dead = rows[0]
         graves = (len(rows) - 1) // 2 - dead
@@ -104,7 +104,7 @@ class LogCoverage:
 
     @classmethod
     def unpack(cls, data: bytes) -> "LogCoverage":
-        """Create it from the bytes that `pack` returned."""
+        """Return the object whose `pack` returned these bytes."""
         at = 4 + int.from_bytes(data[:4], "little")
         fields = json.loads(data[4:at])
         count = int.from_bytes(data[at : at + 4], "little")

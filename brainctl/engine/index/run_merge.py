@@ -96,7 +96,7 @@ class _Source:
 
     @property
     def last(self) -> bytes:
-        """Return the largest key that waits."""
+        """Return the largest key that was read from the run and is not merged yet."""
         return self._keys[-1]
 
     def fill(self) -> bool:

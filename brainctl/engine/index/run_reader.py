@@ -259,9 +259,9 @@ class Run:
         Raises:
             IndexDamaged: A block is not sound.
         """
-        last = self._node(self.header.root)
+        last = self._block(self.header.root)
         while last.level:
-            last = self._node(last.numbers[-1])
+            last = self._block(last.numbers[-1])
         return self._leaf(b"")[0].keys[0], last.keys[-1]
 
     @cached_property
@@ -275,22 +275,22 @@ class Run:
 
     def _leaf(self, key: bytes) -> tuple[IndexBlock, int]:
         """Return the leaf in which a key lies if it has an entry, and the sum of the gains before that leaf."""
-        block, before = self._node(self.header.root), 0
+        block, before = self._block(self.header.root), 0
         while block.level:
             at = max(0, bisect_right(block.keys, key) - 1)
             before = block.gains[at]
-            block = self._node(block.numbers[at])
+            block = self._block(block.numbers[at])
         return block, before
 
     def _next_leaf(self, at: int) -> IndexBlock | None:
         while at < self.header.leaves:
-            block = self._node(at)
+            block = self._block(at)
             if not block.level:
                 return block
             at = block.end
         return None
 
-    def _node(self, offset: int) -> IndexBlock:
+    def _block(self, offset: int) -> IndexBlock:
         block = self._young.get(offset)
         if block is None:
             block = self._old.get(offset) or index_block.unpack(self._data, offset, self._salt, self.path)

@@ -234,7 +234,7 @@ class LogWriter:
                 self.fail(io_failure(error, self._directory))
 
     def _lay_changes(self, changes: list[KeyVersion], laid: "_Laid") -> None:
-        """Lay some changes out behind those before them."""
+        """Append the records of some changes to the batch that is being encoded."""
         pack, crc, crc_bytes = record.HEADER.pack, crc32c, record.CRC.pack
         ahead, newest, add, note = self._ahead, self._newest, laid.parts.append, laid.addresses.append
         at, live, base = laid.at, laid.live, laid.tail.number << OFFSET_BITS

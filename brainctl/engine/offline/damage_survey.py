@@ -62,7 +62,7 @@ class Loss:
 
     @property
     def is_open(self) -> bool:
-        """Return whether the log ended in it."""
+        """Return whether the log ended in this segment."""
         return bool(self.first) and not self.last
 
 

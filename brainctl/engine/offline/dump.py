@@ -104,7 +104,6 @@ def _segment_header(data: bytes, name: str) -> Entry:
 
 
 def _piece(name: str, piece: Piece) -> Entry:
-    """Return the entry of a piece of a segment."""
     match piece:
         case Batch(offset, header):
             flags = [text for bit, text in ((SNAPSHOT, "snapshot"), (HAS_META, "small")) if header.flags & bit]
@@ -163,9 +162,9 @@ def _run(directory: str, fs: FileSystem, store: int, number: int) -> Iterator[En
         end = header.sections[0].offset
         at = START
         while at < end:
-            node = block.unpack(memory, at, salt, name)
-            yield from _block(name, at, node)
-            at = node.end
+            read = block.unpack(memory, at, salt, name)
+            yield from _block(name, at, read)
+            at = read.end
         superseded = opened.superseded()
         yield Entry(name, *header.sections[0][:2], SECTIONS[0], {})
         counts = {"versions": len(superseded.addresses), "tombstones": len(superseded.graves)}
@@ -185,11 +184,11 @@ def _mapped(data: bytes) -> mmap.mmap:
     return memory
 
 
-def _block(name: str, offset: int, node: block.IndexBlock) -> Iterator[Entry]:
+def _block(name: str, offset: int, read: block.IndexBlock) -> Iterator[Entry]:
     """Yield the entries of a block of a run: the block, and the keys in it."""
-    kind = "leased-keys" if node.level == block.LEASED_KEYS else "fence" if node.level else "leaf"
-    yield Entry(name, offset, node.end - offset, kind, {"level": node.level, "keys": len(node.keys)})
-    for key, number in zip(node.keys, node.numbers, strict=True):
+    kind = "leased-keys" if read.level == block.LEASED_KEYS else "fence" if read.level else "leaf"
+    yield Entry(name, offset, read.end - offset, kind, {"level": read.level, "keys": len(read.keys)})
+    for key, number in zip(read.keys, read.numbers, strict=True):
         if kind == "leaf":
             fields: dict[str, Value] = {"key": key, "address": place(number >> SHIFT), "gain": gain(number)}
             fields |= {"deleted": bool(number & DELETED), "leased": bool(number & LEASED)}

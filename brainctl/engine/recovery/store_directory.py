@@ -109,7 +109,6 @@ def _is_piece(name: str) -> bool:
 
 
 def _file(path: str, fs: FileSystem) -> str:
-    """Return what the file at `path` is."""
     file = fs.open(path, write=False)
     try:
         head = file.read(24, 0)

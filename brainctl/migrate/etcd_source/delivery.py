@@ -1,4 +1,4 @@
-"""How to ask for the change stream, and when to give up a silent one. Pure: the caller passes time and bytes.
+"""The form of the change stream, and the time after which a silent one is given up. Pure: time is passed in.
 
 etcd cuts a response into fragments by measuring the fragment anew for every event, so fragments of many small events
 take it a time that grows with their square. Whole responses cost it nothing, but it puts the events of up to a
@@ -99,11 +99,11 @@ class Silence:
         """The number of stalls since the last revision arrived."""
 
     def opened(self, now: float) -> None:
-        """Note that the stream was opened (again)."""
+        """Record that the stream was opened (again): its silence is counted from now on."""
         self._heard, self._bytes = now, 0
 
     def arrived(self, now: float) -> None:
-        """Note that a revision has arrived."""
+        """Record that a revision has arrived."""
         self._heard, self._patience, self.stalls = now, STALL_SECONDS, 0
 
     def busy(self, now: float) -> None:

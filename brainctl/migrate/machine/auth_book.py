@@ -20,7 +20,7 @@ class AuthBook:
         """Whether the source was read since `compare`."""
 
     def read(self, records: Mapping[bytes, bytes]) -> None:
-        """Take the records that the source has."""
+        """Set the records that the source has, as the ones to write."""
         self._wanted = dict(records)
         self._asked, self._compared = False, True
 
@@ -48,5 +48,5 @@ class AuthBook:
         return self._compared and (self._wanted is None or self._wanted == self.held)
 
     def forget(self) -> None:
-        """Note that the target was emptied."""
+        """Record that the target was emptied, so everything is written again."""
         self.held = {}

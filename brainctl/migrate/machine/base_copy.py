@@ -64,7 +64,7 @@ class BaseCopy:
         return wanted
 
     def add(self, page: PageRead) -> None:
-        """Take a page that was read."""
+        """Queue a page that was read from the source, to be written later."""
         self._reading.discard(page.span)
         self._ready.append(page)
         self._ready_bytes += page.size

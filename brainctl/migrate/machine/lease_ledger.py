@@ -71,7 +71,7 @@ class LeaseBook:
         return not self._grants and not self._drops
 
     def forget(self) -> None:
-        """Note that the target was emptied."""
+        """Record that the target was emptied, so every lease is written again."""
         self.held.clear()
         self._grants.clear()
         self._drops.clear()

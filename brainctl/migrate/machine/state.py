@@ -141,9 +141,9 @@ class Migration:
         self._reconciled = False
         # The last revision of the frozen source.
         self._last = 0
-        # How often this cutover found the source changed after a freeze.
+        # The number of times that the source changed after a freeze of this cutover.
         self._freezes = 0
-        # How often this process started the copy over.
+        # The number of times that this process started the copy over.
         self._resyncs = 0
         self._stopping = False
         self._finished = False

@@ -72,7 +72,7 @@ class SharedTokens:
     """The tokens of an instance: those that its clients are given, and those with which instances forward requests."""
 
     def __init__(self, given: Tokens, signed: SignedTokens) -> None:
-        """Create them; where `given` are simple tokens, which only one process would know, `signed` ones are given."""
+        """Create tokens that every instance accepts: `signed` where `given` are simple, known to one process."""
         self._given = signed if isinstance(given, SimpleTokens) else given
         self._signed = signed
         self.forget = self._given.forget

@@ -1,4 +1,4 @@
-"""Whether an open batch is written at once, or first waits for the clients that were just answered to write again.
+"""The decision to write an open batch at once, or to wait for the clients that were just answered to write again.
 
 Clients that write in a closed loop come back in a moment. If a batch is closed earlier, because some other writes are
 waiting, the clients fall into two halves that take turns: twice the syncs, and each half waits for the other. So a

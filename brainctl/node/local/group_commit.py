@@ -130,7 +130,7 @@ class GroupCommit:
 
     @property
     def _rests(self) -> bool:
-        """Return whether everything that was evaluated is durable."""
+        """Return whether nothing is staged: everything that was evaluated is durable."""
         return self._in_flight is None and not self._answers
 
     def _begin_long(self, evaluate: Evaluate, request: Message, reply: Reply) -> None:

@@ -98,7 +98,7 @@ class _Work:
         if follower is not None and follower.overrun:
             self.place = follower.skip() or None
             return False
-        # What was cut in one call is followed in one: the last part is complete only when a key behind it is seen.
+        # The last part is complete only when a key behind it is seen: what one call cut is followed by one call.
         calls = 1 if follower is None else 2
         if self._hasher.parts and (self._keys >= calls * CALL_KEYS or self._bytes >= calls * CALL_BYTES):
             self.place = None
@@ -123,7 +123,6 @@ class _Work:
 
 
 def _hash_steps(work: _Work, view: View, revision: int) -> Steps[None]:
-    """Do the work, in steps."""
     while work.place is not None:
         for keys, kvs in _rows(view, work.place, work.end, revision):
             if not work.hash(keys, kvs):

@@ -21,7 +21,7 @@ class LargeAnswers:
     """Admission of large answers of the gateway."""
 
     def __init__(self, clients_bytes: int) -> None:
-        """Take a share of `clients_bytes`, which is what clients may have the server hold."""
+        """Set the limit to a share of `clients_bytes`, the bytes that the server may hold for its clients."""
         self._most = clients_bytes // _SHARE
         self._held = 0
         self._threads = ThreadPoolExecutor(_AT_ONCE, "json")

@@ -91,7 +91,6 @@ def _ask(name: str, server: tuple[str, int]) -> dns.Answer:
 
 
 def _name_servers() -> list[tuple[str, int]]:
-    """Return the name servers of the machine."""
     try:
         lines = RESOLVERS.read_text().splitlines()
     except OSError:

@@ -78,7 +78,7 @@ class Locks:
         answer = await self._calls.at_key(lock.primary_lock, CHECK_STATUS, request, attempts)
         if answer.HasField("error"):
             if answer.error.HasField("txn_not_found"):
-                # Its primary may yet be written: until the time of this lock has run out, nothing is known.
+                # The primary may still be prewritten: the outcome is open until the TTL of this lock has passed.
                 return Status(alive=True)
             raise refused(answer.error, attempts)
         primary = answer.lock_info

@@ -74,7 +74,7 @@ class Region(NamedTuple):
         )
 
     def has(self, key: bytes) -> bool:
-        """Return whether a key belongs to it."""
+        """Return whether a key belongs to the region."""
         return self.start <= key and (not self.end or key < self.end)
 
     def ends_before(self, end: bytes) -> bool:

@@ -66,7 +66,7 @@ class Timestamps:
         """Serve those who wait until nobody does."""
         pause = limits.FIRST_PAUSE
         while self._waiting:
-            # Who comes later needs a later timestamp.
+            # A caller that comes after this request was sent needs a later timestamp: it waits for the next request.
             batch = [future for future in self._waiting if not future.done()]
             self._waiting = []
             if not batch:
