@@ -59,7 +59,7 @@ class Succession:
         reads: Reads,
         instances: Instances | None,
     ) -> None:
-        """Create the succession; `instances` are those of a served store, None when other machines need not know of this one."""
+        """Create the succession; `instances` are those of a served store, None where other machines need none."""
         self._role = role
         self._layout = layout
         self._writer = writer

@@ -77,7 +77,7 @@ class KeepPeriod:
         self._last_done = revision
 
     def record_interval(self, revision: int) -> None:
-        """See `Retention.note`."""
+        """See `Retention.record_interval`."""
         self._revisions.append(revision)
 
 
@@ -108,4 +108,4 @@ class KeepRevisions:
         self._last_done = revision
 
     def record_interval(self, revision: int) -> None:
-        """See `Retention.note`. Nothing is noted."""
+        """See `Retention.record_interval`. Nothing is noted."""
