@@ -135,7 +135,7 @@ def watchers_miss_what_came_while_they_paused(patch: Patch):
     patch.setattr(WatchHub, "resume", forget)
 
 
-def watchers_hear_of_what_is_not_durable(patch: Patch):
+def watchers_get_what_is_not_durable(patch: Patch):
     original = GroupCommit._seal
 
     def seal(self: GroupCommit) -> None:
@@ -208,7 +208,7 @@ CONTROLS = [
     a_kept_alive_lease_is_not_renewed,
     expired_leases_stay,
     watchers_miss_what_came_while_they_paused,
-    watchers_hear_of_what_is_not_durable,
+    watchers_get_what_is_not_durable,
     compaction_takes_one_revision_too_many,
     a_record_is_changed_on_its_way,
     staged_changes_are_forgotten,
