@@ -58,10 +58,10 @@ class FixedSource:
     store: Store | None = None
 
     def __init__(self, content: Content, name: str = "") -> None:
-        """Take what there is to copy.
+        """Create a source of some content.
 
         Args:
-            content: All that there is to copy.
+            content: Everything that is copied.
             name: The source in words.
         """
         self._name = name
