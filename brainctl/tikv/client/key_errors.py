@@ -21,7 +21,7 @@ class Verdict(NamedTuple):
     locks: list[kv.LockInfo]
     """The locks that are in the way."""
     failure: Failure | None
-    """Failure that repeating would not mend; None when only locks are in the way."""
+    """Failure that a retry would not cure; None when only locks are in the way."""
     sentence: str = ""
     raw: str = ""
 
