@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from brainctl.stores.registry import open_store as open_store
     from brainctl.stores.store import Store as Store
     from brainctl.stores.unfinished import Admission as Admission
+    from brainctl.verify.scope import Scope as Scope
     from brainctl.verify.verifier import Verifier as Verifier
 
 __version__ = "0.1.0"
@@ -43,6 +44,7 @@ __all__ = [
     "Migrator",
     "Observer",
     "Planner",
+    "Scope",
     "Source",
     "Store",
     "Target",
@@ -65,6 +67,7 @@ _HOMES = {
     "Migrator": "brainctl.migrate.migrator",
     "Observer": "brainctl.migrate.observer",
     "Planner": "brainctl.migrate.planner",
+    "Scope": "brainctl.verify.scope",
     "Source": "brainctl.migrate.source",
     "Store": "brainctl.stores.store",
     "Target": "brainctl.migrate.target",

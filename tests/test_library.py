@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 import brainctl
+from brainctl.backup.etcd_database import Row
 from brainctl.errors import InvalidInput
+from brainctl.etcdpb.kv_pb2 import KeyValue
+from brainctl.migrate.fixed_source import Content
 from brainctl.migrate.target import StoreTarget
 from brainctl.stores.registry import open_replica
 from tests.conftest import NewEtcd
@@ -108,6 +111,38 @@ def test_the_third_program_of_the_page(programs: list[tuple[Path, str]], new_etc
     assert python(str(program), f"etcd://{server.endpoint}", str(file)) == output.replace("4", "7"), "it goes on"
     held = json.loads(file.read_text())
     assert (held["keys"], held["epoch"]) == ({"c": "3"}, 2)
+
+
+def test_a_part_is_compared_and_its_history(tmp_path: Path) -> None:
+    """The stores differ in a key outside of the part, and inside in a version that the newest state does not show."""
+    urls = [f"file://{tmp_path / name}" for name in ("left", "right")]
+    part = brainctl.Scope(prefix=b"/a/")
+
+    async def differences(scope: brainctl.Scope, *, history: bool = False) -> int:
+        return (await brainctl.Verifier(*urls, scope=scope, history=history).run()).different
+
+    async def story() -> None:
+        for url, value in zip(urls, (b"1", b"2"), strict=True):
+            source = brainctl.FixedSource.of_keys("keys", {b"/a/key": b"v", b"/b/other": value})
+            await brainctl.Migrator(source, url, brainctl.MigrateOptions(history=brainctl.History.ALL)).run()
+        assert await differences(brainctl.Scope()) == 1
+        assert await differences(part, history=True) == 0
+        for url, first in zip(urls, (b"3", b"4"), strict=True):
+            source = brainctl.FixedSource(content((b"v", first, b"v")), "keys")
+            await brainctl.Migrator(source, url, brainctl.MigrateOptions(overwrite=True)).run()
+        assert await differences(part) == 0
+        assert await differences(part, history=True) == 1
+
+    asyncio.run(story())
+
+
+def content(values: tuple[bytes, ...]) -> Content:
+    """One key with these values, one after the other."""
+    rows = []
+    for version, value in enumerate(values, 1):
+        kv = KeyValue(key=b"/a/key", value=value, create_revision=2, mod_revision=version + 1, version=version)
+        rows.append(Row(b"%b_%b" % ((version + 1).to_bytes(8), bytes(8)), kv.SerializeToString()))
+    return Content(number=int.from_bytes(values[1]), compacted=2, newest=len(values) + 1, rows=rows)
 
 
 def test_a_target_of_a_programs_own_is_not_cut_over_to(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ class Verifier:
         expected: str,
         found: str,
         *,
+        scope: Scope = Scope(),  # noqa: B008 - immutable
+        history: bool = False,
         live: bool = False,
         leases: bool = True,
         auth: bool = True,
@@ -32,6 +34,8 @@ class Verifier:
         Args:
             expected: The URL of the store as it should be.
             found: The URL of the store to look at.
+            scope: The part to compare: a prefix, what is left out, keys that have other names, values alone.
+            history: Compare every revision that both sides have, instead of the newest state alone.
             live: Both may take writes meanwhile: what stays different counts.
             leases: Compare leases.
             auth: Compare users and roles.
@@ -41,6 +45,8 @@ class Verifier:
             clock: The clock; the default is that of the system.
         """
         self._urls = (expected, found)
+        self._scope = scope
+        self._history = history
         self._live = live
         self._leases = leases
         self._auth = auth
@@ -57,11 +63,15 @@ class Verifier:
             BrainctlError: A store cannot be opened or read.
         """
         async with AsyncExitStack() as stack:
-            expected, found = [await open_side(url, self._etcd, Scope(), stack, self._admission) for url in self._urls]
+            expected, found = [
+                await open_side(url, self._etcd, self._scope, stack, self._admission) for url in self._urls
+            ]
             return await Comparison(
                 expected,
                 found,
                 self._clock,
+                scope=self._scope,
+                history=self._history,
                 live=self._live,
                 leases=self._leases,
                 auth=self._auth,
