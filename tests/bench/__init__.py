@@ -1,0 +1,1 @@
+"""Of `bench/`: the arithmetic of the measurements, their tables, and one short real run."""
