@@ -11,8 +11,8 @@ from pathlib import Path
 NEWEST = 100
 """How many commits are read, without those that merge."""
 LENGTH_MAX = 72
-_FORM = re.compile(r"[a-z0-9_./-]+(?:, [a-z0-9_./-]+)*: (?P<verb>[a-z]+)\b.*[^.]")
-_IMPERATIVE = re.compile(r".*ss|.*eed|(?!.*(?:ed|ing|s)$).*|bring|ping|string|embed|shed|focus")
+_FORM = re.compile(r"[a-z0-9_./, -]+: (?P<verb>[a-z]\S*).*[^.]")
+_IMPERATIVE = re.compile(r".*ss|.*eed|(?!.*(?:ed|ing|s)$).*|alias|bias|bring|embed|focus|ping|shed|string")
 
 
 def wrong(subject: str) -> str:

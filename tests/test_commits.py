@@ -17,6 +17,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "check_commits.py"
         ("tikv, node: pass what a server needs", ""),
         ("cli: bring the flags of `get` in order", ""),
         ("bench: embed the plot", ""),
+        ("tests and docs: alias e2e", ""),
         ("Add a thing", "not `area: imperative summary`"),
         ("engine: Refuse a segment", "not `area: imperative summary`"),
         ("engine: refuse a segment.", "not `area: imperative summary`"),
