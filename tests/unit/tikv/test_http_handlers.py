@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,12 @@ async def fetch(served: http_handlers.HttpHandlers, target: str) -> HttpResponse
     return await asyncio.wait_for(told.response, 60)
 
 
+async def until_ready(served: pages.Pages) -> None:
+    """Ask until the answer is yes; each answer takes up to the page's own time limit."""
+    while (await page(served, "/readyz"))[0] != 200:
+        pass
+
+
 def figures(text: bytes) -> Mapping[str, float]:
     lines = [line.rsplit(" ", 1) for line in text.decode().splitlines() if line.startswith("brainctl_tikv")]
     return {name: float(value) for name, value in lines}
@@ -55,6 +62,25 @@ def test_probes_are_answered_while_tikv_is_silent(
             assert (await fetch(served, "/metrics"))[0] == (await fetch(served, "/version"))[0] == 200
             behind.store.cut()
             behind.store.release()
+            await asyncio.wait_for(backend.close(), 120)
+
+    asyncio.run(run())
+
+
+def test_probes_are_answered_when_tikv_was_killed(tmp_path: Path) -> None:
+    async def run() -> None:
+        with Playground(tmp_path) as killed:
+            backend = await open_backend([killed.endpoint], "killed", Role.FOLLOWER)
+            served = pages.Pages(Node(backend, SystemClock()))
+            await until_ready(served)
+            killed.kill()
+            status, _, body = (await page(served, "/readyz"))[:3]
+            assert status == 503
+            for check in (b"serializable_read", b"linearizable_read"):
+                assert b"[-]%s failed: " % check in body
+            assert b"not answer" in body
+            await asyncio.to_thread(killed.start)
+            await until_ready(served)
             await asyncio.wait_for(backend.close(), 120)
 
     asyncio.run(run())
