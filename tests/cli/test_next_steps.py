@@ -27,6 +27,7 @@ from brainctl.errors import (
     next_step,
 )
 from brainctl.server.status import status_of
+from tests.conftest import NewEtcd
 from tests.peers.servers import Brainctl, brainctl, brainctl_argv
 from tests.unit.engine.test_versions import newer_manifest, newer_segment, unpacked
 
@@ -377,6 +378,17 @@ def test_a_disk_that_takes_nothing(world: World) -> None:
 def test_a_disk_without_room(world: World) -> None:
     world.mount("-t", "tmpfs", "-o", "size=1m", "tmpfs")
     must_say(run(world.serve()), Row(lambda _: [], ExitCode.NO_SPACE, "No space left", "world/store", StoreFull.advice))
+
+
+@root_only
+def test_a_disk_without_room_for_a_snapshot(world: World, new_etcd: NewEtcd) -> None:
+    etcd = new_etcd()
+    assert brainctl("put", "k", "--endpoints", etcd.endpoint, stdin="v" * 1_400_000).returncode == 0
+    world.mount("-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    done = run(["snapshot", "save", f"{world.store}/file", "--endpoints", etcd.endpoint])
+    step = next_step(OSError(errno.ENOSPC, ""))
+    must_say(done, Row(lambda _: [], ExitCode.INTERRUPTED, "No space left on device", "world/store/file", step))
+    assert list(world.store.iterdir()) == [], "nothing that could be taken for a snapshot"
 
 
 KINDS = (StoreDamaged, SnapshotDamaged, StoreFailed, StoreFull, StoreTooNew)

@@ -1,6 +1,7 @@
 """A source or a target that is away for a while is waited for, at any time, and that is said while it lasts."""
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 
 from tests.conftest import NewEtcd
 from tests.peers.servers import Playground, brainctl, brainctl_argv, clean_environment, etcdctl
+from tests.support.processes import descendants
 
 Line = dict[str, object]
 
@@ -111,6 +113,28 @@ def test_a_target_that_is_away_is_waited_for(new_etcd: NewEtcd, tmp_path: Path) 
         target.start()
         done = brainctl("migrate", *urls)
         assert done.returncode == 0, done.stderr
+        assert brainctl("verify", *urls).returncode == 0
+
+
+def test_a_placement_driver_that_is_silent_alone_is_waited_for(new_etcd: NewEtcd, tmp_path: Path) -> None:
+    """TiKV itself goes on; without PD there are no timestamps for transactions."""
+    source = new_etcd()
+    with Playground(tmp_path / "tikv") as target:
+        (pd,) = (pid for pid in descendants(target.pid) if "pd-lite" in Path(f"/proc/{pid}/cmdline").read_text())
+        urls = ("--from", f"etcd://{source.endpoint}", "--to", target.url("silent"))
+        migration = Migration(*urls, "--follow")
+        migration.until_synced_at(put(source.endpoint, "v"))
+        os.kill(pd, signal.SIGSTOP)
+        try:
+            revision = put(source.endpoint, "w")
+            said = migration.until_waiting_for("target")
+        finally:
+            os.kill(pd, signal.SIGCONT)
+        assert said["store"] == target.url("silent")
+        assert "no answer" in str(said["error"]) or "not answer" in str(said["error"])
+        migration.until_synced_at(revision)
+        code, _, errors = migration.end()
+        assert (code, [line for line in errors.splitlines() if not line.startswith("{")]) == (0, [])
         assert brainctl("verify", *urls).returncode == 0
 
 

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from brainctl.errors import ApiError, Code
+from brainctl.clock import ManualClock
+from brainctl.errors import ApiError, Code, ExitCode
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.migrate.etcd_source.change_stream import ChangeStream
+from brainctl.migrate.etcd_source.delivery import MAX_STALLS, STALL_SECONDS
+from brainctl.migrate.machine.event_buffer import StreamBroken
 from brainctl.migrate.machine.phases import Phase
 from brainctl.migrate.machine.state import BEHIND_LOOKS, Goal
 from brainctl.stores.etcd.store import EtcdStore
@@ -52,17 +56,36 @@ def test_a_revision_of_many_events_comes_whole(new_etcd: NewEtcd) -> None:
 
     async def story(server: Etcd) -> None:
         source, target = Noting(EtcdTarget((server.endpoint,)), []), TargetModel()
-        await fill(source, 5_000)
-        await source.delete_range(pb.DeleteRangeRequest(key=b"/k/", range_end=b"/k0"))
-        runner, watched = await start(source, target)
-        assert await runner.run() == ""
+        await fill(source, 50_000)
+        runner, watched = await start(source, target, Goal.FOLLOW)
+        running = asyncio.create_task(runner.run())
+        await watched.until(lambda: len(target.keys) == 50_000)
+        deleting = pb.DeleteRangeRequest(key=b"/k/", range_end=b"/k0")
+        newest = (await source.delete_range(deleting)).header.revision
+        await watched.until(lambda: target.revision == newest)
+        runner.stop()
+        assert await running == ""
         assert target.keys == {}
-        assert len(target.history) == 10_000
-        assert source.fragments == [False]
+        assert len(target.history) == 100_000, "500 transactions of 100 keys, and one revision of 50 000 deletes"
+        assert set(source.fragments) == {False}
         assert watched.waits == []
         await source.close()
 
     run(story(new_etcd()))
+
+
+def test_a_stream_that_brings_nothing_ends_it_after_many_tries() -> None:
+    clock = ManualClock()
+    stream = ChangeStream(EtcdStore(EtcdTarget(("127.0.0.1:1",))), clock)
+    for _ in range(MAX_STALLS):
+        while not stream.has_stalled(9):
+            clock.advance(STALL_SECONDS)
+    with pytest.raises(StreamBroken, match=r"at revision 9, .* nothing after revision 0") as broken:  # noqa: PT012
+        while not stream.has_stalled(9):
+            clock.advance(STALL_SECONDS)
+    assert "--history none --overwrite" in broken.value.told()
+    assert broken.value.exit_code is ExitCode.ERROR
+    assert not stream.has_stalled(0), "the control: nothing is missing"
 
 
 def test_a_history_larger_than_a_response_may_be_comes_in_fragments(new_etcd: NewEtcd) -> None:
