@@ -9,12 +9,16 @@ SEED ?= 0
 MINUTES ?= 60
 SOURCES := brainctl tests scripts bench
 
-.PHONY: demo test check docs lint format peers suites differential slow-watchers bench bench-full bench-medium soak generate pins clean
+.PHONY: demo test test-busy check docs lint format peers suites differential slow-watchers bench bench-full bench-medium soak generate pins clean
 
 demo: .venv/runtime  ## migrate a server under live writes into a second store, verify it, show the report
 	$(BIN)/brainctl demo
 
 test: .venv/develop check peers  ## everything, with real peers, in parallel
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
+
+test-busy: .venv/develop peers  ## the same beside four busy loops, as on a machine under load: slower, not red
+	for loop in 1 2 3 4; do (while kill -0 $$$$ 2> /dev/null; do :; done) & done; \
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST)
 
 check: .venv/develop lint  ## layers, generated files, documentation, subjects of commits
