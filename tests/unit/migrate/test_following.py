@@ -55,7 +55,8 @@ def test_a_revision_of_many_events_comes_whole(new_etcd: NewEtcd) -> None:
     """In fragments of small events the time of an etcd grows with the square of their number."""
 
     async def story(server: Etcd) -> None:
-        source, target = Noting(EtcdTarget((server.endpoint,)), []), TargetModel()
+        reaching = EtcdTarget((server.endpoint,), dial_timeout=60, command_timeout=120)
+        source, target = Noting(reaching, []), TargetModel()
         await fill(source, 50_000)
         runner, watched = await start(source, target, Goal.FOLLOW)
         running = asyncio.create_task(runner.run())
