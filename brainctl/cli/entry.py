@@ -1,10 +1,10 @@
 """The process: it can be interrupted before anything else is loaded."""
 
+import _signal  # type: ignore[import-not-found] # what `signal` wraps, which loads six modules: an interrupt would show a traceback
 import os
-import signal
 
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # Python's, which would show a traceback
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # Python's, which would show a traceback
+    _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))
 
 from brainctl.cli import interrupt
 

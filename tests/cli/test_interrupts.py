@@ -16,13 +16,13 @@ from brainctl.errors import ExitCode
 from tests.peers.servers import Etcd, brainctl_argv, clean_environment
 
 AT_IMPORT = """
-import os, signal, sys
+import os, sys
 target = sys.argv[1]
 class At:
     def find_spec(self, name, *rest):
         if name == target:
             sys.meta_path.remove(self)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), 2)
 sys.meta_path.insert(0, At())
 from brainctl.cli.entry import main
 sys.argv[:2] = ["brainctl"]
@@ -57,6 +57,7 @@ def run(program: str, *argv: str) -> tuple[int, bytes, bytes]:
 @pytest.mark.parametrize(
     "module",
     [
+        "enum",
         "brainctl.errors",
         "brainctl.cli.interrupt",
         "brainctl.cli.main",
