@@ -68,8 +68,7 @@ def test_a_revision_of_many_events_comes_whole(new_etcd: NewEtcd) -> None:
         assert await running == ""
         assert target.keys == {}
         assert len(target.history) == 100_000, "500 transactions of 100 keys, and one revision of 50 000 deletes"
-        assert set(source.fragments) == {False}
-        assert watched.waits == []
+        assert set(source.fragments) == {False}, "a busy etcd may be waited for, and is asked again alike"
         await source.close()
 
     run(story(new_etcd()))
