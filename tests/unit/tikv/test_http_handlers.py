@@ -33,9 +33,9 @@ async def fetch(served: http_handlers.HttpHandlers, target: str) -> HttpResponse
     return await asyncio.wait_for(told.response, 60)
 
 
-async def until_ready(served: pages.Pages) -> None:
-    """Ask until the answer is yes; each answer takes up to the page's own time limit."""
-    while (await page(served, "/readyz"))[0] != 200:
+async def until_ready(served: http_handlers.HttpHandlers) -> None:
+    """Ask until the answer is yes; each answer takes up to the time limit of the handler."""
+    while (await fetch(served, "/readyz"))[0] != 200:
         pass
 
 
@@ -71,10 +71,10 @@ def test_probes_are_answered_when_tikv_was_killed(tmp_path: Path) -> None:
     async def run() -> None:
         with Playground(tmp_path) as killed:
             backend = await open_backend([killed.endpoint], "killed", Role.FOLLOWER)
-            served = pages.Pages(Node(backend, SystemClock()))
+            served = http_handlers.HttpHandlers(Node(backend, SystemClock()))
             await until_ready(served)
             killed.kill()
-            status, _, body = (await page(served, "/readyz"))[:3]
+            status, _, body = (await fetch(served, "/readyz"))[:3]
             assert status == 503
             for check in (b"serializable_read", b"linearizable_read"):
                 assert b"[-]%s failed: " % check in body
