@@ -85,8 +85,10 @@ def _clear(layout: Layout, changes: list[Stored], upto: int) -> Edit:
     """Return the edit of the second pass for some changes up to C."""
 
     async def edit(view: StateView) -> Writes:
-        newest = {change.version().key: change for change in changes if change.mod <= upto}
-        replacing = [key for key, change in newest.items() if change.before]
+        keyed = [(change.version().key, change) for change in changes if change.mod <= upto]
+        newest = dict(keyed)
+        # Not only the newest: one that follows a compacted deletion has none before it, but the deletion has.
+        replacing = {key for key, change in keyed if change.before}
         deleted = [key for key, change in newest.items() if not change.live and change.mod < upto]
         writes = await _older(view.reader, {layout.base(key): newest[key].mod for key in replacing})
         return writes | await _older(view.reader, {layout.dead(key): upto for key in deleted})
