@@ -32,18 +32,25 @@ the number of times that the copy had to start over. Writes carry the record of 
 
     event (what has happened)                action (what is to be done)         phase
     (begin)                                  ChooseBase(0, oldest)               new
-    BaseChosen(0, 7, splits (/n), 3 keys)    ReadPage(0, span 0, \0 to /n, 7)    copying
+    BaseChosen(0, 7, splits (/n), 3 keys)    Watch(0, from revision 8)            copying
+    Streamed(0, [])                          ReadPage(0, span 0, \0 to /n, 7)    the watch is open
                                              ReadPage(0, span 1, /n to the end, 7)
     PageRead(0, span 0, [/a, /b], {42})      FetchLeases((42,))                  a lease is written before its keys
     LeasesFetched((42,): TTL 60, 31 left)    GrantLeases(42)                     first write
     PageRead(0, span 1, [/z])                (none: one write at a time)
     Written                                  ImportBase([/a, /b, /z])            catching-up, watermark 7
-    Written                                  Watch(0, from revision 8)
+    Written                                  (none)
     SourceAt(9)                              (none: it tells when the target has caught up)
-    Streamed(0, [])                          (none: the watch is open)
     Streamed(0, [revisions 8, 9])            Apply(their events)                 watermark 9
     Written                                  ReconcileLeases, ReadAuth           synced
                                              GrantLeases((), record)             the record says synced
+
+When the source has compacted revision 7 before span 1 is read, the copy goes on at the newest revision:
+
+    PageCompacted(0, span 1)                 ReadPage(0, span 1, /n to the end, 0)
+    PageRead(0, span 1, at 9, [/z])          (none: what is copied has the state of revision 7)
+    Streamed(0, [revisions 8, 9])            AdvanceBase(their events)            base and watermark 9
+    Written                                  ImportBase([/z])                     catching-up
 
 With --cutover it goes on, once leases, users and roles are equal:
 

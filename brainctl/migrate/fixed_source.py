@@ -117,7 +117,7 @@ class FixedSource:
         await self._load(base)
         return BaseChosen(attempt, base, (), len(self._keys))
 
-    async def page(self, action: ReadPage) -> PageRead | SourceCompacted:
+    async def page(self, action: ReadPage) -> PageRead:
         """See `Source.page`."""
         await self._load(action.revision)
         kvs: list[bytes] = []
@@ -130,7 +130,7 @@ class FixedSource:
             leases.add(row.kv.lease)
             at += 1
         following = self._keys[at] if at < end else b""
-        return PageRead(action.attempt, action.span, kvs, size, frozenset(leases - {0}), following)
+        return PageRead(action.attempt, action.span, action.revision, kvs, size, frozenset(leases - {0}), following)
 
     async def _load(self, revision: int) -> None:
         """Find the keys that were live at a revision."""

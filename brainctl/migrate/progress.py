@@ -20,6 +20,8 @@ class Figures(NamedTuple):
 
     phase: Phase
     base_revision: int
+    chosen_revision: int
+    """The base revision at the beginning; another one than now when the source compacted it during the copy."""
     watermark: int
     source_revision: int
     keys: int
@@ -85,6 +87,7 @@ class Progress:
         return Figures(
             phase=record.phase,
             base_revision=record.base,
+            chosen_revision=record.chosen or record.base,
             watermark=migration.watermark,
             source_revision=migration.source,
             keys=record.keys,

@@ -17,6 +17,8 @@ class MigrationReport:
     resumed: bool
     base_revision: int
     """The target serves history from here on."""
+    chosen_revision: int
+    """The base revision at the beginning; another one when the source compacted it during the copy."""
     revision: int
     """The source's revision that the target has reached."""
     keys: int
@@ -46,6 +48,7 @@ class MigrationReport:
             target=target,
             resumed=resumed,
             base_revision=figures.base_revision,
+            chosen_revision=figures.chosen_revision,
             revision=figures.watermark,
             keys=figures.keys,
             bytes=figures.bytes,

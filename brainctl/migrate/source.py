@@ -12,6 +12,7 @@ from brainctl.migrate.machine.events import (
     BaseChosen,
     LeasesFetched,
     LeasesListed,
+    PageCompacted,
     PageRead,
     ReadPage,
     SourceAt,
@@ -59,8 +60,8 @@ class Source(Protocol):
     async def choose_base(self, attempt: int, *, oldest: bool) -> BaseChosen | SourceCompacted:
         """Return the revision to copy: the oldest that can be read, or the newest; and where to cut the key space."""
 
-    async def page(self, action: ReadPage) -> PageRead | SourceCompacted:
-        """Read the next keys of a span as of a revision, about a MiB of them."""
+    async def page(self, action: ReadPage) -> PageRead | PageCompacted:
+        """Read the next keys of a span as of one revision, about a MiB of them."""
 
     def changes(self, attempt: int, after: Witness) -> AsyncGenerator[Streamed | SourceCompacted, None]:
         """Yield an empty Streamed once the source has proved to have the revisions of `after`; then whole revisions.

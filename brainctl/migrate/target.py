@@ -6,7 +6,16 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from brainctl.migrate.machine.events import Apply, DropLeases, GrantLeases, ImportBase, Reset, SetAuth, Write
+from brainctl.migrate.machine.events import (
+    AdvanceBase,
+    Apply,
+    DropLeases,
+    GrantLeases,
+    ImportBase,
+    Reset,
+    SetAuth,
+    Write,
+)
 from brainctl.stores.store import Checkpoint, ReplicaTarget
 
 
@@ -51,7 +60,8 @@ class Target(Protocol):
         """Carry out one action and store the checkpoint with it: both are durable on return, or neither is there.
 
         Keys of an `ImportBase` may come again, and of an `Apply` revisions up to the one that the target has: these are
-        skipped. A `Reset` removes all keys and leases, and keeps the checkpoint.
+        skipped, as for an `AdvanceBase`, which also may delete keys that were not imported yet. A `Reset` removes all
+        keys and leases, and keeps the checkpoint.
 
         Raises:
             Fenced: Another process has taken the target over.
@@ -90,6 +100,8 @@ class StoreTarget:
                 await store.reset(checkpoint)
             case ImportBase(kvs, record):
                 await store.import_base(kvs, record.base, checkpoint)
+            case AdvanceBase(events, record):
+                await store.advance_base(events, record.base, checkpoint)
             case Apply(events, record):
                 await store.apply(events, record.watermark, checkpoint)
             case GrantLeases(leases, _):

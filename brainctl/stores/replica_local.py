@@ -5,7 +5,7 @@ synced on another thread before the call returns.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from brainctl.engine.engine import Engine
@@ -15,6 +15,7 @@ from brainctl.mvcc.batch import lease_record
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion, tombstone
 from brainctl.mvcc.lessor import LEASES, encode_ttl, lease_id
+from brainctl.mvcc.partial_history import of_known_keys
 from brainctl.mvcc.permission import AUTH
 from brainctl.mvcc.record_names import CHECKPOINT
 from brainctl.stores.checkpoint import decode_checkpoint, encode_checkpoint
@@ -80,6 +81,14 @@ class LocalReplica:
             self._add(commit, key_version(kv, raw, 0))
         await self._write(commit, checkpoint)
 
+    async def advance_base(self, events: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget.advance_base`."""
+        await self._check(checkpoint)
+        changes = of_known_keys(self._changes(events), self._is_live)
+        commit = Commit(max(base_revision, self.revision), compact=base_revision)
+        self._append(commit, changes)
+        await self._write(commit, checkpoint)
+
     async def leases(self) -> Sequence[int]:
         """See `ReplicaTarget.leases`."""
         return [lease_id(name) for name in self._engine.meta(LEASES)]
@@ -113,17 +122,7 @@ class LocalReplica:
         """See `ReplicaTarget.apply`."""
         await self._check(checkpoint)
         commit = Commit(max(revision, self.revision))
-        newest: dict[bytes, KeyVersion] = {}
-        main = sub = 0
-        for raw in events:
-            kv = kv_pb2.Event.FromString(raw).kv
-            if kv.mod_revision <= self.revision:
-                continue
-            sub = sub + 1 if kv.mod_revision == main else 0
-            main = kv.mod_revision
-            live = kv.version > 0
-            change = key_version(kv, kv.SerializeToString(), sub) if live else tombstone(kv.key, main, sub)
-            self._add(commit, change, newest)
+        self._append(commit, self._changes(events))
         await self._write(commit, checkpoint)
 
     async def reset(self, checkpoint: Checkpoint) -> None:
@@ -137,6 +136,27 @@ class LocalReplica:
     async def close(self) -> None:
         """See `ReplicaTarget.close`."""
         self._engine.close()
+
+    def _changes(self, events: Sequence[bytes]) -> Iterator[KeyVersion]:
+        """Yield the changes that events describe, without those that the store has."""
+        main = sub = 0
+        for raw in events:
+            kv = kv_pb2.Event.FromString(raw).kv
+            if kv.mod_revision <= self.revision:
+                continue
+            sub = sub + 1 if kv.mod_revision == main else 0
+            main = kv.mod_revision
+            yield key_version(kv, kv.SerializeToString(), sub) if kv.version else tombstone(kv.key, main, sub)
+
+    def _is_live(self, key: bytes) -> bool:
+        found = self._engine.view.get(key)
+        return found is not None and found.version > 0
+
+    def _append(self, commit: Commit, changes: Iterable[KeyVersion]) -> None:
+        """Append changes of the history to a commit."""
+        newest: dict[bytes, KeyVersion] = {}
+        for change in changes:
+            self._add(commit, change, newest)
 
     def _add(self, commit: Commit, change: KeyVersion, newest: dict[bytes, KeyVersion] | None = None) -> None:
         """Append a change to a commit, with the version before it; `newest` has those of the same commit."""

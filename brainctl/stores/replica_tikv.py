@@ -84,6 +84,13 @@ class TikvReplica:
         _check_sizes(versions)
         await self._writer.import_versions(versions, base_revision, _meta(checkpoint))
 
+    async def advance_base(self, events: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
+        """See `ReplicaTarget.advance_base`. It is one commit, so that no base is left that the record does not name."""
+        self._check(checkpoint)
+        changes = list(_changes(events))
+        _check_sizes(changes)
+        await self._writer.advance_base(changes, base_revision, _meta(checkpoint))
+
     async def leases(self) -> Sequence[int]:
         """See `ReplicaTarget.leases`."""
         return [lease_id(name) for name in await self._writer.records() if name.startswith(LEASES)]

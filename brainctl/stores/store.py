@@ -139,6 +139,19 @@ class ReplicaTarget(Protocol):
         Keys may be sent again after a resume: the same bytes are then written again.
         """
 
+    async def advance_base(self, events: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
+        """Move the base on to `base_revision`, the last of whole revisions that follow it, and compact up to there.
+
+        The base need not be complete: a change of a key that was not imported is skipped, unless it creates the key.
+        Such a key is imported later, as of the new base.
+
+        Args:
+            events: Marshalled mvccpb.Events of all revisions up to the new base, in order, without prev_kv. More events
+                than those of one revision must fit one commit of the store.
+            base_revision: The revision of the last of them.
+            checkpoint: The checkpoint to store with them.
+        """
+
     async def leases(self) -> Sequence[int]:
         """Return the ids of the leases that the target holds, in any order."""
 

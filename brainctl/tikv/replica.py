@@ -8,6 +8,7 @@ from functools import partial
 from brainctl.errors import Fenced
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.partial_history import of_known_keys
 from brainctl.tikv import ahead
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.bulk_writer import write_bulk
@@ -120,12 +121,37 @@ class ReplicaWriter:
             for v in versions
         )
         await write_bulk(self._lead, imported)
+        await self._set_base(base_revision, meta)
+
+    async def advance_base(self, changes: Sequence[KeyVersion], base_revision: int, meta: Meta) -> None:
+        """Append whole revisions that follow the base, in one commit, and make the last one the base.
+
+        Changes of keys that the store lacks are left out, as `ReplicaTarget.advance_base` says. On return all is
+        durable.
+
+        Raises:
+            Fenced: another writer has taken over.
+            TikvFailed: nothing of it is durable.
+        """
+        if changes and self._lead.head.revision < changes[0].mod_revision - 1:
+            # Keys that a killed import left are beyond the head, where nobody sees them.
+            await self._set_base(changes[0].mod_revision - 1, {})
+        state = await self.state()
+        new = [change for change in changes if change.mod_revision > state.revision]
+        known = await state.newest([change.key for change in new])
+        kept = of_known_keys(new, lambda key: key in known and known[key].live)
+        commit = Commit(max(state.revision, base_revision), kept, meta=dict(meta))
+        await self._commit(commit, compacted=max(state.head.compacted, base_revision))
+
+    async def _set_base(self, revision: int, meta: Meta) -> None:
+        """Make a revision the base, where that is lower, and set small records."""
         head = self._lead.head
         # The record tells processes that count keys in memory that some were added which are not in the log.
         copied: Meta = {IMPORTED: head.sequence.to_bytes(8)}
-        commit = Commit(max(head.revision, base_revision), meta={**meta, **copied})
-        base = max(head.compacted, base_revision)
-        await self._commit(commit, compacted=base, reclaimed=max(head.reclaimed, base_revision))
+        commit = Commit(max(head.revision, revision), meta={**meta, **copied})
+        # Up to the first base there is no log. Later ones leave the garbage of the revisions between to the reclaim.
+        reclaimed = head.reclaimed if head.compacted else revision
+        await self._commit(commit, compacted=max(head.compacted, revision), reclaimed=reclaimed)
 
     async def apply(self, changes: Sequence[KeyVersion], revision: int, meta: Meta) -> None:
         """Append whole revisions of a history, in order; those that the store has are skipped. On return they are

@@ -13,7 +13,7 @@ from brainctl.migrate.progress import Figures
 from brainctl.migrate.retry import Waiting
 from brainctl.verify.difference import Difference
 
-REVISIONS = ("base_revision", "watermark", "source_revision")
+REVISIONS = ("base_revision", "chosen_revision", "watermark", "source_revision")
 
 
 class Display(Protocol):

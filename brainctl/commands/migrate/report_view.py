@@ -9,8 +9,9 @@ from brainctl.migrate.report import MigrationReport
 
 def as_json(report: MigrationReport) -> bytes:
     """Return the report as a JSON object on one line; revisions are strings."""
-    wide = {"base_revision": str(report.base_revision), "revision": str(report.revision)}
-    return orjson.dumps(asdict(report) | wide) + b"\n"
+    fields = asdict(report)
+    wide = {name: str(fields[name]) for name in ("base_revision", "chosen_revision", "revision")}
+    return orjson.dumps(fields | wide) + b"\n"
 
 
 def as_text(report: MigrationReport) -> bytes:
@@ -20,7 +21,7 @@ def as_text(report: MigrationReport) -> bytes:
     rows = [
         ("source", report.source),
         ("target", report.target),
-        ("history", f"from revision {report.base_revision}"),
+        ("history", f"from revision {report.base_revision}{_lost(report)}"),
         ("copied", f"{report.keys} keys as of revision {report.base_revision}, {report.bytes / 1e6:.1f} MB{copied}"),
         ("applied", f"{report.events} events since{applied}"),
         ("leases", str(report.leases)),
@@ -31,6 +32,13 @@ def as_text(report: MigrationReport) -> bytes:
     head = f"{report.phase} at revision {report.revision}"
     lines = [f"{head}: {report.reason}" if report.reason else head, *(f"  {name:<9}{value}" for name, value in rows)]
     return "\n".join(lines).encode() + b"\n"
+
+
+def _lost(report: MigrationReport) -> str:
+    """Return what the source compacted during the copy, in words; "" when that was nothing."""
+    if report.chosen_revision == report.base_revision:
+        return ""
+    return f" (the source compacted that from {report.chosen_revision} on during the copy)"
 
 
 def _accounts(report: MigrationReport) -> str:

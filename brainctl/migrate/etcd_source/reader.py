@@ -11,6 +11,7 @@ from brainctl.migrate.machine.events import (
     BaseChosen,
     LeasesFetched,
     LeasesListed,
+    PageCompacted,
     PageRead,
     ReadPage,
     SourceAt,
@@ -109,17 +110,18 @@ class SourceReader:
         finally:
             await pager.close()
 
-    async def page(self, action: ReadPage) -> PageRead | SourceCompacted:
+    async def page(self, action: ReadPage) -> PageRead | PageCompacted:
         """Read the next keys of a span."""
         try:
             response = await self._checked(self._pager.page(action.start, action.end, action.revision), action.revision)
         except ApiError as error:
             if error.status != COMPACTED:
                 raise
-            return SourceCompacted(action.attempt)
+            return PageCompacted(action.attempt, action.span)
         kvs = [kv.SerializeToString() for kv in response.kvs]
         following = response.kvs[-1].key + b"\0" if response.more else b""
-        return PageRead(action.attempt, action.span, kvs, sum(map(len, kvs)), _leases_of(response.kvs), following)
+        at = action.revision or response.header.revision
+        return PageRead(action.attempt, action.span, at, kvs, sum(map(len, kvs)), _leases_of(response.kvs), following)
 
     async def close(self) -> None:
         """Close what was opened for pages; the store stays open."""

@@ -11,6 +11,7 @@ from brainctl.migrate.machine.events import (
     BaseChosen,
     LeasesFetched,
     LeasesListed,
+    PageCompacted,
     PageRead,
     ReadPage,
     SourceAt,
@@ -67,7 +68,7 @@ class StoreSource:
         """See `Source.choose_base`."""
         return await self._reader.choose_base(attempt, oldest=oldest)
 
-    async def page(self, action: ReadPage) -> PageRead | SourceCompacted:
+    async def page(self, action: ReadPage) -> PageRead | PageCompacted:
         """See `Source.page`."""
         return await self._reader.page(action)
 

@@ -1,10 +1,15 @@
-"""The copy of the base: spans of keys, read ahead in parallel, written in order within each span."""
+"""The copy of the base: spans of keys, read ahead in parallel, written in order within each span.
+
+Pages are read as of one revision for as long as the source has it. When it is compacted, what was read of it is
+written, and one page is read as of the newest revision, which cannot be refused; the copy goes on at the revision that
+the answer has. The caller writes a page when the base in the target has reached the page's revision.
+"""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from brainctl.migrate.machine.events import PageRead, ReadPage
+from brainctl.migrate.machine.events import PageCompacted, PageRead, ReadPage
 from brainctl.migrate.machine.record import Span
 
 READERS = 4
@@ -35,7 +40,10 @@ class BaseCopy:
     """Decides which pages to read, which to write, and what is then left."""
 
     def __init__(self, spans: Iterable[Span], revision: int, attempt: int) -> None:
-        self._revision = revision
+        self.revision = revision
+        """The revision of the pages that were read and not taken; the next ones are read at it too."""
+        self._compacted = False
+        """Whether the source has compacted that revision."""
         self._attempt = attempt
         self._unwritten = dict(enumerate(spans))
         """Rest of each span that is to be written, by number."""
@@ -54,24 +62,37 @@ class BaseCopy:
 
     def reads(self) -> list[ReadPage]:
         """Return the pages to request now: at most one per span, so that the pages of a span arrive in order."""
+        if self._compacted:
+            if self._reading or self._ready or not self._unread:
+                return []
+            index, span = next(iter(self._unread.items()))
+            self._reading.add(index)
+            return [ReadPage(self._attempt, index, span.start, span.end, 0)]
         wanted = []
         for index, span in self._unread.items():
             if len(self._reading) >= READERS or self._ready_bytes >= READY_BYTES:
                 break
             if index not in self._reading:
                 self._reading.add(index)
-                wanted.append(ReadPage(self._attempt, index, span.start, span.end, self._revision))
+                wanted.append(ReadPage(self._attempt, index, span.start, span.end, self.revision))
         return wanted
 
     def add(self, page: PageRead) -> None:
         """Queue a page that was read from the source, to be written later."""
         self._reading.discard(page.span)
+        if page.revision != self.revision:
+            self.revision, self._compacted = page.revision, False
         self._ready.append(page)
         self._ready_bytes += page.size
         if page.next:
             self._unread[page.span] = Span(page.next, self._unread[page.span].end)
         else:
             del self._unread[page.span]
+
+    def compacted(self, refused: PageCompacted) -> None:
+        """Note that a page could not be read because the source has compacted its revision."""
+        self._reading.discard(refused.span)
+        self._compacted = True
 
     def peek(self) -> Pages | None:
         """Return the pages of the next write; None when there are none."""

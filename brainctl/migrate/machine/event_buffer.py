@@ -71,28 +71,30 @@ class Backlog:
             self._queue.append(read)
             self._bytes += read.size
 
-    def peek(self) -> Revisions | None:
-        """Return the revisions of the next write; None when there are none."""
-        if not self._queue:
+    def peek(self, last: int | None = None) -> Revisions | None:
+        """Return the revisions of the next write, up to `last` if that is given; None when there are none."""
+        reads = tuple(self._next(last))
+        if not reads:
             return None
         events: list[bytes] = []
         leases: set[int] = set()
-        reads = tuple(self._next())
         for read in reads:
             events += read.events
             leases |= read.leases
         return Revisions(events, frozenset(leases), reads[-1].revision, reads)
 
-    def discard(self) -> None:
-        """Remove the revisions of `peek`, which are now being written."""
-        for read in list(self._next()):
+    def discard(self, taken: Revisions) -> None:
+        """Remove the revisions that `peek` has returned, which are now being written."""
+        for read in taken.reads:
             self._queue.popleft()
             self._bytes -= read.size
 
-    def _next(self) -> Iterator[RevisionRead]:
+    def _next(self, last: int | None) -> Iterator[RevisionRead]:
         """Yield the revisions of the next write: the first, and more while they fit WRITE_EVENTS and WRITE_BYTES."""
         events, size = 0, 0
         for read in self._queue:
+            if last is not None and read.revision > last:
+                return
             if events and (events + len(read.events) > WRITE_EVENTS or size + read.size > WRITE_BYTES):
                 return
             events += len(read.events)

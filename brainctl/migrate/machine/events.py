@@ -31,6 +31,8 @@ class PageRead(NamedTuple):
 
     attempt: int
     span: int
+    revision: int
+    """The revision as of which the keys were read."""
     kvs: list[bytes]
     """Marshalled KeyValues, in key order."""
     size: int
@@ -39,6 +41,13 @@ class PageRead(NamedTuple):
     """The leases that these keys are attached to."""
     next: bytes
     """The first key of the rest of the span; empty when there is no rest."""
+
+
+class PageCompacted(NamedTuple):
+    """The answer to ReadPage when the source has compacted its revision."""
+
+    attempt: int
+    span: int
 
 
 class RevisionRead(NamedTuple):
@@ -59,7 +68,7 @@ class Streamed(NamedTuple):
 
 
 class SourceCompacted(NamedTuple):
-    """A read was refused because its revision is compacted."""
+    """The base was compacted before it was chosen, or a revision of the change stream before it was delivered."""
 
     attempt: int
 
@@ -140,6 +149,7 @@ class Stop(NamedTuple):
 Event = (
     BaseChosen
     | PageRead
+    | PageCompacted
     | Streamed
     | SourceCompacted
     | SourceAt
@@ -168,13 +178,14 @@ class ChooseBase(NamedTuple):
 
 
 class ReadPage(NamedTuple):
-    """Read the next keys of a span at the base revision; answered by PageRead or SourceCompacted."""
+    """Read the next keys of a span; answered by PageRead or PageCompacted."""
 
     attempt: int
     span: int
     start: bytes
     end: bytes
     revision: int
+    """The revision to read at; 0 for the newest, which no compaction can refuse."""
 
 
 class Watch(NamedTuple):
@@ -214,6 +225,13 @@ class ImportBase(NamedTuple):
     record: Record
 
 
+class AdvanceBase(NamedTuple):
+    """Apply revisions to the keys that are copied; the last of them becomes the base revision, as in the record."""
+
+    events: list[bytes]
+    record: Record
+
+
 class Apply(NamedTuple):
     """Append revisions; the last of them is the record's watermark."""
 
@@ -242,7 +260,7 @@ class SetAuth(NamedTuple):
     record: Record
 
 
-Write = Reset | ImportBase | Apply | GrantLeases | DropLeases | SetAuth
+Write = Reset | ImportBase | AdvanceBase | Apply | GrantLeases | DropLeases | SetAuth
 """The actions that write to the target."""
 
 

@@ -159,8 +159,8 @@ def _of_copy(source: SourceFacts, target: TargetFacts) -> list[Finding]:
         found.append(Finding(Level.BLOCKING, text, ExitCode.NO_SPACE))
     if source.seconds > LONG_SECONDS:
         text = (
-            f"reading the source takes about {source.seconds:.0f} s, in which the source must not compact beyond "
-            f"revision {source.base}: a compaction starts the copy over, so make its interval longer until then"
+            f"reading the source takes about {source.seconds:.0f} s, in which a compaction beyond revision "
+            f"{source.base} moves the beginning of the history that the target gets: make its interval longer"
         )
         found.append(Finding(Level.WARNING, text))
     return found

@@ -21,7 +21,7 @@ from brainctl.migrate.machine.phases import Phase
 
 FORMAT = 1
 """The format of the record; records with another one are refused."""
-_OPTIONAL = ("frozen", "raft_term", "raft_index", "witness")
+_OPTIONAL = ("chosen", "frozen", "raft_term", "raft_index", "witness")
 """Fields that are left out of the JSON while they are empty."""
 
 
@@ -49,11 +49,13 @@ class Record(NamedTuple):
     """The source's cluster id: a resume from another source is refused."""
     history: History
     base: int = 0
-    """The revision whose state is copied; the target's compacted revision."""
+    """The revision whose state is copied; the target's compacted revision. It moves on during the copy when the source
+    compacts it: the keys that are copied then have the state of the new one.
+    """
     watermark: int = 0
     """The newest revision of the source that the target holds."""
     expected: int = 0
-    """The number of live keys at the base revision."""
+    """The number of live keys at the base revision that was chosen at the beginning."""
     keys: int = 0
     """The number of keys of the base copied so far."""
     size: int = 0
@@ -73,6 +75,8 @@ class Record(NamedTuple):
     """The term of the source's Raft log at the last look; 0 when the source does not report it."""
     raft_index: int = 0
     """The index of the source's Raft log at the last look; 0 when the source does not report it."""
+    chosen: int = 0
+    """The base revision that was chosen at the beginning, when the source compacted it during the copy; otherwise 0."""
     witness: str = ""
     """Digests of the newest few revisions up to the watermark, by which the source is recognised (`Witness`)."""
 

@@ -50,7 +50,8 @@ def check_resume(record: Record, revision: int, cluster: int, history: History) 
         raise InvalidInput(
             f"the target belongs to a migration with --history {record.history}; --overwrite starts over"
         )
-    if record.phase in STREAMING and revision != record.watermark:
+    copying = record.phase is Phase.COPYING
+    if revision != record.watermark if record.phase in STREAMING else copying and revision > record.base:
         raise InvalidInput(
             f"the target is at revision {revision}, but the migration left it at {record.watermark}: something "
             "else wrote to it; --overwrite starts over"

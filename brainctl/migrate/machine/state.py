@@ -2,8 +2,9 @@
 
 Invariants, which tests/unit/migrate/test_state_property.py checks under crashes at every step:
 
-1. The watermark never goes back, except to a new base after the source compacted (a resync).
-2. From CATCHING_UP on, the target's state at the watermark is the source's state at that revision.
+1. The watermark never goes back, except to a new base after the change stream was lost to a compaction (a resync).
+2. From CATCHING_UP on, the target's state at the watermark is the source's state at that revision; before, the keys
+   that are copied have the source's state at the base.
 3. Each event of the source after the base is applied exactly once.
 4. One write is in flight at a time, and the record written with it says what is complete once it is durable.
 5. A key's lease is in the target before the key is.
@@ -18,9 +19,10 @@ from enum import StrEnum
 from brainctl.errors import COMPACTED, ApiError
 from brainctl.migrate.machine.auth_book import AuthBook
 from brainctl.migrate.machine.base_copy import BaseCopy, spans_of
-from brainctl.migrate.machine.event_buffer import Backlog
+from brainctl.migrate.machine.event_buffer import Backlog, Revisions
 from brainctl.migrate.machine.events import (
     Action,
+    AdvanceBase,
     Apply,
     AuthRead,
     BaseChosen,
@@ -36,6 +38,7 @@ from brainctl.migrate.machine.events import (
     ImportBase,
     LeasesFetched,
     LeasesListed,
+    PageCompacted,
     PageRead,
     ReadAuth,
     ReconcileLeases,
@@ -59,7 +62,7 @@ from brainctl.migrate.machine.record import History, Record
 from brainctl.migrate.machine.witness import Position, WentBack, Witness
 
 MAX_RESYNCS = 10
-"""After this many copies that the source's compaction overtook, the process ends with the compaction's error."""
+"""After this many copies whose change stream was lost to a compaction, the process ends with the compaction's error."""
 BEHIND_LOOKS = 8
 """A synced target must have what the source had this many looks ago (two seconds); otherwise it falls behind."""
 MAX_FREEZES = 5
@@ -173,8 +176,9 @@ class Migration:
             self._finish("")
         elif self.phase is Phase.NEW:
             self._choose_base()
-        elif self.phase in STREAMING:
-            self.record = self.record._replace(phase=Phase.CATCHING_UP)
+        else:
+            if self.phase in STREAMING:
+                self.record = self.record._replace(phase=Phase.CATCHING_UP)
             self._watch()
         return self._flush()
 
@@ -187,7 +191,7 @@ class Migration:
             StreamBroken: The change stream left out a revision.
         """
         match event:
-            case BaseChosen() | PageRead() | Streamed() | SourceCompacted():
+            case BaseChosen() | PageRead() | PageCompacted() | Streamed() | SourceCompacted():
                 if event.attempt == self.record.resyncs and not self._finished:
                     self._read(event)
             case SourceAt(revision, term, index):
@@ -235,23 +239,38 @@ class Migration:
 
     # Results of reads from the source.
 
-    def _read(self, event: BaseChosen | PageRead | Streamed | SourceCompacted) -> None:
+    def _read(self, event: BaseChosen | PageRead | PageCompacted | Streamed | SourceCompacted) -> None:
         """Take what was read from the source in the present attempt."""
         match event:
-            case BaseChosen(_, revision, splits, keys):
-                self._step(Trigger.BASE_CHOSEN)
-                self.record = self.record._replace(
-                    base=revision, watermark=revision, expected=keys, keys=0, size=0, spans=spans_of(splits), witness=""
-                )
-                self._base = BaseCopy(self.record.spans, revision, event.attempt)
+            case BaseChosen():
+                self._begin_copy(event)
             case PageRead():
                 self._base.add(event)
+            case PageCompacted():
+                self._base.compacted(event)
             case Streamed(_, revisions):
                 self._confirmed = True
                 self._backlog.add(revisions)
                 self.source = max(self.source, self._backlog.received)
             case SourceCompacted():
                 self._resync()
+
+    def _begin_copy(self, chosen: BaseChosen) -> None:
+        """Open the change stream from the revision after the base; the first page is read when it is open."""
+        self._step(Trigger.BASE_CHOSEN)
+        spans = spans_of(chosen.splits)
+        self.record = self.record._replace(
+            base=chosen.revision,
+            watermark=chosen.revision,
+            expected=chosen.keys,
+            keys=0,
+            size=0,
+            spans=spans,
+            chosen=0,
+            witness="",
+        )
+        self._base = BaseCopy(spans, chosen.revision, chosen.attempt)
+        self._watch()
 
     def _resync(self) -> None:
         """Start over from the newest revision, which the source will keep longest.
@@ -296,8 +315,8 @@ class Migration:
                 self.auth.forget()
             case ImportBase(_, record) if record.phase is Phase.CATCHING_UP:
                 self.watermark = record.base
-                if self.phase is Phase.CATCHING_UP:
-                    self._watch()
+            case AdvanceBase(_, record):
+                self.watermark = record.watermark
             case Apply(_, record):
                 self.watermark = record.watermark
                 if record.phase is Phase.COMMITTED:
@@ -309,7 +328,7 @@ class Migration:
         match write:
             case ImportBase(kvs, _):
                 self.copied += len(kvs)
-            case Apply(events, _):
+            case Apply(events, _) | AdvanceBase(events, _):
                 self.applied += len(events)
 
     def _next_write(self) -> Write | None:
@@ -325,7 +344,7 @@ class Migration:
         if (small := self._next_small()) is not None:
             return small
         if self.phase is Phase.COPYING:
-            return self._next_import()
+            return self._next_advance() if self._base.revision > self.record.base else self._next_import()
         if self.phase in STREAMING and (apply := self._next_apply()) is not None:
             return apply
         return GrantLeases((), self.record) if self._is_synced_late else None
@@ -357,7 +376,7 @@ class Migration:
             keys=self.record.keys + len(pages.kvs), size=self.record.size + pages.size, spans=pages.spans
         )
         if self._base.complete:
-            if self.record.keys != self.record.expected:
+            if self.record.keys != self.record.expected and not self.record.chosen:
                 raise WentBack(
                     f"at revision {self.record.base} it gave {self.record.keys} keys, and had {self.record.expected} "
                     "when the copy began"
@@ -369,16 +388,29 @@ class Migration:
         """Return the next drop of leases or the next revisions to apply, if their leases are granted."""
         if drops := self.leases.take_drops(self.watermark):
             return DropLeases(drops, self.record)
-        batch = self._backlog.peek()
+        batch = self._next_revisions(None)
+        return Apply(batch.events, self.record) if batch is not None else None
+
+    def _next_advance(self) -> Write | None:
+        """Return the next revisions on the way to a newer base: that of the pages which are read, or will be."""
+        batch = self._next_revisions(self._base.revision)
+        if batch is None:
+            return None
+        self.record = self.record._replace(base=batch.revision, chosen=self.record.chosen or self.record.base)
+        return AdvanceBase(batch.events, self.record)
+
+    def _next_revisions(self, last: int | None) -> Revisions | None:
+        """Take the next revisions, up to `last` if it is given, if their leases are granted, and move the watermark."""
+        batch = self._backlog.peek(last)
         if batch is None or self._lacks(batch.leases):
             return None
         self.leases.keep(batch.leases, batch.revision)
-        self._backlog.discard()
+        self._backlog.discard(batch)
         witness = Witness.decode(self.record.watermark, self.record.witness).extend(batch.reads)
         self.record = self.record._replace(
             watermark=batch.revision, events=self.record.events + len(batch.events), witness=witness.encode()
         )
-        return Apply(batch.events, self.record)
+        return batch
 
     def _lacks(self, leases: frozenset[int]) -> bool:
         """Return whether leases must be granted first; if so, request them."""
@@ -392,7 +424,7 @@ class Migration:
 
     def _settle(self) -> None:
         """Move the phase on as far as the durable state allows."""
-        if self.phase is Phase.CATCHING_UP and self._confirmed and 0 < self._read_since_copy <= self.watermark:
+        if self._has_caught_up():
             self._step(Trigger.CAUGHT_UP)
             self._looks.clear()
             self._reconciled = False
@@ -410,6 +442,12 @@ class Migration:
             self._out.append(Verify(self._last))
         if self._stopping:
             self._end("")
+
+    def _has_caught_up(self) -> bool:
+        """Return whether the target durably has the base, and all that the source had after the base was read."""
+        if self.phase is not Phase.CATCHING_UP or self._durable.phase in {Phase.NEW, Phase.COPYING}:
+            return False
+        return self._confirmed and 0 < self._read_since_copy <= self.watermark
 
     def _cut_over(self) -> None:
         """Freeze the source, once the record says durably that it may be frozen."""
@@ -528,7 +566,7 @@ class Migration:
         else:
             if self._writing is None and (write := self._next_write()) is not None:
                 self._start(write)
-            if self.phase is Phase.COPYING:
+            if self.phase is Phase.COPYING and self._confirmed:
                 self._out += self._base.reads()
         actions, self._out = self._out, []
         return actions

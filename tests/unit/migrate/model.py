@@ -114,6 +114,22 @@ class TargetModel:
             self._check_lease(kv)
         self.base = self.revision = base_revision
 
+    async def advance_base(self, events: Sequence[bytes], base_revision: int, checkpoint: Checkpoint) -> None:
+        self._move(checkpoint)
+        for encoded in events:
+            event = kvpb.Event.FromString(encoded)
+            if event.kv.mod_revision <= self.revision:
+                continue
+            assert event.kv.mod_revision <= base_revision
+            if event.type == kvpb.Event.DELETE:
+                self.keys.pop(event.kv.key, None)
+            elif event.kv.version == 1 or event.kv.key in self.keys:
+                self.keys[event.kv.key] = event.kv.SerializeToString()
+                self._check_lease(self.keys[event.kv.key])
+        assert base_revision >= self.revision
+        assert not self.history
+        self.base = self.revision = base_revision
+
     async def leases(self) -> Sequence[int]:
         return list(self.granted)
 

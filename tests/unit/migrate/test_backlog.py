@@ -17,7 +17,7 @@ def test_revisions_that_come_again_are_left_out() -> None:
     batch = backlog.peek()
     assert batch is not None
     assert (batch.events, batch.revision, batch.leases) == ([b"6", b"7"], 7, {6, 7})
-    backlog.discard()
+    backlog.discard(batch)
     assert backlog.peek() is None
 
 
@@ -36,7 +36,7 @@ def test_a_write_ends_with_a_whole_revision(events: int, size: int) -> None:
         batch = backlog.peek()
         assert batch is not None
         assert batch.revision == revision
-        backlog.discard()
+        backlog.discard(batch)
 
 
 def test_a_revision_of_any_size_is_one_write() -> None:
@@ -46,5 +46,5 @@ def test_a_revision_of_any_size_is_one_write() -> None:
     batch = backlog.peek()
     assert batch is not None
     assert len(batch.events) == 10 * WRITE_EVENTS
-    backlog.discard()
+    backlog.discard(batch)
     assert not backlog.full

@@ -25,6 +25,7 @@ NUMBERS = st.integers(0, 2**63 - 1)
         size=NUMBERS,
         events=NUMBERS,
         resyncs=NUMBERS,
+        chosen=NUMBERS,
         frozen=st.text(),
         raft_term=NUMBERS,
         raft_index=NUMBERS,

@@ -4,6 +4,7 @@ from brainctl.errors import ApiError
 from brainctl.etcdpb import kv_pb2 as kvpb
 from brainctl.migrate.machine.events import (
     Action,
+    AdvanceBase,
     Apply,
     AuthRead,
     BaseChosen,
@@ -18,6 +19,7 @@ from brainctl.migrate.machine.events import (
     ImportBase,
     LeasesFetched,
     LeasesListed,
+    PageCompacted,
     PageRead,
     ReadAuth,
     ReadPage,
@@ -37,7 +39,7 @@ from brainctl.migrate.machine.events import (
     Written,
 )
 from brainctl.migrate.machine.phases import STREAMING, Phase
-from brainctl.migrate.machine.record import History, Record
+from brainctl.migrate.machine.record import History, Record, Span
 from brainctl.migrate.machine.state import Goal, Migration
 from brainctl.stores.store import Checkpoint
 from tests.unit.migrate.model import SourceModel, TargetModel, now
@@ -115,6 +117,8 @@ class World:
                 now(self.target.reset(checkpoint))
             case ImportBase(kvs, record):
                 now(self.target.import_base(kvs, record.base, checkpoint))
+            case AdvanceBase(events, record):
+                now(self.target.advance_base(events, record.base, checkpoint))
             case Apply(events, record):
                 now(self.target.apply(events, record.watermark, checkpoint))
             case GrantLeases(leases, _):
@@ -145,16 +149,17 @@ class World:
         raise AssertionError(action)
 
     def _page(self, action: ReadPage) -> Event:
+        revision = action.revision or self.source.revision
         try:
-            self.source.check(action.revision)
+            self.source.check(revision)
         except ApiError:
-            return SourceCompacted(action.attempt)
-        live = self.source.live(action.revision)
+            return PageCompacted(action.attempt, action.span)
+        live = self.source.live(revision)
         keys = [key for key in sorted(live) if action.start <= key and (not action.end or key < action.end)]
         page = keys[:PAGE_KEYS]
         following = page[-1] + b"\0" if len(keys) > len(page) else b""
         kvs = [live[key] for key in page]
-        return PageRead(action.attempt, action.span, kvs, sum(map(len, kvs)), leases_of(kvs), following)
+        return PageRead(action.attempt, action.span, revision, kvs, sum(map(len, kvs)), leases_of(kvs), following)
 
     def list_leases(self, *, final: bool = False) -> LeasesListed:
         live = self.source.leases
@@ -211,6 +216,12 @@ class World:
         assert record.frozen or record.phase is Phase.COMMITTED or not self.frozen, "nobody knows that it is frozen"
         if self.finished is not None:
             assert not record.frozen, "it ended and left the source frozen"
+        if record.phase is Phase.COPYING and record.keys:
+            copied = {key for key in self.target.keys if not _is_left(key, record.spans)}
+            live = self.source.live(record.base)
+            assert {key: self.target.keys[key] for key in copied} == {
+                key: kv for key, kv in live.items() if not _is_left(key, record.spans)
+            }
         if record.phase not in STREAMING | {Phase.COMMITTED}:
             return
         assert record.watermark == self.target.revision
@@ -219,6 +230,11 @@ class World:
         numbers = range(self.target.base + 1, self.target.revision + 1)
         expected = [event for number in numbers for event in self.source.events(number)]
         assert self.target.history == expected
+
+
+def _is_left(key: bytes, spans: tuple[Span, ...]) -> bool:
+    """Whether a key is still to be copied."""
+    return any(span.start <= key and (not span.end or key < span.end) for span in spans)
 
 
 def leases_of(kvs: list[bytes]) -> frozenset[int]:

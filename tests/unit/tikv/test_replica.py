@@ -12,16 +12,21 @@ import pytest
 from brainctl.errors import Fenced, StoreInUse
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc.keyversion import put_version
 from brainctl.mvcc.lessor import LEASES
 from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.store import Checkpoint
 from brainctl.stores.tikv import open_tikv_replica
+from brainctl.tikv.bulk_writer import write_bulk
+from brainctl.tikv.state_view import StateView
 from brainctl.tikv.succession import Role
+from brainctl.tikv.value_codec import NOWHERE, Stored
 from tests.peers.servers import Playground
 from tests.support.memory import MemoryBackend
+from tests.support.partial_base import MARK, base, copy, events
 from tests.unit.tikv.calls import EVALUATE, history, listed, put, send, state_of
 from tests.unit.tikv.conftest import OpenBackend
-from tests.unit.tikv.test_model import Requests, same_state, stored_in
+from tests.unit.tikv.test_model import Requests, nothing_is_left, same_state, stored_in
 
 OpenReplica = Callable[[], AbstractAsyncContextManager[TikvReplica]]
 
@@ -50,20 +55,6 @@ def source(seed: int, writes: int) -> tuple[MemoryBackend, Requests]:
         if not isinstance(request, pb.CompactionRequest):
             model.submit(EVALUATE[type(request)][0], request, lambda _: None)
     return model, requests
-
-
-def base(model: MemoryBackend, revision: int) -> list[bytes]:
-    return [version.kv for version in model.view.versions(b"", None, revision)]
-
-
-def events(model: MemoryBackend, first: int, last: int) -> list[bytes]:
-    found = []
-    for one in model.view.history(first, last):
-        for change in one.changes:
-            kind = kv_pb2.Event.PUT if change.version else kv_pb2.Event.DELETE
-            event = kv_pb2.Event(type=kind, kv=kv_pb2.KeyValue.FromString(change.kv))
-            found.append(event.SerializeToString())
-    return found
 
 
 def checkpoint(epoch: int = 1, state: bytes = b"", run: str = "run") -> Checkpoint:
@@ -110,6 +101,61 @@ def test_a_copy_is_exact_also_when_every_step_is_repeated(
                 model.submit(EVALUATE[pb.PutRequest][0], pb.PutRequest(key=key, value=b"after"), lambda _: None)
                 assert pb.PutResponse.FromString(answer).header.revision == model.revision
             await same_state(model, await state_of(backend), requests)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_base_that_moves_on_while_it_is_copied(replica_of: OpenReplica, backend_of: OpenBackend, seed: int) -> None:
+    async def run() -> None:
+        model, requests = source(seed, 120)
+        async with replica_of() as replica:
+            await replica.take_over(MARK)
+            last = await copy(model, replica, 1 + 7 * seed)
+        async with backend_of() as backend:
+            await same_since(model, await state_of(backend), last)
+            # A compaction then leaves no trace of the revisions between the first base and the last.
+            model.view.log = [change for change in model.view.log if change.mod_revision > last]
+            for request in (pb.CompactionRequest(revision=model.revision), pb.PutRequest(key=b"after", value=b"")):
+                await send(backend, request)
+                model.submit(EVALUATE[type(request)][0], request, lambda _: None)
+            await backend._reclaimed.wait()
+            await nothing_is_left(model, backend)
+            await same_state(model, await state_of(backend), requests)
+
+    asyncio.run(run())
+
+
+async def same_since(model: MemoryBackend, state: StateView, base: int) -> None:
+    """The store serves every revision from the base on, and the history after it, as the model does."""
+    assert (state.revision, state.compacted) == (model.revision, base)
+    for revision in range(base, model.revision + 1):
+        assert [v.kv async for v in state.versions(b"", None, revision)] == [
+            v.kv for v in model.view.versions(b"", None, revision)
+        ]
+    assert await history(state, base + 1, model.revision) == [
+        tuple(r) for r in model.view.history(base + 1, model.revision)
+    ]
+
+
+def test_keys_of_a_killed_import_follow_a_base_that_moves_on(replica_of: OpenReplica) -> None:
+    """Nothing of the import is committed but keys, which the source then changes and deletes."""
+
+    async def run() -> None:
+        old = [put_version(key, b"", 0, 9, sub, None) for sub, key in enumerate([b"a", b"b", b"c"])]
+        changed = kv_pb2.Event(kv=kv_pb2.KeyValue.FromString(put_version(b"a", b"new", 0, 10, 0, old[0]).kv))
+        gone = kv_pb2.Event(type=kv_pb2.Event.DELETE, kv=kv_pb2.KeyValue(key=b"b", mod_revision=11))
+        async with replica_of() as replica:
+            await replica.take_over(MARK)
+            writer = replica._writer
+            layout = writer._layout
+            left = ((layout.live(v.key), Stored(True, 9, v.sub, NOWHERE, 0, NOWHERE, v.kv).pack()) for v in old)
+            await write_bulk(writer._lead, left)
+            await replica.advance_base([changed.SerializeToString(), gone.SerializeToString()], 11, MARK)
+            state = await writer.state()
+            assert (state.revision, state.compacted) == (11, 11)
+            found = [v async for v in state.versions(b"", None, 11)]
+            assert [(v.key, v.mod_revision) for v in found] == [(b"a", 10), (b"c", 9)]
 
     asyncio.run(run())
 
