@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from brainctl.errors import BrainctlError
 from brainctl.migrate.machine.events import Event, SourceCompacted, Watch
-from brainctl.migrate.machine.phases import STREAMING
+from brainctl.migrate.machine.phases import STREAMING, Phase
 from brainctl.migrate.machine.state import Migration
 from brainctl.migrate.machine.witness import Witness
 from brainctl.migrate.retry import RetryPolicy
@@ -74,6 +74,6 @@ class Follower:
         Raises:
             StreamBroken: It has brought nothing for many minutes.
         """
-        if self._watch is None or self._migration.phase not in STREAMING:
+        if self._watch is None or self._migration.phase not in STREAMING | {Phase.COPYING}:
             return False
         return self._source.has_stalled(revision)
