@@ -11,8 +11,8 @@ In reading order:
 * `target.py`: the interface of what is migrated into, and a store of brainctl as a target. `takeover.py`,
   `target_handle.py`: take the target over, and write to it.
 * `runner.py`: carries out the actions of the state machine, and passes it the answers as events; `follower.py` passes
-  it the changes of the source. `migrator.py`: all of it, from opening both sides to the report. `planner.py`: the dry
-  run, whose rules are in `machine/prechecks.py`.
+  it the changes of the source, and `spool.py` keeps those that wait. `migrator.py`: all of it, from opening both sides
+  to the report. `planner.py`: the dry run, whose rules are in `machine/prechecks.py`.
 * `cutover.py`, `unfreezing.py`: stopping the writers of the source. `retry.py`, `patient.py`: waiting for a store that
   does not answer. `observer.py`, `progress.py`, `report.py`: what is shown.
 

@@ -123,6 +123,7 @@ class Runner:
         try:
             self._begin(self.migration.begin())
             self._spawn(self._poll(), self._tasks)
+            self._spawn(self._follower.pass_on(), self._tasks)
             while self._finish is None:
                 await self._handle_next()
         except BaseException as error:
@@ -144,6 +145,7 @@ class Runner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._essential, return_exceptions=True)
+        self._follower.close()
 
     async def _handle_next(self) -> None:
         """Pass the next event to the state machine, and start the actions that it returns."""
