@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from brainctl.engine.options import EngineOptions
 from brainctl.mvcc.weight import LONG_KEYS
+from brainctl.mvcc.steps import SLICE_KEYS
 from brainctl.node import lane, slices
 from brainctl.node.access import passwords
 from brainctl.node.jobs import scrubber, watch_backfill
@@ -112,7 +113,7 @@ BOXES = (
         170,
         360,
         "Slices: long reads",
-        (f"{slices.SLICE_KEYS} keys a turn, {slices.AT_A_TIME} take turns", "full: the others wait"),
+        (f"{SLICE_KEYS} keys a turn, {slices.AT_A_TIME} take turns", "full: the others wait"),
     ),
     Box(
         300,

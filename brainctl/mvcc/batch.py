@@ -20,7 +20,7 @@ from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.requests import check_delete, check_put
 from brainctl.mvcc.steps import STEP_KEYS, Steps, copied, cost, finish, in_pieces
 from brainctl.mvcc.txn import Branch, choose_branch
-from brainctl.mvcc.weight import is_long
+from brainctl.mvcc.weight import Count, is_long
 from brainctl.wire.varint import varint
 
 
@@ -36,13 +36,25 @@ class Batch:
     """One group commit that is being filled."""
 
     def __init__(
-        self, staged: PendingWrites, meta: Callable[[bytes], bytes | None], header: Header, *, slices: bool = False
+        self,
+        staged: PendingWrites,
+        meta: Callable[[bytes], bytes | None],
+        header: Header,
+        *,
+        weigh: Count | None = None,
     ) -> None:
+        """Create an empty commit on a state.
+
+        Args:
+            staged: The state, with the commits in flight.
+            meta: Looks up a small record by its name, as it is durable.
+            header: Makes the headers of responses.
+            weigh: Counts the keys of a range, about, to find the writes that are long; with None all are done at once.
+        """
         self.staged = staged
         self.header = header
         self.commit = Commit(staged.revision)
-        self.slices = slices
-        """Whether an evaluation may be done in slices, so that `long_or_whole` may return its steps."""
+        self._weigh = weigh
         self._first = 0
         self._durable_meta = meta
         staged.begin(self.commit)
@@ -70,12 +82,14 @@ class Batch:
 
     def long_or_whole(self, request: Message, steps: Steps[bytes]) -> bytes | Steps[bytes]:
         """Return the steps of a request when it is long; else do them now, and return their result."""
-        if self.slices and is_long(request, self._count):
+        if self._weigh is not None and is_long(request, self._weigh):
             return steps
         return finish(steps)
 
-    def _count(self, start: bytes, end: bytes | None) -> int:
-        return self.staged.view.count(start, end, 0)
+    @property
+    def slices(self) -> bool:
+        """Return whether an evaluation may be done in slices, so that it may return its steps."""
+        return self._weigh is not None
 
     def put(self, request: pb.PutRequest) -> bytes:
         """Evaluate KV.Put: stage the change, and return the marshalled PutResponse.

@@ -2,12 +2,11 @@
 
 Whatever grows with the data (a list, a count at an old revision, a delete of a range) is a generator that yields after
 each step what the step has cost, and returns its result. A step is bounded: it touches some hundred keys, and reads
-about STEP_BYTES of values. `brainctl.node.slices` is the one place that decides how many steps there are in a turn of
-the event loop.
+about STEP_BYTES of values. A slice (`one_slice`) is what one turn of the event loop does of it.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from typing import Any, Final, NamedTuple, TypeVar
 
 from brainctl.mvcc.keyversion import KeyVersion
 
@@ -19,6 +18,8 @@ STEP_KEYS: Final = 512
 """Keys that one step touches, about."""
 STEP_BYTES: Final = 1 << 20
 """Bytes of values that one step reads, about."""
+SLICE_KEYS: Final = 1024
+"""The most that one turn of the event loop spends on long work, in keys: about two milliseconds."""
 _BYTES_PER_KEY: Final = STEP_BYTES // STEP_KEYS
 
 
@@ -30,6 +31,33 @@ def finish(steps: Steps[T]) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+
+class Slice(NamedTuple):
+    """The outcome of one slice: its cost in keys, and the result when the work is done."""
+
+    cost: int
+    done: bool
+    result: Any = None
+
+
+def one_slice(steps: Steps[Any]) -> Slice:
+    """Do one slice of some work; what the work raises is passed on."""
+    spent = 0
+    try:
+        while spent < SLICE_KEYS:
+            spent += next(steps)
+    except StopIteration as stop:
+        return Slice(spent, True, stop.value)
+    return Slice(spent, False)
+
+
+async def in_turns(steps: Steps[T], pause: Callable[[], Awaitable[None]]) -> T:
+    """Do work in slices, and return its result; `pause` lets others go on between two of them."""
+    while not (one := one_slice(steps)).done:
+        await pause()
+    result: T = one.result
+    return result
 
 
 def finished(answer: bytes | Steps[bytes]) -> bytes:

@@ -18,40 +18,20 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
 from brainctl.errors import STOPPED, ApiError, BrainctlError
 from brainctl.log import Fact
-from brainctl.mvcc.steps import Steps
+from brainctl.mvcc.steps import Steps, in_turns, one_slice
 from brainctl.node.backend import Backend
 from brainctl.node.reply_guard import INTERNAL
 
 T = TypeVar("T")
-SLICE_KEYS: Final = 1024
-"""The most that one turn of the event loop spends on long work, in keys: about two milliseconds."""
 AT_A_TIME: Final = 16
 """Number of pieces of work that take turns."""
 
 _log = logging.getLogger(__name__)
-
-
-class Slice(NamedTuple):
-    """The outcome of one slice: its cost in keys, and the result when the work is done."""
-
-    cost: int
-    done: bool
-    result: Any = None
-
-
-def one_slice(steps: Steps[Any]) -> Slice:
-    """Do one slice of some work; what the work raises is passed on."""
-    spent = 0
-    try:
-        while spent < SLICE_KEYS:
-            spent += next(steps)
-    except StopIteration as stop:
-        return Slice(spent, True, stop.value)
-    return Slice(spent, False)
 
 
 async def in_slices(backend: Backend, steps: Steps[T]) -> T:
@@ -63,12 +43,7 @@ async def in_slices(backend: Backend, steps: Steps[T]) -> T:
     sliced = backend.steps
     if sliced is not None:
         return await sliced.in_slices(steps)
-    while True:
-        one = one_slice(steps)
-        if one.done:
-            result: T = one.result
-            return result
-        await asyncio.sleep(0)
+    return await in_turns(steps, partial(asyncio.sleep, 0))
 
 
 class Slices:

@@ -91,7 +91,8 @@ class TikvBackend:
         self._counts = Counts()
         self._reads = Reads(client, layout, blocks, self._counts)
         self._shown = PublishedState()
-        lead = Leadership(client, layout, blocks, registration.lease_ms if registration is not None else None)
+        lease_ms = registration.lease_ms if registration is not None else None
+        lead = Leadership(client, layout, blocks, lease_ms, self._counts)
         self.writer = Writer(lead, self._shown, self._reads, on_demand=role is Role.ON_DEMAND)
         self.instances = (
             Instances(client, layout, registration.name, registration.peer_urls) if registration is not None else None

@@ -4,7 +4,9 @@ With 100 clients that makes 7 400 puts a second, a transaction for each 1 910; o
 transactions of its own (`python -m bench.tikv`, docs/performance.md).
 """
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
@@ -14,11 +16,11 @@ from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
 from brainctl.mvcc.pending_writes import PendingWrites
-from brainctl.mvcc.read_set import footprint
-from brainctl.mvcc.steps import Steps, finished
+from brainctl.mvcc.read_set import First, footprint
+from brainctl.mvcc.steps import Steps, in_turns
 from brainctl.tikv.ahead import is_large
 from brainctl.tikv.key_codec import MAX_KEY
-from brainctl.tikv.prefetched_view import PrefetchedView, Wanted
+from brainctl.tikv.prefetched_view import PrefetchedView
 from brainctl.tikv.state_view import StateView
 
 MAX_REQUESTS = 512
@@ -40,7 +42,7 @@ class Write:
         """Create a write with what evaluates it, and `reply`, which receives the answer once."""
         self.evaluate = evaluate
         self.request = request
-        self.footprint: list[Wanted] = [(start, end, 0) for start, end in footprint(request)]
+        self.footprint = footprint(request)
         self.size = request.ByteSize()
         self._reply: Reply | None = reply
 
@@ -48,7 +50,7 @@ class Write:
     def too_large(self) -> bool:
         """Return whether the write is larger than what TiKV stores."""
         return self.size > MAX_REQUEST_BYTES or any(
-            len(start) > MAX_KEY and end == start + b"\0" for start, end, _ in self.footprint
+            isinstance(read, First) and read.is_key and len(read.start) > MAX_KEY for read in self.footprint
         )
 
     def answer(self, answer: Answer) -> None:
@@ -87,16 +89,17 @@ async def evaluate_group(group: list[Write], view: StateView, records: Records, 
     """Evaluate writes in order, and return what they make durable.
 
     Of a group that is too large for one transaction only a first part is evaluated: `writes` of the result says which.
-    A single write may be of any size.
+    A single write may be of any size. A long evaluation is done in slices, between which the event loop serves others;
+    what it reads does not change meanwhile, since it is the state of `view`.
 
     Raises:
         TikvFailed: TiKV does not answer.
     """
     loaded = PrefetchedView(view)
-    await loaded.load({wanted for write in group for wanted in write.footprint})
+    await loaded.load({read for write in group for read in write.footprint})
     while True:
-        batch = Batch(PendingWrites(loaded), records, header)
-        answers = [_evaluate(write, batch) for write in group]
+        batch = Batch(PendingWrites(loaded), records, header, weigh=loaded.weight)
+        answers = await in_turns(_evaluate(group, batch), partial(asyncio.sleep, 0))
         if loaded.missing:
             await loaded.load_missing()
         elif len(group) > 1 and is_large(batch.commit):
@@ -105,9 +108,14 @@ async def evaluate_group(group: list[Write], view: StateView, records: Records, 
             return Evaluated(group, answers, batch.commit, loaded)
 
 
-def _evaluate(write: Write, batch: Batch) -> Answer:
-    """Return the answer to one write, or the error that it is refused with."""
-    try:
-        return finished(write.evaluate(batch, write.request))
-    except BrainctlError as error:
-        return error
+def _evaluate(group: list[Write], batch: Batch) -> Steps[list[Answer]]:
+    """Return, in steps, the answer to each write, or the error that it is refused with."""
+    answers: list[Answer] = []
+    for write in group:
+        try:
+            answer = write.evaluate(batch, write.request)
+            answers.append(answer if isinstance(answer, bytes) else (yield from answer))
+        except BrainctlError as error:
+            answers.append(error)
+        yield 1
+    return answers

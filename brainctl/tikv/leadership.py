@@ -20,6 +20,7 @@ from typing import TypeVar
 from brainctl.errors import Fenced, StoreInUse, StoreWentBack
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import PATIENCE, PAUSE, Client, Transaction
+from brainctl.tikv.counts import Counts
 from brainctl.tikv.errors import Failure, TikvFailed
 from brainctl.tikv.key_codec import LANES, Layout
 from brainctl.tikv.state_view import StateView
@@ -61,12 +62,28 @@ class NotWritten(TikvFailed):
 class Leadership:
     """The right of one process to write to a store. It makes one commit at a time."""
 
-    def __init__(self, client: Client, layout: Layout, blocks: Blocks, lease_ms: int | None = None) -> None:
-        """Create it without the lead; `lease_ms` is how long it is kept by a silent writer, else WRITER_LEASE_MS."""
+    def __init__(
+        self,
+        client: Client,
+        layout: Layout,
+        blocks: Blocks,
+        lease_ms: int | None = None,
+        counts: Counts | None = None,
+    ) -> None:
+        """Create it without the lead.
+
+        Args:
+            client: of the cluster.
+            layout: the keys of the store.
+            blocks: a cache of the log.
+            lease_ms: how long it is kept by a silent writer; None for WRITER_LEASE_MS.
+            counts: counts of the store's keys, which writes use and add to.
+        """
         self.client = client
         self.lease_ms = WRITER_LEASE_MS if lease_ms is None else lease_ms
         self.layout = layout
         self.blocks = blocks
+        self._counts = counts
         self.head = Head()
         self.holder: bytes | None = None
         """Entry about this process that a take-over writes, packed (`holder`); None for none."""
@@ -169,7 +186,7 @@ class Leadership:
         if head != expected:
             await transaction.rollback()
             raise self._lost(head, expected)
-        return StateView(self.layout, transaction, head, self.blocks)
+        return StateView(self.layout, transaction, head, self.blocks, counts=self._counts)
 
     async def check_lane(self, number: int) -> Transaction:
         """Begin a bulk transaction, which conflicts with every take-over once it writes the key of the lane.
@@ -282,7 +299,7 @@ class Leadership:
                     if found not in (head, self.head):
                         return await self._happened(head)
                     if not missing(expected, values):
-                        self._keep(StateView(self.layout, transaction, head, self.blocks))
+                        self._keep(StateView(self.layout, transaction, head, self.blocks, counts=self._counts))
                         return True
                     if not any(value is not None and values.get(key) == value for key, value in expected.items()):
                         return False

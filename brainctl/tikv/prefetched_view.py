@@ -1,22 +1,65 @@
 """Load the part of a store's state that one group commit needs, for a synchronous `View`.
 
-What a group reads is known from its requests (`footprint`), except for reads of older revisions and of keys that only
-the evaluation names, such as those of a revoked lease. A read of something that is not loaded answers as if it did not
-exist and is noted in `missing`; the group is then loaded with it and evaluated anew.
+What a group reads is known from its requests (`footprint`), except for keys that only the evaluation names, such as
+those of a revoked lease, and for what a range with a limit must read beyond it because an earlier write of the group
+has deleted keys. A read of something that is not loaded answers as if it did not exist and is noted in `missing`; the
+group is then loaded with it and evaluated anew.
+
+Of a range with a limit only its first keys are loaded, and the number of all is counted as for any other read. That is
+as safe as to load all of it: a commit is not checked against what it has read, but against the head, which every commit
+moves (`leadership`).
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.range_response_kvs import framed
-from brainctl.mvcc.read_set import Range
+from brainctl.mvcc.ranges import Count
+from brainctl.mvcc.read_set import First, Read
+from brainctl.mvcc.steps import STEP_KEYS, Steps, in_pieces
 from brainctl.mvcc.view import Revision, Selection, Whole
 from brainctl.tikv.state_view import StateView
 from brainctl.tikv.value_codec import Stored
 
-Wanted = tuple[bytes, bytes | None, int]
+FIRST_KEYS = 4 * STEP_KEYS
+"""Keys to load at least of a range that was not known to be read so far."""
+
+Span = tuple[bytes, bytes | None, int]
 """Start and end of a range, and a revision, 0 being the newest."""
+
+
+class _Loaded:
+    """The live versions of a range that are loaded: the first ones, in key order."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.stored: list[Stored] = []
+        self.complete = False
+        """Whether there are no others."""
+
+    def enough(self, limit: int) -> bool:
+        """Return whether the first `limit` versions are there, or all when that is 0."""
+        return self.complete or 0 < limit <= len(self.keys)
+
+
+class _Part(NamedTuple):
+    """Versions of a range within what was loaded of it, or of a larger one."""
+
+    of: _Loaded
+    first: int
+    after: int
+
+    def kvs(self, limit: int) -> list[bytes]:
+        """Return the marshalled KeyValues, at most `limit` when that is not 0."""
+        after = min(self.after, self.first + limit) if limit else self.after
+        return [stored.kv for stored in self.of.stored[self.first : after]]
+
+    def pieces(self) -> Iterator[list[KeyVersion]]:
+        """Yield the versions in lists of about a step."""
+        for at in range(self.first, self.after, STEP_KEYS):
+            yield [stored.version() for stored in self.of.stored[at : min(at + STEP_KEYS, self.after)]]
 
 
 class PrefetchedView(Whole):
@@ -25,32 +68,59 @@ class PrefetchedView(Whole):
     def __init__(self, source: StateView) -> None:
         self.source = source
         self.newest: dict[bytes, Stored] = {}
-        """The newest stored version, live or a tombstone, of each loaded key that has one."""
-        self.missing: set[Wanted] = set()
-        """Keys that the evaluation has read and that were not loaded."""
-        self._keys: list[bytes] = []
+        """The newest stored version, live or a tombstone, of each key that a write may change and that has one."""
+        self.missing: set[Read] = set()
+        """What the evaluation has read and was not loaded."""
         self._single: set[bytes] = set()
-        self._ranges: set[Range] = set()
-        self._older: dict[Wanted, list[KeyVersion]] = {}
+        self._ranges: dict[Span, _Loaded] = {}
+        self._counted: dict[Span, int] = {}
 
-    async def load(self, wanted: set[Wanted]) -> None:
-        """Load ranges.
+    async def load(self, reads: Iterable[Read]) -> None:
+        """Load what some reads need, as far as it can be read: the evaluation refuses the others.
 
         Raises:
             TikvFailed: TiKV does not answer.
         """
-        singles = [start for start, end, revision in wanted if not revision and end == start + b"\0"]
-        if singles:
-            self.newest |= await self.source.newest(singles)
-            self._single.update(singles)
-        for start, end, revision in wanted:
-            if revision:
-                versions = [version async for version in self.source.versions(start, end, revision)]
-                self._older[start, end, revision] = versions
-            elif end != start + b"\0":
-                self.newest |= await self.source.newest_in(start, end)
-                self._ranges.add((start, end))
-        self._keys = sorted(key for key, stored in self.newest.items() if stored.live)
+        singles: list[bytes] = []
+        ranges: dict[Span, int] = {}
+        counts: list[Span] = []
+        for read in reads:
+            span = self._span(read.start, read.end, read.revision)
+            if not self.compacted <= (span[2] or self.revision) <= self.revision:
+                continue
+            if isinstance(read, Count):
+                counts.append(span)
+            elif read.is_key:
+                singles.append(read.start)
+            else:
+                other = ranges.get(span, read.limit)
+                ranges[span] = max(read.limit, other) if read.limit and other else 0
+        for keys in in_pieces(singles):
+            self.newest |= await self.source.newest(keys)
+            self._single.update(keys)
+        # Those of which all is needed come first, since they may contain others.
+        for span, limit in sorted(ranges.items(), key=lambda item: item[1]):
+            await self._load_range(span, limit)
+        for span in counts:
+            if span not in self._counted and not self._is_whole(*span):
+                self._counted[span] = await self.source.count(*span)
+
+    async def _load_range(self, span: Span, limit: int) -> None:
+        """Load versions of a range until its first `limit` are there, or all when that is 0."""
+        start, end, revision = span
+        loaded = self._ranges.setdefault(span, _Loaded())
+        if loaded.enough(limit) or self._is_whole(*span):
+            return
+        if loaded.keys:
+            start = loaded.keys[-1] + b"\0"
+        async for page in self.source.pages(start, end, revision, limit - len(loaded.keys) if limit else 0):
+            loaded.keys += [key for key, _ in page]
+            loaded.stored += [stored for _, stored in page]
+            if not revision:
+                self.newest.update(page)
+            if loaded.enough(limit):
+                return
+        loaded.complete = True
 
     async def load_missing(self) -> None:
         """Load what the evaluation so far did not find loaded.
@@ -77,42 +147,86 @@ class PrefetchedView(Whole):
             return next(self.versions(key, key + b"\0", revision), None)
         stored = self.newest.get(key)
         if stored is None:
-            if key not in self._single and not self._covers(key, key + b"\0"):
-                self.missing.add((key, key + b"\0", 0))
+            if key not in self._single and not self._is_whole(key, key + b"\0", 0):
+                self.missing.add(First(key, key + b"\0"))
             return None
         return stored.version() if stored.live else None
 
     def versions(self, start: bytes, end: bytes | None, revision: int) -> Iterator[KeyVersion]:
         """See `View`."""
-        if 0 < revision < self.revision:
-            older = self._older.get((start, end, revision))
-            if older is None:
-                self.missing.add((start, end, revision))
-            yield from older or ()
-            return
-        if end == start + b"\0":
+        for piece in self.stretches(start, end, revision):
+            yield from piece
+
+    def stretches(self, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
+        """See `Ranges.stretches`."""
+        span = self._span(start, end, revision)
+        if First(*span).is_key:
             version = self.get(start)
-            if version is not None:
-                yield version
+            yield [] if version is None else [version]
             return
-        if not self._covers(start, end):
-            self.missing.add((start, end, 0))
-        keys = self._keys
-        for at in range(bisect_left(keys, start), len(keys) if end is None else bisect_left(keys, end)):
-            yield self.newest[keys[at]].version()
+        part = self._part(*span)
+        if part is not None:
+            yield from part.pieces()
+        if part is None or not part.of.complete:
+            self.missing.add(First(*span, max(FIRST_KEYS, 0 if part is None else 4 * part.after)))
+
+    def select_steps(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
+        """See `Ranges.select_steps`."""
+        selection = self.select(start, end, revision, limit)
+        yield 1 + len(selection.parts)
+        return selection
 
     def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
         """See `View`."""
-        kvs = [version.kv for version in self.versions(start, end, revision)]
-        return Selection(framed(kvs[:limit] if limit else kvs), len(kvs))
+        span = self._span(start, end, revision)
+        if First(*span).is_key:
+            version = self.get(start)
+            return Selection([] if version is None else framed([version.kv]), int(version is not None))
+        part = self._part(*span)
+        if part is None or not part.of.enough(limit + 1 if limit else 0):
+            self.missing.add(First(*span, limit + 1 if limit else 0))
+            return Selection([], 0)
+        return Selection(framed(part.kvs(limit)), self.count(*span))
 
     def count(self, start: bytes, end: bytes | None, revision: int) -> int:
         """See `View`."""
-        return sum(1 for _ in self.versions(start, end, revision))
+        span = self._span(start, end, revision)
+        if First(*span).is_key:
+            return int(self.get(start) is not None)
+        part = self._part(*span)
+        if part is not None and part.of.complete:
+            return part.after - part.first
+        counted = self._counted.get(span)
+        if counted is None:
+            self.missing.add(Count(*span))
+            return 0
+        return counted
+
+    def weight(self, start: bytes, end: bytes | None) -> int:
+        """Return how many versions of a range, at the newest revision, are loaded."""
+        part = self._part(start, end, 0)
+        return 1 if part is None else part.after - part.first
 
     def history(self, first: int, last: int) -> Iterator[Revision]:
         """Refuse: no write needs the history."""
         raise NotImplementedError(first, last)
 
-    def _covers(self, start: bytes, end: bytes | None) -> bool:
-        return any(low <= start and (high is None or (end is not None and end <= high)) for low, high in self._ranges)
+    def _span(self, start: bytes, end: bytes | None, revision: int) -> Span:
+        """Return a range with its revision, 0 also where the newest one is named by its number."""
+        return start, end, 0 if revision == self.revision else revision
+
+    def _part(self, start: bytes, end: bytes | None, revision: int) -> _Part | None:
+        """Return what is loaded of a range, from its start on; None when nothing is."""
+        exact = self._ranges.get((start, end, revision))
+        if exact is not None and (exact.complete or exact.keys):
+            return _Part(exact, 0, len(exact.keys))
+        for (low, high, at), loaded in self._ranges.items():
+            inside = low <= start and (high is None or (end is not None and end <= high))
+            if inside and at == revision and loaded.complete:
+                keys = loaded.keys
+                return _Part(loaded, bisect_left(keys, start), len(keys) if end is None else bisect_left(keys, end))
+        return None
+
+    def _is_whole(self, start: bytes, end: bytes | None, revision: int) -> bool:
+        part = self._part(start, end, revision)
+        return part is not None and part.of.complete

@@ -99,14 +99,6 @@ class StateView:
             todo = [(key, found[key]) for key, _ in todo if key in found and found[key].mod > self.revision]
         return found
 
-    async def newest_in(self, start: bytes, end: bytes | None) -> dict[bytes, Stored]:
-        """Return the newest version of each key of a range, live or a tombstone."""
-        found: dict[bytes, Stored] = {}
-        for section in (self.layout.lives, self.layout.deads):
-            async for page in self._section(section, start, end):
-                found.update(page)
-        return await self._settled(found)
-
     async def _section(
         self, section: bytes, start: bytes, end: bytes | None, limit: int = 0
     ) -> AsyncIterator[list[tuple[bytes, Stored]]]:
@@ -138,7 +130,7 @@ class StateView:
             version = await self.get(start, revision)
             return Selection([] if version is None else framed([version.kv]), int(version is not None))
         found: list[tuple[bytes, Stored]] = []
-        async for page in self._pages(start, end, revision, limit + 1 if limit else 0):
+        async for page in self.pages(start, end, revision, limit + 1 if limit else 0):
             found += page
             if limit and len(found) > limit:
                 total = await self.count(start, end, revision)
@@ -164,7 +156,7 @@ class StateView:
         if moved is not None:
             return await self._count_now(start, end) - moved
         if self.head.ahead or self.revision - past > REWINDABLE:
-            return sum([len(page) async for page in self._pages(start, end, revision)])
+            return sum([len(page) async for page in self.pages(start, end, revision)])
         return await self._count_now(start, end) + await self._count_since(start, end, past)
 
     async def _count_now(self, start: bytes, end: bytes | None) -> int:
@@ -210,7 +202,7 @@ class StateView:
 
     async def versions(self, start: bytes, end: bytes | None, revision: int) -> AsyncIterator[KeyVersion]:
         """See `View`."""
-        async for page in self._pages(start, end, revision):
+        async for page in self.pages(start, end, revision):
             for _, stored in page:
                 yield stored.version()
 
@@ -269,10 +261,13 @@ class StateView:
 
     # -- older revisions ------------------------------------------------------------------------------------------
 
-    async def _pages(
+    async def pages(
         self, start: bytes, end: bytes | None, revision: int, limit: int = 0
     ) -> AsyncIterator[list[tuple[bytes, Stored]]]:
-        """Yield the live versions of a range in key order; `limit` is a hint that more will not be used."""
+        """Yield the live versions of a range at `revision` in key order, as they are stored, by their keys.
+
+        `limit` is a hint that more will not be used; 0 for all.
+        """
         lives = self.layout.lives
         revision = self._past(revision)
         if not revision:

@@ -7,11 +7,10 @@ from typing import Protocol
 from brainctl.errors import BrainctlError
 from brainctl.log import Fact
 from brainctl.mvcc.keyversion import KeyVersion
-from brainctl.mvcc.steps import Steps, finish, release
+from brainctl.mvcc.steps import Steps, finish, one_slice, release
 from brainctl.mvcc.view import AsyncView, Revision, View
 from brainctl.mvcc.watch_hub import Read, WatchHub
 from brainctl.node.backend import Backend
-from brainctl.node.slices import one_slice
 
 _log = logging.getLogger(__name__)
 

@@ -194,7 +194,10 @@ class GroupCommit:
         self._join(_Burst(replies, answers, failed), b"", len(bodies), opens=opens)
 
     def _open_batch(self) -> Batch:
-        return Batch(self._staged, self.engine.record, self.header, slices=True)
+        return Batch(self._staged, self.engine.record, self.header, weigh=self._weigh)
+
+    def _weigh(self, start: bytes, end: bytes | None) -> int:
+        return self._staged.view.count(start, end, 0)
 
     def _rest(self) -> None:
         """Mark the backend as idle: the lane is free, so no write waits behind a long one any more."""

@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 from brainctl.clock import ManualClock
 from brainctl.errors import ApiError, Code
 from brainctl.etcdpb import rpc_pb2 as pb
+from brainctl.mvcc import steps
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.hashkv import hash_kv
-from brainctl.node import slices
 from brainctl.node.services.cluster import ClusterService
 from brainctl.node.services.maintenance.service import MaintenanceService
 from tests.support.async_view import SlowView
@@ -97,7 +97,7 @@ def test_alarms_are_durable(world: World) -> None:
 def test_hash_kv_in_slices_is_the_hash_of_the_view(
     world: World, remote: bool, slice_keys: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slices, "SLICE_KEYS", slice_keys)
+    monkeypatch.setattr(steps, "SLICE_KEYS", slice_keys)
 
     def check(revision: int) -> None:
         view = world.backend.view

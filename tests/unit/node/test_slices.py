@@ -16,7 +16,7 @@ from brainctl.errors import ApiError, BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc import lessor
 from brainctl.mvcc.hashkv import hash_kv
-from brainctl.mvcc.steps import STEP_KEYS
+from brainctl.mvcc.steps import SLICE_KEYS, STEP_KEYS
 from brainctl.node import slices
 from brainctl.node.local.backend import LocalBackend, open_local
 from brainctl.node.node import Node
@@ -25,7 +25,7 @@ KEYS = 5000
 """Several slices, and more than a commit may have that is shown in one."""
 KV, LEASE = "/etcdserverpb.KV/", "/etcdserverpb.Lease/"
 RANGE = {"key": b"k", "range_end": b"l"}
-LARGEST = 3 * slices.SLICE_KEYS
+LARGEST = 3 * SLICE_KEYS
 """A slice ends with the first step that is beyond its bound, and what a step undoes and drops counts too."""
 
 
@@ -344,11 +344,11 @@ def test_work_that_breaks_is_answered_and_holds_nothing_back(caplog: pytest.LogC
             return lambda: held.append("let go")
 
         def broken() -> Any:
-            yield slices.SLICE_KEYS
+            yield SLICE_KEYS
             raise ZeroDivisionError
 
         def sound() -> Any:
-            yield slices.SLICE_KEYS
+            yield SLICE_KEYS
             return b"answer"
 
         answers: list[Any] = []
