@@ -18,6 +18,7 @@ from brainctl.mvcc.keyversion import KeyVersion, put_version, tombstone
 from brainctl.mvcc.pending_writes import PendingWrites
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.requests import check_delete, check_put
+from brainctl.mvcc.sorting import sort
 from brainctl.mvcc.steps import STEP_KEYS, Steps, copied, cost, finish, in_pieces
 from brainctl.mvcc.txn import Branch, choose_branch
 from brainctl.mvcc.weight import Count, is_long
@@ -133,7 +134,7 @@ class Batch:
             keys: The candidates; those that are not live are skipped.
             keep: Returns True for a live version that must stay.
         """
-        names = sorted(keys)
+        names = yield from sort(list(keys), bytes, reverse=False)
         revision = self._begin()
         for piece in in_pieces(names, STEP_KEYS // 2):
             for key in piece:
@@ -229,7 +230,7 @@ class Batch:
             for version in live:
                 self._stage(tombstone(version.key, revision, self._sub), version)
             gone += live
-            yield cost(live) + len(live)
+            yield cost(live) + 3 * len(live)
         return gone
 
     # -- transactions -------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.steps import in_turns
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.bulk_writer import chunked_groups, write_bulk, write_chunks
 from brainctl.tikv.commit_codec import Encoded, Writes, encode_steps
@@ -75,11 +76,8 @@ async def prepare(lead: Leadership, view: StateView, commit: Commit, known: Mapp
         TikvFailed: nothing of the commit can be seen, and `begin` undoes what was written.
     """
     encoded = Encoded({}, {}, {})
-    large = is_large(commit)
-    for _ in encode_steps(encoded, lead.layout, commit, known, view.compacted):
-        if large:
-            await asyncio.sleep(0)
-    if not large:
+    await in_turns(encode_steps(encoded, lead.layout, commit, known, view.compacted), partial(asyncio.sleep, 0))
+    if not is_large(commit):
         return Prepared(view, encoded.writes(lead.layout), encoded.blocks)
     # By the time it commits, this transaction would be so old that its locks count as those of a dead process.
     await transaction_of(view).rollback()

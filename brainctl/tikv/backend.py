@@ -126,7 +126,7 @@ class TikvBackend:
             StoreDamaged: a value is not what the format says.
         """
         await self._load()
-        self._shown.observers.append(self._counts.apply)
+        self._shown.subscribe(self._counts.apply, self._counts.apply_steps)
         self._shown.on_hole = self._counts.begin
         if admit is not None:
             self._succession.admit = partial(admit, self)
@@ -138,7 +138,7 @@ class TikvBackend:
             self.secret = await self._shared_secret()
             self.spawn(self._succession.beat(self.instances))
         self.writer.identify()
-        self._shown.observers.append(self._notice)
+        self._shown.subscribe(self._notice)
         self._deafness = Deafness(asyncio.get_running_loop().time, self.call_later)
         self._writing = asyncio.ensure_future(self.writer.run())
         self.spawn(self._succession.run())
@@ -311,8 +311,7 @@ class TikvBackend:
         self, observer: Callable[[Commit], None], steps: Callable[[Commit], Steps[None]] | None = None
     ) -> None:
         """See `Backend`."""
-        del steps
-        self._shown.observers.append(observer)
+        self._shown.subscribe(observer, steps)
 
     def announce(self, endpoint: str, client_urls: Sequence[str]) -> None:
         """Record in the background where the store is served from now on.

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.keyversion import KeyVersion
+from brainctl.mvcc.steps import STEP_KEYS, Steps, finish, in_pieces
 from brainctl.tikv.key_codec import Layout, position
 from brainctl.tikv.value_codec import NOWHERE, OVERHEAD, Stored, pack_block
 
@@ -39,15 +40,14 @@ class Encoded(NamedTuple):
 def encode_commit(layout: Layout, commit: Commit, known: Mapping[bytes, Stored], compacted: int) -> Encoded:
     """Return what makes a commit durable, encoded in one go; the arguments are those of `encode_steps`."""
     encoded = Encoded({}, {}, {})
-    for _ in encode_steps(encoded, layout, commit, known, compacted):
-        pass
+    finish(encode_steps(encoded, layout, commit, known, compacted))
     return encoded
 
 
 def encode_steps(
     encoded: Encoded, layout: Layout, commit: Commit, known: Mapping[bytes, Stored], compacted: int
-) -> Iterator[None]:
-    """Fill `encoded` with what makes a commit durable, and yield after each block of the log.
+) -> Steps[None]:
+    """Fill `encoded`, in steps, with what makes a commit durable.
 
     Args:
         encoded: empty at the beginning.
@@ -60,24 +60,25 @@ def encode_steps(
     keys = encoded.keys
     newest: dict[bytes, Stored] = {}
     for place, changes in _blocks(commit.changes):
-        versions = []
-        for change in changes:
-            key = change.key
-            before = newest.get(key) or known.get(key)
-            base: Stored | None = None
-            if before is not None and before.mod <= compacted:
-                base = before = before if before.live else None
-            stored = _stored(change, place, before)
-            versions.append(stored)
-            newest[key] = stored
-            index = _index(layout, key, stored, known.get(key))
-            if base is not None:
-                index[layout.base(key)] = base.pack()
-            elif key in keys and (kept := keys[key].get(layout.base(key))) is not None:
-                index[layout.base(key)] = kept
-            keys[key] = index
+        versions: list[Stored] = []
+        for piece in in_pieces(changes, STEP_KEYS // 4):
+            for change in piece:
+                key = change.key
+                before = newest.get(key) or known.get(key)
+                base: Stored | None = None
+                if before is not None and before.mod <= compacted:
+                    base = before = before if before.live else None
+                stored = _stored(change, place, before)
+                versions.append(stored)
+                newest[key] = stored
+                index = _index(layout, key, stored, known.get(key))
+                if base is not None:
+                    index[layout.base(key)] = base.pack()
+                elif key in keys and (kept := keys[key].get(layout.base(key))) is not None:
+                    index[layout.base(key)] = kept
+                keys[key] = index
+            yield 4 * len(piece)
         encoded.blocks[place] = pack_block(versions)
-        yield
     for name, value in commit.meta.items():
         encoded.records[layout.record(name)] = value
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.lessor import LEASES
+from brainctl.mvcc.steps import Steps, finish, in_pieces
 from brainctl.tikv.key_codec import MAX_KEY
 
 BLOCK_KEYS = 512
@@ -101,7 +102,11 @@ class Counts:
         self._floor = self._revision = revision
 
     def apply(self, commit: Commit) -> None:
-        """Apply the next commit.
+        """Apply the next commit."""
+        finish(self.apply_steps(commit))
+
+    def apply_steps(self, commit: Commit) -> Steps[None]:
+        """Apply, in steps, the next commit; between two steps nothing counts as known.
 
         A migration writes or removes keys beside the log, and then changes the record IMPORTED or removes others. After
         such a commit everything is forgotten.
@@ -114,10 +119,16 @@ class Counts:
         if commit.revision < self._revision or beside:
             self.begin(commit.revision)
             return
-        for change in commit.changes:
-            if change.version <= 1:
-                self._move(change.mod_revision, change.key, 1 if change.version else -1)
-        self._revision = commit.revision
+        floor, self._floor = self._floor, NEVER
+        journal = self._journal
+        for changes in in_pieces(commit.changes):
+            for change in changes:
+                if change.version <= 1:
+                    self._move(change.mod_revision, change.key, 1 if change.version else -1)
+            yield len(changes) // 2
+            if self._journal is not journal:
+                return  # it was begun anew meanwhile, after this commit
+        self._floor, self._revision = floor, commit.revision
         if len(self._journal) > 2 * JOURNAL:
             self._floor = self._journal[-JOURNAL - 1][0]
             del self._journal[: bisect_right(self._journal, self._floor, key=_revision)]

@@ -1,8 +1,12 @@
 """Keep the state of a store that a process has shown: the one that its replies and watches are about."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from brainctl.mvcc.commit import Commit
+from brainctl.mvcc.steps import Steps, in_turns
+from brainctl.mvcc.weight import LARGE_CHANGES
 from brainctl.tikv.log_follower import commits_since, is_whole, read_records
 from brainctl.tikv.state_view import StateView
 from brainctl.tikv.value_codec import Head
@@ -14,7 +18,7 @@ class PublishedState:
     def __init__(self) -> None:
         self.head = Head()
         self.records: dict[bytes, bytes] = {}
-        self.observers: list[Callable[[Commit], None]] = []
+        self._observers: list[tuple[Callable[[Commit], None], Callable[[Commit], Steps[None]] | None]] = []
         self.on_hole: Callable[[int | None], None] = _nothing
         """Called with None before commits of which some may be missing, and after them with the last revision."""
 
@@ -27,16 +31,29 @@ class PublishedState:
         self.records = await read_records(state)
         self.head = state.head
 
-    def show(self, commit: Commit, head: Head) -> None:
-        """Take in a commit that is durable, and pass it to the observers."""
+    def subscribe(
+        self, observer: Callable[[Commit], None], steps: Callable[[Commit], Steps[None]] | None = None
+    ) -> None:
+        """Pass each later commit to an observer, or, when it is large, to what does the work of one in steps."""
+        self._observers.append((observer, steps))
+
+    async def show(self, commit: Commit, head: Head) -> None:
+        """Take in a commit that is durable, and pass it to the observers, one commit after the other.
+
+        The event loop serves others only while a large commit is shown. The caller makes one call at a time.
+        """
         self.head = head
         for name, value in commit.meta.items():
             if value is None:
                 self.records.pop(name, None)
             else:
                 self.records[name] = value
-        for observer in self.observers:
-            observer(commit)
+        large = len(commit.changes) > LARGE_CHANGES
+        for observer, steps in self._observers:
+            if large and steps is not None:
+                await in_turns(steps(commit), partial(asyncio.sleep, 0))
+            else:
+                observer(commit)
 
     async def catch_up(self, state: StateView) -> None:
         """Take in, commit by commit, what other processes wrote up to a state of the store.
@@ -61,7 +78,7 @@ class PublishedState:
                 if missed:
                     commit.missed, commit.compact, missed = missed, state.compacted, 0
                 whole = commit.revision == state.revision
-                self.show(commit, state.head if whole else known._replace(revision=commit.revision))
+                await self.show(commit, state.head if whole else known._replace(revision=commit.revision))
             self.head = state.head
         finally:
             if holes:

@@ -22,6 +22,8 @@ from brainctl.errors import (
 from brainctl.log import Fact
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.header import Header
+from brainctl.mvcc.steps import in_turns
+from brainctl.mvcc.weight import LARGE_CHANGES
 from brainctl.tikv import ahead
 from brainctl.tikv.errors import Failure, RequestFailed, TikvFailed
 from brainctl.tikv.group_commit import Evaluated, Write, evaluate_group, take_group
@@ -246,6 +248,8 @@ class Writer:
         self._queue[:0] = group[len(evaluated.writes) :]
         for write, answer in zip(evaluated.writes, evaluated.answers, strict=True):
             write.answer(answer)
+        if len(evaluated.commit.changes) > LARGE_CHANGES:
+            await in_turns(evaluated.release(), partial(asyncio.sleep, 0))
 
     async def _try_write(self, group: list[Write]) -> Evaluated:
         """Evaluate and commit a group, or its first part.
@@ -299,7 +303,7 @@ class Writer:
             await transaction_of(based).rollback()
         for place, value in prepared.blocks.items():
             self._lead.blocks.add(place, value)
-        self._shown.show(commit, head)
+        await self._shown.show(commit, head)
 
     def _give_up_waiting(self, writes: list[Write]) -> None:
         """Answer a group with an unknown outcome, since TiKV has not confirmed its commit, and refuse writes until it

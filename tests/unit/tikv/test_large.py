@@ -2,14 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
+from brainctl.clock import ManualClock
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import kv_pb2
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.commit import Commit
+from brainctl.stores.in_process import NodeStore
 from brainctl.stores.tikv import open_tikv, open_tikv_replica
 from brainctl.tikv import ahead
 from brainctl.tikv import bulk_writer as lanes
@@ -25,7 +27,7 @@ from tests.unit.tikv.conftest import OpenBackend
 from tests.unit.tikv.test_model import Requests, nothing_is_left, same_answer, same_state
 from tests.unit.tikv.test_replica import checkpoint
 
-MANY = 20_500
+MANY = 25_000
 """More changes than the store used to take in one revision."""
 
 
@@ -184,7 +186,24 @@ def test_undoing_can_be_interrupted_at_any_step(backend_of: OpenBackend, monkeyp
     asyncio.run(run())
 
 
-def test_a_lease_with_many_keys_ends_as_one_revision(tikv: Playground, prefix: str, backend_of: OpenBackend) -> None:
+async def expire(store: NodeStore, clock: ManualClock) -> None:
+    """Let the lease of all keys run out; return when it is revoked."""
+    gone = asyncio.Event()
+    store.node.backend.subscribe(lambda _: gone.set())
+    await store.lease_time_to_live(pb.LeaseTimeToLiveRequest(ID=7))  # the keys with leases are known
+    clock.advance(6000)
+    await asyncio.wait_for(gone.wait(), 120)
+
+
+async def delete(store: NodeStore, _: ManualClock) -> None:
+    response = await store.delete_range(pb.DeleteRangeRequest(key=b"k", range_end=b"l"))
+    assert (response.deleted, response.header.revision) == (MANY, 3)
+
+
+@pytest.mark.parametrize("end", [expire, delete])
+def test_very_many_keys_end_as_one_revision(
+    tikv: Playground, prefix: str, backend_of: OpenBackend, end: Callable[[NodeStore, ManualClock], Awaitable[None]]
+) -> None:
     """Nobody sees a part of it: not a reader at any moment, not a watcher of another process."""
 
     async def run() -> None:
@@ -197,7 +216,8 @@ def test_a_lease_with_many_keys_ends_as_one_revision(tikv: Playground, prefix: s
         await replica.import_leases([(7, 600, 600)], checkpoint())
         await replica.import_base([kv.SerializeToString() for kv in kvs], 2, checkpoint())
         await replica.close()
-        store = await open_tikv(tikv.url(prefix), Role.LEADER)
+        clock = ManualClock()
+        store = await open_tikv(tikv.url(prefix), Role.LEADER, clock)
         async with backend_of(Role.FOLLOWER) as follower:
             commits: list[Commit] = []
             arrived = asyncio.Event()
@@ -207,11 +227,11 @@ def test_a_lease_with_many_keys_ends_as_one_revision(tikv: Playground, prefix: s
                 arrived.set()
 
             follower.subscribe(follow)
-            revoked = asyncio.ensure_future(store.lease_revoke(pb.LeaseRevokeRequest(ID=7)))
+            ended = asyncio.ensure_future(end(store, clock))
             counts = set()
-            while not revoked.done():
+            while not ended.done():
                 counts.add((await read(follower, b"k00000", b"k00100", count_only=True)).count)
-            assert (await revoked).header.revision == 3
+            await ended
             assert counts <= {0, 100}
             await asyncio.wait_for(arrived.wait(), 120)
             assert [(commit.revision, len(commit.changes)) for commit in commits] == [(3, MANY)]
