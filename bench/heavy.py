@@ -2,7 +2,8 @@
 
 `python -m bench.heavy` prints a table: for each heavy request how long it took, and the 99th percentile and the worst
 of the gets that one client sent beside it, one after the other with a pause of a millisecond. `--keys` says how many
-keys there are, `--only` picks the requests that have a text in their name.
+keys there are, `--only` picks the requests that have a text in their name, `--store tikv` has brainctl serve a store on
+a TiKV cluster of this machine (a real Placement Driver and unistore) instead of a directory.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import multiprocessing.synchronize
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,7 +22,7 @@ import grpc
 from google.protobuf.message import Message
 
 from brainctl.etcdpb import rpc_pb2 as pb
-from tests.peers.servers import Brainctl, Etcd, Server
+from tests.peers.servers import Brainctl, Etcd, Playground, Server
 
 ROOT = Path(__file__).resolve().parent.parent
 VALUE = b"v" * 64
@@ -71,19 +72,32 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=300_000)
     parser.add_argument("--only", default="")
     parser.add_argument("--server", choices=("etcd", "brainctl", "both"), default="both")
+    parser.add_argument("--store", choices=("directory", "tikv"), default="directory", help="of brainctl")
     options = parser.parse_args()
     rows: list[Row] = []
-    for kind in (Etcd, Brainctl):
+    for kind in ("etcd", "brainctl"):
         with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name:
-            if options.server in ("both", kind.name):
-                with server_of(kind, Path(name)) as server:
+            if options.server in ("both", kind):
+                with server_of(kind, Path(name), options.store) as server:
                     rows += measure(server, options.keys, options.only)
     print(table(rows))
 
 
-def server_of(kind: Callable[..., Server], directory: Path) -> Server:
-    """A server on a fresh directory."""
-    return kind(directory, *QUOTA, fsync=True) if kind is Etcd else kind(directory, *QUOTA)
+@contextmanager
+def server_of(kind: str, directory: Path, store: str) -> Iterator[Server]:
+    """A server on a fresh directory, or brainctl on a fresh cluster below it."""
+    if kind == "etcd":
+        with Etcd(directory, *QUOTA, fsync=True) as server:
+            yield server
+    elif store == "tikv":
+        with (
+            Playground(directory / "cluster") as cluster,
+            Brainctl(directory / "server", store=cluster.url("heavy")) as server,
+        ):
+            yield server
+    else:
+        with Brainctl(directory, *QUOTA) as server:
+            yield server
 
 
 def measure(server: Server, keys: int, only: str) -> list[Row]:

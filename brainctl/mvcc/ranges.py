@@ -13,7 +13,7 @@ values:
     arranged           10 keys without values, more=true, count=1000
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.keyversion import KeyVersion, marshal_kv
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.sorting import sort
-from brainctl.mvcc.steps import Steps, cost, finish, gather, in_pieces, release
+from brainctl.mvcc.steps import Steps, cost, finish, gather, in_pieces, in_turns, release
 from brainctl.mvcc.view import AsyncView, Ranges, Selection, View
 from brainctl.wire.varint import varint
 
@@ -256,8 +256,13 @@ def answer_steps(source: Ranges, request: pb.RangeRequest, header: bytes, revisi
     return answer
 
 
-async def answer_remotely(source: AsyncView, request: pb.RangeRequest, header: bytes, revision: int) -> bytes:
-    """Answer a request that `check_range` has accepted over a network, at a revision that can be read."""
+async def answer_remotely(
+    source: AsyncView, request: pb.RangeRequest, header: bytes, revision: int, pause: Callable[[], Awaitable[None]]
+) -> bytes:
+    """Answer a request that `check_range` has accepted over a network, at a revision that can be read.
+
+    `pause` lets others go on between two slices of the work that follows the reading.
+    """
     read = needed(request, revision)
     match read:
         case Count():
@@ -275,7 +280,7 @@ async def answer_remotely(source: AsyncView, request: pb.RangeRequest, header: b
             break
     scanned = Scanned(scanned.versions, left_out)
     count = await source.count(start, end, revision) if read.has_more(scanned) else scanned.total
-    return finish(arranged(header, request, scanned.versions, count))
+    return await in_turns(arranged(header, request, scanned.versions, count), pause)
 
 
 def _filtered(stretches: Iterable[list[KeyVersion]], keep: Callable[[KeyVersion], bool]) -> Steps[Scanned]:

@@ -1,5 +1,8 @@
 """Make the responses to reads from the state at one moment."""
 
+import asyncio
+from functools import partial
+
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.header import Header
@@ -16,7 +19,7 @@ async def answer_range(view: StateView, request: pb.RangeRequest, header: bytes)
         TikvFailed: TiKV does not answer.
     """
     check_revision(request.revision, view.revision, view.compacted)
-    return await answer_remotely(view, request, header, max(request.revision, 0))
+    return await answer_remotely(view, request, header, max(request.revision, 0), partial(asyncio.sleep, 0))
 
 
 async def answer_reads(view: StateView, request: pb.TxnRequest, records: Records, header: Header) -> bytes:

@@ -1,6 +1,5 @@
 """Read the commits of another process as they appear in the log."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from brainctl.mvcc.commit import Commit
@@ -45,7 +44,6 @@ async def commits_since(known: Head, view: StateView, records: dict[bytes, bytes
             else:
                 pending.before.append(before.version() if before is not None and before.live else None)
             newest[version.key] = version
-        await asyncio.sleep(0)  # a revision may have very many blocks, and all of them may be in memory
     last = pending or Commit(view.revision)
     last.revision = view.revision
     if view.head.records != known.records:

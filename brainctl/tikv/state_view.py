@@ -8,11 +8,13 @@ While a large commit is written ahead of the head (`ahead`), the sections hold v
 state is then read as an older one is.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.range_response_kvs import framed
+from brainctl.mvcc.steps import STEP_KEYS
 from brainctl.mvcc.view import Revision, Selection
 from brainctl.tikv.blocks import Blocks
 from brainctl.tikv.client import Reader
@@ -232,12 +234,18 @@ class StateView:
     async def blocks(self, first: int) -> AsyncIterator[tuple[bytes, list[Stored]]]:
         """Yield the blocks of the log that hold revision `first` and later ones, with their positions."""
         log = self.layout.log
+        changes = 0
         # Blocks beyond the head belong to a large revision that may be undone: they are not cached.
         ends = log + position(self.revision + 1, 0)
         async for page in self.reader.scan(log + position(first, 0), ends, largest=BLOCK_PAGE):
             for key, value in page:
                 place = key[len(log) :]
-                yield place, self._blocks.add(place, value)
+                block = self._blocks.add(place, value)
+                yield place, block
+                changes += len(block)
+                if changes > STEP_KEYS:
+                    await asyncio.sleep(0)  # a page has many blocks, and whoever reads them works on each change
+                    changes = 0
 
     async def before(self, changes: Sequence[Stored]) -> list[Stored | None]:
         """Return the version before each change, tombstone or not; None where there is none or it is not kept."""
@@ -304,15 +312,13 @@ class StateView:
 
     async def _count_since(self, start: bytes, end: bytes | None, revision: int) -> int:
         """Return by how much the number of live keys of a range at `revision` differs from now."""
-        first: dict[bytes, Stored] = {}
-        last: dict[bytes, Stored] = {}
+        before: dict[bytes, bool] = {}
+        after: dict[bytes, bool] = {}
         async for stored in self.changes(revision + 1, self.revision):
-            key = stored.version().key
+            version = stored.version()
+            key = version.key
             if start <= key and (end is None or key < end):
-                first.setdefault(key, stored)
-                last[key] = stored
-        return _live(stored.replaced_live for stored in first.values()) - _live(s.live for s in last.values())
-
-
-def _live(flags: Iterable[bool]) -> int:
-    return sum(flags)
+                # As `Stored.replaced_live`, which would unpack the version once more.
+                before.setdefault(key, not stored.live or version.version > 1)
+                after[key] = stored.live
+        return sum(before.values()) - sum(after.values())

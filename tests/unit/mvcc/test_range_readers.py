@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +47,7 @@ requests = st.builds(
 @given(request=requests, revision=st.integers(2, KEYS + 7))
 def test_both_readers_give_the_same_bytes(request: pb.RangeRequest, revision: int) -> None:
     view = filled()
-    remote = asyncio.run(answer_remotely(SlowView(view), request, b"", revision))
+    remote = asyncio.run(answer_remotely(SlowView(view), request, b"", revision, partial(asyncio.sleep, 0)))
     assert remote == finish(answer_steps(view, request, b"", revision))
 
 
@@ -61,6 +62,7 @@ def test_a_limit_ends_the_reading_over_a_network() -> None:
 
     view = filled()
     request = pb.RangeRequest(key=b"\0", range_end=b"\0", limit=3, keys_only=True)
-    answer = pb.RangeResponse.FromString(asyncio.run(answer_remotely(Listed(view), request, b"", view.revision)))
+    remote = answer_remotely(Listed(view), request, b"", view.revision, partial(asyncio.sleep, 0))
+    answer = pb.RangeResponse.FromString(asyncio.run(remote))
     assert ([kv.key for kv in answer.kvs], answer.more, answer.count) == ([b"a", b"b", b"c"], True, KEYS)
     assert read == [b"a", b"b", b"c", b"d"]

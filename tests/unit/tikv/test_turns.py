@@ -20,8 +20,8 @@ from tests.unit.tikv.test_replica import checkpoint
 
 MANY = 6_000
 """More changes than a commit may have that is shown in one turn."""
-CALLS = 25_000
-"""Calls in the largest turn: a slice makes up to 12 for each of its SLICE_KEYS, a page of TiKV some thousand."""
+CALLS = 40_000
+"""Calls in the largest turn: a slice makes up to 12 for each of its SLICE_KEYS, a block of the log twice as many."""
 
 
 async def calls_in_a_turn(work: Awaitable[Any]) -> int:
@@ -106,6 +106,32 @@ def test_many_changes_are_one_revision_made_in_many_turns(
         assert (calls <= CALLS) == sliced, calls
         assert commits == [(3, MANY)]
         assert (await store.range(ranged)).count == 0
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_what_is_read_is_arranged_in_many_turns(tikv: Playground, prefix: str) -> None:
+    """Names alone, a sorted list, and a count at an old revision, for which the log is read."""
+
+    async def run() -> None:
+        await fill(tikv, prefix)
+        store = await open_tikv(tikv.url(prefix), Role.LEADER)
+        for fields in ({}, {"sort_target": pb.RangeRequest.VERSION, "sort_order": pb.RangeRequest.DESCEND}):
+            names = pb.RangeRequest(key=b"k", range_end=b"l", keys_only=True, **fields)
+            answer = asyncio.ensure_future(store.range(names))
+            calls = await calls_in_a_turn(answer)
+            assert calls <= CALLS
+            assert len((await answer).kvs) == MANY
+        puts = [pb.RequestOp(request_put=pb.PutRequest(key=b"k%05d" % number)) for number in range(MANY)]
+        await asyncio.gather(*(store.txn(pb.TxnRequest(success=puts[at : at + 120])) for at in range(0, MANY, 120)))
+        await store.close()
+        store = await open_tikv(tikv.url(prefix))  # which remembers nothing of the puts
+        old = pb.RangeRequest(key=b"k", range_end=b"l", count_only=True, revision=2)
+        answer = asyncio.ensure_future(store.range(old))
+        calls = await calls_in_a_turn(answer)
+        assert calls <= CALLS
+        assert (await answer).count == MANY
         await store.close()
 
     asyncio.run(run())
