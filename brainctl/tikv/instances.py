@@ -15,9 +15,11 @@ import orjson
 
 from brainctl import __version__
 from brainctl.errors import StoreInUse
-from brainctl.tikv.client import Client
+from brainctl.tikv.client import PAUSE, Client
+from brainctl.tikv.errors import Failure, TikvFailed
 from brainctl.tikv.holder import Holder
 from brainctl.tikv.key_codec import Layout, after
+from brainctl.tikv.leadership import UNSENT, missing
 from brainctl.tikv.process_space import is_dead, process_space
 from brainctl.tikv.value_codec import Head
 
@@ -29,6 +31,8 @@ FORGET_MS = 60_000
 """Milliseconds without a record after which an instance is a member no more."""
 LOOK_SECONDS = 0.2
 """Seconds between two looks at an instance of the same name that may be dead."""
+TRIES = 5
+"""Attempts to write a record that is not there although its commit was answered as done."""
 FORMAT = 1
 """The format of a record; one of another format is not shown."""
 
@@ -215,8 +219,19 @@ class Instances:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _write(self, writes: dict[bytes, bytes | None]) -> None:
-        transaction = await self._client.begin()
-        try:
-            await transaction.commit(writes)
-        finally:
-            await transaction.rollback()
+        """Write records, and read them back: a commit may be answered as done of which nothing was sent.
+
+        Raises:
+            TikvFailed: as in `beat`.
+        """
+        for _ in range(TRIES):
+            transaction = await self._client.begin()
+            try:
+                await transaction.commit(writes)
+            finally:
+                await transaction.rollback()
+            snapshot = await self._client.snapshot(await self._client.timestamp())
+            if not missing(writes, await snapshot.get([*writes])):
+                return
+            await asyncio.sleep(PAUSE)
+        raise TikvFailed(Failure.UNAVAILABLE, UNSENT, self._client.where)

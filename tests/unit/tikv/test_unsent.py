@@ -11,7 +11,10 @@ from brainctl.stores.replica_tikv import TikvReplica
 from brainctl.stores.tikv import open_tikv, open_tikv_replica
 from brainctl.tikv import ahead
 from brainctl.tikv import leadership as lead
+from brainctl.tikv.client import open_client
 from brainctl.tikv.client.transactions import OwnTransaction
+from brainctl.tikv.instances import Instances
+from brainctl.tikv.key_codec import Layout
 from brainctl.tikv.succession import Role
 from tests.peers.servers import Playground
 from tests.unit.tikv.calls import put, read, state_of
@@ -108,6 +111,29 @@ def test_what_a_migration_is_told(
                 await replica.apply([kv_pb2.Event(kv=new).SerializeToString()], 8, held)
 
             assert await each(swallower, operate) > 8
+
+    asyncio.run(run())
+
+
+def test_what_an_instance_records_about_itself(tikv: Playground, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it is there, and that it has left."""
+    swallower = Swallower(monkeypatch)
+
+    async def run() -> None:
+        client = open_client([tikv.endpoint])
+        other = Instances(client, Layout(prefix), "other", ())
+
+        async def operate(number: int) -> None:
+            instance = Instances(client, Layout(prefix), f"name-{number}", ())
+            await instance.beat()
+            await other.refresh()
+            assert instance.mine in other.members
+            await instance.leave()
+            await other.refresh()
+            assert other.members == (other.mine,)
+
+        assert await each(swallower, operate) == 2
+        await client.close()
 
     asyncio.run(run())
 
