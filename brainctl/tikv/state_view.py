@@ -131,16 +131,31 @@ class StateView:
         if end == start + b"\0":
             version = await self.get(start, revision)
             return Selection([] if version is None else framed([version.kv]), int(version is not None))
-        found: list[tuple[bytes, Stored]] = []
-        async for page in self.pages(start, end, revision, limit + 1 if limit else 0):
-            found += page
-            if limit and len(found) > limit:
+        keys: list[bytes] = []
+        kvs: list[bytes] = []
+        async for names, values in self._kv_pages(start, end, revision, limit + 1 if limit else 0):
+            keys += names
+            kvs += values
+            if limit and len(keys) > limit:
                 total = await self.count(start, end, revision)
                 if self._counts is not None:
-                    following = found[limit - 1][0] + b"\0"
+                    following = keys[limit - 1] + b"\0"
                     self._counts.follow(following, end, self._past(revision) or self.revision, total - limit)
-                return Selection(framed([stored.kv for _, stored in found[:limit]]), total)
-        return Selection(framed([stored.kv for _, stored in found]), len(found))
+                return Selection(framed(kvs[:limit]), total)
+        return Selection(framed(kvs), len(kvs))
+
+    async def _kv_pages(
+        self, start: bytes, end: bytes | None, revision: int, limit: int
+    ) -> AsyncIterator[tuple[list[bytes], list[bytes]]]:
+        """Yield the keys and the marshalled KeyValues of a range, as `pages` has them."""
+        if self._past(revision):
+            async for page in self.pages(start, end, revision, limit):
+                yield [key for key, _ in page], [stored.kv for _, stored in page]
+            return
+        lives, kv_of = self.layout.lives, Stored.kv_of
+        skip = len(lives)
+        async for pairs in self.reader.scan(*self.layout.bounds(lives, start, end), limit):
+            yield [key[skip:] for key, _ in pairs], [kv_of(value) for _, value in pairs]
 
     async def count(self, start: bytes, end: bytes | None, revision: int) -> int:
         """See `View`."""

@@ -14,7 +14,7 @@ from bench.plots import draw
 from bench.report import HEADLINE, summary, table, tables
 from bench.sampled import LOOP
 from bench.soak import Size, soak
-from bench.tikv import one_by_one, tikv_table
+from bench.tikv import compared, one_by_one, reads_table, tikv_table
 from bench.verdict import Moment, faults, soak_table
 from bench.where import Sampled
 from bench.workloads import Section, Workload, fill
@@ -153,3 +153,9 @@ def test_a_transaction_for_each_put_is_measured(tmp_path: Path) -> None:
         alone = one_by_one(cluster.endpoint, "alone/", 3, 0.3)
     row = {"one_by_one": alone, "brainctl": 3 * alone, "brainctl_cpu_us": 100, "ratio": 3}
     assert "| **3** | 100 |" in tikv_table({"clients": {"3": row}})
+
+
+def test_reads_over_tikv_are_compared_round_by_round() -> None:
+    etcd, ours = ([Sample(speed, 50, 5, 1, 1) for speed in speeds] for speeds in ((10, 40, 20), (30, 40, 40)))
+    table = reads_table({"reads": {"get": compared(etcd, ours)}})
+    assert table.splitlines()[-1] == "| get | 20 | 40 | **2** | 50 |"

@@ -21,6 +21,7 @@ VERSIONS |= st.builds(tombstone, st.binary(min_size=1), REVISIONS, st.integers(0
 def test_a_version_survives(version: KeyVersion, block: bytes, before_block: bytes, before: int) -> None:
     stored = Stored(version.version > 0, version.mod_revision, version.sub, block, before, before_block, version.kv)
     assert Stored.unpack(stored.pack()) == stored
+    assert Stored.kv_of(stored.pack()) == stored.kv
     assert stored.version() == version
     assert stored.replaced_live == (version.version != 1)
 
@@ -53,6 +54,8 @@ def test_no_head_is_a_store_that_was_never_written() -> None:
 def test_other_bytes_are_refused(value: bytes) -> None:
     with pytest.raises(StoreDamaged):
         Stored.unpack(value)
+    with pytest.raises(StoreDamaged):
+        Stored.kv_of(value)
     if value:
         with pytest.raises(StoreDamaged):
             Head.unpack(value)
