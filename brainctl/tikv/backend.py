@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
@@ -22,6 +22,7 @@ from brainctl.mvcc.batch import Batch
 from brainctl.mvcc.commit import Commit
 from brainctl.mvcc.deafness import Deafness
 from brainctl.mvcc.header import Header
+from brainctl.mvcc.point_get import point_response
 from brainctl.mvcc.ranges import bounds
 from brainctl.mvcc.steps import Steps
 from brainctl.tikv.answers import answer_range, answer_reads
@@ -45,6 +46,7 @@ from brainctl.tikv.state_view import StateView
 from brainctl.tikv.succession import Role, Succession
 from brainctl.tikv.writer import Writer
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
@@ -107,8 +109,11 @@ class TikvBackend:
         self._on_failure: Callable[[BrainctlError], None] | None = None
         self.view = LiveView(self._shown, self._reads)
         self.safe_point = SafePoint(client) if collects else None
-        self.points = self.bursts = self.steps = self.local = None
+        self.points = self
+        self.bursts = self.steps = self.local = None
         """See `Backend`: what only a directory has."""
+        self._gets: list[tuple[bytes, Reply]] = []
+        """The gets of this turn of the event loop, which are answered together."""
         self._closed = False
         self._reclaimed = asyncio.Event()
         self._reclaimed.set()
@@ -283,6 +288,27 @@ class TikvBackend:
         state = await self._state([start] if end == start + b"\0" else [])
         return await answer_range(state, request, self.header(state.revision))
 
+    def get(self, key: bytes, reply: Reply) -> None:
+        """See `ReadsPoints`. The gets of one turn of the event loop are one piece of work."""
+        if self._closed:
+            reply(ApiError(STOPPED))
+            return
+        self._gets.append((key, reply))
+        if len(self._gets) == 1:
+            self._track(self._answer_gets())
+
+    async def _answer_gets(self) -> None:
+        gets, self._gets = self._gets, []
+        found = await _outcome(self._found([key for key, _ in gets]))
+        for at, (_, reply) in enumerate(gets):
+            reply(found if isinstance(found, BrainctlError) else found[at])
+
+    async def _found(self, keys: list[bytes]) -> list[bytes]:
+        """Return the marshalled RangeResponse for each key."""
+        state = await self._state(keys)
+        header = self.header(state.revision)
+        return [point_response(header, kv) for kv in await state.loaded(keys)]
+
     def read(self, request: pb.TxnRequest, reply: Reply) -> None:
         """Answer from the state at a timestamp not before this call."""
         self._answer(self._read(request), reply)
@@ -295,7 +321,11 @@ class TikvBackend:
             work.close()
             reply(ApiError(STOPPED))
             return
-        task = asyncio.ensure_future(_reply_with(work, reply))
+        self._track(_reply_with(work, reply))
+
+    def _track(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin to answer requests; a close waits for that."""
+        task = asyncio.ensure_future(work)
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
@@ -420,14 +450,18 @@ class TikvBackend:
 
 async def _reply_with(work: Coroutine[Any, Any, bytes], reply: Reply) -> None:
     """Pass the result of `work`, or its error, to `reply`."""
+    reply(await _outcome(work))
+
+
+async def _outcome(work: Coroutine[Any, Any, T]) -> T | BrainctlError:
+    """Return the result of `work`, or the error to answer with."""
     try:
-        answer: bytes | BrainctlError = await work
+        return await work
     except TikvFailed as error:
         _log.warning(Fact("a request failed in TiKV", error=error))
-        answer = RequestFailed(error)
+        return RequestFailed(error)
     except BrainctlError as error:
-        answer = error
-    reply(answer)
+        return error
 
 
 async def open_backend(

@@ -126,6 +126,14 @@ class StateView:
         old = await self._at(found, self._past(revision))
         return old[key].version() if key in old else None
 
+    async def loaded(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the newest marshalled KeyValue, None where there is none, of keys that this view was loaded with."""
+        if self.head.ahead:
+            versions = [await self.get(key) for key in keys]
+            return [None if version is None else version.kv for version in versions]
+        values = [self._loaded[self.layout.live(key)] for key in keys]
+        return [None if value is None else Stored.kv_of(value) for value in values]
+
     async def select(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Selection:
         """See `View`."""
         if end == start + b"\0":
