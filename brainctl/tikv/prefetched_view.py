@@ -71,7 +71,7 @@ class PrefetchedView(Whole):
         self.newest: dict[bytes, Stored] = {}
         """The newest stored version, live or a tombstone, of each key that a write may change and that has one."""
         self.missing: set[Read] = set()
-        """What the evaluation has read and was not loaded."""
+        """Reads of the evaluation that found nothing loaded."""
         self._single: set[bytes] = set()
         self._ranges: dict[Span, _Loaded] = {}
         self._counted: dict[Span, int] = {}
