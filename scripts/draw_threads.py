@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brainctl.engine.options import EngineOptions
-from brainctl.mvcc.weight import LONG_KEYS
 from brainctl.mvcc.steps import SLICE_KEYS
+from brainctl.mvcc.weight import LONG_KEYS
 from brainctl.node import lane, slices
 from brainctl.node.access import passwords
 from brainctl.node.jobs import scrubber, watch_backfill
