@@ -85,7 +85,7 @@ pins: .venv/develop  ## take newer versions of the dependencies
 
 # Longer than `make test`, over the same code: docs/internals/faults.md says what each one shows.
 
-.PHONY: power-cut device-errors simulate failpoints kill fuzz mutants
+.PHONY: power-cut device-errors simulate failpoints kill fuzz mutants chaos test-tikv
 power-cut: .venv/develop  ## 3000 power cuts of ext4 on a recorded disk; needs root
 	$(BIN)/python -m tests.faults.power --points $(or $(POINTS),3000)
 
@@ -105,6 +105,15 @@ mutants: .venv/develop  ## every planted bug, and whether its suite finds it
 	$(BIN)/python -m pytest -v -n 2 tests/faults/crash/test_controls.py tests/faults/simulation/test_controls.py \
 	  tests/unit/mvcc/test_watch_model.py tests/faults/power/test_power_cut.py tests/faults/crash/test_server_kills.py \
 	  tests/faults/crash/test_fuzz.py -k "planted or control or broken or found or caught or group"
+
+chaos: .venv/develop  ## three instances over one TiKV under random faults, a verdict for each of many histories (MINUTES=, SEED=)
+	$(BIN)/python -m tests.peers.build tikv-playground
+	$(BIN)/python -m tests.faults.chaos --minutes $(MINUTES) --seed $(or $(SEED),1)
+
+test-tikv: .venv/develop  ## contract, instances and chaos on a TiKV of your own, in a prefix that is removed: BRAINCTL_TEST_PD=HOST:PORT
+	@test -n "$(BRAINCTL_TEST_PD)" || { echo "which cluster? make test-tikv BRAINCTL_TEST_PD=HOST:PORT"; exit 2; }
+	BRAINCTL_TEST_PD=$(BRAINCTL_TEST_PD) $(BIN)/python -m pytest -q tests/faults/chaos tests/e2e/test_instances.py tests/contract \
+	  -k "not (etcd or memory or local or served) or served-tikv"
 
 device-errors: .venv/develop  ## a failing device under brainctl and under etcd; writes the table; needs root
 	$(BIN)/python -m tests.peers.build etcd

@@ -13,6 +13,7 @@ from tests import peers
 from tests.peers.servers import Brainctl, Etcd, Playground
 from tests.support.needs import markers_of
 from tests.support.processes import describe, take_default_signals
+from tests.support.tikv import cluster
 
 NewEtcd = Callable[..., Etcd]
 NewBrainctl = Callable[..., Brainctl]
@@ -78,8 +79,8 @@ def new_etcd(tmp_path: Path) -> Iterator[NewEtcd]:
 @pytest.fixture(scope="session")
 def tikv(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]:
     """A TiKV cluster shared by the tests of a worker: use a prefix of your own."""
-    with Playground(tmp_path_factory.mktemp("tikv")) as cluster:
-        yield cluster
+    with cluster(tmp_path_factory.mktemp("tikv")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from brainctl.stores.store import Store
 from tests.contract import stores
 from tests.contract.driver import Driver
 from tests.peers import missing
-from tests.peers.servers import Brainctl, Etcd, Playground
+from tests.peers.servers import Brainctl, Etcd
+from tests.support.tikv import cluster
 
 KINDS = ("etcd", "memory", "local", "served", "tikv", "served-tikv")
 _numbers = count()
@@ -44,7 +45,7 @@ async def _open(kind: str, directory: Path, servers: ExitStack) -> Store:
             return stores.local(directory)
         case "served":
             return stores.client(servers.enter_context(Brainctl(directory)).endpoint)
-    url = servers.enter_context(Playground(directory / "tikv")).url("contract")
+    url = servers.enter_context(cluster(directory / "tikv")).url("contract")
     if kind == "tikv":
         return await stores.tikv(url)
     # The client talks to a server that does not lead, so that both the follower and what it forwards keep the contract.
