@@ -16,6 +16,9 @@ from tests.support.rpc import Refused, Remote
 SECONDS = 120.0
 """Nothing that is waited for takes longer."""
 PREFIX = b"w/"
+LEAD_LEASE = ("--lead-lease", "2s")
+"""For tests that wait for the lead of a dead or paused instance. The others keep the default: on a loaded machine a
+short lead is lost now and then."""
 _RECONNECT = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500))
 _OPEN = frozenset((Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.UNKNOWN, Code.INTERNAL))
 

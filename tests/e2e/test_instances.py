@@ -10,7 +10,7 @@ import pytest
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.conftest import NewBrainctl
-from tests.e2e.instances import SECONDS, History, Put, Service, check, until
+from tests.e2e.instances import LEAD_LEASE, SECONDS, History, Put, Service, check, until
 from tests.peers.servers import Playground, brainctl, etcdctl
 from tests.support.rpc import Refused, Remote
 
@@ -151,7 +151,7 @@ def test_leases_outlive_the_leader_and_end_without_their_client(
 ) -> None:
     """Who takes over gives every lease its whole time; one that nobody keeps alive still ends."""
     del tikv
-    service = Service(new_brainctl, tikv_url, NAMES[:2])
+    service = Service(new_brainctl, tikv_url, NAMES[:2], *LEAD_LEASE)
     leader = service.leader()
     (follower,) = service.others(leader)
     api = service.apis[follower]
@@ -179,7 +179,7 @@ def test_no_write_and_no_event_is_lost_when_leaders_are_killed_paused_and_stoppe
     new_brainctl: NewBrainctl, tikv: Playground, tikv_url: str
 ) -> None:
     del tikv
-    service = Service(new_brainctl, tikv_url, NAMES)
+    service = Service(new_brainctl, tikv_url, NAMES, *LEAD_LEASE)
     history = History(service)
     history.start()
     history.progress(20)
