@@ -131,7 +131,11 @@ class Node:
             common_name: The common name of the sender's verified client certificate.
         """
         if self._forwarding is None:
-            self._call_here(method, body, reply, token, common_name)
+            handler = self.handlers.get(method)
+            if handler is not None and not self._auth.enabled:
+                handler(body, reply)  # what most calls are: `_call_here` comes to it with one Python call more
+            else:
+                self._call_here(method, body, reply, token, common_name)
             return
         forwarded = False
         if token is not None:
