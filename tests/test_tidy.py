@@ -169,3 +169,41 @@ def test_the_search_finds_bases_and_passes_over_protocols_and_exceptions() -> No
         }
     )
     assert set(found.inherited()) == {"two.A(one.Part)", "two.B(one.Part)"}
+
+
+def layouts(text: str) -> Iterator[str]:
+    """Where a module takes bytes apart, or puts them together, by the places of fields."""
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.ImportFrom(module="struct") | ast.Import(names=[ast.alias(name="struct")]):
+                yield f"line {node.lineno}: struct"
+            case ast.Attribute(attr="unpack_from" | "pack_into" | "iter_unpack"):
+                yield f"line {node.lineno}: {node.attr}"
+            case ast.Attribute(value=ast.Name(id=name) | ast.Attribute(attr=name), attr="pack" | "unpack"):
+                if name.isupper():
+                    yield f"line {node.lineno}: {name}.{node.attr}"
+
+
+def test_only_the_formats_of_the_engine_know_where_fields_are() -> None:
+    engine = ROOT / "brainctl" / "engine"
+    paths = [path for path in engine.rglob("*.py") if "format" not in path.relative_to(engine).parts]
+    found = {str(path.relative_to(ROOT)): list(layouts(path.read_text())) for path in paths}
+    assert {name: places for name, places in found.items() if places} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from struct import Struct",
+        "import struct",
+        "PLACE.unpack_from(data)",
+        "one.PLACE.unpack_from",
+        "x.HEADER.pack(1)",
+    ],
+)
+def test_a_layout_outside_the_formats_is_found(line: str) -> None:
+    assert len(list(layouts(line))) == 1
+
+
+def test_functions_of_a_format_are_no_layouts() -> None:
+    assert list(layouts("batch.pack(header, seed)\nread_place(record, at)\n")) == []

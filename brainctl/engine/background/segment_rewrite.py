@@ -14,7 +14,7 @@ from brainctl.engine.background.job import Job
 from brainctl.engine.format import batch
 from brainctl.engine.format.extent import EXTENT_SIZE, ExtentHeader, pack_extent
 from brainctl.engine.format.file_names import segment_name
-from brainctl.engine.format.record import KIND, META_SET, MOD_AND_KIND, PLACE, TOMBSTONE
+from brainctl.engine.format.record import KIND, META_SET, TOMBSTONE, read_place, read_revision_and_kind
 from brainctl.engine.format.segment_header import DATA, PACKED, FileHeader, pack_header
 from brainctl.engine.log.manifest import Manifest
 from brainctl.engine.log.segment import Extents, Segment
@@ -133,7 +133,7 @@ class SegmentRewrite:
         assert new.extents is not None
         new.extents.add(header.address, place + EXTENT_SIZE, header.length)
         new.record_bytes += header.length
-        revision, kind = MOD_AND_KIND.unpack_from(first)
+        revision, kind = read_revision_and_kind(first)
         if kind <= TOMBSTONE:
             new.mark(revision, place)
 
@@ -201,10 +201,9 @@ class SegmentRewrite:
 
 def _stretches(records: bytes, address: int, drop: AbstractSet[int]) -> Iterator[tuple[int, int, int]]:
     """Yield (start, end, number) of the stretches of records that are kept, where the first record has this address."""
-    length_at = PLACE.unpack_from
     at, first, count = 0, 0, 0
     while at < len(records):
-        length = length_at(records, at)[0]
+        length = read_place(records, at)[0]
         if records[at + KIND] < META_SET and address + at not in drop:
             count += 1
         else:

@@ -9,6 +9,7 @@ Modules in reading order, each with its page in docs/formats/:
 * `extent`: the header before records that a rewrite kept together (segment.md);
 * `batch_reader`: walks over batches and extents, strict or forgiving;
 * `index_entry`: what the index keeps for a key, packed into one integer;
+* `run_header`: the first block of a run file (run.md);
 * `index_block`: a block of sorted keys and entries in a run (run.md);
 * `bloom_filter`: the filter of a run.
 """

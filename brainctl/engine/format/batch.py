@@ -12,8 +12,8 @@ from crc32c import crc32c
 from brainctl.engine.sector import SECTOR
 
 MAGIC = b"bcB1"
-HEADER = Struct("<4sIIIQQQQQIIII")
-HEADER_SIZE = HEADER.size
+_HEADER = Struct("<4sIIIQQQQQIIII")
+HEADER_SIZE = _HEADER.size
 _FIELDS = Struct("<IIQQQQQIIII")
 """The header after its magic and its CRC."""
 SNAPSHOT = 1

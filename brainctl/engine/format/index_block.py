@@ -14,8 +14,9 @@ from crc32c import crc32c
 
 from brainctl.errors import IndexDamaged
 
-HEADER = Struct("<IIII")
+_HEADER = Struct("<IIII")
 """CRC, level, number of keys, bytes of keys."""
+HEADER_SIZE = _HEADER.size
 LEASED_KEYS = 0xFFFF
 """The level of blocks that list the leased keys once more."""
 _PLACE = Struct("<Q")
@@ -41,7 +42,7 @@ def pack(
     names = b"".join(keys)
     ends = array("I", accumulate(map(len, keys)))
     columns = numbers.tobytes() + gains.tobytes() + ends.tobytes()
-    body = HEADER.pack(0, level, len(keys), len(names))[4:] + columns + names
+    body = _HEADER.pack(0, level, len(keys), len(names))[4:] + columns + names
     return crc32c(body, _seed(salt, offset)).to_bytes(4, "little") + body
 
 
@@ -51,11 +52,11 @@ def unpack(data: mmap, offset: int, salt: int, path: str) -> IndexBlock:
     Raises:
         IndexDamaged: The bytes are not a sound block.
     """
-    if offset + HEADER.size <= len(data):
-        crc, level, count, size = HEADER.unpack_from(data, offset)
+    if offset + HEADER_SIZE <= len(data):
+        crc, level, count, size = _HEADER.unpack_from(data, offset)
         columns = 2 if 0 < level < LEASED_KEYS else 1
         width = count * (8 * columns + 4)
-        end = offset + HEADER.size + width + size
+        end = offset + HEADER_SIZE + width + size
         if end <= len(data):
             body = data[offset + 4 : end]
             if crc32c(body, _seed(salt, offset)) == crc:
@@ -65,7 +66,7 @@ def unpack(data: mmap, offset: int, salt: int, path: str) -> IndexBlock:
 
 def _parse(body: bytes, level: int, count: int, columns: int, end: int) -> IndexBlock:
     """Return the block whose bytes, without the CRC, are `body`; it was checked."""
-    at = HEADER.size - 4
+    at = HEADER_SIZE - 4
     numbers, gains, ends = array("Q"), array("q"), array("I")
     numbers.frombytes(body[at : at + 8 * count])
     at += 8 * count

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from brainctl.engine.format.record import CRC, RESIDUE
+from brainctl.engine.format.record import RESIDUE, crc_bytes
 from brainctl.errors import StoreDamaged, StoreTooNew
 
 MAGIC = b"brainseg"
@@ -40,7 +40,7 @@ def pack_header(header: FileHeader) -> bytes:
     """Return the first block of a segment file."""
     kind, number, generation, extents, store, end, first, last = header
     body = _HEADER.pack(MAGIC, FORMAT, kind, number, generation, extents, store, end, first, last)
-    return (body + CRC.pack(crc32c(body))).ljust(DATA, b"\0")
+    return (body + crc_bytes(crc32c(body))).ljust(DATA, b"\0")
 
 
 def unpack_header(block: bytes, path: str) -> FileHeader:

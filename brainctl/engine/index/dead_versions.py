@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from brainctl.engine.format.record import HEADER_SIZE, LENGTH_AND_LEASE
+from brainctl.engine.format.record import HEADER_SIZE, read_length_and_lease
 from brainctl.engine.index.log_coverage import Superseded
 from brainctl.engine.index.run_reader import Run
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Segment
@@ -221,7 +221,7 @@ def _look(segment: Segment, offsets: list[int], fs: FileSystem | None) -> Iterat
         for offset in offsets:
             place = segment.place(offset)
             data = file.read(HEADER_SIZE, place) if file is not None else segment.mapped[place : place + HEADER_SIZE]
-            length, lease = LENGTH_AND_LEASE.unpack_from(data)
+            length, lease = read_length_and_lease(data)
             yield DeadRecord(segment, offset, length, lease != 0)
     finally:
         if file is not None:

@@ -10,9 +10,8 @@ from crc32c import crc32c
 from brainctl.engine.format import bloom_filter, index_block
 from brainctl.engine.format.index_block import LEASED_KEYS
 from brainctl.engine.format.index_entry import LEASED, gains
-from brainctl.engine.index import run_reader
+from brainctl.engine.format.run_header import START, RunHeader, Section, pack_header, salt
 from brainctl.engine.index.log_coverage import LogCoverage, Superseded
-from brainctl.engine.index.run_reader import START, RunHeader, Section
 from brainctl.engine.vfs.filesystem import File, write_all
 
 _BLOCK = 4096
@@ -32,7 +31,7 @@ class _Level:
         self.keys: list[bytes] = []
         self.numbers = array("Q")
         self.gains = array("q")
-        self.size = index_block.HEADER.size
+        self.size = index_block.HEADER_SIZE
 
 
 class RunWriter:
@@ -50,7 +49,7 @@ class RunWriter:
         self._file = file
         self._store = store
         self._number = number
-        self._salt = run_reader.salt(store, number)
+        self._salt = salt(store, number)
         self._filter = bloom_filter.make(keys)
         self._fences: list[_Level] = []
         """The open fences, from level 1 on."""
@@ -114,7 +113,7 @@ class RunWriter:
         header = RunHeader(
             self._number, self._store, self._end, self._entries, self._gains, root, leaves, tuple(sections)
         )
-        write_all(self._file, run_reader.pack_header(header), 0)
+        write_all(self._file, pack_header(header), 0)
         return self._end
 
     def _append(self, data: bytes) -> None:

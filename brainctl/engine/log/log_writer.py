@@ -235,7 +235,7 @@ class LogWriter:
 
     def _lay_changes(self, changes: list[KeyVersion], laid: "_Laid") -> None:
         """Append the records of some changes to the batch that is being encoded."""
-        pack, crc, crc_bytes = record.HEADER.pack, crc32c, record.CRC.pack
+        pack, crc, crc_bytes = record.header_bytes, crc32c, record.crc_bytes
         ahead, newest, add, note = self._ahead, self._newest, laid.parts.append, laid.addresses.append
         at, live, base = laid.at, laid.live, laid.tail.number << OFFSET_BITS
         imported = live == record.IMPORTED
@@ -257,11 +257,8 @@ class LogWriter:
 
     def _lay_meta(self, meta: dict[bytes, bytes | None], revision: int, at: int, parts: list[bytes]) -> None:
         for name, value in meta.items():
-            size = record.OVERHEAD + len(name) + len(value or b"")
-            kind = record.META_REMOVE if value is None else record.META_SET
-            body = record.HEADER.pack(size, at, revision, 0, 0, 0, 0, 0, len(name), kind) + name + (value or b"")
-            parts.append(body + record.CRC.pack(crc32c(body)))
-            at += size
+            parts.append(record.small_record(name, value, revision, at))
+            at += len(parts[-1])
 
     # -- the writer thread --------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from crc32c import crc32c
 from brainctl.engine.format import batch as frame
 from brainctl.engine.format import batch_reader
 from brainctl.engine.format.extent import EXTENT_SIZE
-from brainctl.engine.format.record import MOD_AND_KIND, OVERHEAD, PLACE, RESIDUE, TOMBSTONE
+from brainctl.engine.format.record import OVERHEAD, RESIDUE, TOMBSTONE, read_place, read_revision_and_kind
 from brainctl.engine.format.segment_header import DATA, LOG, PACKED
 from brainctl.engine.vfs.filesystem import File
 from brainctl.errors import StoreDamaged
@@ -140,8 +140,7 @@ class Segment:
 
     def length_at(self, address: int) -> int:
         """Return the bytes of the record at an address; it must be there."""
-        length: int = PLACE.unpack_from(self.mapped, self.place(address))[0]
-        return length
+        return read_place(self.mapped, self.place(address))[0]
 
     def record(self, address: int) -> bytes:
         """Return the whole record first written at offset `address`, checked.
@@ -152,7 +151,7 @@ class Segment:
         place = address if self.extents is None else self.extents.place(address)
         data = self.mapped
         if place:
-            length, known = PLACE.unpack_from(data, place)
+            length, known = read_place(data, place)
             record = data[place : place + length]
             if known == address and length > OVERHEAD and crc32c(record) == RESIDUE:
                 return record
@@ -217,7 +216,7 @@ class Segment:
             if self.extents is None:
                 self.mark(span.first, span.place - frame.HEADER_SIZE)
             else:
-                revision, kind = MOD_AND_KIND.unpack_from(self.record(span.address))
+                revision, kind = read_revision_and_kind(self.record(span.address))
                 if kind <= TOMBSTONE:
                     self.mark(revision, span.place - EXTENT_SIZE)
         self.unmarked = False

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from brainctl.engine.format.index_entry import DELETED, LEASED, SHIFT
 from brainctl.engine.format.record import header_of, key_of
+from brainctl.engine.format.run_header import START, OutdatedRun
 from brainctl.engine.index.key_index import KeyIndex
 from brainctl.engine.index.log_coverage import LogCoverage
 from brainctl.engine.index.run_merge import merged, rows
-from brainctl.engine.index.run_reader import START, OutdatedRun, Run
+from brainctl.engine.index.run_reader import Run
 from brainctl.engine.log.manifest import Listing
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK
 from brainctl.engine.recovery.recovered import Recovered

@@ -15,15 +15,16 @@ from brainctl.engine.format.file_names import is_log_segment, parse_segment, seg
 from brainctl.engine.format.record import (
     IMPORTED,
     META_SET,
-    MOD_AND_KIND,
     TOMBSTONE,
     header_of,
     key_of,
+    read_revision_and_kind,
     small_value,
 )
+from brainctl.engine.format.run_header import OutdatedRun
 from brainctl.engine.format.segment_header import DATA, LOG, is_recycled, unpack_header
 from brainctl.engine.index.log_coverage import LogCoverage
-from brainctl.engine.index.run_reader import OutdatedRun, Run
+from brainctl.engine.index.run_reader import Run
 from brainctl.engine.log import torn_write
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK, Extents
 from brainctl.engine.offline.inventory import SegmentFile, StoreInventory, remains
@@ -289,7 +290,7 @@ class Survey:
 
     def _add_record(self, part: SegmentFile, at: int, data: bytes, *, inside: bool) -> None:
         """Add a record; `inside` says whether it lies in an intact batch or extent."""
-        mod, kind = MOD_AND_KIND.unpack_from(data)
+        mod, kind = read_revision_and_kind(data)
         address = part.number << OFFSET_BITS | at
         if not inside:
             if kind <= TOMBSTONE:

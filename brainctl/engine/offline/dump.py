@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from brainctl.engine.format import index_block as block
+from brainctl.engine.format import run_header
 from brainctl.engine.format.batch import HAS_META, HEADER_SIZE, SNAPSHOT
 from brainctl.engine.format.extent import EXTENT_SIZE
 from brainctl.engine.format.file_names import run_name
 from brainctl.engine.format.index_entry import DELETED, LEASED, SHIFT, gain
 from brainctl.engine.format.record import KIND, META_SET, OVERHEAD, header_of, key_of, small_value
+from brainctl.engine.format.run_header import SECTIONS, START
 from brainctl.engine.format.segment_header import DATA, unpack_header
-from brainctl.engine.index import run_reader
-from brainctl.engine.index.run_reader import SECTIONS, START
+from brainctl.engine.index.run_reader import Run
 from brainctl.engine.log import manifest
 from brainctl.engine.log.segment import OFFSET_BITS, OFFSET_MASK
 from brainctl.engine.offline.inventory import SegmentFile, StoreInventory, remains
@@ -146,8 +147,8 @@ def _run(directory: str, fs: FileSystem, store: int, number: int) -> Iterator[En
     name = run_name(number)
     try:
         data, _lost = read_file(fs, f"{directory}/{name}")
-        header = run_reader.unpack_header(data[:START], name)
-    except run_reader.OutdatedRun as outdated:
+        header = run_header.unpack_header(data[:START], name)
+    except run_header.OutdatedRun as outdated:
         yield Entry(name, 0, START, "run", {"reason": str(outdated)})
         return
     except (StoreDamaged, FileNotFoundError) as damage:
@@ -155,10 +156,10 @@ def _run(directory: str, fs: FileSystem, store: int, number: int) -> Iterator[En
         return
     fields = {field: value for field, value in header._asdict().items() if field not in ("sections", "store")}
     yield Entry(name, 0, START, "run", fields)
-    salt = run_reader.salt(store, number)
+    salt = run_header.salt(store, number)
     try:
         memory = _mapped(data)
-        opened = run_reader.Run(name, header, memory)
+        opened = Run(name, header, memory)
         end = header.sections[0].offset
         at = START
         while at < end:

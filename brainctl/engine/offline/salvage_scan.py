@@ -14,7 +14,7 @@ from brainctl.engine.format import batch
 from brainctl.engine.format.batch import BatchHeader
 from brainctl.engine.format.batch_reader import find_batches, find_extents
 from brainctl.engine.format.extent import EXTENT_SIZE, ExtentHeader, unpack_extent
-from brainctl.engine.format.record import KIND, META_REMOVE, OVERHEAD, PLACE, RESIDUE, header_of
+from brainctl.engine.format.record import KIND, META_REMOVE, OVERHEAD, RESIDUE, header_of, read_place
 from brainctl.engine.format.segment_header import DATA, LOG, is_recycled
 from brainctl.engine.sector import SECTOR
 from brainctl.engine.vfs.filesystem import File, FileSystem
@@ -190,7 +190,7 @@ def _record(data: bytes, at: int, end: int, shift: int | None) -> Record | None:
     """Return the record at an offset, None when there is no intact one."""
     if at + OVERHEAD > end:
         return None
-    length, address = PLACE.unpack_from(data, at)
+    length, address = read_place(data, at)
     if not OVERHEAD < length <= end - at or (address != at + shift if shift is not None else address < DATA):
         return None
     record = data[at : at + length]

@@ -9,13 +9,13 @@ from crc32c import crc32c
 
 from brainctl.engine.format.index_entry import DELETED, SHIFT
 from brainctl.engine.format.record import (
-    HEADER,
     HEADER_SIZE,
-    MOD_AND_KIND,
-    PLACE,
     RESIDUE,
     TOMBSTONE,
-    VERSION,
+    read_ancestry,
+    read_place,
+    read_revision_and_kind,
+    read_version,
     version_of,
 )
 from brainctl.engine.index.key_index import KeyIndex
@@ -110,7 +110,7 @@ class ReadView:
         else:
             address = entry >> SHIFT
             record = self.recent.young.get(address) or self.recent.get(address) or self._record(address)
-        mod, create, version, lease, sub = VERSION.unpack_from(record)
+        mod, create, version, lease, sub = read_version(record)
         if not version:
             return None
         # tuple.__new__ skips KeyVersion's own __new__, a Python function: 0.19 us instead of 0.37.
@@ -352,7 +352,7 @@ class ReadView:
         size = 0
         for segment in self._segments_from(first):
             for _address, record in segment.records(segment.seek(first)):
-                mod, kind = MOD_AND_KIND.unpack_from(record)
+                mod, kind = read_revision_and_kind(record)
                 if kind > TOMBSTONE or mod < first:
                     continue
                 if mod > last:
@@ -372,7 +372,7 @@ class ReadView:
         number, at = address >> OFFSET_BITS, address & OFFSET_MASK
         data = self.maps.get(number)
         if data is not None:
-            length, known = PLACE.unpack_from(data, at)
+            length, known = read_place(data, at)
             record = data[at : at + length]
             if known == at and crc32c(record) == RESIDUE:
                 return record
@@ -399,7 +399,7 @@ class ReadView:
         except KeyError:
             return list(map(self._record, addresses))
         offsets = [address & OFFSET_MASK for address in addresses]
-        places = list(map(PLACE.unpack_from, maps, offsets))
+        places = list(map(read_place, maps, offsets))
         records = [data[at : at + length] for data, at, (length, _at) in zip(maps, offsets, places, strict=True)]
         # All in one comparison, whose loop runs in C; only if one of them is wrong they are read one by one.
         if [known for _length, known in places] == offsets and set(map(crc32c, records)) <= {RESIDUE}:
@@ -418,7 +418,7 @@ class ReadView:
             return 0
         while address:
             record = self._record(address)
-            _n, _at, mod, _create, version, _lease, previous, *_ = HEADER.unpack_from(record)
+            mod, version, previous = read_ancestry(record)
             if mod <= revision:
                 return address if version else 0
             if version == 1 and not self._held(previous):

@@ -7,7 +7,7 @@ from brainctl.engine.format.batch import HEADER_SIZE
 from brainctl.engine.format.extent import EXTENT_SIZE
 from brainctl.engine.format.index_entry import DELETED, GAIN_MASK, LEASED, NEW, NONE, SHIFT
 from brainctl.engine.format.record import HEADER_SIZE as RECORD
-from brainctl.engine.format.record import IMPORTED, INDEXED, META_SET, NAMED, PUT, TOMBSTONE, key_offset
+from brainctl.engine.format.record import IMPORTED, META_SET, PUT, TOMBSTONE, key_offset, read_indexed, read_named
 from brainctl.engine.format.segment_header import DATA
 from brainctl.engine.log.segment import OFFSET_BITS, Segment
 from brainctl.engine.recovery.recovered import Recovered
@@ -54,7 +54,7 @@ def _apply_metadata(part: Segment, at: int, end: int, meta: dict[bytes, bytes]) 
     """Apply the small records of a batch, which lie between two offsets."""
     data = part.mapped
     while at < end:
-        length, _revision, name_length, kind = NAMED.unpack_from(data, at)
+        length, _revision, name_length, kind = read_named(data, at)
         name = data[at + RECORD : at + RECORD + name_length]
         if kind == META_SET:
             meta[name] = data[at + RECORD + name_length : at + length - 4]
@@ -70,7 +70,7 @@ def _indexer(state: Recovered, part: Segment) -> Callable[[int, int, int, int], 
     Its third argument is the distance from a record's offset to its address, its last one the store's revision, for
     imported versions. All that it uses is bound to local names once per segment: it runs for each record of an opening.
     """
-    data, fields = part.mapped, INDEXED.unpack_from
+    data, fields = part.mapped, read_indexed
     entries, below = state.entries, state.index.below if state.covered else None
     get, supersede, bury = entries.get, state.garbage.supersede, state.garbage.bury
     number, skip = part.number << OFFSET_BITS, RECORD + 2
@@ -133,7 +133,7 @@ def read_packed(state: Recovered, part: Segment) -> None:
     for offset, header in batch_reader.extents(part.mapped, part.seed, DATA, part.end, records=True, path=part.path):
         place = offset + EXTENT_SIZE
         extents.add(header.address, place, header.length)
-        _length, revision, _key_length, kind = NAMED.unpack_from(part.mapped, place)
+        _length, revision, _key_length, kind = read_named(part.mapped, place)
         if kind in (PUT, TOMBSTONE):
             part.mark(revision, offset)
         index(place, place + header.length, header.address - place, 0)

@@ -101,7 +101,7 @@ def batches_are_not_checked(patch: Patch):
 def records_are_not_checked(patch: Patch):
     def record(part: segment.Segment, address: int) -> bytes:
         place = address if part.extents is None else part.extents.place(address)
-        return part.mapped[place : place + segment.PLACE.unpack_from(part.mapped, place)[0]]
+        return part.mapped[place : place + segment.read_place(part.mapped, place)[0]]
 
     patch.setattr(segment.Segment, "record", record)
 
@@ -130,9 +130,9 @@ def runs_are_not_synced(patch: Patch):
 def blocks_are_not_checked(patch: Patch):
     def unpack(data: mmap, offset: int, salt: int, path: str) -> node.IndexBlock:
         del salt, path
-        _crc, level, count, size = node.HEADER.unpack_from(data, offset)
+        _crc, level, count, size = node._HEADER.unpack_from(data, offset)
         columns = 2 if 0 < level < node.LEASED_KEYS else 1
-        end = offset + node.HEADER.size + count * (8 * columns + 4) + size
+        end = offset + node._HEADER.size + count * (8 * columns + 4) + size
         return node._parse(data[offset + 4 : end], level, count, columns, end)
 
     patch.setattr(node, "unpack", unpack)

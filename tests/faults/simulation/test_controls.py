@@ -167,7 +167,7 @@ def a_record_is_changed_on_its_way(patch: Patch):
         for one in prepared if isinstance(prepared, list) else [prepared]:
             if len(one.parts) > 1:
                 body = one.parts[-1][:-5] + bytes([one.parts[-1][-5] ^ 1])
-                one.parts[-1] = body + record.CRC.pack(crc32c(body))
+                one.parts[-1] = body + record.crc_bytes(crc32c(body))
         original(self, prepared)
 
     patch.setattr(Engine, "write", write)

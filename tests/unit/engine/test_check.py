@@ -41,7 +41,7 @@ def rewrite(fs: MemoryFileSystem, offset: int, change: bytes) -> None:
     assert old is not None
     at, end = FIRST, FIRST + old.length
     while at < end:
-        length = record.PLACE.unpack_from(content, at)[0]
+        length = record.read_place(content, at)[0]
         pack_into("<I", content, at + length - 4, crc32c(content[at : at + length - 4]))
         at += length
     content[4096:FIRST] = batch.pack(old._replace(crc=crc32c(bytes(content[FIRST:end]), seed)), seed)
@@ -104,7 +104,7 @@ def test_padding_is_looked_at():
 def test_what_only_a_bug_could_write_is_found(offset: int, change: bytes, finding: str):
     """The second version of a key contradicts itself or the first, with every CRC right."""
     fs = store_of((b"k", b"v"), (b"k", b"w"))
-    first = record.PLACE.unpack_from(fs.content(PATH), FIRST)[0]
+    first = record.read_place(fs.content(PATH), FIRST)[0]
     assert check(DIRECTORY, fs).findings == []
     rewrite(fs, FIRST + first + offset, change)
     assert finding in str(check(DIRECTORY, fs).findings)

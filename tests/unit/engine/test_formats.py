@@ -14,9 +14,9 @@ from brainctl.commands.store.files import text_line
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.format import batch
 from brainctl.engine.format.extent import EXTENT_SIZE
-from brainctl.engine.format.record import CRC, HEADER, HEADER_SIZE, META_SET, RESIDUE
+from brainctl.engine.format.record import HEADER_SIZE, META_SET, RESIDUE, crc_bytes
+from brainctl.engine.format.run_header import START, unpack_header
 from brainctl.engine.format.segment_header import DATA
-from brainctl.engine.index.run_reader import START, unpack_header
 from brainctl.engine.offline.dump import dump as dump_entries
 from brainctl.mvcc.commit import Commit
 from tests.support.memory_fs import MemoryFileSystem
@@ -127,7 +127,7 @@ def test_the_tables_name_the_right_places():
     assert pack[DATA : DATA + 4] == b"bcX1"
     first = number(pack[DATA + 16 : DATA + 20], "little")
     assert number(pack[DATA + EXTENT_SIZE + 4 : DATA + EXTENT_SIZE + 8], "little") == first
-    assert (HEADER_SIZE, HEADER.size, CRC.size, EXTENT_SIZE, batch.HEADER_SIZE) == (60, 60, 4, 24, 72)
+    assert (HEADER_SIZE, len(crc_bytes(0)), EXTENT_SIZE, batch.HEADER_SIZE) == (60, 4, 24, 72)
     assert f"{RESIDUE:08x}" in (FORMATS / "log-record.md").read_text()
     run = indexed().content("/d/00000001.run")
     assert (run[:8], number(run[12:16], "little"), number(run[24:32], "little")) == (b"brainrun", 1, len(run))

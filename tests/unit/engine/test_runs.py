@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from brainctl.engine.engine import Engine, EngineOptions
 from brainctl.engine.format import bloom_filter
 from brainctl.engine.format.file_names import run_name
+from brainctl.engine.format.run_header import RunHeader, Section, pack_header, unpack_header
 from brainctl.engine.index import key_index as index
 from brainctl.engine.index.log_coverage import LogCoverage, SegmentState, Superseded
 from brainctl.engine.index.run_merge import FANOUT, pick_runs
-from brainctl.engine.index.run_reader import Run, RunHeader, Section, pack_header, unpack_header
+from brainctl.engine.index.run_reader import Run
 from brainctl.engine.index.run_writer import RunWriter
 from brainctl.engine.offline.check import check
 from brainctl.engine.vfs.filesystem import OsFileSystem
