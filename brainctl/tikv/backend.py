@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
+from brainctl.background_tasks import BackgroundTasks
 from brainctl.errors import STOPPED, ApiError, BrainctlError, Fenced
 from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.log import Fact
@@ -118,8 +119,7 @@ class TikvBackend:
         self._reclaimed = asyncio.Event()
         self._reclaimed.set()
         self._answers: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._tasks = BackgroundTasks(asyncio.get_running_loop())
         self._writing: asyncio.Task[None] | None = None
         self._deafness: Deafness | None = None
 
@@ -391,21 +391,11 @@ class TikvBackend:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """See `Backend`."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(work)
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> None:
         """See `Backend`."""
-        if self._closed:
-            return
-
-        def run() -> None:
-            self._timers.discard(handle)
-            action()
-
-        handle = asyncio.get_running_loop().call_later(seconds, run)
-        self._timers.add(handle)
+        self._tasks.call_later(seconds, action)
 
     async def living_holder(self, *roles: str) -> Holder | None:
         """Return the process that leads this store, if it lives and has one of these roles; otherwise None.
@@ -422,18 +412,15 @@ class TikvBackend:
     async def close(self) -> None:
         """Finish what is queued, release the lead, and close the connection."""
         self._closed = True
-        for timer in self._timers:
-            timer.cancel()
+        self._tasks.end_timers()
         self.writer.finish()
         if self._writing is not None:
             await self._writing_ends(self._writing)
         await asyncio.gather(*self._answers)
         async with self.writer.busy:
             # The lock is held during a commit, so no task is cancelled in the middle of one.
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            self._tasks.cancel()
+        await self._tasks.wait()
         await self.writer.release()
         if self.instances is not None:
             with suppress(TikvFailed):

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from brainctl.background_tasks import BackgroundTasks
 from brainctl.engine.engine import Engine
 from brainctl.errors import BrainctlError
 from brainctl.etcdpb import rpc_pb2 as pb
@@ -17,7 +18,6 @@ from brainctl.mvcc.ranges import range_steps
 from brainctl.mvcc.steps import Steps
 from brainctl.mvcc.view import Pinned
 from brainctl.node.backend import LocalEngine, Reply
-from brainctl.node.background_tasks import BackgroundTasks
 from brainctl.node.local.engine_work import RECLAIM_RATE, EngineWork
 from brainctl.node.local.group_commit import IDENTITY, GroupCommit
 
@@ -142,7 +142,8 @@ class LocalBackend:
         """See `Backend.close`. Afterwards another process can open the directory."""
         self._tasks.end_timers()
         await self.commits.finish()
-        await self._tasks.cancel()
+        self._tasks.cancel()
+        await self._tasks.wait()
         await self.commits.join()
         if self._on_closing is not None:
             self._on_closing()

@@ -2,10 +2,10 @@
 
 import asyncio
 
+from brainctl.background_tasks import BackgroundTasks
 from brainctl.engine.engine import Engine
 from brainctl.errors import BrainctlError
 from brainctl.mvcc.commit import Commit
-from brainctl.node.background_tasks import BackgroundTasks
 from brainctl.node.local.group_commit import GroupCommit
 from brainctl.node.local.token_bucket import Bucket
 

@@ -38,11 +38,10 @@ class BackgroundTasks:
         for timer in self._timers:
             timer.cancel()
 
-    async def cancel(self) -> None:
-        """Cancel all tasks and wait for their ends."""
+    def cancel(self) -> None:
+        """Cancel all tasks; `wait` waits for their ends."""
         for task in list(self._tasks):
             task.cancel()
-        await self.wait()
 
     async def wait(self) -> None:
         """Wait for the tasks that run now; their errors are not raised."""
