@@ -20,8 +20,6 @@ FORBIDDEN = {
     "a path of one machine": ("/ro" + "ot/", "/wo" + "rk/", "/ho" + "me/", "/tmp" + "/v/"),
 }
 INHERITED = {
-    "wire.server.ServerConnection(wire.connection.Connection)": "a role; parts would cost each request more calls",
-    "wire.client.ClientConnection(wire.connection.Connection)": "a role, as the server's",
     "tikv.prefetched_view.PrefetchedView(mvcc.view.Whole)": "methods of a protocol, in terms of its others; no state",
     "tikv.client.transactions.OwnTransaction(tikv.client.reads.Reads)": "it is reads at its beginning, and writes",
     "stores.etcd.store.EtcdStore(stores.unary.UnaryCalls)": "methods of Store in terms of its `call`; no state",

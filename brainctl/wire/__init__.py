@@ -6,8 +6,13 @@ the events, and writes what `take` returns. The modules in reading order:
 * HTTP/2 and gRPC: `frames` (RFC 9113), `headers` and `huffman` (HPACK, RFC 7541), `grpc` (message prefix, status,
   timeout), `head` (the header fields of a request, checked), `events`, `limits` (bounds for one peer), `stream` (the
   state of one stream).
-* A connection: `connection` has what both roles share (sending, the peer's windows, frames), `server` and `client` the
-  roles; `response_blocks` the constant bytes of responses. `keepalive` counts PINGs.
+* A connection, put together from parts: `connection` reads frames and header blocks, `control_frames` those without
+  either; `stream_table` has the streams, `sender` what waits for the peer's windows, `budget` what the peer may send
+  without a request. `role` is what they ask of the role that they are used in.
+* The server's role: `server` puts it together; `requests` reads requests, `request_bodies` the bodies that come in
+  pieces; `responses` and `plain_responses` answer, with the constant bytes of `response_blocks`; `upkeep` and
+  `keepalive` count PINGs and end the connection in order.
+* The client's role: `client` calls, `response_reader` and `response_head` read the responses.
 * Other formats: `http1` (HTTP/1.1 for pages), `varint` (protobuf), `dns` (SRV records), `bbolt` and `bbolt_sieve` (the
   file of etcd's snapshots).
 

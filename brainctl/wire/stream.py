@@ -61,3 +61,19 @@ class Stream:
         """
         self.paused = False
         """Whether a producer should stop sending, because the peer reads slowly."""
+
+
+def answering(window: int) -> Stream:
+    """Return the state of a unary call that a server answers: the request has come."""
+    stream = Stream(window)
+    stream.remote_open = False
+    stream.requested = True
+    return stream
+
+
+def calling(window: int) -> Stream:
+    """Return the state of a unary call of a client: the request is sent, and the response has not begun."""
+    stream = Stream(window)
+    stream.requested = True
+    stream.closing = b""
+    return stream

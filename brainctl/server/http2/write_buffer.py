@@ -27,6 +27,7 @@ class WriteBuffer:
             on_cut: called when the connection is closed because of what it holds.
         """
         self._connection = connection
+        self._sender = connection.sender
         self._limits = limits
         self._calls = calls
         self._on_cut = on_cut
@@ -70,7 +71,7 @@ class WriteBuffer:
         self.due = False
         self._write()
         self.report()
-        closing = self._connection.closed or (self.ending and self._connection.drained)
+        closing = self._connection.core.closed or (self.ending and self._connection.drained)
         if closing and self.transport is not None:
             self.transport.close()
 
@@ -84,7 +85,7 @@ class WriteBuffer:
         """See `Holder`."""
         held = 0
         if self.transport is not None and not self._cut:
-            held = self._connection.held_bytes + self.waiting_bytes + self.transport.get_write_buffer_size()
+            held = self._connection.held_bytes() + self.waiting_bytes + self.transport.get_write_buffer_size()
         self._reported = held if held > SMALL_BYTES else 0
         return self._reported
 
@@ -119,7 +120,7 @@ class WriteBuffer:
 
     def look(self) -> bool:
         """Return whether too much waits to be sent, now."""
-        self.full = self.socket_full or self._held_back or self._connection.queued_bytes > self._limits.queue_bytes
+        self.full = self.socket_full or self._held_back or self._sender.queued_bytes > self._limits.queue_bytes
         return self.full
 
     def _write(self) -> None:
@@ -129,5 +130,5 @@ class WriteBuffer:
         if data and self.transport is not None:
             self._calls.sent_bytes += len(data)
             self.transport.write(data)
-        if self._connection.queued_bytes > self._limits.queue_bytes:
+        if self._sender.queued_bytes > self._limits.queue_bytes:
             self.full = True

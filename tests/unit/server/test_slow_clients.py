@@ -19,7 +19,7 @@ EVENT_BYTES = 10_000
 def greedy_client() -> ClientConnection:
     """A client whose flow-control windows never hold anything back."""
     client = ClientConnection("test")
-    client._out.append(frames.window_update(0, 1 << 30))
+    client.core.out.append(frames.window_update(0, 1 << 30))
     return client
 
 

@@ -1,11 +1,11 @@
 """A client and a server role joined in memory, so that each test checks both."""
 
 from brainctl.wire.client import ClientConnection
-from brainctl.wire.connection import Connection
 from brainctl.wire.events import Closed, Event, Requests
 from brainctl.wire.limits import Limits
 from brainctl.wire.server import ServerConnection
 
+Role = ServerConnection | ClientConnection
 UNARY = "/etcdserverpb.KV/Range"
 STREAM = "/etcdserverpb.Watch/Watch"
 
@@ -32,7 +32,7 @@ class ConnectionPair:
         assert not [event for event in at_server + at_client if isinstance(event, Closed) and event.code]
         return at_server, at_client
 
-    def _carry(self, sender: Connection, receiver: Connection, events: list[Event]) -> bool:
+    def _carry(self, sender: Role, receiver: Role, events: list[Event]) -> bool:
         data = sender.take()
         self.wire.append(data)
         step = self.step or len(data) or 1

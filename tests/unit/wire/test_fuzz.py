@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from brainctl.errors import COMPACTED
 from brainctl.wire import frames
 from brainctl.wire.client import ClientConnection
-from brainctl.wire.connection import Connection
 from brainctl.wire.events import Closed, Event, Message, Opened, PlainRequest, Requests
 from brainctl.wire.headers import literal_block
 from brainctl.wire.limits import Limits
@@ -74,17 +73,18 @@ any_frame = st.sampled_from(LIKELY).flatmap(
 answers = st.lists(st.sampled_from(["reply", "fail", "hold"]), min_size=1, max_size=8)
 
 
-def check(connection: Connection) -> None:
-    live = [stream for stream in connection._streams.values() if stream is not None]
+def check(connection: ServerConnection | ClientConnection) -> None:
+    streams = connection.core.streams.open
+    live = [stream for stream in streams.values() if stream is not None]
     assert connection.queued_bytes == sum(stream.queued for stream in live)
     for stream in live:
         assert stream.queued == sum(map(len, stream.queue))
-    assert set(connection._waiting) <= set(connection._streams)
+    assert set(connection.sender.waiting) <= set(streams)
     if isinstance(connection, ServerConnection):
-        assert len(connection._streams) <= LIMITS.streams
+        assert len(streams) <= LIMITS.streams
         held = sum(stream.reader.held_bytes for stream in live if stream.reader is not None)
         held += sum(len(stream.body) + sum(map(len, stream.messages)) for stream in live)
-        assert connection._partial == held
+        assert connection.held_bytes() == held + connection.queued_bytes + len(connection.core.block or b"")
     if connection.closed:
         assert connection.open_streams == connection.queued_bytes == 0
 
