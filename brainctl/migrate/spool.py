@@ -40,7 +40,7 @@ class Spool:
         """The bytes of events of `_front`."""
         self._file: IO[bytes] | None = None
         self._read = 0
-        """Where the file is read next."""
+        """The place at which the file is read next."""
         self._end = 0
         self._late: list[RevisionRead] = []
         """Revisions for which the file had no room; they come last."""
