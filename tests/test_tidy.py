@@ -1,7 +1,7 @@
 """The text of the project itself: sizes, bases of classes, and what must not stand in any file.
 
 Classes are put together, not inherited, across files: what a class may touch is visible in its own file. Allowed bases
-from another module are protocols, classes without any code, and exceptions; any other is in INHERITED, with its reason.
+from another module are protocols, classes without any code, and exceptions.
 """
 
 import ast
@@ -19,13 +19,6 @@ FORBIDDEN = {
     "an address of a package registry": ("pypi" + ".org", "python" + "hosted", "npm" + "js.", "proxy." + "golang"),
     "a path of one machine": ("/ro" + "ot/", "/wo" + "rk/", "/ho" + "me/", "/tmp" + "/v/"),
 }
-INHERITED = {
-    "tikv.prefetched_view.PrefetchedView(mvcc.view.Whole)": "methods of a protocol, in terms of its others; no state",
-    "tikv.client.transactions.OwnTransaction(tikv.client.reads.Reads)": "it is reads at its beginning, and writes",
-    "stores.etcd.store.EtcdStore(stores.unary.UnaryCalls)": "methods of Store in terms of its `call`; no state",
-    "stores.in_process.NodeStore(stores.unary.UnaryCalls)": "methods of Store in terms of its `call`; no state",
-}
-"""Classes with a base in another module, each with the reason."""
 
 
 def tracked() -> list[Path]:
@@ -151,7 +144,7 @@ def test_no_class_has_a_base_in_another_file() -> None:
         for path in (ROOT / "brainctl").rglob("*.py")
         if "etcdpb" not in path.parts
     }
-    assert set(Bases(sources).inherited()) == set(INHERITED)
+    assert list(Bases(sources).inherited()) == []
 
 
 def test_the_search_finds_bases_and_passes_over_protocols_and_exceptions() -> None:

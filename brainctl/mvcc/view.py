@@ -84,34 +84,6 @@ class View(Ranges, Protocol):
         """
 
 
-class Whole:
-    """Mixin for a View that has everything in memory: each read in steps is a single step."""
-
-    remote: Literal[False] = False
-
-    def stretches(self: View, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
-        """See `Ranges.stretches`."""
-        yield list(self.versions(start, end, revision))
-
-    def select_steps(self: View, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
-        """See `Ranges.select_steps`."""
-        yield 1
-        return self.select(start, end, revision, limit)
-
-    def count_steps(self: View, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
-        """See `Ranges.count_steps`."""
-        yield 1
-        return self.count(start, end, revision)
-
-    def history_pieces(self: View, first: int, last: int) -> Iterator[list[KeyVersion]]:
-        """See `View.history_pieces`."""
-        for revision in self.history(first, last):
-            yield revision.changes
-
-    def leased(self) -> None:
-        """See `View.leased`: it is not known which keys have leases."""
-
-
 class Pinned:
     """A View fixed at the revision that the wrapped one had when this was created, whatever is written later."""
 

@@ -15,7 +15,7 @@ In reading order:
 One call through the layers: `await store.put(PutRequest(key=b"a", value=b"1"))`.
 
     etcd://10.0.0.1:2379,10.0.0.2:2379             file:///var/lib/store
-    UnaryCalls.put                                 UnaryCalls.put
+    unary.call_put                                 unary.call_put
     EtcdStore.call("/etcdserverpb.KV/Put", ...)    NodeStore.call("/etcdserverpb.KV/Put", ...)
       _ready: dial 10.0.0.1, after 0.1 s also        marshal the request
         10.0.0.2, and take the first that answers    Node.call with the token of this process

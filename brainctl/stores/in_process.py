@@ -16,7 +16,19 @@ from brainctl.mvcc.record_names import CHECKPOINT
 from brainctl.node.local.backend import open_local
 from brainctl.node.node import Node
 from brainctl.node.services.kv.range_stream import range_page
-from brainctl.stores.unary import Reply, UnaryCalls
+from brainctl.stores.unary import (
+    Reply,
+    call_compact,
+    call_delete_range,
+    call_lease_grant,
+    call_lease_revoke,
+    call_lease_time_to_live,
+    call_leases,
+    call_put,
+    call_range,
+    call_status,
+    call_txn,
+)
 from brainctl.stores.unfinished import Admission, Standing, changes, refusal
 from brainctl.stores.urls import of_directory
 
@@ -58,10 +70,21 @@ def open_directory(directory: Path, clock: Clock | None = None, admission: Admis
     return NodeStore(Node(open_local(engine, asyncio.get_running_loop()), clock), url, refused)
 
 
-class NodeStore(UnaryCalls):
+class NodeStore:
     """Calls a node as a client would call a server; it has all rights, since its process has the data."""
 
     server: None = None
+
+    range = call_range
+    put = call_put
+    delete_range = call_delete_range
+    txn = call_txn
+    compact = call_compact
+    lease_grant = call_lease_grant
+    lease_revoke = call_lease_revoke
+    lease_time_to_live = call_lease_time_to_live
+    leases = call_leases
+    status = call_status
 
     def __init__(self, node: Node, url: str, refused: BrainctlError | None = None) -> None:
         """Create the store over a node; `refused`, if given, is raised for every change."""

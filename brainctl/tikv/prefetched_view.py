@@ -12,14 +12,14 @@ moves (`leadership`).
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.ranges import Count
 from brainctl.mvcc.read_set import First, Read
 from brainctl.mvcc.steps import STEP_KEYS, Steps, in_pieces, release
-from brainctl.mvcc.view import Revision, Selection, Whole
+from brainctl.mvcc.view import Revision, Selection
 from brainctl.tikv.state_view import StateView
 from brainctl.tikv.value_codec import Stored
 
@@ -63,8 +63,10 @@ class _Part(NamedTuple):
             yield [stored.version() for stored in self.of.stored[at : min(at + size, self.after)]]
 
 
-class PrefetchedView(Whole):
+class PrefetchedView:
     """A `View` of the newest versions of some ranges, and of older states of some."""
+
+    remote: Literal[False] = False
 
     def __init__(self, source: StateView) -> None:
         self.source = source
@@ -221,9 +223,21 @@ class PrefetchedView(Whole):
         part = self._part(start, end, 0)
         return 1 if part is None else part.after - part.first
 
+    def count_steps(self, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
+        """See `Ranges.count_steps`: there is one."""
+        yield 1
+        return self.count(start, end, revision)
+
     def history(self, first: int, last: int) -> Iterator[Revision]:
         """Refuse: no write needs the history."""
         raise NotImplementedError(first, last)
+
+    def history_pieces(self, first: int, last: int) -> Iterator[list[KeyVersion]]:
+        """Refuse, as `history`."""
+        raise NotImplementedError(first, last)
+
+    def leased(self) -> None:
+        """See `View.leased`: it is not known which keys have leases."""
 
     def _span(self, start: bytes, end: bytes | None, revision: int) -> Span:
         """Return a range with its revision, 0 also where the newest one is named by its number."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from brainctl.errors import BrainctlError
 from brainctl.mvcc.batch import Batch
@@ -12,13 +12,15 @@ from brainctl.mvcc.keyversion import KeyVersion
 from brainctl.mvcc.pending_writes import PendingWrites
 from brainctl.mvcc.range_response_kvs import framed
 from brainctl.mvcc.ranges import read_range
-from brainctl.mvcc.steps import finished
-from brainctl.mvcc.view import Revision, Selection, Whole
+from brainctl.mvcc.steps import Steps, finished
+from brainctl.mvcc.view import Revision, Selection
 from brainctl.node.backend import Evaluate, Observer, ObserverSteps
 
 
-class MemoryView(Whole):
+class MemoryView:
     """All versions, tombstones included, in the order in which they were written."""
+
+    remote: Literal[False] = False
 
     def __init__(self) -> None:
         self.revision = 1
@@ -67,6 +69,24 @@ class MemoryView(Whole):
                 group.append(change)
         if group:
             yield Revision(group[0].mod_revision, group)
+
+    def stretches(self, start: bytes, end: bytes | None, revision: int) -> Iterator[list[KeyVersion]]:
+        yield list(self.versions(start, end, revision))
+
+    def select_steps(self, start: bytes, end: bytes | None, revision: int, limit: int) -> Steps[Selection]:
+        yield 1
+        return self.select(start, end, revision, limit)
+
+    def count_steps(self, start: bytes, end: bytes | None, revision: int) -> Steps[int]:
+        yield 1
+        return self.count(start, end, revision)
+
+    def history_pieces(self, first: int, last: int) -> Iterator[list[KeyVersion]]:
+        for revision in self.history(first, last):
+            yield revision.changes
+
+    def leased(self) -> None:
+        """It is not known which keys have leases."""
 
 
 class MemoryBackend:

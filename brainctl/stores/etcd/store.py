@@ -18,15 +18,38 @@ from brainctl.etcdpb import rpc_pb2 as pb
 from brainctl.stores.etcd.channel import CLOSED, Connection, first_dialed, is_cancelled
 from brainctl.stores.etcd.outcome import WRITES, failure
 from brainctl.stores.etcd.target import EtcdTarget
-from brainctl.stores.unary import Reply, UnaryCalls
+from brainctl.stores.unary import (
+    Reply,
+    call_compact,
+    call_delete_range,
+    call_lease_grant,
+    call_lease_revoke,
+    call_lease_time_to_live,
+    call_leases,
+    call_put,
+    call_range,
+    call_status,
+    call_txn,
+)
 
 _Metadata = tuple[tuple[str, str], ...]
 
 
-class EtcdStore(UnaryCalls):
+class EtcdStore:
     """The API of an etcd cluster over gRPC. Connects when first used; the event loop that uses it must close it."""
 
     in_process: None = None
+
+    range = call_range
+    put = call_put
+    delete_range = call_delete_range
+    txn = call_txn
+    compact = call_compact
+    lease_grant = call_lease_grant
+    lease_revoke = call_lease_revoke
+    lease_time_to_live = call_lease_time_to_live
+    leases = call_leases
+    status = call_status
 
     def __init__(self, target: EtcdTarget) -> None:
         self.target = target

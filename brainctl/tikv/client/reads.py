@@ -44,7 +44,7 @@ class Reads(Reader):
         traffic = self._cluster.failures.traffic
         found: dict[bytes, bytes] = {}
         size = traffic.got.fits(LARGEST_GET)
-        with self._counted("get"):
+        with self.counted("get"):
             if len(keys) == 1:
                 await self._get_one(keys[0], found)
             else:
@@ -116,7 +116,7 @@ class Reads(Reader):
     async def _page(self, kind: str, start: bytes, end: bytes, size: int) -> tuple[Sequence[kv.KvPair], bytes]:
         """Return pairs from the beginning of a range, and up to where there are no others when they are fewer."""
         attempts, calls = self._attempts(), self._cluster.calls
-        with self._counted(kind):
+        with self.counted(kind):
             while True:
                 region = await calls.locate(start, attempts)
                 stop = region.end if region.ends_before(end) else end
@@ -171,7 +171,8 @@ class Reads(Reader):
         return Attempts(failures)
 
     @contextmanager
-    def _counted(self, kind: str) -> Iterator[None]:
+    def counted(self, kind: str) -> Iterator[None]:
+        """Count a request of some kind, with the time that it takes."""
         begun = self._time()
         try:
             yield

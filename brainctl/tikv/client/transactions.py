@@ -1,7 +1,7 @@
 """Transactions: reads at the start, locks that are taken beforehand, and a commit that is never cancelled."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from brainctl.tikv.client import limits
 from brainctl.tikv.client.attempts import Attempts
@@ -14,7 +14,7 @@ from brainctl.tikv.client.methods import LOCK, UNLOCK
 from brainctl.tikv.client.plan import Plan
 from brainctl.tikv.client.reads import Cluster, Reads
 from brainctl.tikv.client.regions import Region
-from brainctl.tikv.client.seam import Transaction
+from brainctl.tikv.client.seam import Pair, Transaction
 from brainctl.tikv.errors import Failure, TikvFailed
 from brainctl.tikvpb import kvrpcpb_pb2 as kv
 
@@ -25,13 +25,14 @@ _under_way: set["asyncio.Task[int]"] = set()
 """Commits under way. The event loop has only weak references to tasks, and this set keeps them until they end."""
 
 
-class OwnTransaction(Reads, Transaction):
+class OwnTransaction(Transaction):
     """A transaction of our own client."""
 
     def __init__(
         self, cluster: Cluster, channels: Channels, background: Background, start: int, *, locking: bool
     ) -> None:
-        super().__init__(cluster, start)
+        self._cluster = cluster
+        self._reads = Reads(cluster, start)
         self._channels = channels
         self._background = background
         self._start = start
@@ -42,10 +43,24 @@ class OwnTransaction(Reads, Transaction):
         self._for_update = start
         self._ended = False
 
+    async def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """See `Reader`."""
+        return await self._reads.get(keys)
+
+    def scan(
+        self, start: bytes, end: bytes, limit: int = 0, largest: int = limits.LARGEST_PAGE
+    ) -> AsyncIterator[list[Pair]]:
+        """See `Reader`."""
+        return self._reads.scan(start, end, limit, largest)
+
+    def key_pages(self, start: bytes, end: bytes) -> AsyncIterator[list[bytes]]:
+        """See `Reader`."""
+        return self._reads.key_pages(start, end)
+
     async def get_locked(self, key: bytes) -> bytes | None:
         """See `Transaction`."""
         assert self._locking, "only a transaction that was begun with locking=True locks keys"
-        with self._counted("lock"):
+        with self._reads.counted("lock"):
             return (await self._lock([key])).get(key)
 
     async def commit(self, writes: Mapping[bytes, bytes | None]) -> int:
@@ -67,7 +82,7 @@ class OwnTransaction(Reads, Transaction):
             await self._unlock()
 
     async def _commit(self, writes: Mapping[bytes, bytes | None]) -> int:
-        with self._counted("commit"):
+        with self._reads.counted("commit"):
             try:
                 if not writes:
                     await self._unlock()
