@@ -128,9 +128,9 @@ def test_b5_05h_whether_there_are_users_is_for_everybody(guarded: Guarded) -> No
 
 
 def test_b5_05i_an_unused_token_ends(own: Own) -> None:
-    short = own("--auth-token-ttl", "1")
+    short = own("--auth-token-ttl", "3")
     root = enable(short)
-    lease = short.call("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantRequest(TTL=4), root).ID
+    lease = short.call("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantRequest(TTL=7), root).ID
     forgotten = token_of(short, "root", "rootpw")
     ask = pb.LeaseTimeToLiveRequest(ID=lease)
     while short.call("/etcdserverpb.Lease/LeaseTimeToLive", ask, root).TTL >= 0:  # which keeps root's token alive
