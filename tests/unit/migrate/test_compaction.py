@@ -1,10 +1,12 @@
 """The source compacts while it is copied: the copy goes on where it stopped, and what is copied follows."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
 
-from brainctl.migrate.machine.events import ReadPage
+from brainctl.migrate.machine import state
+from brainctl.migrate.machine.events import AdvanceBase, ReadPage, Write
 from brainctl.migrate.machine.record import History, Record
 from tests.unit.migrate.world import World
 
@@ -42,8 +44,7 @@ class Compacting(World):
         return Record.decode(self.target.stored.state)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_compaction_after_each_step_restarts_nothing(seed: int) -> None:
+def copy_with_compactions(seed: int) -> None:
     world = Compacting(Random(seed))
     world.do(0)  # the base is chosen
     for _ in range(400):
@@ -57,6 +58,39 @@ def test_a_compaction_after_each_step_restarts_nothing(seed: int) -> None:
     assert world.stored.resyncs == 0
     assert world.stored.chosen < world.stored.base
     assert len(world.source.live(world.stored.base)) // 2 < world.stored.keys <= len(KEYS) + NEW, "once each"
+
+
+def copy_with_many_seeds() -> None:
+    for seed in range(20):
+        copy_with_compactions(seed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_compaction_after_each_step_restarts_nothing(seed: int) -> None:
+    copy_with_compactions(seed)
+
+
+def a_base_moves_on_without_its_changes(patch: pytest.MonkeyPatch) -> None:
+    original = state.Migration._next_advance
+
+    def advance(self: state.Migration) -> Write | None:
+        write = original(self)
+        return write._replace(events=[]) if isinstance(write, AdvanceBase) else write
+
+    patch.setattr(state.Migration, "_next_advance", advance)
+
+
+def a_page_of_a_newer_revision_is_written_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(state.Migration, "_next_advance", state.Migration._next_import)
+
+
+@pytest.mark.parametrize("plant", [a_base_moves_on_without_its_changes, a_page_of_a_newer_revision_is_written_at_once])
+def test_control_a_planted_fault_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        copy_with_many_seeds()
 
 
 @pytest.mark.parametrize("seed", range(20))

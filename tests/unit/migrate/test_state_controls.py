@@ -10,7 +10,7 @@ from brainctl.errors import BrainctlError
 from brainctl.migrate.machine import state
 from brainctl.migrate.machine.base_copy import BaseCopy, Pages
 from brainctl.migrate.machine.event_buffer import Backlog
-from brainctl.migrate.machine.events import AdvanceBase, RevisionRead, Write
+from brainctl.migrate.machine.events import RevisionRead
 from brainctl.migrate.machine.lease_ledger import LeaseBook
 from tests.unit.migrate.model import TargetModel
 from tests.unit.migrate.test_state_property import MigrationMachine
@@ -72,25 +72,9 @@ def the_end_comes_before_the_copy_is_current(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(state.Migration, "_settle", settle)
 
 
-def a_base_moves_on_without_its_changes(patch: pytest.MonkeyPatch) -> None:
-    original = state.Migration._next_advance
-
-    def advance(self: state.Migration) -> Write | None:
-        write = original(self)
-        return write._replace(events=[]) if isinstance(write, AdvanceBase) else write
-
-    patch.setattr(state.Migration, "_next_advance", advance)
-
-
-def a_page_of_a_newer_revision_is_written_at_once(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(state.Migration, "_next_advance", state.Migration._next_import)
-
-
 @pytest.mark.parametrize(
     "plant",
     [
-        a_base_moves_on_without_its_changes,
-        a_page_of_a_newer_revision_is_written_at_once,
         keys_come_before_their_leases,
         the_cursor_runs_ahead_of_the_write,
         the_stream_loses_a_revision,
