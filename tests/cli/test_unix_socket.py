@@ -19,10 +19,10 @@ def path() -> Iterator[Path]:
 
 
 def serving(new_brainctl: NewBrainctl, path: Path, *flags: str) -> Brainctl:
-    """At a port too, so that it is known to be ready."""
+    """At a port too, which is listened at last, so that the server is known to be ready."""
     server = new_brainctl(*flags)
     server.stop()
-    server.flags = [*flags, "--listen", f"{server.endpoint},unix://{path}"]
+    server.flags = [*flags, "--listen", f"unix://{path},{server.endpoint}"]
     return server.start()
 
 
