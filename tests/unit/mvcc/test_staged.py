@@ -100,7 +100,14 @@ def test_a_read_at_a_negative_revision_sees_what_is_staged() -> None:
 def test_control_a_write_that_misses_what_is_staged_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PendingWrites, "get", lambda self, key: self.view.get(key))
 
-    @settings(relaxed, database=None, phases=[Phase.generate], report_multiple_bugs=False)
+    @settings(
+        relaxed,
+        max_examples=1000,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+    )
     @given(data=st.data())
     def blind(data: st.DataObject) -> None:
         run(data, Line(), Line())
