@@ -81,7 +81,12 @@ class Connection:
         if self._dialing is None or self._dialing.done():
             self._dialing = asyncio.ensure_future(self._dial())
             self._dialing.add_done_callback(_forget)
-        return await asyncio.shield(self._dialing)
+        try:
+            return await asyncio.shield(self._dialing)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            raise ConnectionFailed(f"{self.endpoint}: {CLOSED}") from None
 
     @property
     def received(self) -> int | None:

@@ -1,6 +1,7 @@
 """A call whose connection is closed while it waits ends with an error of ours; gRPC says that it was cancelled."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -86,6 +87,22 @@ def test_what_was_forwarded_is_unknown() -> None:
 
     with pytest.raises(UnknownOutcome, match="given up"):
         asyncio.run(_given_up(forward))
+
+
+def test_what_waits_for_a_connection_was_not_sent() -> None:
+    async def run(port: int) -> None:
+        peers = PeerCalls(Tls(), 1 << 20)
+        call = peers.call(f"http://127.0.0.1:{port}", "/etcdserverpb.KV/Put", b"", "", 120)
+        caller = asyncio.ensure_future(call)
+        # After two turns the caller waits for the dial that it has begun.
+        for _ in range(2):
+            await asyncio.sleep(0)
+        await peers.close()
+        with pytest.raises(ConnectionFailed, match="the connection was given up"):
+            await asyncio.wait_for(caller, 120)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(run(silent.getsockname()[1]))
 
 
 def test_a_caller_that_is_cancelled_stays_so() -> None:
