@@ -61,7 +61,7 @@ def test_a_message_beyond_the_limit_is_not_gathered(client: Client) -> None:
 
 def test_answers_that_nobody_takes_are_not_made_without_end(client: Client) -> None:
     greedy = ClientConnection("test")
-    greedy._out.append(frames.window_update(0, 1 << 30))
+    greedy.core.out.append(frames.window_update(0, 1 << 30))
     with connected(client) as raw, Growth(client.server.pid) as growth:
         for _ in range(ANSWERS):
             greedy.request(KV + "Range", LARGE)
@@ -77,7 +77,7 @@ def test_requests_that_are_taken_back_at_once_starve_nobody(client: Client) -> N
         with suppress(ConnectionError):
             for _ in range(RESETS // 100):
                 for _ in range(100):
-                    rapid._out.append(frames.rst_stream(rapid.request(KV + "Range", LARGE), ErrorCode.CANCEL))
+                    rapid.core.out.append(frames.rst_stream(rapid.request(KV + "Range", LARGE), ErrorCode.CANCEL))
                 raw.sendall(rapid.take())
                 assert client.get(b"a").count == 0
         with suppress(ConnectionError):  # it is cut off, sooner or later

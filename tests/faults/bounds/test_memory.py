@@ -38,18 +38,18 @@ POST = b"POST /v3/kv/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application
 def unfinished_calls() -> bytes:
     """Two puts that lack their end."""
     client = ClientConnection("test")
-    client._out.append(frames.settings({}))
-    client._window = client._stream_window = 1 << 30  # what the server grants is more than is sent
+    client.core.out.append(frames.settings({}))
+    client.sender.window = client.core.streams.initial_window = 1 << 30  # what the server grants is more than is sent
     for _ in range(2):
         stream_id = client.open(KV + "Put")
-        client._send_data(stream_id, client._stateful(stream_id), (len(PART) + 10).to_bytes(5), PART)
+        client.sender.data(stream_id, client.core.streams.stateful(stream_id), (len(PART) + 10).to_bytes(5), PART)
     return client.take()
 
 
 def unread_answers() -> bytes:
     """Ranges of a client whose windows let everything out."""
     client = ClientConnection("test")
-    client._out.append(frames.window_update(0, 1 << 30))
+    client.core.out.append(frames.window_update(0, 1 << 30))
     for _ in range(8):
         client.request(KV + "Range", RANGE)
     return client.take()
@@ -130,7 +130,7 @@ def test_requests_beyond_what_may_be_in_flight_wait_and_are_answered(client: tup
         writers: list[tuple[socket.socket, ClientConnection]] = []
         for _ in range(WRITERS):
             writer = ClientConnection("test")
-            writer._window = writer._stream_window = 1 << 30  # what the server grants is more than is sent
+            writer.sender.window = writer.core.streams.initial_window = 1 << 30
             for _ in range(PUTS):
                 writer.request(KV + "Put", body)
             raw = held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=120))
