@@ -67,6 +67,9 @@ BEFORE = {
     """curl http://127.0.0.1:2379/v3/kv/put   -d '{"key": "Zm9v", "value": "YmFy"}'""": [
         "brainctl serve --data-dir /var/lib/brainctl --listen 127.0.0.1:2379"
     ],
+    "brainctl --endpoints 10.0.0.1:2379 snapshot save backup.db": [
+        "brainctl serve --store tikv://10.0.0.9:2379/prod --name one --listen 10.0.0.1:2379"
+    ],
     "brainctl compaction REVISION": ["brainctl serve --data-dir /var/lib/brainctl", "brainctl put key value"],
 }
 """What a page takes for granted before a line."""
@@ -113,6 +116,7 @@ class Story:
             "REVISION": "2",
             "123456": "2",
             "10.0.0.9:2379/prod": store,
+            "10.0.0.9:2379/restored": f"{store}-restored",
             "127.0.0.1:2379": next(ports),
             "--from etcd://10.0.0.1:2379": f"--from etcd://{source.endpoint}",
             "10.0.0.1:2379": next(ports),
