@@ -53,8 +53,8 @@ differential: .venv/develop  ## 200 000 random requests to brainctl and to etcd,
 slow-watchers: .venv/develop  ## an hour of load over watchers that do not read (MINUTES=): memory, latency, what they get
 	$(BIN)/python -m tests.faults.bounds --minutes $(MINUTES)
 
-suites: .venv/develop peers  ## the test suites of etcd and of client packages, whole; minutes
-	BRAINCTL_WHOLE_SUITES=true $(BIN)/python -m pytest -n 2 tests/clients
+suites: .venv/develop peers  ## the test suites of etcd and of client packages, whole, and the short chaos test; minutes
+	BRAINCTL_WHOLE_SUITES=true $(BIN)/python -m pytest -n 2 tests/clients tests/faults/chaos
 
 bench: .venv/develop  ## etcd and brainctl side by side, about 8 minutes; writes bench/results.json, tables and plots
 	$(BIN)/python -m tests.peers.build etcd etcd-load

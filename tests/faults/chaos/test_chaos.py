@@ -1,5 +1,6 @@
 """Three instances under faults keep etcd's promises, and planted bugs are found; `make chaos` is the long one."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,13 @@ STEPS = (
 """A fault of each sort."""
 TURNS = 10
 """Recordings of a planted bug, at most: one is enough where the moments are favourable."""
+minutes = pytest.mark.skipif(
+    not (os.environ.get("BRAINCTL_WHOLE_SUITES") or os.environ.get("BRAINCTL_TEST_PD")),
+    reason="takes a minute: make suites, make test-tikv",
+)
 
 
+@minutes
 def test_promises_are_kept(tikv: Playground, tmp_path: Path) -> None:
     with Cluster(tikv, tmp_path, "chaos-kept") as cluster:
         steps = tuple(step for step in STEPS if cluster.linked or step.kind not in LINKED)
@@ -30,6 +36,7 @@ def test_promises_are_kept(tikv: Playground, tmp_path: Path) -> None:
     assert turned.finding.verdict.operations >= sum(step.before + step.during for step in steps)
 
 
+@minutes
 @pytest.mark.parametrize(
     ("bug", "kinds"),
     [
