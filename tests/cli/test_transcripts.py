@@ -59,7 +59,9 @@ class Side:
 
     def run(self, line: transcripts.Line) -> Outcome:
         argv = [self._filled(word) for word in line.argv]
-        where = {"ETCDCTL_ENDPOINTS": self.server.endpoint, "ETCDCTL_DIAL_TIMEOUT": "60s"}
+        where = {"ETCDCTL_ENDPOINTS": self.server.endpoint}
+        if not any(word.startswith("--dial-timeout") for word in argv):  # etcdctl refuses to be told twice
+            where["ETCDCTL_DIAL_TIMEOUT"] = "60s"
         environment = {**clean_environment(), **where, **line.environment}
         done = subprocess.run(
             [*self.program, *argv], input=line.stdin, capture_output=True, timeout=120, check=False, env=environment
