@@ -66,7 +66,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tikv: Playground) -> Iterato
         executable.chmod(0o755)
         names = {
             "etcd.example:2379": etcd.endpoint,
-            "pd.example:2379/prod": tikv.url("examples").partition("://")[2],
+            "pd.example:2379/prod": tikv.url(directory.name).partition("://")[2],
             "/var/lib/brainctl": str(directory / "server" / "data"),
             "flash probe /var/lib --seconds 2s": f"flash probe {directory} --seconds 1s --size 16M",
             "file://copy": f"file://{directory}/copy",

@@ -45,7 +45,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory, tikv: Playground) -> Iterator
             found[kind, at] = f"etcd://{server.start().endpoint}"
         for at in (BEHIND, AHEAD):
             found["file", at] = f"file://{directory / str(at)}"
-            found["tikv", at] = tikv.url(f"lag-{at}")
+            found["tikv", at] = tikv.url(f"{directory.name}-{at}")
         for (_, at), url in found.items():
             asyncio.run(fill(url, at))
         yield found

@@ -138,7 +138,7 @@ def sides(tikv: Playground, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             urls = {
                 "etcd": f"etcd://{servers.enter_context(etcd).endpoint}",
                 "serve": f"etcd://{servers.enter_context(ours).endpoint}",
-                "tikv": tikv.url(f"sides-{state}"),
+                "tikv": tikv.url(f"{directory.name}-{state}"),
                 "file": f"file://{directory}/f-{state}",
             }
             for kind, url in urls.items():
