@@ -42,7 +42,7 @@ class Spool:
         self._read = 0
         """The place at which the file is read next."""
         self._end = 0
-        self._late: list[RevisionRead] = []
+        self._late: deque[RevisionRead] = deque()
         """Revisions for which the file had no room; they come last."""
 
     @property
@@ -91,7 +91,7 @@ class Spool:
         if self._read < self._end:
             return self._load()
         if self._late:
-            return self._late.pop(0)
+            return self._late.popleft()
         return None
 
     def _write(self, read: RevisionRead) -> bool:
