@@ -15,6 +15,7 @@ import pytest
 
 from tests.peers import ROOT, require
 from tests.peers.ports import free_ports
+from tests.support.suites import WHOLE
 
 HERE = Path(__file__).resolve().parent / "etcd-suite"
 EXCLUDED = {
@@ -23,8 +24,6 @@ EXCLUDED = {
 }
 PORTS = 5
 """Of a cluster of one member."""
-WHOLE = os.environ.get("BRAINCTL_WHOLE_SUITES") == "true"
-"""Run all of the suite, which takes minutes; else the parts that every run has."""
 SHARDS = {
     "auth": ("common", "^TestAuth"),
     "common": ("common", "^Test([^A]|A[^u])"),

@@ -13,6 +13,7 @@ import pytest
 
 from tests.peers import require
 from tests.peers.servers import Brainctl, Etcd, Server, etcdctl
+from tests.support.suites import WHOLE, minutes
 
 FLAGS = ("--auth-token-ttl", "2", "--max-request-bytes", "10240")
 """What the tests of etcd-client expect."""
@@ -33,10 +34,6 @@ RUST = ("test_cluster",)
 """It wants three members, and a fourth that is started while it runs."""
 ASLEEP = ("test_auth_refresh_token",)
 """Half a minute of waiting for the ends of tokens: whole suites only. What else has this in its name runs."""
-
-WHOLE = os.environ.get("BRAINCTL_WHOLE_SUITES") == "true"
-"""`make suites`: also what takes minutes, most of it asleep."""
-minutes = pytest.mark.skipif(not WHOLE, reason="takes a minute: make suites")
 
 
 @pytest.fixture(params=[Etcd, Brainctl])

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import grpc
@@ -11,25 +11,14 @@ from brainctl.errors import Code
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.conftest import NewBrainctl
 from tests.peers.servers import Brainctl
-from tests.support.rpc import Refused, Remote
+from tests.support.rpc import RECONNECT, Refused, Remote
+from tests.support.until import SECONDS, until
 
-SECONDS = 120.0
-"""Nothing that is waited for takes longer."""
 PREFIX = b"w/"
 LEAD_LEASE = ("--lead-lease", "2s")
 """For tests that wait for the lead of a dead or paused instance. The others keep the default: on a loaded machine a
 short lead is lost now and then."""
-_RECONNECT = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500))
 _OPEN = frozenset((Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.UNKNOWN, Code.INTERNAL))
-
-
-def until(what: str, holds: Callable[[], Any]) -> Any:
-    """Wait until something holds, and return it."""
-    deadline = time.monotonic() + SECONDS
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"not within {SECONDS:g} s: {what}"
-        time.sleep(0.05)
-    return found
 
 
 class Service:
@@ -37,7 +26,7 @@ class Service:
 
     def __init__(self, start: NewBrainctl, url: str, names: Sequence[str], *flags: str) -> None:
         self.servers: dict[str, Brainctl] = {name: start("--name", name, *flags, store=url) for name in names}
-        self.apis = {name: Remote(server.endpoint, options=_RECONNECT) for name, server in self.servers.items()}
+        self.apis = {name: Remote(server.endpoint, options=RECONNECT) for name, server in self.servers.items()}
         until("every instance knows where all are", lambda: all(self._is_complete(name) for name in names))
 
     def members(self, name: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import pytest
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.conftest import NewBrainctl
-from tests.e2e.instances import LEAD_LEASE, SECONDS, History, Put, Service, check, until
+from tests.e2e.instances import LEAD_LEASE, History, Put, Service, check
 from tests.peers.servers import Playground, brainctl, etcdctl
 from tests.support.rpc import Refused, Remote
+from tests.support.until import SECONDS, until
 
 NAMES = ("a", "b", "c")
 

@@ -21,6 +21,8 @@ from tests.support.memory import MemoryBackend
 
 SECONDS = 120.0
 """No answer takes longer; a call that does has failed."""
+RECONNECT = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500))
+"""Options of a channel to a server that goes and comes back."""
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
     for file in (rpc_pb2, v3lock_pb2, v3election_pb2)

@@ -5,31 +5,19 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from brainctl.etcdpb import rpc_pb2 as pb
 from tests.faults.chaos.links import Link, Loop, State
 from tests.faults.chaos.schedule import Step
 from tests.peers.servers import Brainctl, Playground, brainctl_argv
-from tests.support.rpc import Refused, Remote
+from tests.support.rpc import RECONNECT, Refused, Remote
 from tests.support.tikv import ExternalTikv
+from tests.support.until import until
 
 NAMES = ("a", "b", "c")
-SECONDS = 120.0
-"""Nothing that is waited for takes longer."""
 LEASE = "1500ms"
 """Of the lead: short, so that others take it soon."""
-POLL_SECONDS = 0.02
-_RECONNECT = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500))
-
-
-def until(what: str, holds: Callable[[], Any]) -> Any:
-    """Wait until something holds, and return it."""
-    deadline = time.monotonic() + SECONDS
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"not within {SECONDS:g} s: {what}"
-        time.sleep(POLL_SECONDS)
-    return found
 
 
 class Instance(Brainctl):
@@ -82,7 +70,7 @@ class Cluster:
             for instance in self.instances:
                 self._connect(instance, loop)
                 stack.enter_context(instance)
-                self._status[instance.title] = Remote(instance.endpoint, options=_RECONNECT)
+                self._status[instance.title] = Remote(instance.endpoint, options=RECONNECT)
                 stack.callback(self._status[instance.title].close)
             for instance in self.instances:
                 instance.id = self._state(instance).header.member_id

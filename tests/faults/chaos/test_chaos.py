@@ -10,6 +10,8 @@ from tests.faults.chaos.planted import BUGS
 from tests.faults.chaos.schedule import KINDS, LINKED, WORKLOADS, Schedule, Step, schedule
 from tests.faults.chaos.turn import turn
 from tests.peers.servers import Playground
+from tests.support.suites import WHOLE
+from tests.support.tikv import VARIABLE
 
 STEPS = (
     Step("kill", leader=True, before=10, during=10, seconds=0),
@@ -22,7 +24,7 @@ STEPS = (
 TURNS = 10
 """Recordings of a planted bug, at most: one is enough where the moments are favourable."""
 minutes = pytest.mark.skipif(
-    not (os.environ.get("BRAINCTL_WHOLE_SUITES") or os.environ.get("BRAINCTL_TEST_PD")),
+    not (WHOLE or VARIABLE in os.environ),
     reason="takes a minute: make suites, make test-tikv",
 )
 

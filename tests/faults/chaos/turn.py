@@ -13,8 +13,9 @@ from brainctl.client.recorder.recording import Recorded, Recording, Wanted
 from brainctl.clock import SystemClock
 from brainctl.stores.etcd.store import EtcdStore
 from brainctl.stores.etcd.target import EtcdTarget
-from tests.faults.chaos.cluster import SECONDS, Cluster, until
+from tests.faults.chaos.cluster import Cluster
 from tests.faults.chaos.schedule import Schedule
+from tests.support.until import SECONDS, until
 
 CLIENTS = 9
 PER_SECOND = 150
