@@ -1,4 +1,4 @@
-"""What verification costs: python -m bench.verification [--operations 1000000] [--keys 1000000] [--write].
+"""Measure verification: python -m bench.verification [--operations 1000000] [--keys 1000000] [--write].
 
 A history of random operations without a fault is checked by `brainctl check history`. Then stores with equal keys of
 512 bytes are compared by `brainctl verify`: two directories, two servers, and an etcd with a directory into which it
@@ -34,7 +34,7 @@ MARK = 100
 
 
 class Cost(NamedTuple):
-    """What one process took."""
+    """Wall time, processor time and peak memory of one process."""
 
     seconds: float
     cpu_seconds: float
@@ -78,7 +78,7 @@ def history(operations: int, random: Random) -> Iterator[dict[str, Any]]:
 
 
 def checked(operations: int, scratch: Path) -> Cost:
-    """Check a history of so many operations."""
+    """Write a history of `operations` operations, and run the checker on it."""
     file = scratch / "history.jsonl"
     with file.open("w") as out:
         out.writelines(json.dumps(line) + "\n" for line in history(operations, Random(1)))

@@ -51,7 +51,7 @@ class Watch:
         self._told = told
         """The newest revision of the endpoint before this watch was requested."""
         self._may_begin_earlier = False
-        """Whether it began at a revision that is not known, the one in its creation or one before."""
+        """True until the first event of a watch from now on: it may have begun before the revision of its creation."""
         self.at = self.checked = self.first - 1
         """The newest revision that it has reported as reached, and the newest that was compared with the log."""
         self.is_open = True

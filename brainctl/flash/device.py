@@ -1,4 +1,4 @@
-"""What the kernel reports about the disk under a directory: /proc/self/mountinfo and /sys/block."""
+"""Read from the kernel which disk is under a directory, and its queue: /proc/self/mountinfo and /sys/block."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How long a disk lasts at the rate at which a store writes to it.
+"""Estimate the lifetime of a disk at the rate at which a store writes to it.
 
 Example: a disk of 1 TB rated for 1 drive write per day over 5 years may take 1825 TB. A store that writes 100 GB per
 day would need 50 years for that, and uses a tenth of the daily allowance.

@@ -27,7 +27,7 @@ class TargetState(NamedTuple):
     checkpoint: Checkpoint | None
     """The checkpoint of the newest write; None when no migration has written here."""
     empty: bool = True
-    """Whether nothing was ever written; False where there is a checkpoint."""
+    """True when nothing was ever written, no checkpoint either."""
     leases: Sequence[int] = ()
     """The ids of the leases, in any order."""
     auth: Mapping[bytes, bytes] = {}

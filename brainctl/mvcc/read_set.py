@@ -1,4 +1,4 @@
-"""What a request may read: what a store over a network loads before it evaluates a batch."""
+"""List the reads of a request, which a store over a network loads before it evaluates a batch."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

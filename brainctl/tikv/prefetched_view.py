@@ -37,7 +37,7 @@ class _Loaded:
         self.keys: list[bytes] = []
         self.stored: list[Stored] = []
         self.complete = False
-        """Whether there are no others."""
+        """True when all live versions of the range are loaded."""
 
     def enough(self, limit: int) -> bool:
         """Return whether the first `limit` versions are there, or all when that is 0."""

@@ -20,7 +20,7 @@ class ResponseHead:
         """grpc-message, decoded."""
         self.encoding = b""
         self.fault: str | None = None
-        """Why the head is malformed, None when it is not."""
+        """Description of what is malformed; None for a well-formed head."""
 
 
 def read_response_head(fields: list[Field]) -> ResponseHead:
